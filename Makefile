@@ -1,0 +1,39 @@
+# Every target does its own set-up: Python 3.11–3.13 is all that a machine needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo setup fix check test slow docs clean
+
+demo: $(READY)  ## the whole job on generated scenes, in minutes
+	$(BIN)/rsseg-tf demo --out demo
+
+setup: $(READY)  ## a virtual environment with the tested versions
+
+$(READY): constraints.txt setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,dev]'
+	touch $@
+
+fix: $(READY)  ## format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(READY)  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY)  ## the fast tests
+	$(BIN)/pytest
+
+slow: $(READY)  ## the tests that train for minutes
+	$(BIN)/pytest -m slow
+
+docs: $(READY)  ## docs/cli.md from --help
+	$(BIN)/python tools/cli_docs.py
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,92 @@
+"""`rsseg-tf data`: check, show and make data sets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from rsseg_tf.cli.progress import progress_bar
+from rsseg_tf.cli.shared import (
+    ANY_PATH,
+    config_option,
+    json_option,
+    out_option,
+    overrides_argument,
+    overwrite_option,
+    print_result,
+)
+from rsseg_tf.config import load_config
+from rsseg_tf.errors import CheckFailedError
+
+
+@click.group(name="data")
+def command() -> None:
+    """Check, show and make data sets."""
+
+
+@command.command(name="check")
+@config_option
+@json_option
+@overrides_argument
+def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Read a whole data set and report everything wrong with it at once.
+
+    Exits with 3 where something is wrong. For example: rsseg-tf data check -c configs/dubai_r18.yaml
+    """
+    config = load_config(config_path, overrides)
+    from rsseg_tf.datasets.catalog import list_dataset
+    from rsseg_tf.datasets.check import check_dataset, described
+
+    dataset = list_dataset(config.data, seed=config.seed)
+    with progress_bar("checking") as watch:
+        report = check_dataset(dataset, watch=watch)
+    print_result(asdict(report), described(report), as_json=as_json)
+    if report.problems:
+        raise CheckFailedError(
+            f"the data set has {len(report.problems)} problems", hint="mend them: each is listed with its file"
+        )
+
+
+@command.command(name="show")
+@config_option
+@click.option("--split", default="train", show_default=True, help="Split to show.")
+@click.option("--count", type=click.IntRange(1, 200), default=4, show_default=True, help="Samples, one a row.")
+@click.option("--cell", type=click.IntRange(32, 4096), default=256, show_default=True, help="Picture size in pixels.")
+@click.option("-o", "--out", type=ANY_PATH, required=True, help="PNG, JPEG or TIFF file to write.")
+@overrides_argument
+def show(config_path: Path | None, split: str, count: int, cell: int, out: Path, overrides: tuple[str, ...]) -> None:
+    """Write a contact sheet: image, mask and overlay side by side.
+
+    For example: rsseg-tf data show -c configs/scenes.yaml --count 3 --out sheet.png
+    """
+    config = load_config(config_path, overrides)
+    from rsseg_tf.datasets import open_dataset, write_image
+    from rsseg_tf.datasets.sheet import contact_sheet
+
+    dataset = open_dataset(config.data, seed=config.seed)
+    write_image(out, contact_sheet(dataset, split, count=count, cell=cell))
+    click.echo(out)
+
+
+@command.command(name="scenes")
+@click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Scenes in all splits together.")
+@click.option(
+    "--size", type=click.IntRange(32, 16384), default=256, show_default=True, help="Height and width, pixels."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
+@out_option
+@overwrite_option
+@json_option
+def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json: bool) -> None:
+    """Write generated scenes as a folder data set, with a configuration that reads it.
+
+    For example: rsseg-tf data scenes --count 200 --out runs/scenes
+    """
+    from rsseg_tf.datasets.scene_files import split_counts, write_scenes
+
+    with progress_bar("writing") as watch:
+        result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, watch=watch)
+    counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)

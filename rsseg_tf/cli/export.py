@@ -1,0 +1,45 @@
+"""`rsseg-tf export-tflite`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rsseg_tf.cli.shared import (
+    ANY_PATH,
+    config_for,
+    config_option,
+    json_option,
+    model_in,
+    overrides_argument,
+    print_result,
+)
+
+
+@click.command(name="export-tflite")
+@click.argument("model", type=ANY_PATH)
+@config_option
+@click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")
+@json_option
+@overrides_argument
+def command(model: Path, config_path: Path | None, out: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Write MODEL as a TFLite file and prove what is in it.
+
+    MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
+    Exits with 3 and writes nothing when the file is not what its type promises.
+
+    For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
+    """
+    path = model_in(model)
+    config = config_for(path, config_path, overrides)
+    from rsseg_tf.steps.export import export
+
+    result = export(path, config, out or path.with_name(f"{path.stem}_{config.export.type}.tflite"))
+    compared, facts = result["agreement"], result["proof"]
+    text = (
+        f"{result['model']}: {result['type']}, {result['file_bytes'] / 1e6:.2f} MB, "
+        f"{facts['partitions']} delegate partition(s), {len(facts['float_ops'])} float ops; "
+        f"{compared['argmax']:.2%} of pixels agree with Keras, mIoU {compared['drop']:+.2f} points lost"
+    )
+    print_result(result, text, as_json=as_json)

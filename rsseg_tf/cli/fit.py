@@ -1,0 +1,39 @@
+"""`rsseg-tf fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rsseg_tf.cli.shared import (
+    config_option,
+    json_option,
+    out_option,
+    overrides_argument,
+    overwrite_option,
+    print_result,
+)
+from rsseg_tf.config import load_config
+
+
+@click.command(name="fit")
+@config_option
+@out_option
+@overwrite_option
+@json_option
+@overrides_argument
+def command(config_path: Path | None, out: Path, overwrite: bool, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Train a segmentation network; the same command resumes it after a kill.
+
+    For example: rsseg-tf fit -c configs/dubai_r18.yaml -o runs/dubai fit.epochs=10
+    """
+    config = load_config(config_path, overrides)
+    from rsseg_tf.steps.fit import fit
+
+    result = fit(config, out, overwrite=overwrite)
+    text = (
+        f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} in epoch {result['best_epoch']}, "
+        f"{result['params']:,} parameters, {result['macs'] / 1e9:.2f} GMACs"
+    )
+    print_result(result, text, as_json=as_json)

@@ -1,0 +1,105 @@
+"""The `rsseg-tf` program: a table of commands, loaded when called, and the one error boundary."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from rsseg_tf import __version__
+from rsseg_tf.errors import MissingExtraError, RssegError
+
+COMMANDS = {
+    "demo": ("demo", "Show the whole job on generated scenes, in minutes."),
+    "data": ("data", "Check, show and make data sets."),
+    "fit": ("fit", "Train a segmentation network."),
+    "prune": ("prune", "Remove the channels that matter least, then retrain."),
+    "export-tflite": ("export", "Write a TFLite file and prove what is in it."),
+    "evaluate": ("evaluate", "Score a .keras or .tflite model on a split."),
+    "predict": ("predict", "Predict class maps of whole images."),
+    "benchmark": ("benchmark", "Measure latency and memory of TFLite files."),
+    "inspect": ("inspect", "Print what a .keras or .tflite model is made of."),
+}
+"""Command → module in `rsseg_tf.cli` that holds it as `command`, and the line that lists it."""
+
+_EXTRA_OF_PACKAGE = {
+    "tensorflow": "train",
+    "keras": "train",
+    "tf_keras": "train",
+    "tensorflow_model_optimization": "train",
+    "keras_cv": "train",
+    "scipy": "train",
+    "tensorboard": "train",
+    "rasterio": "geo",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"rsseg_tf.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="rsseg-tf")
+def cli() -> None:
+    """Aerial images with masks in, a small, fast, proven int8 model out."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and end every error a user can cause in one message.
+
+    Returns:
+        0 when all went well, 1 when it failed, 2 for a bad command line or configuration,
+        3 when a check failed, 130 after Ctrl-C.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        cli.main(args=None if arguments is None else list(arguments), prog_name="rsseg-tf", standalone_mode=False)
+    except RssegError as error:
+        return _complain(error.message, hint=error.hint, exit_code=error.exit_code)
+    except click.exceptions.Abort:
+        return _complain("interrupted", exit_code=130)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF_PACKAGE:
+            raise
+        missing = MissingExtraError(package, extra=_EXTRA_OF_PACKAGE[package])
+        return _complain(missing.message, hint=missing.hint, exit_code=missing.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        place = f"`{error.filename}`: " if error.filename else ""
+        return _complain(f"{place}{error.strerror or error}")
+    return 0
+
+
+def _complain(message: str, *, hint: str = "", exit_code: int = 1) -> int:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    if hint:
+        click.echo(f"{click.style('hint:', fg='cyan')} {hint}", err=True)
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

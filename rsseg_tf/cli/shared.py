@@ -1,0 +1,73 @@
+"""Options that several commands share, and how a command prints its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from rsseg_tf.config import Config, load_config
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.runs import CONFIG
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXISTING = click.Path(exists=True, path_type=Path)
+ANY_PATH = click.Path(path_type=Path)
+
+
+def config_option(command: Command) -> Command:
+    """`-c FILE`: the YAML file with the settings."""
+    return click.option("-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings.")(command)
+
+
+def overrides_argument(command: Command) -> Command:
+    """Trailing `key=value` words that override the YAML file."""
+    return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`: the result as one JSON object on stdout."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def overwrite_option(command: Command) -> Command:
+    """`--overwrite`: drop what lies in the output folder."""
+    return click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")(command)
+
+
+def out_option(command: Command) -> Command:
+    """`--out DIR`: the folder of the run."""
+    return click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the run.")(command)
+
+
+def model_in(path: Path) -> Path:
+    """The model file that `path` names: itself, or `model.keras` or `model.tflite` in a run folder.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    for candidate in (path, path / "model.keras", path / "model.tflite"):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")
+
+
+def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]) -> Config:
+    """The settings from `-c`, or else those of the run that `model` lies in.
+
+    Raises:
+        ConfigError: neither exists, or they do not parse.
+    """
+    beside = model.parent / CONFIG
+    if config_path is None and not beside.is_file():
+        raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings with -c FILE")
+    return load_config(config_path or beside, overrides)
+
+
+def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print `result` to stdout, as JSON or as the prepared `text`."""
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else text)

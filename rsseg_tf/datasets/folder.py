@@ -1,0 +1,133 @@
+"""Any images with masks: two folders matched by stem, or a CSV file that lists pairs and splits."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired
+from rsseg_tf.datasets.masks import ColorMasks, IndexMasks, MaskReader
+from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
+from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.errors import ConfigError, DataError
+
+COLUMNS = ("image", "mask", "split")
+
+_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
+_EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
+
+
+class Folder(FileDataset):
+    """The pairs below `data.root`.
+
+    Args:
+        data: `root`, `pairs`, `classes`, `ignore_colors` and `unknown_colors` are used.
+
+    Raises:
+        ConfigError: no classes, or classes that cannot be told apart.
+        DataError: `root` is missing or holds no pairs, or the CSV file does not parse.
+    """
+
+    def __init__(self, data: DataConfig) -> None:
+        palette, masks = parse_classes(data.classes, data.ignore_colors, ignore_unknown=data.unknown_colors == "ignore")
+        root = existing_root(data.root, layout=_LAYOUT)
+        super().__init__(palette, masks, _csv_listing(root, data.pairs) if data.pairs else _stem_listing(root))
+
+
+def parse_classes(
+    classes: Mapping[str, str], ignore: tuple[str, ...] = (), *, ignore_unknown: bool = False
+) -> tuple[Palette, MaskReader]:
+    """The palette and the mask reader that a configuration describes.
+
+    Args:
+        classes: class name → `RRGGBB`, or → a number 0 … 255 for index masks; ids follow their order.
+        ignore: what becomes 255, in the same notation.
+        ignore_unknown: whether everything else becomes 255 instead of an error.
+
+    Raises:
+        ConfigError: no classes or too many, a word that is neither, both notations at once, or a value used twice.
+    """
+    if not 0 < len(classes) <= MAX_CLASSES:
+        raise ConfigError(f"`data.classes` must name 1 to {MAX_CLASSES} classes, got {len(classes)}", hint=_EXAMPLE)
+    words = [*classes.values(), *ignore]
+    if len(set(words)) != len(words):
+        raise ConfigError("`data.classes` and `data.ignore_colors` use a value twice", hint=_EXAMPLE)
+    if all(word.isdecimal() and len(word) <= 3 for word in words):
+        numbers = [int(word) for word in words]
+        if max(numbers) > IGNORE:
+            raise ConfigError(f"masks hold numbers up to {IGNORE}, `data.classes` says {max(numbers)}", hint=_EXAMPLE)
+        ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
+        return _palette(classes, distinct_colors(len(classes))), IndexMasks(ids, ignore_unknown=ignore_unknown)
+    try:
+        colors = tuple(parse_color(word) for word in words)
+    except ValueError as error:
+        raise ConfigError(f"`data.classes` and `data.ignore_colors`: {error}", hint=_EXAMPLE) from error
+    palette = _palette(classes, colors[: len(classes)])
+    return palette, ColorMasks(color_table(palette, ignore=colors[len(classes) :]), ignore_unknown=ignore_unknown)
+
+
+def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...]) -> Palette:
+    try:
+        return Palette(tuple(classes), colors)
+    except ValueError as error:
+        raise ConfigError(f"`data.classes`: {error}", hint=_EXAMPLE) from error
+
+
+def _stem_listing(root: Path) -> Listing:
+    for name in ("images", "masks"):
+        if not (root / name).is_dir():
+            raise DataError(f"there is no folder `{root / name}`", hint=_LAYOUT)
+    samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
+    if not samples and not problems:
+        raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
+    return Listing({"train": tuple(samples)}, tuple(problems))
+
+
+def _csv_listing(root: Path, pairs: str) -> Listing:
+    splits: dict[str, dict[str, Sample]] = {}
+    problems: list[DataError] = []
+    for line, row in _rows(root / pairs):
+        where = f"`{root / pairs}` line {line}"
+        known = splits.setdefault(row["split"], {})
+        wrong = _row_problems(root, row, where)
+        if not wrong:
+            name = Path(row["image"]).with_suffix("").as_posix()
+            if name in known:
+                again = f"{where} lists `{row['image']}` again in `{row['split']}`"
+                wrong = [DataError(again, hint="drop the line")]
+            known[name] = Sample(name, root / row["image"], root / row["mask"] if row["mask"] else None)
+        problems += wrong
+    if not splits:
+        raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
+    return Listing({split: tuple(samples.values()) for split, samples in splits.items()}, tuple(problems))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells of each line after the header."""
+    hint = f"it is a UTF-8 text with the columns {','.join(COLUMNS)}"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"`{path}` lacks the column {', '.join(f'`{name}`' for name in missing)}", hint=hint)
+            for row in reader:
+                if any(row[column] is None for column in COLUMNS):
+                    raise DataError(f"`{path}` line {reader.line_num} has too few cells", hint=hint)
+                yield reader.line_num, {column: row[column].strip() for column in COLUMNS}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}", hint=hint) from error
+
+
+def _row_problems(root: Path, row: Mapping[str, str], where: str) -> list[DataError]:
+    problems = [
+        DataError(f"{where} names the {column} `{root / row[column]}`, which does not exist", hint="check the path")
+        for column in ("image", "mask")
+        if row[column] and not (root / row[column]).is_file()
+    ]
+    empty = [column for column in ("image", "split") if not row[column]]
+    if empty:
+        problems.append(DataError(f"{where} has no {' and no '.join(empty)}", hint="fill the cell or drop the line"))
+    return problems

@@ -1,0 +1,116 @@
+"""Damage in image files, found from their structure.
+
+OpenCV hands back a half-decoded picture for some damaged files and only warns on stderr; a training
+that reads such a picture goes wrong without a word.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many bytes they have
+
+
+def damage(data: bytes) -> str:
+    """What is wrong with the file that holds `data`, in a few words; empty where nothing shows.
+
+    PNG: chunk check sums and the end chunk. JPEG: the end marker. TIFF: everything that the
+    directory points at lies inside the file.
+    """
+    if not data:
+        return "it is empty"
+    if data.startswith(PNG):
+        return _png_damage(data)
+    if data.startswith(JPEG):
+        start_of_scan = data.find(b"\xff\xda")
+        return "" if start_of_scan > 0 and data.rfind(b"\xff\xd9") > start_of_scan else "it is truncated"
+    if data.startswith(TIFFS):
+        try:
+            return "" if _tiff_end(data) <= len(data) else "it is truncated"
+        except (struct.error, KeyError):
+            return "it is truncated"
+    return f"it is no PNG, JPEG or TIFF file (it starts with {data[:4]!r})"
+
+
+def png_as_grey(data: bytes) -> tuple[bytes, int]:
+    """A PNG with a palette as the same PNG without one, so that its indices decode as grey values.
+
+    Returns:
+        The PNG and the bits of a pixel, 8 where it had no palette (the PNG is then as it came).
+    """
+    chunks = list(_png_chunks(data))
+    header = bytearray(chunks[0][1])
+    depth, kind = header[8], header[9]
+    if kind != 3:
+        return data, 8
+    header[9] = 0
+    kept = [(name, body) for name, body in chunks[1:] if name not in (b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sPLT")]
+    return PNG + b"".join(_png_chunk(name, body) for name, body in [(b"IHDR", bytes(header)), *kept]), depth
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png_damage(data: bytes) -> str:
+    try:
+        names = [name for name, _ in _png_chunks(data)]
+    except ValueError as error:
+        return str(error)
+    return "" if names[0] == b"IHDR" and b"IDAT" in names else "its header is damaged"
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of each chunk up to the end chunk; ValueError where one is cut off or damaged."""
+    view = memoryview(data)
+    place = len(PNG)
+    name = b""
+    while name != b"IEND":
+        if place + 12 > len(data):
+            raise ValueError("it is truncated")
+        length, name = struct.unpack_from(">I4s", data, place)
+        end = place + 8 + length
+        if end + 4 > len(data):
+            raise ValueError("it is truncated")
+        if zlib.crc32(view[place + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise ValueError(f"the check sum of its {name.decode('latin-1')} chunk is wrong")
+        yield name, bytes(view[place + 8 : end])
+        place = end + 4
+
+
+def _tiff_end(data: bytes) -> int:
+    """The last byte that the first directory of a TIFF points at; struct.error where the directory is cut off."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    directory = struct.unpack_from(f"{order}Q" if big else f"{order}I", data, 8 if big else 4)[0]
+    count = struct.unpack_from(f"{order}Q" if big else f"{order}H", data, directory)[0]
+    first, step = directory + (8 if big else 2), 20 if big else 12
+    fields = {}
+    for place in range(first, first + min(count, 4096) * step, step):
+        tag, kind = struct.unpack_from(f"{order}HH", data, place)
+        if tag in _OFFSET_TAGS or tag in _OFFSET_TAGS.values():
+            fields[tag] = _tiff_values(data, place, kind, order=order, big=big)
+    ends = [first + count * step]
+    for start_tag, length_tag in _OFFSET_TAGS.items():
+        starts, lengths = fields.get(start_tag, ()), fields.get(length_tag, ())
+        ends += [start + length for start, length in zip(starts, lengths, strict=False)]
+    return max(ends)
+
+
+def _tiff_values(data: bytes, place: int, kind: int, *, order: str, big: bool) -> tuple[int, ...]:
+    pointer = "Q" if big else "I"
+    count = struct.unpack_from(order + pointer, data, place + 4)[0]
+    inline = place + (12 if big else 8)
+    fits = count * _TIFF_SIZES[kind] <= (8 if big else 4)
+    start = inline if fits else struct.unpack_from(order + pointer, data, inline)[0]
+    if start + count * _TIFF_SIZES[kind] > len(data):
+        raise struct.error("the values lie outside the file")
+    return struct.unpack_from(f"{order}{count}{_TIFF_INTEGERS[kind]}", data, start)

@@ -1,0 +1,110 @@
+"""What a data set is made of, and what every data set can do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.errors import DataError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set and its mask.
+
+    Attributes:
+        name: unique within a split, such as `seq1/000000`.
+        image: the image file; None for generated scenes.
+        mask: the mask file; None for generated scenes and where labels are withheld.
+    """
+
+    name: str
+    image: Path | None
+    mask: Path | None
+
+
+class Dataset(Protocol):
+    """Images with class masks, in named splits.
+
+    Attributes:
+        palette: the classes.
+    """
+
+    palette: Palette
+
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that hold samples."""
+        ...
+
+    def samples(self, split: str) -> tuple[Sample, ...]:
+        """The samples of a split, in a fixed order.
+
+        Raises:
+            DataError: there is no such split; the error names those that there are.
+        """
+        ...
+
+    def read_image(self, sample: Sample) -> Pixels:
+        """The image: uint8 (H, W, 3) RGB (or infrared, red, green).
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        ...
+
+    def read_mask(self, sample: Sample) -> Pixels:
+        """The mask: uint8 (H, W) class ids, 255 for ignore.
+
+        Raises:
+            DataError: there is none, the file is damaged, or it holds colours that are no class.
+        """
+        ...
+
+    def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
+        """Image and mask.
+
+        Raises:
+            DataError: as above, or their sizes differ.
+        """
+        ...
+
+    def fingerprint(self, split: str) -> str:
+        """SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
+        ...
+
+
+def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sample, ...]:
+    """The samples of `split`.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not splits.get(split):
+        known = [f"`{name}`" for name, samples in splits.items() if samples]
+        raise DataError(f"there is no split `{split}`", hint=f"known splits: {', '.join(known) or 'none'}")
+    return splits[split]
+
+
+def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
+    """Image and mask as they came.
+
+    Raises:
+        DataError: their sizes differ.
+    """
+    if image.shape[:2] != mask.shape:
+        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+        raise DataError(
+            f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
+            hint="resize the mask with nearest-neighbour sampling, or drop the pair",
+        )
+    return image, mask
+
+
+def hash_of(facts: Any) -> str:
+    """The SHA-256 of JSON facts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

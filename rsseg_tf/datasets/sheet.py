@@ -1,0 +1,87 @@
+"""Contact sheets: image, coloured mask and overlay side by side, with the classes named below."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from rsseg_tf.datasets.palette import IGNORE, Palette, Pixels
+from rsseg_tf.datasets.sample import Dataset, Sample
+
+_GAP_PX = 4
+_LEGEND_ROW_PX = 22
+_LEGEND_COLUMN_PX = 170
+_BACKGROUND = 245
+_MASK_SHARE = 0.45
+
+
+def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) -> Pixels:
+    """Samples spread evenly over a split, one a row.
+
+    Args:
+        dataset: where they come from.
+        split: the name of the split.
+        count: rows at most.
+        cell: the longer side of a picture in pixels.
+
+    Returns:
+        uint8 (H, W, 3) RGB.
+
+    Raises:
+        DataError: there is no such split, or a sample cannot be read.
+    """
+    samples = dataset.samples(split)
+    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int).tolist()
+    rows = [_row(dataset, samples[index], cell) for index in chosen]
+    width = max(max(row.shape[1] for row in rows), _LEGEND_COLUMN_PX)
+    padded = [_padded(part, width) for part in (*rows, legend(dataset.palette, width))]
+    return np.concatenate(padded)
+
+
+def overlay(image: Pixels, mask: Pixels, palette: Palette) -> Pixels:
+    """The image tinted with the colours of its mask; ignored pixels stay as they are."""
+    tinted = cv2.addWeighted(image, 1 - _MASK_SHARE, palette.colorize(mask), _MASK_SHARE, 0)
+    return np.where((mask == IGNORE)[..., None], image, tinted)
+
+
+def legend(palette: Palette, width: int) -> Pixels:
+    """A swatch and the name of each class, in as many columns as fit: uint8 (H, width, 3)."""
+    columns = max(1, width // _LEGEND_COLUMN_PX)
+    rows = -(-palette.num_classes // columns)
+    picture: Pixels = np.full((rows * _LEGEND_ROW_PX + _GAP_PX, width, 3), _BACKGROUND, np.uint8)
+    for index, (name, color) in enumerate(zip(palette.names, palette.colors, strict=True)):
+        top, left = index // columns * _LEGEND_ROW_PX + _GAP_PX, index % columns * _LEGEND_COLUMN_PX + _GAP_PX
+        cv2.rectangle(picture, (left, top), (left + 14, top + 14), color, cv2.FILLED)
+        cv2.rectangle(picture, (left, top), (left + 14, top + 14), (90, 90, 90), 1)
+        plain = name.encode("ascii", "replace").decode()  # OpenCV's built-in letters are ASCII
+        place = (left + 20, top + 12)
+        cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    return picture
+
+
+def _row(dataset: Dataset, sample: Sample, cell: int) -> Pixels:
+    if sample.mask is None and sample.image is not None:
+        return _framed(_fitted(dataset.read_image(sample), cell, cv2.INTER_AREA))
+    image, mask = dataset.read(sample)
+    small, labels = _fitted(image, cell, cv2.INTER_AREA), _fitted(mask, cell, cv2.INTER_NEAREST)
+    pictures = (small, dataset.palette.colorize(labels), overlay(small, labels, dataset.palette))
+    return np.concatenate([_framed(picture) for picture in pictures], axis=1)
+
+
+def _fitted(picture: Pixels, cell: int, interpolation: int) -> Pixels:
+    height, width = picture.shape[:2]
+    scale = cell / max(height, width)
+    if scale == 1:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(picture, size, interpolation=interpolation)
+
+
+def _framed(picture: Pixels) -> Pixels:
+    light = (_BACKGROUND,) * 3
+    return cv2.copyMakeBorder(picture, _GAP_PX, 0, _GAP_PX, 0, cv2.BORDER_CONSTANT, value=light)
+
+
+def _padded(picture: Pixels, width: int) -> Pixels:
+    missing, light = width - picture.shape[1], (_BACKGROUND,) * 3
+    return cv2.copyMakeBorder(picture, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=light)

@@ -1,0 +1,74 @@
+"""UAVid: 4K frames of 42 drone videos, eight classes (Lyu et al. 2020)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, natural_key, paired
+from rsseg_tf.datasets.masks import ColorMasks
+from rsseg_tf.datasets.palette import Palette, color_table
+from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.errors import DataError
+
+PALETTE = Palette(
+    names=("clutter", "building", "road", "static car", "tree", "low vegetation", "human", "moving car"),
+    colors=(
+        (0, 0, 0),
+        (128, 0, 0),
+        (128, 64, 128),
+        (192, 0, 192),
+        (0, 128, 0),
+        (128, 128, 0),
+        (64, 64, 0),
+        (64, 0, 128),
+    ),
+)
+
+FOLDERS = {"train": ("uavid_train", "train"), "val": ("uavid_val", "valid", "val"), "test": ("uavid_test", "test")}
+"""Split → the names its folder goes by, in the archives and in the official toolkit."""
+
+_LAYOUT = "UAVid holds uavid_train/seq1/Images/000000.png with …/Labels/000000.png, and so on"
+
+
+class Uavid(FileDataset):
+    """The UAVid folders below `root`; the labels of `test` are withheld.
+
+    Args:
+        root: the folder that holds `uavid_train` and its siblings.
+        ignore_unknown: whether colours outside the palette become 255 instead of an error.
+
+    Raises:
+        DataError: `root` is missing or holds no sequence.
+    """
+
+    folders_are_sequences = True
+
+    def __init__(self, root: str, *, ignore_unknown: bool = False) -> None:
+        listing = _listing(existing_root(root, layout=_LAYOUT))
+        super().__init__(PALETTE, ColorMasks(color_table(PALETTE), ignore_unknown=ignore_unknown), listing)
+
+
+def _listing(root: Path) -> Listing:
+    splits: dict[str, tuple[Sample, ...]] = {}
+    problems: list[DataError] = []
+    for split, names in FOLDERS.items():
+        folders = [root / name for name in names if (root / name).is_dir()]
+        samples: list[Sample] = []
+        for sequence in sorted((path for folder in folders for path in folder.glob("seq*")), key=natural_key):
+            found, wrong = _sequence(sequence, labelled=split != "test")
+            samples += found
+            problems += wrong
+        splits[split] = tuple(samples)
+    if not any(splits.values()) and not problems:
+        raise DataError(f"no UAVid sequence below `{root}`", hint=_LAYOUT)
+    return Listing(splits, tuple(problems))
+
+
+def _sequence(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+    images = image_files(folder / "Images")
+    if not images:
+        return [], [DataError(f"no images in `{folder / 'Images'}`", hint=_LAYOUT)]
+    labels = image_files(folder / "Labels")
+    if labelled or labels:
+        return paired(images, labels, prefix=f"{folder.name}/")
+    return [Sample(f"{folder.name}/{stem}", files[0], None) for stem, files in images.items()], []

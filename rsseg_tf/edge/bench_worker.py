@@ -1,0 +1,70 @@
+"""One model in a process of its own, timed on request: the far end of `rsseg_tf.edge.bench`.
+
+Requests are lines on stdin: a number of timed runs, or nothing more to stop. Answers are lines of
+JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.edge.sysinfo import memory_mb
+from rsseg_tf.edge.tiling import Image
+from rsseg_tf.errors import RssegError
+
+
+def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
+    """Milliseconds inside the interpreter, and from the frame to its class map."""
+    started = time.perf_counter_ns()
+    runner.set_input(frame)
+    called = time.perf_counter_ns()
+    runner.invoke()
+    returned = time.perf_counter_ns()
+    runner.output_classes()
+    done = time.perf_counter_ns()
+    return (returned - called) / 1e6, (done - started) / 1e6
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the model at `arguments[0]` with `arguments[1]` threads and the seed `arguments[2]`."""
+    path, threads, seed = arguments
+    try:
+        runner = TFLiteRunner(path, threads=int(threads))
+        frame = np.random.default_rng(int(seed)).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
+        first_ms, _ = timed_run(runner, frame)
+        _answer(_facts(runner, first_ms))
+        for line in sys.stdin:
+            timed_run(runner, frame)  # brings the model back into the caches that other models used
+            _answer({"times_ms": [timed_run(runner, frame) for _ in range(int(line))]})
+        _answer({"peak_rss_mb": memory_mb("VmHWM")})
+    except RssegError as error:
+        _answer({"error": error.message, "hint": error.hint})
+        return error.exit_code
+    return 0
+
+
+def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
+    height, width = runner.input_size
+    return {
+        "height": height,
+        "width": width,
+        "load_ms": runner.load_ms,
+        "first_inference_ms": first_ms,
+        "arena_bytes": runner.arena_bytes,
+        "delegate_partitions": runner.partitions()[0],
+    }
+
+
+def _answer(values: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(values) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,110 @@
+"""Pixel accuracy and intersection over union, from one table of counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE = 255
+"""The id of true pixels that count nowhere."""
+
+_PIXELS_AT_ONCE = 1 << 20
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) over any number of images.
+
+    Pixels that are 255 in the truth count nowhere, whatever is predicted there.
+
+    Args:
+        num_classes: C, 1 … 254.
+
+    Example:
+        >>> matrix = ConfusionMatrix(2)
+        >>> matrix.update(np.uint8([[0, 1, 255]]), np.uint8([[0, 0, 1]]))
+        >>> matrix.counts.tolist(), matrix.accuracy, matrix.miou
+        ([[1, 0], [1, 0]], 0.5, 0.25)
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        if not 1 <= num_classes < IGNORE:
+            raise ValueError(f"expected 1 to {IGNORE - 1} classes, got {num_classes}")
+        self.num_classes = num_classes
+        self.counts: NDArray[np.int64] = np.zeros((num_classes, num_classes), np.int64)
+        """int64 (C, C): rows are true classes, columns predicted ones."""
+
+    def update(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> None:
+        """Count the pixels of one image.
+
+        Args:
+            truth: integers of any shape: class ids, 255 for ignore.
+            prediction: integers of the same shape: class ids.
+
+        Raises:
+            ValueError: the shapes differ, or a counted pixel holds something that is no class id.
+                Nothing is counted then.
+        """
+        flat_truth, flat_prediction = _flat_pair(truth, prediction)
+        added = np.zeros_like(self.counts)
+        for start in range(0, flat_truth.size, _PIXELS_AT_ONCE):
+            part = slice(start, start + _PIXELS_AT_ONCE)
+            added += self._counted(flat_truth[part], flat_prediction[part])
+        self.counts += added
+
+    def _counted(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> NDArray[np.int64]:
+        labelled = truth != IGNORE
+        rows, columns = truth[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
+        for name, ids in (("truth", rows), ("prediction", columns)):
+            if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes:
+                raise ValueError(f"the {name} holds ids {ids.min()} … {ids.max()}, expected 0 … {self.num_classes - 1}")
+        cells = np.bincount(rows * self.num_classes + columns, minlength=self.num_classes**2)
+        return cells.reshape(self.num_classes, self.num_classes)
+
+    def merge(self, other: ConfusionMatrix) -> None:
+        """Add the counts of `other`, such as from another process.
+
+        Raises:
+            ValueError: it has another number of classes.
+        """
+        if other.num_classes != self.num_classes:
+            raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")
+        self.counts += other.counts
+
+    @property
+    def accuracy(self) -> float:
+        """The share of labelled pixels that are predicted right, 0 … 1; nan before any was counted."""
+        return _share(np.trace(self.counts), self.counts.sum())
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """float64 (C,): intersection over union, 0 … 1; nan for a class in neither truth nor prediction."""
+        hits = np.diagonal(self.counts).astype(np.float64)
+        unions = self.counts.sum(axis=0) + self.counts.sum(axis=1) - hits
+        iou: NDArray[np.float64] = np.divide(hits, unions, out=np.full(self.num_classes, np.nan), where=unions > 0)
+        return iou
+
+    @property
+    def miou(self) -> float:
+        """The mean IoU of the classes that occur in truth or prediction; nan before any pixel was counted.
+
+        A class that occurs nowhere has no IoU and is left out, rather than counted as 0 or 1 or
+        making the mean nan. A class that is only ever predicted counts as 0.
+        """
+        occurring = self.iou[~np.isnan(self.iou)]
+        return float(occurring.mean()) if occurring.size else float("nan")
+
+
+def _share(part: np.int64, whole: np.int64) -> float:
+    return float(part) / float(whole) if whole else float("nan")
+
+
+def _flat_pair(
+    truth: NDArray[np.integer], prediction: NDArray[np.integer]
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    pair = np.asarray(truth), np.asarray(prediction)
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(f"truth is {pair[0].shape} but the prediction is {pair[1].shape}")
+    for ids in pair:
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"expected integer class ids, got {ids.dtype}")
+    return pair[0].reshape(-1), pair[1].reshape(-1)

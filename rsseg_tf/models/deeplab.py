@@ -1,0 +1,137 @@
+"""DeepLabV3+ (Chen et al. 2018) as the reference paper builds it: one flat functional graph, every layer named."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers
+
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.models.resnet import conv_bn_relu, resnet18, resnet50
+
+BACKBONES = {"resnet18": resnet18, "resnet50": resnet50}
+"""Backbone name → function from normalised pixels to `Features`."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+
+
+def deeplab_v3_plus(
+    backbone: str = "resnet18",
+    num_classes: int = 8,
+    input_shape: tuple[int, int, int] = (512, 512, 3),
+    upsampling: str = "bilinear",
+    image_pooling: bool = False,
+    output_stride: int = 16,
+) -> keras.Model:
+    """A DeepLabV3+ network from pixels to class logits.
+
+    The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); ImageNet
+    normalisation is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
+
+    Args:
+        backbone: a name in `BACKBONES`.
+        num_classes: channels of the output.
+        input_shape: height, width and 3; any size of at least 32 pixels, divisible or not.
+        upsampling: `bilinear`, or `transposed` for 8×8 transposed convolutions that begin as bilinear
+            interpolation, as in the reference paper.
+        image_pooling: add the fifth branch of the original ASPP, a global average.
+        output_stride: 16 or 8, height of the input over height of the last stage.
+
+    Raises:
+        ConfigError: an argument outside these choices.
+
+    Example:
+        >>> deeplab_v3_plus("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
+        (None, 64, 64, 5)
+    """
+    _check_arguments(backbone, num_classes, input_shape, upsampling, output_stride)
+    image = layers.Input(input_shape, name="image")
+    x = _normalised(image)
+    features = BACKBONES[backbone](x, output_stride=output_stride)
+    x = _aspp(features.high_level, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
+    x = conv_bn_relu(x, 256, 1, name="decoder_project")
+    height, width = features.low_level.shape[1:3]
+    x = _upsampled(x, (height, width), stride=output_stride // 4, upsampling=upsampling, name="decoder_upsample")
+    low_level = conv_bn_relu(features.low_level, 48, 1, name="low_level")
+    x = layers.Concatenate(name="decoder_concat")([x, low_level])
+    x = conv_bn_relu(x, 256, 3, name="decoder_1")
+    x = conv_bn_relu(x, 256, 3, name="decoder_2")
+    x = layers.Conv2D(num_classes, 1, name="classifier")(x)
+    logits = _upsampled(x, input_shape[:2], stride=4, upsampling=upsampling, name="logits")
+    return keras.Model(image, logits, name=f"deeplab_v3_plus_{backbone}")
+
+
+def _check_arguments(
+    backbone: str, num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int
+) -> None:
+    if backbone not in BACKBONES:
+        raise ConfigError(f"unknown backbone `{backbone}`", hint=f"known: {', '.join(BACKBONES)}")
+    if upsampling not in UPSAMPLINGS:
+        raise ConfigError(f"unknown upsampling `{upsampling}`", hint=f"known: {', '.join(UPSAMPLINGS)}")
+    if output_stride not in _ASPP_RATES:
+        raise ConfigError(f"`output_stride` must be 8 or 16, got {output_stride}")
+    if num_classes < 1:
+        raise ConfigError(f"`num_classes` must be at least 1, got {num_classes}")
+    if len(input_shape) != 3 or input_shape[2] != 3 or min(input_shape[:2]) < 32:
+        raise ConfigError(
+            f"`input_shape` must be (height, width, 3) with at least 32 pixels a side, got {input_shape}",
+            hint="the size must be fixed when the graph is built",
+        )
+
+
+def _normalised(image: keras.KerasTensor) -> keras.KerasTensor:
+    scale = [1 / (255 * std) for std in IMAGENET_STD]
+    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+    return layers.Rescaling(scale, offset, name="normalise")(image)
+
+
+def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:
+    """Atrous spatial pyramid pooling, the paper's eq. (2)."""
+    branches = [conv_bn_relu(x, 256, 1, name="aspp_1x1")]
+    branches += [conv_bn_relu(x, 256, 3, dilation=rate, name=f"aspp_rate{rate}") for rate in rates]
+    if image_pooling:
+        pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x)
+        pooled = conv_bn_relu(pooled, 256, 1, name="aspp_pool")
+        branches.append(layers.UpSampling2D(x.shape[1:3], name="aspp_pool_spread")(pooled))
+    return layers.Concatenate(name="aspp_concat")(branches)
+
+
+def _upsampled(
+    x: keras.KerasTensor, size: tuple[int, int], *, stride: int, upsampling: str, name: str
+) -> keras.KerasTensor:
+    """`x` enlarged `stride` times, and cropped to `size` where that overshoots.
+
+    Not by a `Resizing` layer: its call has `training=True` as default, which Keras 3.15 hands on to the whole
+    model, so that a plain `model(x)` would normalise by batch statistics and change the weights.
+    """
+    x = UPSAMPLINGS[upsampling](x, stride, name)
+    extra = (x.shape[1] - size[0], x.shape[2] - size[1])
+    return layers.Cropping2D(((0, extra[0]), (0, extra[1])), name=f"{name}_crop")(x) if any(extra) else x
+
+
+def _bilinear(x: keras.KerasTensor, stride: int, name: str) -> keras.KerasTensor:
+    return layers.UpSampling2D(stride, interpolation="bilinear", name=name)(x)
+
+
+def _transposed(x: keras.KerasTensor, stride: int, name: str) -> keras.KerasTensor:
+    channels = x.shape[-1]
+    layer = layers.Conv2DTranspose(channels, 2 * stride, strides=stride, padding="same", use_bias=False, name=name)
+    enlarged = layer(x)
+    layer.set_weights([bilinear_kernel(channels, stride)])
+    return enlarged
+
+
+UPSAMPLINGS = {"bilinear": _bilinear, "transposed": _transposed}
+"""Upsampling name → function of a tensor, a factor and a layer name."""
+
+
+def bilinear_kernel(channels: int, stride: int) -> np.ndarray:
+    """Transposed-convolution weights that interpolate bilinearly, float32 (2·stride, 2·stride, channels, channels)."""
+    offsets = np.arange(2 * stride) + 0.5 - stride
+    triangle = 1 - np.abs(offsets) / stride
+    kernel = np.zeros((2 * stride, 2 * stride, channels, channels), np.float32)
+    kernel[:, :, range(channels), range(channels)] = np.outer(triangle, triangle)[:, :, None]
+    return kernel

@@ -1,0 +1,125 @@
+"""ResNet-18 and ResNet-50 as flat Keras graphs, aligned with torchvision's.
+
+Explicit zero padding before every strided layer, the stride in the 3×3 convolution, no convolution
+bias and a batch-norm epsilon of 1e-5: so state dicts of torchvision and timm map one to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+BN_EPSILON = 1e-5
+BN_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a segmentation head reads from a backbone.
+
+    Attributes:
+        low_level: output of the first residual stage, (N, ⌈H/4⌉, ⌈W/4⌉, C).
+        high_level: output of the last stage, (N, ⌈H/s⌉, ⌈W/s⌉, C) for an output stride of s.
+    """
+
+    low_level: keras.KerasTensor
+    high_level: keras.KerasTensor
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Stride and dilations of one residual block.
+
+    The convolution that loses its stride to the output stride keeps the dilation from before it,
+    and all that follow it dilate, so pretrained features keep their meaning.
+    """
+
+    stride: int
+    dilation_before: int
+    dilation: int
+
+
+def conv_bn(
+    x: keras.KerasTensor, filters: int, kernel: int, *, name: str, stride: int = 1, dilation: int = 1
+) -> keras.KerasTensor:
+    """Bias-free convolution and batch norm, named `{name}_conv` and `{name}_bn`.
+
+    Size is kept at stride 1. A strided convolution pads by half its kernel on every side first, as torch does.
+    """
+    if stride > 1 and kernel > 1:
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        strides=stride,
+        dilation_rate=dilation,
+        padding="same" if stride == 1 else "valid",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv",
+    )(x)
+    return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+
+
+def conv_bn_relu(
+    x: keras.KerasTensor, filters: int, kernel: int, *, name: str, stride: int = 1, dilation: int = 1
+) -> keras.KerasTensor:
+    """`conv_bn` and a ReLU named `{name}_relu`."""
+    x = conv_bn(x, filters, kernel, name=name, stride=stride, dilation=dilation)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
+    """Features of a ResNet-18 on normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
+
+
+def resnet50(x: keras.KerasTensor, *, output_stride: int) -> Features:
+    """Features of a ResNet-50 on normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 6, 3), output_stride=output_stride)
+
+
+_Block = Callable[[keras.KerasTensor, int, _Step, str], keras.KerasTensor]
+
+
+def _resnet(x: keras.KerasTensor, *, block: _Block, depths: Sequence[int], output_stride: int) -> Features:
+    x = conv_bn_relu(x, 64, 7, stride=2, name="stem")
+    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+    x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+    stages = []
+    stride_so_far, dilation = 4, 1
+    for stage, depth in enumerate(depths, start=1):
+        stride = 1 if stage == 1 else 2
+        dilation_before = dilation
+        if stride_so_far * stride > output_stride:
+            stride, dilation = 1, dilation * 2
+        stride_so_far *= stride
+        for number in range(1, depth + 1):
+            first = number == 1
+            step = _Step(stride if first else 1, dilation_before if first else dilation, dilation)
+            x = block(x, 32 * 2**stage, step, f"stage{stage}_block{number}")
+        stages.append(x)
+    return Features(low_level=stages[0], high_level=stages[-1])
+
+
+def _basic_block(x: keras.KerasTensor, width: int, step: _Step, name: str) -> keras.KerasTensor:
+    y = conv_bn_relu(x, width, 3, stride=step.stride, dilation=step.dilation_before, name=f"{name}_1")
+    y = conv_bn(y, width, 3, dilation=step.dilation, name=f"{name}_2")
+    return _join(x, y, stride=step.stride, name=name)
+
+
+def _bottleneck_block(x: keras.KerasTensor, width: int, step: _Step, name: str) -> keras.KerasTensor:
+    y = conv_bn_relu(x, width, 1, name=f"{name}_1")
+    y = conv_bn_relu(y, width, 3, stride=step.stride, dilation=step.dilation_before, name=f"{name}_2")
+    y = conv_bn(y, 4 * width, 1, name=f"{name}_3")
+    return _join(x, y, stride=step.stride, name=name)
+
+
+def _join(x: keras.KerasTensor, y: keras.KerasTensor, *, stride: int, name: str) -> keras.KerasTensor:
+    if stride != 1 or x.shape[-1] != y.shape[-1]:
+        x = conv_bn(x, y.shape[-1], 1, stride=stride, name=f"{name}_shortcut")
+    y = layers.Add(name=f"{name}_add")([x, y])
+    return layers.ReLU(name=f"{name}_relu")(y)

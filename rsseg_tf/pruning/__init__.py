@@ -1,0 +1,46 @@
+"""Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
+
+from rsseg_tf.pruning import flows
+from rsseg_tf.pruning.cost import Cost, LayerCost, cost
+from rsseg_tf.pruning.graph import flatten
+from rsseg_tf.pruning.groups import Family, Groups, find_groups
+from rsseg_tf.pruning.importance import CRITERIA, score
+from rsseg_tf.pruning.loop import prune_loop
+from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation
+from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.ranking import Ranking, group_scores
+from rsseg_tf.pruning.rebuild import mask, rebuild
+from rsseg_tf.pruning.recalibrate import recalibrate
+from rsseg_tf.pruning.rules import RULES, Rule
+from rsseg_tf.pruning.scores import Scores
+from rsseg_tf.pruning.select import Target, choose, random_plan
+
+__all__ = [
+    "CRITERIA",
+    "RULES",
+    "Cost",
+    "Family",
+    "Groups",
+    "LayerCost",
+    "Plan",
+    "RankCorrelation",
+    "Ranking",
+    "Rule",
+    "Scores",
+    "Target",
+    "Truth",
+    "choose",
+    "cost",
+    "find_groups",
+    "flatten",
+    "flows",
+    "group_scores",
+    "mask",
+    "oracle",
+    "prune_loop",
+    "random_plan",
+    "rank_correlation",
+    "rebuild",
+    "recalibrate",
+    "score",
+]

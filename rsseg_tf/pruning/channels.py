@@ -1,0 +1,185 @@
+"""Channel ids: one integer for every output channel that a layer creates, carried by every tensor.
+
+A walk over the graph (`rsseg_tf.pruning.wiring`) visits every call of a layer. The layer's rule sees
+the call as a `Site`: it reads the ids of the inputs, says which ids the layer's variables are indexed by,
+which ids must go together, which must stay, and returns the ids of the output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.pruning.graph import Call
+
+Ids = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A tensor as pruning sees it.
+
+    Attributes:
+        shape: without the batch axis; None where unknown. Channels are the last axis.
+        ids: the channel id of each channel, int64 (C,).
+        dead: what each channel emits once it is removed by mask, float64 (C,): 0 after a layer with
+            weights, sigmoid(0) after a sigmoid; NaN where the value would not be the same everywhere.
+    """
+
+    shape: tuple[int | None, ...]
+    ids: Ids
+    dead: Values
+
+    @property
+    def positions(self) -> int | None:
+        """Product of the axes before the channels, None where one is unknown."""
+        return product_of(self.shape[:-1])
+
+
+@dataclass
+class LayerNotes:
+    """What the walk wrote down about one layer.
+
+    Attributes:
+        axes: label of a variable's axis (such as `in`, `out`) → the ids that index it.
+        resize: key of the layer's config → the ids whose number it holds.
+        folds: per channel of `in`, the constant that a removed one goes on sending; None until known.
+        creates: whether the ids of `out` are the layer's own.
+        positions: `in` or `out` → positions summed over the calls, None where unknown.
+    """
+
+    axes: dict[str, Ids] = field(default_factory=dict)
+    resize: dict[str, Ids] = field(default_factory=dict)
+    folds: Values | None = None
+    creates: bool = False
+    positions: dict[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Freeze:
+    """Channel ids that must stay, and why."""
+
+    ids: Ids
+    layer: str
+    reason: str
+
+
+@dataclass
+class Ledger:
+    """Everything that the walk wrote down: notes by layer, couples of ids that go together, and freezes."""
+
+    count: int = 0
+    notes: dict[str, LayerNotes] = field(default_factory=dict)
+    couples: list[Ids] = field(default_factory=list)
+    freezes: list[Freeze] = field(default_factory=list)
+
+    def new_ids(self, number: int) -> Ids:
+        """Ids that no channel has yet."""
+        self.count += number
+        return np.arange(self.count - number, self.count)
+
+
+class Site:
+    """One call of a layer, as its rule sees it.
+
+    Attributes:
+        layer: the layer or operation.
+        inputs: what flows in.
+        output_shape: of the first output, without the batch axis.
+    """
+
+    def __init__(self, call: Call, inputs: tuple[Signal, ...], ledger: Ledger) -> None:
+        self.layer = call.operation
+        self.inputs = inputs
+        self.output_shape: tuple[int | None, ...] = tuple(call.outputs[0].shape[1:])
+        self._call = call
+        self._ledger = ledger
+        self._notes = ledger.notes.setdefault(call.operation.name, LayerNotes())
+
+    @property
+    def constants(self) -> list[Any]:
+        """Arrays that the call takes beside the tensors of the graph."""
+        return self._call.constants
+
+    def axis(self, label: str, ids: Ids) -> None:
+        """Say that the variable axes called `label` are indexed by `ids`."""
+        if label in self._notes.axes:
+            self.join(self._notes.axes[label], ids)
+        else:
+            self._notes.axes[label] = ids
+
+    def created(self, number: int) -> Ids:
+        """The layer's own ids: new in its first call, the same in every further one."""
+        if not self._notes.creates:
+            self._notes.creates = True
+            self._notes.axes["out"] = self._ledger.new_ids(number)
+        return self._notes.axes["out"]
+
+    def new_ids(self, number: int) -> Ids:
+        """Ids that no channel has yet."""
+        return self._ledger.new_ids(number)
+
+    def join(self, first: Ids, second: Ids) -> None:
+        """Say that the channels of `first` and `second` can only go together, pair by pair."""
+        if len(first) != len(second):
+            self.freeze(np.concatenate([first, second]), "takes tensors with different numbers of channels")
+        else:
+            self._ledger.couples.append(np.stack([first, second]))
+
+    def freeze(self, ids: Ids, reason: str) -> None:
+        """Say that channels must stay. `reason` goes on from the layer's name."""
+        if len(ids):
+            self._ledger.freezes.append(Freeze(ids, self.layer.name, reason))
+
+    def resize(self, key: str, ids: Ids) -> None:
+        """Say that the layer's config holds the number of `ids` that stay under `key` (or last in a shape there)."""
+        self._notes.resize[key] = ids
+
+    def contract(self, signal: Signal, *, can_fold: bool) -> None:
+        """Say that the layer sums over the channels of `signal`, its variables' axis `in`.
+
+        A removed channel that still sends a constant is folded into the layer's bias where `can_fold`
+        (the layer has a bias and no zero padding); elsewhere it is frozen.
+        """
+        self.axis("in", signal.ids)
+        dead = signal.dead
+        earlier = self._notes.folds
+        lost = np.isnan(dead) | ((dead != 0) & (not can_fold))
+        if earlier is not None:
+            lost |= earlier != dead
+        self.freeze(signal.ids[lost], "would go on receiving a constant from them that no bias can take over")
+        self._notes.folds = np.where(lost, 0.0, dead)
+
+    def evaluate(self) -> Values:
+        """What the layer makes of removed channels, for layers that act on each element alone; float64 (C,)."""
+        values = [s.dead.reshape((1,) * len(s.shape) + (-1,)).astype(np.float32) for s in self.inputs]
+        return self._call.evaluate(values).reshape(-1)
+
+    def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:
+        """The signal that flows out."""
+        return Signal(self.output_shape, ids, np.broadcast_to(np.asarray(dead, np.float64), ids.shape))
+
+    def count_positions(self, output: Signal) -> None:
+        """Add this call's positions to the layer's."""
+        for label, signal in (("in", self.inputs[0] if self.inputs else output), ("out", output)):
+            so_far = self._notes.positions.get(label, 0)
+            here = signal.positions
+            self._notes.positions[label] = None if so_far is None or here is None else so_far + here
+
+
+def new_signal(ledger: Ledger, tensor: keras.KerasTensor) -> Signal:
+    """A tensor that no rule speaks of, whose channels must stay; one of unknown width has no ids."""
+    shape = tuple(tensor.shape[1:])
+    width = shape[-1] if shape and shape[-1] is not None else 0
+    return Signal(shape, ledger.new_ids(width), np.zeros(width))
+
+
+def product_of(sizes: tuple[int | None, ...]) -> int | None:
+    """Product of sizes, None where one is unknown."""
+    known = [size for size in sizes if size is not None]
+    return int(np.prod(known, dtype=np.int64)) if len(known) == len(sizes) else None

@@ -1,0 +1,214 @@
+"""What a model costs, and what it would cost with fewer channels, without building it.
+
+Every variable has as many elements as the product of its axes, and at most two of these are indexed by
+channel ids. So parameters, multiply-accumulates and bytes are sums of products of two widths, each
+linear in how many groups of each family stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.pruning.channels import Values
+from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
+
+STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")
+"""Variables that are measured or counted, not learnt: no parameters."""
+
+_INT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer holds and does.
+
+    Attributes:
+        name: of the layer.
+        params: learnable values: kernels, biases, batch-norm scales and offsets.
+        statistics: values that are not learnt, such as moving means and variances.
+        macs: multiply-accumulates for one image, of convolutions and dense layers; None where the input size is open.
+        bytes: of all variables, as stored.
+        int8_bytes: of the kernels at one byte and the biases at four, once batch norms are folded away.
+    """
+
+    name: str
+    params: int
+    statistics: int
+    macs: int | None
+    bytes: int
+    int8_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model holds and does, layer by layer; totals have the same names as in `LayerCost`."""
+
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def params(self) -> int:
+        """Learnable values: kernels, biases, batch-norm scales and offsets."""
+        return sum(layer.params for layer in self.layers)
+
+    @property
+    def statistics(self) -> int:
+        """Values that are not learnt, such as moving means and variances."""
+        return sum(layer.statistics for layer in self.layers)
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates for one image, None where the input size is open."""
+        known = [layer.macs for layer in self.layers if layer.macs is not None]
+        return sum(known) if len(known) == len(self.layers) else None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all variables, as stored."""
+        return sum(layer.bytes for layer in self.layers)
+
+    @property
+    def int8_bytes(self) -> int:
+        """Estimated bytes of the weights of an int8 model."""
+        return sum(layer.int8_bytes for layer in self.layers)
+
+    def __str__(self) -> str:
+        rows = [(x.name, x.params, x.macs, x.bytes) for x in self.layers if x.params or x.macs]
+        rows.append(("total", self.params, self.macs, self.bytes))
+        width = max(len(name) for name, *_ in rows)
+        head = f"{'layer':{width}} {'params':>12} {'MACs':>16} {'bytes':>12}"
+        lines = [f"{n:{width}} {p:12,} {'open' if m is None else format(m, ','):>16} {b:12,}" for n, p, m, b in rows]
+        return "\n".join([head, *lines])
+
+
+def cost(model: keras.Model) -> Cost:
+    """Parameters, multiply-accumulates and bytes of a functional model, layer by layer.
+
+    Multiply-accumulates count convolutions (plain, grouped, depthwise, separable, transposed) and dense
+    layers, for one image. Parameters are what training changes; moving statistics are counted apart.
+
+    Raises:
+        ModelError: the model's graph cannot be read.
+
+    Example:
+        >>> x = keras.Input((8, 8, 3))
+        >>> total = cost(keras.Model(x, keras.layers.Conv2D(4, 3, padding="same")(x)))
+        >>> total.params, total.macs
+        (112, 6912)
+    """
+    wiring = trace(model)
+    return wired_cost(wiring, np.ones(len(wiring.group_of), bool))
+
+
+def wired_cost(wiring: Wiring, kept: NDArray[np.bool_]) -> Cost:
+    """What the graph costs when only the channel ids where `kept`, bool (ids,), stay."""
+    return Cost(tuple(_layer_cost(layer, kept) for layer in wiring.layers.values() if layer.kind != "InputLayer"))
+
+
+def _layer_cost(layer: LayerWiring, kept: NDArray[np.bool_]) -> LayerCost:
+    widths = {label: int(kept[ids].sum()) for label, ids in layer.axes.items()}
+    totals = dict.fromkeys(("params", "statistics", "macs", "bytes", "int8_bytes"), 0)
+    is_open = False
+    for variable in layer.variables:
+        elements = _fixed_elements(variable)
+        for label in variable.labels.values():
+            elements *= widths[label]
+        is_open |= variable.positions is None
+        for metric, factor in _factors(variable).items():
+            totals[metric] += factor * elements
+    return LayerCost(layer.name, **{**totals, **({"macs": None} if is_open else {})})  # type: ignore[arg-type]
+
+
+def _fixed_elements(variable: Variable) -> int:
+    """Product of the axes that no channel ids index."""
+    return int(np.prod([n for axis, n in enumerate(variable.shape) if axis not in variable.labels], dtype=np.int64))
+
+
+def _factors(variable: Variable) -> dict[str, int]:
+    """What each element of a variable adds to each metric."""
+    measured = variable.name in STATISTICS
+    offset = variable.name in ("bias", "beta")
+    folded = measured or variable.name == "gamma"
+    return {
+        "params": 0 if measured else 1,
+        "statistics": 1 if measured else 0,
+        "macs": variable.positions or 0,
+        "bytes": variable.item_bytes,
+        "int8_bytes": _INT32_BYTES if offset else 0 if folded else 1,
+    }
+
+
+METRICS = tuple(field.name for field in fields(LayerCost) if field.name != "name")
+
+
+@dataclass(frozen=True)
+class CostTerms:
+    """A graph's cost as a function of how many groups of each family stay.
+
+    Attributes:
+        slopes, constants: widths are `slopes @ counts + constants`, (W, families) and (W,); the last is always 1.
+        left, right: the two widths whose product a term takes, (T,).
+        factors: metric → what that product is multiplied with, (T,).
+    """
+
+    slopes: Values
+    constants: Values
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    factors: Mapping[str, Values]
+
+    def total(self, metric: str, counts: Values) -> float:
+        """The metric when `counts`, (families,), groups of each family stay."""
+        widths = self.slopes @ counts + self.constants
+        return float(self.factors[metric] @ (widths[self.left] * widths[self.right]))
+
+    def slope(self, metric: str, counts: Values) -> Values:
+        """What one group of each family adds to the metric, (families,)."""
+        widths = self.slopes @ counts + self.constants
+        by_width = np.zeros(len(widths))
+        np.add.at(by_width, self.left, self.factors[metric] * widths[self.right])
+        np.add.at(by_width, self.right, self.factors[metric] * widths[self.left])
+        return by_width @ self.slopes
+
+
+def cost_terms(wiring: Wiring, family_of: NDArray[np.int64]) -> CostTerms:
+    """The terms of a graph's cost.
+
+    Args:
+        wiring: the graph.
+        family_of: int64 (ids,), the family of every channel id, −1 where frozen. Groups of a family
+            take the same share of every axis.
+    """
+    families = int(family_of.max(initial=-1)) + 1
+    group_sizes = np.zeros(families)
+    group_sizes[:] = [len(np.unique(wiring.group_of[family_of == family])) for family in range(families)]
+    rows: list[Values] = []
+    offsets: list[float] = []
+    place: dict[tuple[str, str], int] = {}
+    for layer in wiring.layers.values():
+        for label, ids in layer.axes.items():
+            place[layer.name, label] = len(rows)
+            members = np.bincount(family_of[ids] + 1, minlength=families + 1)
+            rows.append(members[1:] / np.maximum(group_sizes, 1))
+            offsets.append(float(members[0]))
+    one = len(rows)
+    left, right, factors = [], [], []
+    for layer in wiring.layers.values():
+        for variable in layer.variables:
+            widths = [place[layer.name, label] for label in variable.labels.values()]
+            left.append([*widths, one, one][0])
+            right.append([*widths, one, one][1])
+            fixed = _fixed_elements(variable)
+            factors.append([factor * fixed for factor in _factors(variable).values()])
+    table = np.asarray(factors, np.float64).reshape(-1, len(METRICS))
+    return CostTerms(
+        slopes=np.stack([*rows, np.zeros(families)]),
+        constants=np.asarray([*offsets, 1.0]),
+        left=np.asarray(left, np.int64),
+        right=np.asarray(right, np.int64),
+        factors={metric: table[:, index] for index, metric in enumerate(METRICS)},
+    )

@@ -1,0 +1,208 @@
+"""Groups: the channels of a model that can only be removed together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ModelError
+from rsseg_tf.pruning.channels import Ids
+from rsseg_tf.pruning.cost import Cost, CostTerms, cost_terms, wired_cost
+from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.wiring import Wiring, trace
+
+
+@dataclass(frozen=True)
+class Family:
+    """Groups that take the same share of every layer, such as the channels of one residual stage.
+
+    Attributes:
+        groups: their numbers, int64.
+        members: layer that creates channels → how many of them go with each group.
+    """
+
+    groups: Ids
+    members: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of one model, numbered from 0; `print` lists them by family with members and cost.
+
+    Attributes:
+        model: the model's name.
+        wiring: which channel ids index which variables, and each id's group.
+        families: the groups, by what they take from each layer.
+    """
+
+    model: str
+    wiring: Wiring
+    families: tuple[Family, ...]
+
+    def __len__(self) -> int:
+        return self.wiring.group_count
+
+    @property
+    def frozen(self) -> Mapping[str, str]:
+        """Layer → why all or some of the channels that it creates, or that meet it, must stay."""
+        return self.wiring.frozen
+
+    @cached_property
+    def family_of(self) -> NDArray[np.int64]:
+        """Number of the family of each group, (groups,)."""
+        numbers = np.zeros(len(self), np.int64)
+        for number, family in enumerate(self.families):
+            numbers[family.groups] = number
+        return numbers
+
+    @cached_property
+    def terms(self) -> CostTerms:
+        """The cost as a function of how many groups of each family stay."""
+        group_of = self.wiring.group_of
+        return cost_terms(self.wiring, np.where(group_of < 0, -1, self.family_of[group_of]) if len(self) else group_of)
+
+    @property
+    def counts(self) -> NDArray[np.float64]:
+        """How many groups each family has, (families,)."""
+        return np.asarray([len(family) for family in self.families], np.float64)
+
+    def members(self, group: int) -> Mapping[str, tuple[int, ...]]:
+        """Layer → the output channels that go with a group, for the layers that create channels."""
+        found = {}
+        for name, ids in self._created():
+            channels = np.flatnonzero(self.wiring.group_of[ids] == group)
+            if len(channels):
+                found[name] = tuple(channels.tolist())
+        return found
+
+    def plan(self, removed: NDArray[np.bool_], **details: object) -> Plan:
+        """The plan that removes the groups where `removed`, bool (groups,), and what it leaves of the cost."""
+        kept = self._kept(removed)
+        keep = {name: tuple(np.flatnonzero(kept[ids]).tolist()) for name, ids in self._created() if not kept[ids].all()}
+        dense, slim = wired_cost(self.wiring, np.ones_like(kept)), wired_cost(self.wiring, kept)
+        return Plan.of(keep, {name: len(ids) for name, ids in self._created() if name in keep}, dense, slim, **details)
+
+    def removed(self, plan: Plan) -> NDArray[np.bool_]:
+        """Which groups a plan removes, bool (groups,).
+
+        Raises:
+            ModelError: the plan was made for another model.
+        """
+        kept = kept_ids(self.wiring, plan)
+        group_of = self.wiring.group_of
+        removed = np.zeros(len(self), bool)
+        removed[group_of[(group_of >= 0) & ~kept]] = True
+        return removed
+
+    def cost(self, plan: Plan | None = None) -> Cost:
+        """What the model costs, with a plan once rebuilt; exact and without building it.
+
+        Raises:
+            ModelError: the plan was made for another model.
+        """
+        return wired_cost(self.wiring, self._kept(self.removed(plan) if plan else np.zeros(len(self), bool)))
+
+    def _kept(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        group_of = self.wiring.group_of
+        kept = np.ones(len(group_of), bool)
+        kept[group_of >= 0] = ~removed[group_of[group_of >= 0]]
+        return kept
+
+    def _created(self) -> Iterator[tuple[str, Ids]]:
+        for layer in self.wiring.layers.values():
+            if layer.creates:
+                yield layer.name, layer.axes["out"]
+
+    def __str__(self) -> str:
+        params, macs = (self.terms.slope(metric, self.counts) for metric in ("params", "macs"))
+        lines = [f"{self.model}: {len(self)} groups in {len(self.families)} families"]
+        lines += [
+            f"{len(family):6} groups of {_listed(family.members)}: {params[i]:,.0f} params, {macs[i]:,.0f} MACs each"
+            for i, family in enumerate(self.families)
+        ]
+        lines += [f"frozen `{name}`: {reason}" for name, reason in self.frozen.items()]
+        return "\n".join(lines)
+
+
+def find_groups(model: keras.Model) -> Groups:
+    """The groups of a functional model; nested models are read as if they were inlined.
+
+    Raises:
+        ModelError: the model is sub-classed, not built, or joins nested layers of the same name.
+
+    Example:
+        >>> x = keras.Input((8, 8, 3))
+        >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)
+        >>> groups = find_groups(keras.Model(x, keras.layers.Conv2D(2, 1, name="head")(y)))
+        >>> len(groups), groups.members(0), groups.frozen["head"]
+        (4, {'stem': (0,)}, 'is an output of the model')
+    """
+    wiring = trace(model)
+    return Groups(model.name, wiring, _families(wiring))
+
+
+def kept_ids(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
+    """Which channel ids stay under a plan, bool (ids,).
+
+    Raises:
+        ModelError: the plan names layers, channels or widths that the model does not have, would
+            leave a layer nothing, or removes part of a group.
+    """
+    kept = np.ones(len(wiring.group_of), bool)
+    for name, channels in plan.keep.items():
+        layer = wiring.layers.get(name)
+        if layer is None or not layer.creates or len(layer.axes["out"]) != plan.widths[name]:
+            came = "no such layer" if layer is None else f"{len(layer.axes.get('out', ()))} channels"
+            raise _misfit(f"`{name}` has {plan.widths[name]} channels in the plan, the model has {came}")
+        ids = layer.axes["out"]
+        if not channels or min(channels) < 0 or max(channels) >= len(ids):
+            raise _misfit(f"the plan keeps channels {list(channels)} of the {len(ids)} of `{name}`")
+        kept[np.delete(ids, channels)] = False
+    removed_groups = np.unique(wiring.group_of[~kept])
+    if -1 in removed_groups:
+        raise _misfit("it removes channels that must stay")
+    created = np.concatenate([np.zeros(0, np.int64), *(x.axes["out"] for x in wiring.layers.values() if x.creates)])
+    if np.any(kept[created] & np.isin(wiring.group_of[created], removed_groups)):
+        raise _misfit("it removes part of the channels that can only go together")
+    kept[np.isin(wiring.group_of, removed_groups)] = False
+    return kept
+
+
+def _misfit(what: str) -> ModelError:
+    return ModelError(f"the plan does not fit this model: {what}", hint="apply it to the model that it was made for")
+
+
+def _families(wiring: Wiring) -> tuple[Family, ...]:
+    """Groups by how many ids each has on every axis of every layer."""
+    number = wiring.group_count
+    signature = np.zeros(number, np.int64)
+    for layer in wiring.layers.values():
+        for ids in layer.axes.values():
+            groups = wiring.group_of[ids]
+            share = np.bincount(groups[groups >= 0], minlength=number)
+            _, signature = np.unique(signature * (share.max(initial=0) + 1) + share, return_inverse=True)
+    order = {label: None for label in signature.tolist()}
+    return tuple(_family(wiring, np.flatnonzero(signature == label)) for label in order)
+
+
+def _family(wiring: Wiring, groups: Ids) -> Family:
+    members = {}
+    for layer in wiring.layers.values():
+        if layer.creates:
+            count = int((wiring.group_of[layer.axes["out"]] == groups[0]).sum())
+            if count:
+                members[layer.name] = count
+    return Family(groups, members)
+
+
+def _listed(members: Mapping[str, int]) -> str:
+    names = [name if count == 1 else f"{count} × {name}" for name, count in members.items()]
+    return " + ".join(names)

@@ -1,0 +1,98 @@
+"""A plan: which output channels of which layers stay. It can be printed, saved and replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rsseg_tf.errors import ModelError
+from rsseg_tf.pruning.cost import Cost
+from rsseg_tf.runs import package_versions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pruned model keeps.
+
+    Attributes:
+        keep: layer → sorted indices of the output channels that stay, for layers that lose some.
+        widths: the same layers → how many output channels they have in the dense model.
+        cost: metric (`params`, `macs`, `int8_bytes`) → what is left of it.
+        dense_cost: the same metrics of the dense model.
+        details: how the plan was made: target, options, criterion, summary of the scores.
+        versions: package → version.
+    """
+
+    keep: Mapping[str, tuple[int, ...]]
+    widths: Mapping[str, int]
+    cost: Mapping[str, int | None]
+    dense_cost: Mapping[str, int | None]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=package_versions)
+
+    @classmethod
+    def of(
+        cls, keep: Mapping[str, tuple[int, ...]], widths: Mapping[str, int], dense: Cost, slim: Cost, **details: object
+    ) -> Plan:
+        """The plan that keeps `keep`, with the metrics of both models."""
+        metrics = ("params", "macs", "int8_bytes")
+        return cls(
+            keep=dict(keep),
+            widths=dict(widths),
+            cost={metric: getattr(slim, metric) for metric in metrics},
+            dense_cost={metric: getattr(dense, metric) for metric in metrics},
+            # As JSON gives it back, so that a plan equals what was saved of it.
+            details=json.loads(json.dumps(details)),
+        )
+
+    def share(self, metric: str) -> float:
+        """Share of the dense model's `params`, `macs` or `int8_bytes` that is left; NaN where unknown."""
+        left, dense = self.cost[metric], self.dense_cost[metric]
+        return left / dense if left is not None and dense else float("nan")
+
+    def to_json(self) -> str:
+        """The plan as indented JSON."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            ModelError: the text is not one.
+        """
+        try:
+            raw = json.loads(text)
+            keep = {name: tuple(int(i) for i in indices) for name, indices in raw["keep"].items()}
+            widths = {name: int(raw["widths"][name]) for name in keep}
+            rest = {key: dict(raw[key]) for key in ("cost", "dense_cost", "details", "versions")}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"this is not a pruning plan: {type(error).__name__}: {error}") from error
+        return cls(keep=keep, widths=widths, **rest)
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{self.share(metric):.1%} of the {metric}" for metric in self.cost)
+        width = max((len(name) for name in self.keep), default=0)
+        rows = [f"{name:{width}} {len(kept):5} of {self.widths[name]}" for name, kept in self.keep.items()]
+        return "\n".join([f"keeps {shares}", *rows])
+
+
+def within(plan: Plan, base: Plan) -> Plan:
+    """`plan`, made for the dense model, as a plan for the model that `base` left of it.
+
+    Raises:
+        ModelError: `base` removed channels that `plan` keeps.
+    """
+    keep, widths = {}, {}
+    for name, kept in plan.keep.items():
+        left = np.asarray(base.keep.get(name, range(plan.widths[name])))
+        if not np.isin(kept, left).all():
+            raise ModelError(f"channels of `{name}` that the plan keeps are gone")
+        if len(kept) < len(left):
+            keep[name] = tuple(np.flatnonzero(np.isin(left, kept)).tolist())
+            widths[name] = len(left)
+    return Plan(keep, widths, cost=plan.cost, dense_cost=base.cost, details=plan.details, versions=plan.versions)

@@ -1,0 +1,78 @@
+"""Measuring batch-norm statistics again after channels went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+
+from rsseg_tf.errors import ConfigError
+
+
+def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Set the moving statistics of every batch norm in `model` to the mean of its batch statistics.
+
+    The old statistics are forgotten, and each batch counts the same: no momentum. Batch norms that
+    are not trainable, or that the graph calls with `training=False`, keep theirs, as in training.
+
+    Args:
+        model: changed in place. Without batch norms nothing happens.
+        batches: inputs x, or tuples (x, y) whose y is ignored; several inputs as a list or a mapping.
+
+    Raises:
+        ConfigError: there are no batches.
+
+    Example:
+        >>> x = keras.Input((2,))
+        >>> model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))
+        >>> recalibrate(model, [np.asarray([[1.0, 2.0], [3.0, 6.0]], np.float32)])
+        >>> model.get_layer("norm").get_weights()[2].tolist()
+        [2.0, 4.0]
+    """
+    norms = list(_batch_norms(model))
+    if not norms:
+        return
+    statistics = [weight for norm in norms for weight in (norm.moving_mean, norm.moving_variance)]
+    others = [weight for weight in model.non_trainable_variables if all(weight is not s for s in statistics)]
+    before = [keras.ops.convert_to_numpy(weight) for weight in others]
+    totals = [np.zeros(weight.shape) for weight in statistics]
+    number = 0
+    with _batch_statistics(norms):
+        step = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
+        for batch in batches:
+            step(tree.map_structure(tf.convert_to_tensor, batch[0] if isinstance(batch, tuple) else batch))
+            totals = [total + np.asarray(weight) for total, weight in zip(totals, statistics, strict=True)]
+            number += 1
+    if not number:
+        raise ConfigError("recalibration needs at least one batch")
+    for weight, total in zip(statistics, totals, strict=True):
+        weight.assign((total / number).astype(np.float32))
+    # Dropout drew random numbers; its state goes back, so that a resumed run is the same.
+    for weight, value in zip(others, before, strict=True):
+        weight.assign(value)
+
+
+def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from _batch_norms(layer)
+
+
+@contextmanager
+def _batch_statistics(norms: list[keras.layers.BatchNormalization]) -> Iterator[None]:
+    """Within it, one training step leaves exactly the batch's statistics: momentum 0."""
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

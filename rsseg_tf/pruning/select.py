@@ -1,0 +1,213 @@
+"""Choosing which groups go: the least important ones, until the target is met."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ConfigError, ModelError, RssegError
+from rsseg_tf.pruning.groups import Family, Groups
+from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.ranking import Ranking, group_scores
+from rsseg_tf.pruning.scores import Scores
+
+_RANKING = Ranking()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Shares of the dense model to keep at most, above 0 and up to 1; None for no such target.
+
+    Attributes:
+        macs: multiply-accumulates.
+        params: parameters.
+        int8_bytes: estimated size of the int8 model.
+    """
+
+    macs: float | None = None
+    params: float | None = None
+    int8_bytes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, share in self.shares.items():
+            if not 0 < share <= 1:
+                raise ConfigError(f"`{name}` is the share to keep, above 0 and at most 1, got {share}")
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Metric → share, of the targets that are set."""
+        return {name: share for name, share in asdict(self).items() if share is not None}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What choosing must not do.
+
+    Attributes:
+        round_to: kept counts are multiples of this in every layer, or the dense count.
+        min_channels: no layer keeps fewer, unless it has fewer.
+        skip: patterns (as in a shell) of names of layers whose channels all stay.
+    """
+
+    round_to: int = 1
+    min_channels: int = 1
+    skip: tuple[str, ...] = ()
+
+
+def choose(  # noqa: PLR0913 - the door's arguments are settled
+    groups: Groups,
+    scores: Scores,
+    target: Target,
+    *,
+    round_to: int = 8,
+    min_channels: int = 1,
+    skip: Sequence[str] = (),
+    ranking: Ranking = _RANKING,
+    start: Plan | None = None,
+) -> Plan:
+    """The plan that meets a target by removing the groups that matter least.
+
+    Groups are ranked over the whole model, in blocks that keep every layer's width a multiple of
+    `round_to`. The cost is followed exactly, since it falls with the product of two widths.
+
+    Args:
+        groups: of the dense model.
+        scores: of its channels.
+        target: shares of the dense model's cost to keep at most; all must be met.
+        round_to: kept counts are multiples of this, or the dense count.
+        min_channels: no layer keeps fewer, unless it has fewer.
+        skip: patterns (as in a shell) of names of layers whose channels all stay.
+        ranking: how members' scores become a group's, and how layers are made comparable.
+        start: a plan whose removed groups stay removed.
+
+    Raises:
+        RssegError: the target cannot be met; the message names the largest possible cut.
+        ModelError: the model's multiply-accumulates are needed and its input size is open.
+    """
+    limits = Limits(round_to, min_channels, tuple(skip))
+    values = group_scores(groups, scores, ranking)
+    gone = groups.removed(start) if start else np.zeros(len(groups), bool)
+    queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
+    removed = _Greedy(groups, queues, target, ranking.cost).run(gone)
+    return groups.plan(
+        removed,
+        target=target.shares,
+        limits=asdict(limits),
+        ranking=asdict(ranking),
+        scores=_summary(scores, values, removed),
+    )
+
+
+def random_plan(groups: Groups, fraction: float = 0.5, *, seed: int) -> Plan:
+    """The plan that removes a random `fraction` of the groups of every family, and leaves at least one.
+
+    Raises:
+        ConfigError: `fraction` is not between 0 and 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise ConfigError(f"`fraction` must be between 0 and 1, got {fraction}")
+    rng = np.random.default_rng(seed)
+    removed = np.zeros(len(groups), bool)
+    for family in groups.families:
+        number = min(round(fraction * len(family)), len(family) - 1)
+        removed[rng.permutation(family.groups)[:number]] = True
+    return groups.plan(removed, random={"fraction": fraction, "seed": seed})
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """A family's groups, least important first, and the numbers of them that may stay, largest first."""
+
+    order: NDArray[np.int64]
+    stops: tuple[int, ...]
+    scores: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, family: Family, values: NDArray[np.float64], gone: NDArray[np.bool_], limits: Limits) -> _Queue:
+        order = family.groups[np.lexsort((family.groups, values[family.groups], ~gone[family.groups]))]
+        present = len(family) - int(gone[family.groups].sum())
+        stops = [count for count in _allowed(family, limits) if count < present]
+        return cls(order, (present, *stops), values[order])
+
+    def block_score(self, step: int) -> float:
+        """Mean score of the groups that go from stop `step` to the next; infinite after the last."""
+        if step + 1 >= len(self.stops):
+            return math.inf
+        size = len(self.order)
+        return float(self.scores[size - self.stops[step] : size - self.stops[step + 1]].mean())
+
+
+def _allowed(family: Family, limits: Limits) -> list[int]:
+    """How many groups of a family may stay, largest first."""
+    size = len(family)
+    if any(fnmatch.fnmatchcase(name, pattern) for name in family.members for pattern in limits.skip):
+        return [size]
+    least = max(1, *(math.ceil(limits.min_channels / count) for count in family.members.values()))
+    step = math.lcm(*(limits.round_to // math.gcd(limits.round_to, count) for count in family.members.values()))
+    return [size, *(count for count in range(size - 1, 0, -1) if count % step == 0 and count >= least)]
+
+
+class _Greedy:
+    """Takes the block with the lowest score until every target is met."""
+
+    def __init__(self, groups: Groups, queues: list[_Queue], target: Target, cost_metric: str) -> None:
+        self._groups = groups
+        self._queues = queues
+        self._metric = cost_metric
+        terms, counts = groups.terms, groups.counts
+        if "macs" in {*target.shares, cost_metric} and groups.cost().macs is None:
+            raise ModelError(
+                f"the input size of `{groups.model}` is open, so its multiply-accumulates are not known",
+                hint="build it with a fixed input size, or set a target for params",
+            )
+        self._goals = {metric: share * terms.total(metric, counts) for metric, share in target.shares.items()}
+
+    def run(self, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        self._check_reachable()
+        steps = np.zeros(len(self._queues), np.int64)
+        counts = np.asarray([queue.stops[0] for queue in self._queues], np.float64)
+        scores = np.asarray([queue.block_score(0) for queue in self._queues])
+        while not self._met(counts):
+            best = int(np.argmin(self._ranked(scores, counts)))
+            steps[best] += 1
+            counts[best] = self._queues[best].stops[steps[best]]
+            scores[best] = self._queues[best].block_score(int(steps[best]))
+        removed = gone.copy()
+        for queue, count in zip(self._queues, counts.astype(int), strict=True):
+            removed[queue.order[: len(queue.order) - count]] = True
+        return removed
+
+    def _ranked(self, scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._metric == "none":
+            return scores
+        return scores / np.maximum(self._groups.terms.slope(self._metric, counts), 1e-12)
+
+    def _met(self, counts: NDArray[np.float64]) -> bool:
+        totals = self._groups.terms.total
+        return all(totals(metric, counts) <= goal * (1 + 1e-9) for metric, goal in self._goals.items())
+
+    def _check_reachable(self) -> None:
+        least = np.asarray([queue.stops[-1] for queue in self._queues], np.float64)
+        if self._met(least):
+            return
+        total, dense = self._groups.terms.total, self._groups.counts
+        cuts = [f"{1 - total(metric, least) / total(metric, dense):.1%} of the {metric}" for metric in self._goals]
+        raise RssegError(
+            f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can go",
+            hint="ask for less, or lower round_to or min_channels, or skip fewer layers",
+        )
+
+
+def _summary(scores: Scores, values: NDArray[np.float64], removed: NDArray[np.bool_]) -> dict[str, object]:
+    return {
+        "criterion": scores.criterion,
+        "groups": len(values),
+        "removed": int(removed.sum()),
+        "mean_removed": float(values[removed].mean()) if removed.any() else None,
+        "mean_kept": float(values[~removed].mean()) if (~removed).any() else None,
+    }

@@ -1,0 +1,144 @@
+"""Where scores are measured: the tensors behind each layer at which activation times gradient is summed.
+
+For a layer that is linear in its weights, Σ ∂L/∂w·w over one filter equals Σ ∂L/∂y·y over the positions
+of its output y (bias apart): Euler's theorem. So activations and their gradients give every Taylor
+score, and the gradients of the kernels, a third of a training step, are never computed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from rsseg_tf.pruning.graph import Call, calls
+from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
+
+_ACTIVATIONS = (
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.PReLU,
+)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where one layer's channels are judged.
+
+    Attributes:
+        layer: whose output channels.
+        tensors: outputs, one a call; empty where `weights` are to be used.
+        bias: what the output contains beside the filters' products, or None.
+        weights: kernel and bias with their variables' wiring, where the tensors hide behind an activation.
+        filter_size: number of weights of one filter.
+    """
+
+    layer: str
+    tensors: tuple[keras.KerasTensor, ...]
+    bias: Any = None
+    weights: tuple[tuple[Any, Variable], ...] = ()
+    filter_size: int = 1
+
+
+class TapFinder:
+    """Finds the taps of a flat model.
+
+    Args:
+        flat: the model.
+        wiring: its wiring.
+    """
+
+    def __init__(self, flat: keras.Model, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._calls: dict[str, list[Call]] = defaultdict(list)
+        self._readers: dict[int, list[Call]] = defaultdict(list)
+        self._ends = {id(tensor) for tensor in flat.outputs}
+        for call in calls(flat):
+            self._calls[call.operation.name].append(call)
+            for tensor in call.inputs:
+                self._readers[id(tensor)].append(call)
+
+    def filters(self, *, with_bias: bool) -> list[Tap]:
+        """One tap for each layer that multiplies: its output, before any activation."""
+        return [self._filter(layer, with_bias=with_bias) for layer in self._multiplying()]
+
+    def gates(self) -> list[Tap]:
+        """One tap for each place that a removed channel is zeroed last: batch norms, or filters without one."""
+        taps = []
+        for layer in self._multiplying():
+            norm = self.norm_after(layer.name)
+            taps.append(self._outputs(layer.name, [norm]) if norm else self._filter(layer, with_bias=True))
+        return taps + [self._outputs(name, self._calls[name]) for name in self.lone_norms()]
+
+    def activations(self) -> list[Tap]:
+        """One tap for each layer that multiplies: its output after batch norm and activation."""
+        taps = []
+        for layer in self._multiplying():
+            ends = [
+                self._after(self._after(call, keras.layers.BatchNormalization), *_ACTIVATIONS)
+                for call in self._calls[layer.name]
+            ]
+            taps.append(self._outputs(layer.name, ends))
+        return taps
+
+    def norm_after(self, name: str) -> Call | None:
+        """The call of the batch norm that alone reads a layer's output, or None."""
+        own = self._calls[name]
+        after = self._after(own[0], keras.layers.BatchNormalization)
+        return after if len(own) == 1 and after is not own[0] else None
+
+    def lone_norms(self) -> list[str]:
+        """Batch norms that follow no filter directly, as in pre-activation networks."""
+        taken = {norm.operation.name for layer in self._multiplying() if (norm := self.norm_after(layer.name))}
+        layers = self._wiring.layers.values()
+        return [x.name for x in layers if x.kind == "BatchNormalization" and "out" in x.axes and x.name not in taken]
+
+    def operation(self, name: str) -> keras.Operation:
+        """The layer of a name."""
+        return self._calls[name][0].operation
+
+    def multiplying(self) -> list[str]:
+        """Names of the layers that have filters, in topological order."""
+        return [layer.name for layer in self._multiplying()]
+
+    def _multiplying(self) -> list[LayerWiring]:
+        return [x for x in self._wiring.layers.values() if x.multiplies and "out" in x.axes]
+
+    def _filter(self, layer: LayerWiring, *, with_bias: bool) -> Tap:
+        operation = self.operation(layer.name)
+        kernel = kernel_of(layer)
+        size = filter_size(kernel, layer)
+        bias = getattr(operation, "bias", None)
+        if keras.activations.get(operation.activation) is not keras.activations.linear:
+            chosen = [v for v in layer.variables if v == kernel or (with_bias and v.name == "bias")]
+            weights = tuple((operation.weights[variable.index], variable) for variable in chosen)
+            return Tap(layer.name, (), weights=weights, filter_size=size)
+        outputs = tuple(call.outputs[0] for call in self._calls[layer.name])
+        return Tap(layer.name, outputs, bias=None if with_bias else bias, filter_size=size)
+
+    def _outputs(self, name: str, found: list[Call]) -> Tap:
+        return Tap(name, tuple(call.outputs[0] for call in found))
+
+    def _after(self, call: Call, *kinds: type) -> Call:
+        """The call of one of `kinds` that alone reads what `call` returns, else `call`."""
+        tensor = call.outputs[0]
+        readers = self._readers[id(tensor)]
+        alone = len(readers) == 1 and id(tensor) not in self._ends
+        return readers[0] if alone and isinstance(readers[0].operation, kinds) else call
+
+
+def kernel_of(layer: LayerWiring) -> Variable:
+    """The variable that holds a layer's filters: of a separable convolution, the pointwise half."""
+    return [variable for variable in layer.variables if variable.positions != 0][-1]
+
+
+def filter_size(kernel: Variable, layer: LayerWiring) -> int:
+    """Number of weights of one filter."""
+    elements = 1
+    for length in kernel.shape:
+        elements *= length
+    return elements // len(layer.axes["out"])

@@ -1,0 +1,231 @@
+"""The walk over the graph: from a model to what its variables' axes are indexed by and what goes together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from rsseg_tf.pruning.channels import Freeze, Ids, Ledger, Signal, Site, Values, new_signal
+from rsseg_tf.pruning.flows import frozen
+from rsseg_tf.pruning.graph import Call, calls, flatten
+from rsseg_tf.pruning.rules import Rule, rule_for, why_frozen
+
+CONTRACTED = "in"
+"""Label of the axes that a layer sums over: removed channels are cut there by rebuild but not zeroed by mask."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a layer.
+
+    Attributes:
+        name: the layer's attribute, or the variable's own name where no rule names it.
+        index: its place in `layer.weights`.
+        shape: dense.
+        labels: axis → label, for the axes that channel ids index.
+        positions: how often each element multiplies for one image, None where the input size is open.
+        item_bytes: bytes of an element.
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    labels: Mapping[int, str]
+    positions: int | None
+    item_bytes: int
+
+
+@dataclass(frozen=True)
+class LayerWiring:
+    """A layer and the channel ids of its axes.
+
+    Attributes:
+        kind: name of the type.
+        axes: label → ids; those of `out` leave the layer.
+        resize: config key → the ids whose number it holds.
+        folds: constant that a removed channel of `in` goes on sending, or None.
+        creates: whether the ids of `out` are the layer's own.
+        variables: all of the layer's, in the order of `layer.weights`.
+    """
+
+    name: str
+    kind: str
+    axes: Mapping[str, Ids]
+    resize: Mapping[str, Ids]
+    folds: Values | None
+    creates: bool
+    variables: tuple[Variable, ...]
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether the layer's variables multiply its input: a convolution or dense layer."""
+        return any(variable.positions != 0 for variable in self.variables)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A flat graph's layers by name in topological order, and the group of every channel id.
+
+    Attributes:
+        group_of: int64 (ids,), number of the group, −1 for channels that must stay.
+        group_count: how many groups there are.
+        frozen: layer → why some or all of its channels must stay.
+    """
+
+    layers: Mapping[str, LayerWiring]
+    group_of: Ids
+    group_count: int
+    frozen: Mapping[str, str]
+
+
+def trace(model: keras.Model) -> Wiring:
+    """The wiring of `model`; nested models are read as if they were inlined.
+
+    Raises:
+        ModelError: the model's graph cannot be read.
+    """
+    flat = flatten(model)
+    ledger = Ledger()
+    signals: dict[int, Signal] = {}
+    operations: dict[str, keras.Operation] = {}
+    for call in calls(flat):
+        operations[call.operation.name] = call.operation
+        outputs = _flow(call, tuple(signals[id(tensor)] for tensor in call.inputs), ledger)
+        signals.update(zip(map(id, call.outputs), outputs, strict=True))
+    for call in calls(flat):
+        _freeze_outputs(call, flat, signals, ledger)
+    group_of, reasons = _components(ledger)
+    layers = {name: _layer(operation, ledger) for name, operation in operations.items()}
+    number = int(group_of.max(initial=-1)) + 1
+    effective = {id(freeze) for freeze in reasons.values()}
+    blockers = [x for x in ledger.freezes if id(x) in effective or not rule_for(operations[x.layer])]
+    return Wiring(layers, group_of, number, _frozen_layers(layers, group_of, reasons, blockers))
+
+
+def _flow(call: Call, inputs: tuple[Signal, ...], ledger: Ledger) -> tuple[Signal, ...]:
+    site = Site(call, inputs, ledger)
+    rule = rule_for(call.operation)
+    reason = _obstacle(call, rule, inputs)
+    if reason is None and rule is not None:
+        output = rule.flow(site)
+        site.count_positions(output)
+        return (output,)
+    if len(call.outputs) == 1:
+        return (frozen(site, reason or ""),)
+    outputs = tuple(new_signal(ledger, tensor) for tensor in call.outputs)
+    for signal in (*inputs, *outputs):
+        site.freeze(signal.ids, reason or "")
+    return outputs
+
+
+def _freeze_outputs(call: Call, flat: keras.Model, signals: Mapping[int, Signal], ledger: Ledger) -> None:
+    """Outputs of the model stay, and so do classes that a transposed convolution only enlarges."""
+    wanted = [signals[id(tensor)] for tensor in call.outputs if any(tensor is output for output in flat.outputs)]
+    for signal in wanted:
+        ledger.freezes.append(Freeze(signal.ids, call.operation.name, "is an output of the model"))
+        for name, notes in ledger.notes.items():
+            incoming, outgoing = notes.axes.get("in", signal.ids), notes.axes.get("out", signal.ids)
+            enlarges = "Transpose" in type(flat.get_layer(name)).__name__ if notes.creates else False
+            if enlarges and len(incoming) == len(outgoing) and np.array_equal(outgoing, signal.ids):
+                ledger.freezes.append(Freeze(incoming, name, "enlarges an output of the model"))
+
+
+def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str | None:
+    """Why the call's rule cannot be asked, None where it can."""
+    if rule is None:
+        return why_frozen(call.operation)
+    if getattr(call.operation, "data_format", None) == "channels_first":
+        return "has the channels first"
+    if len(call.outputs) != 1 or not inputs or any(not len(signal.ids) for signal in inputs):
+        return "has tensors whose number of channels is not known"
+    return None
+
+
+def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:
+    """Group number of every id, −1 where frozen, and id → what freezes it."""
+    couples = np.concatenate([np.zeros((2, 0), np.int64), *ledger.couples], axis=1)
+    graph = coo_array((np.ones(couples.shape[1], np.int8), couples), shape=(ledger.count, ledger.count))
+    _, component = connected_components(graph, directed=False)
+    why: dict[int, Freeze] = {}
+    for freeze in ledger.freezes:
+        for label in np.unique(component[freeze.ids]).tolist():
+            why.setdefault(label, freeze)
+    free = ~np.isin(component, list(why))
+    group_of = np.full(ledger.count, -1)
+    # Numbered by each group's first id, so that a model always gives the same numbers.
+    _, first, inverse = np.unique(component[free], return_index=True, return_inverse=True)
+    group_of[free] = np.argsort(np.argsort(first))[inverse]
+    return group_of, {index: why[label] for index, label in enumerate(component.tolist()) if label in why}
+
+
+def _frozen_layers(
+    layers: Mapping[str, LayerWiring], group_of: Ids, reasons: Mapping[int, Freeze], freezes: list[Freeze]
+) -> dict[str, str]:
+    """Layer → why channels that it creates must stay, or why channels that meet it must."""
+    own = {freeze.layer: freeze.reason for freeze in reversed(freezes)}
+    frozen_layers = {}
+    for name, layer in layers.items():
+        ids = layer.axes["out"] if layer.creates else np.zeros(0, np.int64)
+        stuck = ids[group_of[ids] < 0]
+        if len(stuck):
+            freeze = reasons[int(stuck[0])]
+            share = "" if len(stuck) == len(ids) else f"{len(stuck)} of {len(ids)} channels: "
+            where = "" if freeze.layer == name else f"`{freeze.layer}` "
+            frozen_layers[name] = f"{share}{where}{freeze.reason}"
+        elif name in own:
+            frozen_layers[name] = own[name]
+    return frozen_layers
+
+
+def _layer(operation: keras.Operation, ledger: Ledger) -> LayerWiring:
+    notes = ledger.notes[operation.name]
+    rule = rule_for(operation) or Rule(frozen_flow)
+    resize = dict(notes.resize)
+    resize.update({key: notes.axes[label] for key, label in rule.config.items() if label in notes.axes})
+    return LayerWiring(
+        name=operation.name,
+        kind=type(operation).__name__,
+        axes=notes.axes,
+        resize=resize,
+        folds=notes.folds if notes.folds is not None and np.any(notes.folds != 0) else None,
+        creates=notes.creates,
+        variables=tuple(_variables(operation, rule, ledger)),
+    )
+
+
+def _variables(operation: keras.Operation, rule: Rule, ledger: Ledger) -> list[Variable]:
+    notes = ledger.notes[operation.name]
+    names = {id(getattr(operation, name, None)): name for name in rule.axes}
+    variables = []
+    for index, weight in enumerate(getattr(operation, "weights", ())):
+        name = names.get(id(weight), "")
+        trailing = rule.axes.get(name, ())
+        first = len(weight.shape) - len(trailing)
+        labels = {first + k: label for k, label in enumerate(trailing) if label is not None}
+        variables.append(
+            Variable(
+                name=name or weight.name,
+                index=index,
+                shape=tuple(weight.shape),
+                labels={axis: label for axis, label in labels.items() if _indexes(notes.axes, label, weight, axis)},
+                positions=notes.positions.get(rule.macs[name]) if name in rule.macs else 0,
+                item_bytes=weight.value.dtype.size,
+            )
+        )
+    return variables
+
+
+def _indexes(axes: Mapping[str, Ids], label: str, weight: Any, axis: int) -> bool:
+    """Whether ids index an axis: slopes that are shared and kernels of a depthwise block have length 1 there."""
+    return label in axes and len(axes[label]) == weight.shape[axis]
+
+
+def frozen_flow(site: Site) -> Signal:
+    """The flow of a layer without a rule."""
+    return frozen(site, why_frozen(site.layer))

@@ -1,0 +1,71 @@
+"""The graph that is converted: batch 1, every size fixed, every variable a constant.
+
+Measured reason: converted straight from the Keras model (batch `None`) the same network becomes 11 delegate
+partitions with SPACE_TO_BATCH_ND around every dilated convolution; frozen it is one, with the dilation
+inside CONV_2D and every batch norm folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from rsseg_tf.errors import ConfigError, ModelError
+
+HEADS = ("logits", "logits-low", "classes")
+"""Full-size logits; the logits before the last upsampling; the class map, uint8."""
+
+
+def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
+    """A concrete function of `model` at batch 1 with its variables frozen to constants.
+
+    Args:
+        model: a functional model with one image input (H, W, 3) of fixed size and logits (H, W, C) as output.
+        head: a name in `HEADS`.
+
+    Returns:
+        A concrete function of float32 (1, H, W, 3).
+
+    Raises:
+        ConfigError: an unknown head, or one that the model does not have.
+        ModelError: the input's size is not fixed, or there is more than one input or output.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, 1 each is needed"
+        )
+    shape = model.inputs[0].shape[1:]
+    if None in shape:
+        raise ModelError(
+            f"the input of `{model.name}` has no fixed size: {tuple(shape)}", hint="build it with a fixed input shape"
+        )
+    forward = _head_function(model, head)
+    traced = tf.function(forward).get_concrete_function(tf.TensorSpec((1, *shape), tf.float32, name="image"))
+    return convert_variables_to_constants_v2(traced)
+
+
+def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    if head not in HEADS:
+        raise ConfigError(f"unknown head `{head}`", hint=f"known: {', '.join(HEADS)}")
+    if head == "logits-low":
+        model = keras.Model(model.inputs, _before_last_upsampling(model))
+
+    def forward(image: tf.Tensor) -> tf.Tensor:
+        logits = model(image, training=False)
+        return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8) if head == "classes" else logits
+
+    return forward
+
+
+def _before_last_upsampling(model: keras.Model) -> keras.KerasTensor:
+    last = model.outputs[0]._keras_history.operation
+    if not (isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"):
+        raise ConfigError(
+            f"`{model.name}` ends in `{last.name}`, not in a bilinear upsampling, so it has no `logits-low` head",
+            hint="use the head `logits`",
+        )
+    return last.input

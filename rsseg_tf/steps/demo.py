@@ -1,0 +1,192 @@
+"""The job of `rsseg-tf demo`: the whole main job on generated scenes, and what each step of it cost and won."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.config import Config, load_config
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.datasets.color_baseline import ColorBaseline
+from rsseg_tf.edge.bench import benchmark
+from rsseg_tf.edge.evaluate import evaluate
+from rsseg_tf.edge.flatbuffer import read_model
+from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.metrics import ConfusionMatrix
+from rsseg_tf.report.overlays import Panel, write_overlay_page
+from rsseg_tf.runs import write_json
+from rsseg_tf.steps.export import export
+from rsseg_tf.steps.fit import fit
+from rsseg_tf.steps.inspect_keras import inspect_keras
+from rsseg_tf.steps.prune import prune
+
+_MODELS = (
+    ("dense", "dense", "float32"),
+    ("pruned", "pruned", "float32"),
+    ("int8", "dense", "int8"),
+    ("pruned_int8", "pruned", "int8"),
+)
+"""Row of the table, run folder, number format."""
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One model of the demo's table.
+
+    Attributes:
+        name: `dense`, `pruned`, `int8` or `pruned_int8`.
+        miou: on the test scenes, 0 to 1.
+        accuracy: share of test pixels with the right class.
+        boundary_f1: mean over the classes.
+        params: parameters of the Keras model.
+        macs: multiply-accumulates of one run.
+        file_bytes: size of the `.tflite`.
+        latency_p50_ms: median time in the interpreter, one thread.
+    """
+
+    name: str
+    miou: float
+    accuracy: float
+    boundary_f1: float
+    params: int
+    macs: int
+    file_bytes: int
+    latency_p50_ms: float
+
+
+def demo_config() -> Config:
+    """Settings that bring the whole job to its end in minutes on two cores."""
+    overrides = (
+        "data.name=scenes",
+        "data.input_size=[128, 128]",
+        "data.scenes.train=200",
+        "data.scenes.val=12",
+        "data.scenes.test=40",
+        "data.scenes.size=128",
+        *_recipe("fit", epochs=9, learning_rate=2e-3),
+        *_recipe("prune.retrain", epochs=4, learning_rate=1e-3),
+        "prune.loops=60",
+        "prune.batches=1",
+        "prune.macs=0.48",
+        "export.calibration_samples=64",
+        "export.check_samples=12",
+        "export.max_drop=5",
+        "evaluate.overlap=0",
+    )
+    return load_config(overrides=overrides)
+
+
+def _recipe(section: str, *, epochs: int, learning_rate: float) -> list[str]:
+    settings = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "weight_decay": 0.01,
+        "l2": 0,
+        "warmup_steps": 20,
+        "ema": 0.98,
+        "validate_every": 2,
+        "precision": "auto",
+        "augment.flip_vertical": "true",
+        "augment.translate_px": 0,
+        "augment.rotate_deg": 180,
+    }
+    return [f"{section}.{key}={value}" for key, value in settings.items()]
+
+
+def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
+    """Train, prune, quantize, score and time on generated scenes; leave everything in `folder`.
+
+    Returns:
+        `rows` (see `DemoRow`), `baseline_miou` (a per-pixel colour classifier), `seconds`, `page` (path).
+
+    Raises:
+        ConfigError: `folder` holds a finished demo and `overwrite` is off.
+        CheckFailedError: an exported file is not what its type promises.
+    """
+    started = time.monotonic()
+    config = demo_config()
+    dataset = open_dataset(config.data, seed=config.seed)
+    fit(config, folder / "dense", overwrite=overwrite)
+    prune(folder / "dense" / "model.keras", config, folder / "pruned", overwrite=overwrite)
+    files = [_exported(folder, config, run=run, number_format=kind) for _, run, kind in _MODELS]
+    latencies = {Path(result.model): result.p50_ms for result in benchmark(files, repeats=30)}
+    costs = {run: inspect_keras(folder / run / "model.keras") for run in ("dense", "pruned")}
+    rows = [
+        _row(name, file, dataset, cost=costs[run], latency_p50_ms=latencies[file])
+        for (name, run, _), file in zip(_MODELS, files, strict=True)
+    ]
+    page = folder / "index.html"
+    result = {
+        "rows": [asdict(row) for row in rows],
+        "baseline_miou": color_baseline_miou(dataset),
+        "page": str(page),
+    }
+    _write_page(page, dataset, files, rows)
+    result["seconds"] = time.monotonic() - started
+    write_json(folder / "demo.json", result)
+    return result
+
+
+def _exported(folder: Path, config: Config, *, run: str, number_format: str) -> Path:
+    out = folder / f"{run}_{number_format}.tflite"
+    settings = replace(config.export, type=number_format)  # type: ignore[arg-type]
+    export(folder / run / "model.keras", replace(config, export=settings), out)
+    return out
+
+
+def _row(name: str, file: Path, dataset: Dataset, *, cost: Mapping[str, Any], latency_p50_ms: float) -> DemoRow:
+    scores = evaluate(open_predictor(file, threads=2), dataset, "test")
+    return DemoRow(
+        name=name,
+        miou=scores.miou,
+        accuracy=scores.accuracy,
+        boundary_f1=scores.boundary_f1,
+        params=cost["params"],
+        macs=read_model(file).macs,
+        file_bytes=file.stat().st_size,
+        latency_p50_ms=latency_p50_ms,
+    )
+
+
+def color_baseline_miou(dataset: Dataset) -> float:
+    """Mean IoU on the test split of a classifier that knows nothing but a pixel's colour."""
+    num_classes = len(dataset.palette.names)
+    baseline = ColorBaseline()
+    baseline.fit((dataset.read(sample) for sample in dataset.samples("train")), num_classes)
+    confusion = ConfusionMatrix(num_classes)
+    for sample in dataset.samples("test"):
+        image, mask = dataset.read(sample)
+        confusion.update(mask, baseline.predict(image))
+    return float(confusion.miou)
+
+
+def format_demo(result: Mapping[str, Any]) -> str:
+    """The demo's table as text."""
+    dense = result["rows"][0]
+    lines = [f"{'model':<12} {'mIoU %':>7} {'params M':>9} {'GMACs':>6} {'MB':>6} {'ms (p50)':>9} {'speed':>6}"]
+    for row in result["rows"]:
+        lines.append(
+            f"{row['name']:<12} {100 * row['miou']:7.2f} {row['params'] / 1e6:9.2f} {row['macs'] / 1e9:6.2f} "
+            f"{row['file_bytes'] / 1e6:6.2f} {row['latency_p50_ms']:9.2f} "
+            f"{dense['latency_p50_ms'] / row['latency_p50_ms']:5.1f}×"
+        )
+    lines.append(f"per-pixel colour classifier: mIoU {100 * result['baseline_miou']:.2f} %")
+    lines.append(f"{result['seconds']:.0f} s; overlays: {result['page']}")
+    return "\n".join(lines)
+
+
+def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Sequence[DemoRow]) -> None:
+    predictors = [open_predictor(file, threads=2) for file in files]
+    panels = []
+    for sample in dataset.samples("test")[:6]:
+        image, mask = dataset.read(sample)
+        predictions = {row.name: one.classes(image) for row, one in zip(rows, predictors, strict=True)}
+        panels.append(Panel(sample.name, image, mask, predictions))
+    table = [asdict(row) for row in rows]
+    write_overlay_page(page, panels, dataset.palette, title="rsseg-tf demo: generated scenes", table=table)

@@ -1,0 +1,123 @@
+"""The job of `rsseg-tf export-tflite`: a `.keras` in, a proven `.tflite` that describes itself out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.config import AugmentConfig, Config
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
+from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.quantization import agreement, proof
+from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
+from rsseg_tf.quantization.convert import convert
+from rsseg_tf.runs import atomic_path, file_hash, package_versions
+from rsseg_tf.steps.keras_predictor import keras_predictor, model_infer
+from rsseg_tf.steps.training_data import windows_of
+
+_AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
+_CANDIDATES_PER_SAMPLE = 4
+
+
+def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
+    """Write the model in `model_path` as the TFLite file `out`, which appears only once it has been proven.
+
+    Returns:
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`.
+
+    Raises:
+        CheckFailedError: the file is not what its type promises, or loses too much accuracy.
+        RssegError: of any other kind where settings, data or model are at fault.
+    """
+    dataset = open_dataset(config.data, seed=config.seed)
+    model = load_keras_model(model_path)
+    keras_predictor(model, dataset.palette, config)
+    calibration = _calibration(dataset, config) if config.export.type == "int8" else None
+    flatbuffer = convert(
+        model,
+        number_format=config.export.type,
+        head=config.export.head,
+        calibration=calibration.images if calibration else (),
+    )
+    metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(embed_metadata(flatbuffer, metadata))
+        facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
+        proof.require(facts, config.export.type, path=out)
+        compared = _compared(model, temporary, dataset, config)
+        agreement.require(compared, max_drop=config.export.max_drop)
+    return {
+        "model": str(out),
+        "type": config.export.type,
+        "head": config.export.head,
+        "file_bytes": out.stat().st_size,
+        "proof": facts.record(),
+        "agreement": compared.record(),
+        "calibration": calibration.record() if calibration else None,
+    }
+
+
+def _calibration(dataset: Dataset, config: Config) -> Calibration:
+    """Training windows, drawn as inference sees them: without augmentation."""
+    candidates = [
+        Candidate(name, image, mask)
+        for name, image, mask in _windows(
+            dataset, config, "train", count=_CANDIDATES_PER_SAMPLE * config.export.calibration_samples
+        )
+    ]
+    return choose_calibration(
+        candidates,
+        count=config.export.calibration_samples,
+        num_classes=len(dataset.palette.names),
+        seed=config.seed,
+    )
+
+
+def _windows(
+    dataset: Dataset, config: Config, split: str, *, count: int
+) -> list[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """At most `count` windows of a split, seeded, each pair giving as many as its area is worth."""
+    source = windows_of(dataset, config, _AS_IT_IS, split=split)
+    samples = dataset.samples(split)
+    pool = np.repeat(np.arange(source.count), source.windows_per_pair())
+    order = np.random.default_rng(config.seed).permutation(pool)[:count]
+    return [
+        (f"{samples[index].name}#{position}", *source.window(int(index), epoch=0, position=position))
+        for position, index in enumerate(order)
+    ]
+
+
+def _compared(model: keras.Model, path: Path, dataset: Dataset, config: Config) -> agreement.Agreement:
+    infer, runner = model_infer(model), TFLiteRunner(path)
+    windows = _windows(dataset, config, "val", count=config.export.check_samples)
+    return agreement.compare(
+        ((image, mask) for _, image, mask in windows),
+        keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
+        tflite_classes=runner.classes,
+        num_classes=len(dataset.palette.names),
+    )
+
+
+def _metadata(
+    dataset: Dataset, config: Config, model: keras.Model, *, model_path: Path, calibration: Calibration | None
+) -> ModelMetadata:
+    return ModelMetadata(
+        class_names=dataset.palette.names,
+        class_colors=dataset.palette.colors,
+        input_size=model.input_shape[1:3],
+        fitting=config.data.fitting,
+        head=config.export.head,
+        ground_sampling_distance_m=config.data.ground_sampling_distance_m,
+        overlap=config.evaluate.overlap,
+        hashes={"model": file_hash(model_path), "data": dataset.fingerprint("train")},
+        versions=package_versions(),
+        notes={"type": config.export.type, "calibration": calibration.record() if calibration else None},
+    )

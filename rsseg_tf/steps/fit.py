@@ -1,0 +1,86 @@
+"""The job of `rsseg-tf fit`: data and settings in, a trained `.keras` in a run folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rsseg_tf import pruning
+from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.pretrained import initialise
+from rsseg_tf.runs import atomic_path, open_run, write_manifest
+from rsseg_tf.steps.progress import TrainingProgress
+from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
+
+MODEL = "model.keras"
+
+
+def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
+    """Train the configured network and leave `model.keras`, `log.csv` and `manifest.json` in `folder`.
+
+    The same call on a folder in which it was killed goes on from the last saved step.
+
+    Returns:
+        `model` (path), `best_epoch`, `val_miou`, `params`, `macs`, `resumed`.
+
+    Raises:
+        RssegError: of any kind, before the folder is touched where settings or data are at fault.
+    """
+    dataset = open_dataset(config.data, seed=config.seed)
+    dataset.samples("val")
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config, num_classes=len(dataset.palette.names))
+    schedule = training_schedule(dataset, config, config.fit)
+    loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
+    resumed = open_run(folder, dump_yaml(config), overwrite=overwrite)
+    trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
+    outcome = trainer.run(validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs))
+    cost = pruning.cost(model)
+    results = {
+        "model": str(folder / MODEL),
+        "best_epoch": outcome.best_epoch,
+        "val_miou": outcome.best_val_miou,
+        "params": cost.params,
+        "macs": cost.macs,
+        "resumed": resumed,
+    }
+    finish_run(folder, model, config=config, inputs=data_inputs(dataset), results=results)
+    return results
+
+
+def build_model(config: Config, *, num_classes: int) -> keras.Model:
+    """The configured network with the configured initial weights."""
+    model = deeplab_v3_plus(
+        config.model.backbone,
+        num_classes,
+        (*config.data.input_size, 3),
+        upsampling=config.model.upsampling,
+        image_pooling=config.model.image_pooling,
+        output_stride=config.model.output_stride,
+    )
+    initialise(model, config.model.weights)
+    return model
+
+
+def data_inputs(dataset: Dataset) -> dict[str, str]:
+    """Hashes of the splits that a training reads."""
+    return {f"data:{split}": dataset.fingerprint(split) for split in ("train", "val")}
+
+
+def finish_run(
+    folder: Path, model: keras.Model, *, config: Config, inputs: Mapping[str, str], results: Mapping[str, Any]
+) -> None:
+    """Save the model, drop the state that only an unfinished run needs, and write the manifest last."""
+    with atomic_path(folder / MODEL) as temporary:
+        model.save(temporary)
+    outputs = [name for name in (MODEL, LOG, "config.yaml", "plan.json") if (folder / name).exists()]
+    write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
+    for leftover in (STATE, BEST):
+        (folder / leftover).unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""The job of `rsseg-tf prune`: a dense `.keras` in, a slimmer retrained one and its plan in a run folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf import pruning
+from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.runs import file_hash, open_run, write_text
+from rsseg_tf.steps.fit import data_inputs, finish_run
+from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
+from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.training.loop import Teacher, Trainer
+from rsseg_tf.training.losses import Loss
+from rsseg_tf.training.pipeline import BatchSchedule
+from rsseg_tf.training.precision import use_precision
+
+PLAN = "plan.json"
+_STATE = "pruning.json"
+
+
+def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
+    """Remove channels of the model in `dense_path` loop by loop, retrain, and leave the result in `folder`.
+
+    The folder gets `model.keras`, `plan.json` (replays on the dense model), `log.csv` and `manifest.json`.
+    The same call on a folder in which it was killed goes on where it was.
+
+    Returns:
+        `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
+        `val_miou`, `best_epoch`, `resumed`.
+
+    Raises:
+        RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
+    """
+    dataset = open_dataset(config.data, seed=config.seed)
+    keras.utils.set_random_seed(config.seed)
+    dense = load_keras_model(dense_path)
+    validation(dense, dataset, config)
+    retrain = config.prune.retrain
+    schedule = training_schedule(dataset, config, retrain)
+    loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
+    resumed = open_run(folder, dump_yaml(config), overwrite=overwrite)
+    slim = _slimmed(dense, config, schedule, loss=loss, folder=folder)
+    score = validation(slim, dataset, config)
+    score_before = score()
+    teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
+    trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
+    outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs))
+    before, after = pruning.cost(dense), pruning.cost(slim)
+    results = {
+        "model": str(folder / "model.keras"),
+        "params": after.params,
+        "macs": after.macs,
+        "dense_params": before.params,
+        "dense_macs": before.macs,
+        "val_miou_before_retraining": score_before,
+        "val_miou": outcome.best_val_miou,
+        "best_epoch": outcome.best_epoch,
+        "resumed": resumed,
+    }
+    inputs = {str(dense_path): file_hash(dense_path), **data_inputs(dataset)}
+    finish_run(folder, slim, config=config, inputs=inputs, results=results)
+    (folder / _STATE).unlink(missing_ok=True)
+    return results
+
+
+def _slimmed(dense: keras.Model, config: Config, schedule: BatchSchedule, *, loss: Loss, folder: Path) -> keras.Model:
+    """The pruned model with recalibrated batch norms, from `plan.json` where an earlier call got that far."""
+    settings = config.prune
+    use_precision(settings.retrain.precision)
+    plan_path = folder / PLAN
+    if plan_path.exists():
+        slim = pruning.rebuild(dense, pruning.Plan.from_json(plan_path.read_text(encoding="utf-8")))
+    else:
+        slim, plan = pruning.prune_loop(
+            dense,
+            batches=lambda loop: _as_float(schedule.first_batches(loop, settings.batches)),
+            loss=loss,
+            settings=settings,
+            state_path=folder / _STATE,
+            on_loop=PruningProgress(settings.loops),
+        )
+        write_text(plan_path, plan.to_json())
+    pruning.recalibrate(slim, [x for x, _ in _as_float(schedule.first_batches(0, settings.recalibration_batches))])
+    return slim
+
+
+def _as_float(
+    batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    return [(images.astype(np.float32), labels) for images, labels in batches]

@@ -1,0 +1,48 @@
+"""Training batches and validation from a configuration: what fit and prune share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from rsseg_tf.config import AugmentConfig, Config, FitConfig
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.edge.evaluate import evaluate
+from rsseg_tf.steps.keras_predictor import keras_predictor
+from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy
+from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+
+
+def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
+    """Windows of a split, changed at random as `augment` says."""
+    samples = dataset.samples(split)
+    return TrainingSource(
+        read=lambda index: dataset.read(samples[index]),
+        count=len(samples),
+        size=config.data.input_size,
+        crop=config.data.fitting == "crop",
+        augment=augment,
+        seed=config.seed,
+        cache=config.data.cache,
+    )
+
+
+def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
+    """Batches of the training split."""
+    source = windows_of(dataset, config, fitting.augment)
+    return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)
+
+
+def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
+    """The cross-entropy that `fitting` asks for, with class weights from the training masks."""
+    weights = None
+    if fitting.class_weights == "balanced":
+        weights = balanced_weights(schedule.source.class_counts(num_classes))
+    return cross_entropy(class_weights=weights, label_smoothing=fitting.label_smoothing)
+
+
+def validation(model: keras.Model, dataset: Dataset, config: Config) -> Callable[[], float]:
+    """A function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1."""
+    predictor = keras_predictor(model, dataset.palette, config)
+    return lambda: evaluate(predictor, dataset, "val").miou

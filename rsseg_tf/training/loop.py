@@ -1,0 +1,296 @@
+"""The training loop: steps, validation, the best weights, logs, and a state from which any kill is resumed exactly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rsseg_tf.config import DistillConfig, FitConfig
+from rsseg_tf.errors import RssegError
+from rsseg_tf.runs import write_text
+from rsseg_tf.training.distill import distillation_loss
+from rsseg_tf.training.losses import Loss
+from rsseg_tf.training.pipeline import BatchSchedule
+from rsseg_tf.training.precision import use_precision
+from rsseg_tf.training.state import load_arrays, save_arrays
+
+STATE = "state.npz"
+BEST = "best.npz"
+LOG = "log.csv"
+
+_DECAYED = ("kernel", "gamma", "beta", "depthwise_kernel")
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One line of the log; `val_miou` is nan in an epoch without validation."""
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    val_miou: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: the model holds the weights of `best_epoch`."""
+
+    best_epoch: int
+    best_val_miou: float
+    rows: tuple[EpochRow, ...]
+
+
+class Progress(Protocol):
+    """Where a training tells how far it is."""
+
+    def step(self, *, epoch: int, step: int, steps: int, loss: float) -> None:
+        """After every step; `epoch` and `step` count from 1."""
+
+    def epoch(self, row: EpochRow) -> None:
+        """After every epoch."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A dense model to learn from, and how."""
+
+    model: keras.Model
+    settings: DistillConfig
+
+
+def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of global step `step`, counted from 0.
+
+    A linear warm-up, then `step`: lr · factor^⌊epoch / step_epochs⌋ (the paper's section 3.2),
+    `cosine`: from lr to 0 over all steps (Loshchilov and Hutter 2017, eq. 5, without restarts), or `constant`.
+
+    Example:
+        >>> learning_rate(FitConfig(), step=25, steps_per_epoch=2) == 1e-3 * 0.3
+        True
+    """
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.schedule == "step":
+        return settings.learning_rate * settings.step_factor ** (step // steps_per_epoch // settings.step_epochs)
+    if settings.schedule == "cosine":
+        total = settings.epochs * steps_per_epoch - settings.warmup_steps
+        return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - settings.warmup_steps) / max(1, total)))
+    return settings.learning_rate
+
+
+class Trainer:
+    """Trains one model in one folder; a second `Trainer` on the same folder goes on where the first stopped.
+
+    Args:
+        model: trained in place.
+        schedule: the training batches.
+        settings: the recipe.
+        loss: of labels (N, H, W) and logits (N, H, W, C).
+        folder: gets `state.npz`, `best.npz`, `log.csv` and `tensorboard/`.
+        teacher: distil from it, where given.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        schedule: BatchSchedule,
+        settings: FitConfig,
+        *,
+        loss: Loss,
+        folder: Path,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self._model = model
+        self._schedule = schedule
+        self._settings = settings
+        self._folder = folder
+        use_precision(settings.precision)
+        self._optimizer = _optimizer(settings)
+        self._optimizer.build(model.trainable_variables)
+        self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
+        self._step = _train_step(model, self._optimizer, settings, loss=loss, teacher=teacher)
+        self._rows: list[EpochRow] = []
+        self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
+        self._best_epoch, self._best = 0, -math.inf
+
+    def run(self, validate: Callable[[], float], progress: Progress) -> Outcome:
+        """Train to the last epoch and leave the best weights in the model.
+
+        Args:
+            validate: mIoU of the model as it is, on held-out data; the highest wins, the later of equals.
+            progress: is told of every step and epoch.
+
+        Raises:
+            RssegError: the loss became infinite or NaN.
+        """
+        self._restore()
+        while self._epoch < self._settings.epochs:
+            self._run_epoch(progress)
+            row = self._close_epoch(validate)
+            self._save()
+            self._write_logs()
+            progress.epoch(row)
+        load_arrays(self._folder / BEST, self._model.variables)
+        return Outcome(self._best_epoch, self._best, tuple(self._rows))
+
+    def _run_epoch(self, progress: Progress) -> None:
+        steps = self._schedule.steps
+        started = time.monotonic() - self._seconds
+        for images, labels in self._schedule.batches(self._epoch, start=self._position):
+            global_step = self._epoch * steps + self._position
+            rate = learning_rate(self._settings, step=global_step, steps_per_epoch=steps)
+            self._optimizer.learning_rate.assign(rate)
+            loss = float(self._step(images, labels))
+            if not math.isfinite(loss):
+                raise RssegError(
+                    f"the loss became {loss} in epoch {self._epoch + 1}, step {self._position + 1}",
+                    hint="lower the learning rate",
+                )
+            self._update_average(global_step)
+            self._position += 1
+            self._loss_sum += loss
+            self._seconds = time.monotonic() - started
+            progress.step(epoch=self._epoch + 1, step=self._position, steps=steps, loss=self._loss_sum / self._position)
+            if self._position % self._settings.checkpoint_steps == 0 and self._position < steps:
+                self._save()
+
+    def _close_epoch(self, validate: Callable[[], float]) -> EpochRow:
+        steps, settings = self._schedule.steps, self._settings
+        last = self._epoch + 1 == settings.epochs
+        score = math.nan
+        if last or (self._epoch + 1) % settings.validate_every == 0:
+            score = self._validated(validate)
+        row = EpochRow(
+            epoch=self._epoch + 1,
+            learning_rate=learning_rate(settings, step=self._epoch * steps, steps_per_epoch=steps),
+            loss=self._loss_sum / steps,
+            val_miou=score,
+            seconds=self._seconds,
+        )
+        self._rows.append(row)
+        self._epoch, self._position, self._loss_sum, self._seconds = self._epoch + 1, 0, 0.0, 0.0
+        return row
+
+    def _validated(self, validate: Callable[[], float]) -> float:
+        """The score of the weights that would be kept: the averaged ones, where they are averaged."""
+        trained = [np.asarray(variable) for variable in self._model.variables]
+        if self._average:
+            _assign(self._model.variables, self._average)
+        score = validate()
+        if score >= self._best or self._best_epoch == 0:
+            self._best_epoch, self._best = self._epoch + 1, score
+            save_arrays(self._folder / BEST, self._model.variables, {"epoch": self._epoch + 1, "val_miou": score})
+        _assign(self._model.variables, trained)
+        return score
+
+    def _update_average(self, global_step: int) -> None:
+        """Exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
+        if self._average:
+            decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
+            _average_step(self._average, [variable.value for variable in self._model.variables], tf.constant(decay))
+
+    def _variables(self) -> Sequence[object]:
+        return [*self._model.variables, *self._optimizer.variables, *self._average]
+
+    def _save(self) -> None:
+        info = {
+            "epoch": self._epoch,
+            "position": self._position,
+            "loss_sum": self._loss_sum,
+            "seconds": self._seconds,
+            "best_epoch": self._best_epoch,
+            "best": self._best,
+            "rows": [asdict(row) for row in self._rows],
+        }
+        save_arrays(self._folder / STATE, self._variables(), info)
+
+    def _restore(self) -> None:
+        if not (self._folder / STATE).exists():
+            return
+        info = load_arrays(self._folder / STATE, self._variables())
+        self._epoch, self._position = info["epoch"], info["position"]
+        self._loss_sum, self._seconds = info["loss_sum"], info["seconds"]
+        self._best_epoch, self._best = info["best_epoch"], info["best"]
+        self._rows = [EpochRow(**row) for row in info["rows"]]
+
+    def _write_logs(self) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([item.name for item in fields(EpochRow)])
+        writer.writerows([list(asdict(row).values()) for row in self._rows])
+        write_text(self._folder / LOG, text.getvalue())
+        with tf.summary.create_file_writer(str(self._folder / "tensorboard")).as_default():
+            row = self._rows[-1]
+            for name in ("loss", "learning_rate", "val_miou"):
+                tf.summary.scalar(name, getattr(row, name), step=row.epoch)
+
+
+def _optimizer(settings: FitConfig) -> keras.Optimizer:
+    if settings.optimizer == "sgd":
+        return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def _train_step(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    settings: FitConfig,
+    *,
+    loss: Loss,
+    teacher: Teacher | None,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """One traced gradient step, from images uint8 and labels to the loss before L2.
+
+    L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
+    with its default factors, which the paper trained with.
+    """
+    variables = model.trainable_variables
+    factors = [settings.l2 if variable.name in _DECAYED else 0.0 for variable in variables]
+
+    @tf.function
+    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        pixels = tf.cast(images, tf.float32)
+        with tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            cost = loss(labels, logits)
+            if teacher is not None:
+                cost = _distilled(cost, teacher, pixels, logits)
+        gradients = tape.gradient(cost, variables)
+        gradients = [
+            gradient + factor * variable if factor else gradient
+            for gradient, factor, variable in zip(gradients, factors, variables, strict=True)
+        ]
+        optimizer.apply(gradients, variables)
+        return cost
+
+    return step
+
+
+def _distilled(cost: tf.Tensor, teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    weight = teacher.settings.weight
+    target = tf.stop_gradient(teacher.model(pixels, training=False))
+    return (1 - weight) * cost + weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)
+
+
+@tf.function
+def _average_step(average: list[tf.Variable], current: list[tf.Variable], decay: tf.Tensor) -> None:
+    for mean, value in zip(average, current, strict=True):
+        mean.assign(decay * mean + (1 - decay) * value)
+
+
+def _assign(variables: Sequence[keras.Variable], values: Sequence[object]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

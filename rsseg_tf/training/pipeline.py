@@ -1,0 +1,126 @@
+"""Training batches; the sample at a step depends on (seed, epoch, position) alone, so any step can be redone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rsseg_tf.config import AugmentConfig
+from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.edge.predict import resized_image, resized_mask
+from rsseg_tf.training.augment import random_window
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """The pairs of a split and how windows are drawn from them.
+
+    Attributes:
+        read: index → image uint8 (H, W, 3) and mask uint8 (H, W).
+        count: number of pairs.
+        size: height and width of a window.
+        crop: draw windows anywhere in the image; otherwise the image is resized to `size` first.
+        augment: random changes.
+        seed: of everything random.
+        cache: keep what was read (and resized) in memory.
+    """
+
+    read: Callable[[int], Pair]
+    count: int
+    size: tuple[int, int]
+    crop: bool
+    augment: AugmentConfig
+    seed: int
+    cache: bool = True
+    _kept: dict[int, Pair] = field(default_factory=dict, repr=False)
+
+    def pair(self, index: int) -> Pair:
+        """Image and mask number `index`, resized to `size` unless windows are cropped."""
+        if index in self._kept:
+            return self._kept[index]
+        image, mask = self.read(index)
+        pair = (image, mask) if self.crop else (resized_image(image, self.size), resized_mask(mask, self.size))
+        if self.cache:
+            self._kept[index] = pair
+        return pair
+
+    def windows_per_pair(self) -> NDArray[np.int64]:
+        """How many windows of each pair one epoch draws: its area in windows, at least 1."""
+        if not self.crop:
+            return np.ones(self.count, np.int64)
+        areas = np.array([self.pair(index)[1].size for index in range(self.count)])
+        return np.maximum(1, np.rint(areas / (self.size[0] * self.size[1]))).astype(np.int64)
+
+    def class_counts(self, num_classes: int) -> NDArray[np.int64]:
+        """Pixels of each class in all masks, int64 (num_classes,)."""
+        counts = np.zeros(IGNORE + 1, np.int64)
+        for index in range(self.count):
+            counts += np.bincount(self.pair(index)[1].ravel(), minlength=IGNORE + 1)
+        return counts[:num_classes]
+
+    def window(self, index: int, *, epoch: int, position: int) -> Pair:
+        """The window that pair `index` gives at `position` of `epoch`."""
+        rng = np.random.default_rng([self.seed, epoch, position])
+        image, mask = self.pair(index)
+        return random_window(image, mask, self.augment, size=self.size, crop=self.crop, rng=rng)
+
+
+@dataclass(frozen=True)
+class BatchSchedule:
+    """Which pairs make up which batch of which epoch.
+
+    Attributes:
+        source: where windows come from.
+        batch_size: windows a batch.
+        steps: batches an epoch.
+    """
+
+    source: TrainingSource
+    batch_size: int
+    steps: int
+
+    @classmethod
+    def of(cls, source: TrainingSource, *, batch_size: int, steps: int = 0) -> BatchSchedule:
+        """A schedule of `steps` batches an epoch, or of as many as one pass needs where `steps` is 0."""
+        if steps == 0:
+            steps = max(1, int(source.windows_per_pair().sum()) // batch_size)
+        return cls(source, batch_size, steps)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Indices of the pairs of one epoch in their order, int64 (steps · batch_size,)."""
+        pool = np.repeat(np.arange(self.source.count), self.source.windows_per_pair())
+        rng = np.random.default_rng([self.source.seed, epoch])
+        needed = self.steps * self.batch_size
+        passes = [rng.permutation(pool) for _ in range(-(-needed // len(pool)))]
+        return np.concatenate(passes)[:needed]
+
+    def batches(self, epoch: int, *, start: int = 0) -> tf.data.Dataset:
+        """The batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w)."""
+        order = self.order(epoch)
+        height, width = self.source.size
+
+        def draw(position: np.int64) -> Pair:
+            return self.source.window(int(order[position]), epoch=epoch, position=int(position))
+
+        def load(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image, mask = tf.numpy_function(draw, [position], (tf.uint8, tf.uint8), stateful=False)
+            return tf.ensure_shape(image, (height, width, 3)), tf.ensure_shape(mask, (height, width))
+
+        positions = tf.data.Dataset.range(start * self.batch_size, len(order))
+        windows = positions.map(load, num_parallel_calls=2, deterministic=True)
+        return windows.batch(self.batch_size, drop_remainder=True).prefetch(2)
+
+    def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
+        """The first `count` batches of one epoch in memory; wraps into later epochs where one is shorter."""
+        return [pair for _, pair in zip(range(count), self._endless(epoch), strict=False)]
+
+    def _endless(self, epoch: int) -> Iterator[Pair]:
+        while True:
+            yield from self.batches(epoch).as_numpy_iterator()
+            epoch += 1

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from rsseg_tf.cli.main import main
+from rsseg_tf.edge.metadata import embed_metadata
+from tests.edge.networks import METADATA, tiny_model
+from tests.edge.without_tensorflow import run_without_tensorflow
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(embed_metadata(tiny_model(), METADATA))
+    return path
+
+
+def test_json_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model), "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == [
+        *("model", "file_bytes", "sha256", "partitions", "undelegated", "ops", "float_ops", "params", "macs"),
+        *("weight_bytes", "arena_bytes", "inputs", "outputs", "metadata", "layers"),
+    ]
+
+
+def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(model: Path) -> None:
+    done = run_without_tensorflow("inspect", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "CONV_2D" in done.stdout
+
+
+def test_a_keras_file_is_shown_layer_by_layer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = {
+        "name": "stem",
+        "type": "Conv2D",
+        "output_shape": [None, 4, 4, 8],
+        "params": 224,
+        "macs": 3456,
+        "bytes": 896,
+    }
+    steps = types.ModuleType("rsseg_tf.steps.inspect_keras")
+    steps.inspect_keras = lambda _path: {"params": 224, "macs": 3456, "layers": [layer]}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, steps.__name__, steps)
+    (tmp_path / "model.keras").write_bytes(b"")
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["stem", "Conv2D", "?×4×4×8", "224", "3,456", "896"]
+
+
+def test_a_missing_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tmp_path / "none.tflite")]) == 2
+    assert "none.tflite" in capsys.readouterr().err
+
+
+def test_a_damaged_model_is_named(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(model.read_bytes())
+    content[-200] ^= 1
+    model.write_bytes(content)
+    assert main(["inspect", str(model)]) == 1
+    assert "tiny.tflite` is damaged" in capsys.readouterr().err

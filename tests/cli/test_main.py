@@ -1,0 +1,69 @@
+import click
+import pytest
+
+from rsseg_tf.cli import main as program
+from rsseg_tf.errors import CheckFailedError, ConfigError, DataError
+
+
+def failing_with(error: BaseException) -> click.Command:
+    @click.command()
+    def command() -> None:
+        raise error
+
+    return command
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def install(error: BaseException) -> None:
+        monkeypatch.setattr(program._LazyGroup, "get_command", lambda *_: failing_with(error))
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("`a.png` is damaged", hint="take it out"), 1),
+        (ConfigError("no such thing", hint="try another"), 2),
+        (CheckFailedError("not int8", hint="look"), 3),
+        (FileNotFoundError(2, "No such file or directory", "b.png"), 1),
+        (KeyboardInterrupt(), 130),
+        (ModuleNotFoundError("No module named 'rasterio'", name="rasterio"), 2),
+    ],
+)
+def test_every_error_ends_in_one_message_and_its_exit_code(failing, capsys, error, code):
+    failing(error)
+
+    assert program.main(["fit"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("error:") == 1
+    assert "Traceback" not in captured.err
+
+
+def test_a_hint_follows_the_message(failing, capsys):
+    failing(ConfigError("no such thing", hint="try another"))
+    program.main(["fit"])
+
+    assert capsys.readouterr().err == "error: no such thing\nhint: try another\n"
+
+
+def test_a_bug_of_ours_keeps_its_traceback(failing):
+    failing(ModuleNotFoundError("No module named 'nonsense'", name="nonsense"))
+
+    with pytest.raises(ModuleNotFoundError):
+        program.main(["fit"])
+
+
+@pytest.mark.parametrize("arguments", [["fitt"], ["fit", "--epochs", "3"], ["prune"]])
+def test_a_wrong_command_line_exits_with_2(arguments, capsys):
+    assert program.main(arguments) == 2
+    assert "Usage" in capsys.readouterr().err
+
+
+def test_the_list_of_commands_is_the_table(capsys):
+    assert program.main(["--help"]) == 0
+    listed = capsys.readouterr().out
+
+    assert all(f"\n  {name} " in listed for name in program.COMMANDS)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsseg_tf.cli.main import main
+from rsseg_tf.datasets.image import read_indices, write_image
+from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.edge.metadata import embed_metadata
+from rsseg_tf.edge.predict import TiledPredictor
+from rsseg_tf.runs import file_hash
+from tests.edge.networks import METADATA, SIZE, frame, image_model, tiny_model
+from tests.edge.without_tensorflow import run_without_tensorflow
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(embed_metadata(tiny_model(), METADATA))
+    return path
+
+
+@pytest.fixture
+def survey(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a.png", "b.jpg")):
+        write_image(tmp_path / "survey" / name, frame(number, 50, 40))
+    return tmp_path / "survey"
+
+
+def words(*arguments: object) -> list[str]:
+    return ["predict", *map(str, arguments)]
+
+
+def test_a_folder_of_images_becomes_class_maps(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(model, survey, "--out", tmp_path / "out", "--json")) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [Path(record["image"]).name for record in result["images"]] == ["a.png", "b.jpg"]
+    assert read_indices(tmp_path / "out/b_classes.png").shape == (50, 40)
+    shares = [values["share"] for values in result["images"][0]["classes"].values()]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(model: Path, survey: Path, tmp_path: Path) -> None:
+    done = run_without_tensorflow(*words(model, survey, "-o", tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 images" in done.stdout
+
+
+def test_areas_follow_the_size_of_a_pixel(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(words(model, survey / "a.png", "-o", tmp_path / "out", "--gsd", "2", "--json"))
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert sum(values["area_m2"] for values in record["classes"].values()) == 50 * 40 * 4
+
+
+def test_another_overlap_needs_another_folder_or_overwrite(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = words(model, survey, "-o", tmp_path / "out", "--overlap", "0")
+    assert main(words(model, survey, "-o", tmp_path / "out")) == 0
+    assert main(again) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*again, "--overwrite"]) == 0
+
+
+def test_an_overlap_as_large_as_a_tile_is_refused(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(model, survey, "-o", tmp_path / "out", "--overlap", SIZE)) == 2
+    assert "overlap" in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_named(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(words(model, tmp_path / "empty", "-o", tmp_path / "out")) == 1
+    assert "empty" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_image_is_named_and_leaves_nothing_of_it(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = survey / "b.jpg"
+    image.write_bytes(image.read_bytes()[:300])
+    assert main(words(model, survey, "-o", tmp_path / "out")) == 1
+    assert "b.jpg" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]
+
+
+def test_a_network_for_other_channels_is_named(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "four.tflite"
+    path.write_bytes(image_model(4))
+    assert main(words(path, survey, "-o", tmp_path / "out")) == 1
+    assert "four.tflite" in capsys.readouterr().err
+
+
+def test_a_keras_model_predicts_with_the_settings_of_its_run(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def open_keras_predictor(_path: Path, _config: object) -> TiledPredictor:
+        palette = Palette(("low", "high"), ((0, 0, 1), (0, 0, 2)))
+        return TiledPredictor(lambda images: images[..., :2].astype(np.float32), palette, input_size=(16, 16))
+
+    steps = types.ModuleType("rsseg_tf.steps.keras_predictor")
+    steps.open_keras_predictor = open_keras_predictor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, steps.__name__, steps)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.keras").write_bytes(b"weights")
+    (run / "config.yaml").write_text("data: {ground_sampling_distance_m: 3}")
+    assert main(words(run, survey / "a.png", "-o", tmp_path / "out", "--json")) == 0
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert record["made_from"]["model_sha256"] == file_hash(run / "model.keras")
+    assert record["made_from"]["ground_sampling_distance_m"] == 3

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsseg_tf.config import DataConfig, load_config
+from rsseg_tf.datasets import open_dataset
+from rsseg_tf.errors import ConfigError, DataError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DUBAI = CONFIGS.parents[1] / "shared/data/dubai"
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known():
+    with pytest.raises(ConfigError, match="unknown data set `cityscapes`") as caught:
+        open_dataset(DataConfig(name="cityscapes"))
+    assert "uavid" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["folder", "uavid", "vaihingen"])
+def test_no_root_is_an_error_that_names_the_setting(name):
+    with pytest.raises(DataError) as caught:
+        open_dataset(DataConfig(name=name, classes={"road": "1"}))
+    assert "data.root=FOLDER" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_parses(path):
+    assert load_config(path).data.name in ("scenes", "folder", "uavid", "vaihingen")
+
+
+PAPERS = {"uavid": (540, 960), "vaihingen": (512, 512)}
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_recipes_say_what_the_paper_says(name, backbone):
+    config = load_config(CONFIGS / f"{name}_{backbone.replace('resnet', 'r')}.yaml")
+    assert (config.data.name, config.model.backbone, config.data.fitting) == (name, backbone, "resize")
+    assert config.data.input_size == PAPERS[name]
+    fit, augment = config.fit, config.fit.augment
+    assert (fit.optimizer, fit.momentum, fit.learning_rate, fit.l2) == ("sgd", 0.9, 1e-3, 1e-3)
+    assert (fit.epochs, fit.batch_size, fit.step_epochs, fit.step_factor) == (80, 8, 10, 0.3)
+    assert (augment.flip_horizontal, augment.flip_vertical, augment.translate_px) == (True, False, 10)
+    assert (config.prune.criterion, config.prune.loops, config.prune.retrain.epochs) == ("taylor", 60, 20)
+
+
+@pytest.mark.skipif(not DUBAI.is_dir(), reason="the Dubai images are not beside the repository (../shared/data/dubai)")
+def test_the_dubai_images_read_with_their_recipe(monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    dataset = open_dataset(load_config(CONFIGS / "dubai_r18.yaml").data)
+    assert {split: len(dataset.samples(split)) for split in dataset.splits()} == {"train": 48, "val": 8, "test": 16}
+    by_tile = {sample.name.partition("/")[0]: sample for sample in dataset.samples("train")}
+    for tile in ("Tile 1", "Tile 2", "Tile 8"):  # colours, a palette, black margins
+        _, mask = dataset.read(by_tile[tile])
+        assert len(np.unique(mask[mask < 5])) >= 4
+        assert (mask < 5).mean() > 0.8

@@ -1,0 +1,157 @@
+import cv2
+import numpy as np
+import pytest
+
+from rsseg_tf.config import DataConfig, ScenesConfig
+from rsseg_tf.datasets import write_image
+from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.check import check_dataset, decoder_complaint, described
+from tests.datasets.layouts import write_csv, write_flat
+from tests.datasets.test_isprs import write_vaihingen
+from tests.datasets.test_uavid import write_uavid
+
+CLASSES = {"road": "010203", "roof": "FA0000"}
+
+
+def checked(root, *, name="folder", pairs="splits.csv"):
+    return check_dataset(list_dataset(DataConfig(name=name, root=str(root), pairs=pairs, classes=CLASSES)))
+
+
+def messages(findings):
+    return "\n".join(finding.message for finding in findings)
+
+
+@pytest.fixture
+def sound(tmp_path):
+    rows = []
+    for index, split in enumerate(("train", "train", "val")):
+        write_flat(tmp_path / f"i{index}.png", (index, 50, 60))
+        mask = np.full((8, 12, 3), (1, 2, 3), np.uint8)
+        mask[:2] = (250, 0, 0)
+        write_image(tmp_path / f"m{index}.png", mask)
+        rows.append(f"i{index}.png,m{index}.png,{split}")
+    write_csv(tmp_path / "splits.csv", *rows)
+    return tmp_path
+
+
+def test_a_sound_data_set_has_no_findings_and_a_histogram(sound):
+    report = checked(sound)
+    assert (report.problems, report.warnings) == ((), ())
+    train = report.splits["train"]
+    assert (train.images, train.labelled, train.sizes) == (2, 2, ("12×8",))
+    assert train.pixels == {"road": 2 * 72, "roof": 2 * 24}
+    assert "no problems" in described(report)
+
+
+def test_everything_wrong_is_reported_at_once(sound):
+    write_csv(
+        sound / "splits.csv",
+        "i0.png,m0.png,train",
+        "i1.png,m1.png,train",
+        "i2.png,m2.png,val",
+        "gone.png,m2.png,val",
+        "i3.png,m3.png,val",
+    )
+    (sound / "i0.png").write_bytes(b"")
+    write_flat(sound / "m0.png", (7, 7, 7))
+    write_flat(sound / "m1.png", (1, 2, 3), size=(4, 4))
+    write_flat(sound / "i3.png", (3, 50, 60))
+    (sound / "m3.png").write_bytes((sound / "m2.png").read_bytes()[:60])
+    found = messages(checked(sound).problems)
+    for words in ("gone.png", "it is empty", "#070707 (96 pixels)", "its mask `", "it is truncated"):
+        assert words in found, words
+    assert len(checked(sound).problems) == 5
+
+
+def test_a_problem_says_where_it_is(sound):
+    (sound / "m2.png").write_bytes(b"")
+    problem = checked(sound).problems[0]
+    assert (problem.split, problem.sample) == ("val", "i2")
+    assert problem.hint
+
+
+def test_one_picture_under_two_names_in_two_splits_is_a_problem(sound):
+    (sound / "i2.png").write_bytes((sound / "i0.png").read_bytes())
+    assert "one image is in several splits" in messages(checked(sound).problems)
+
+
+def test_one_picture_twice_in_a_split_is_a_warning(sound):
+    (sound / "i1.png").write_bytes((sound / "i0.png").read_bytes())
+    report = checked(sound)
+    assert report.problems == ()
+    assert "one image is there several times" in messages(report.warnings)
+
+
+def test_a_class_without_pixels_is_a_warning(sound):
+    for index in range(3):
+        write_flat(sound / f"m{index}.png", (1, 2, 3))
+    assert "no pixel of `roof` in `val`" in messages(checked(sound).warnings)
+
+
+def test_a_mask_without_any_label_is_a_problem(tmp_path):
+    write_flat(tmp_path / "i.png")
+    write_image(tmp_path / "m.png", np.full((8, 12), 255, np.uint8))
+    write_csv(tmp_path / "splits.csv", "i.png,m.png,train")
+    data = DataConfig(name="folder", root=str(tmp_path), pairs="splits.csv", classes={"road": "1"})
+    assert "only ignored pixels" in messages(check_dataset(list_dataset(data)).problems)
+
+
+def test_a_folder_of_images_in_two_splits_is_a_warning(tmp_path):
+    rows = []
+    for index, (folder, split) in enumerate((("north", "train"), ("north", "val"), ("south", "train"))):
+        write_flat(tmp_path / folder / f"i{index}.png", (index, 0, 0))
+        write_flat(tmp_path / folder / f"m{index}.png", (1, 2, 3))
+        rows.append(f"{folder}/i{index}.png,{folder}/m{index}.png,{split}")
+    write_csv(tmp_path / "splits.csv", *rows)
+    report = checked(tmp_path)
+    assert report.problems == ()
+    assert "images of one folder are in several splits: `north` (train, val)" in messages(report.warnings)
+
+
+def test_a_uavid_sequence_in_two_splits_is_a_problem(tmp_path):
+    write_uavid(tmp_path)
+    (tmp_path / "uavid_val/seq16").rename(tmp_path / "uavid_val/seq2")
+    assert "`seq2` (train, val)" in messages(checked(tmp_path, name="uavid").problems)
+
+
+def test_vaihingens_val_may_repeat_its_test(tmp_path):
+    write_vaihingen(tmp_path)
+    for index, path in enumerate(sorted(tmp_path.glob("top/*.tif"))):
+        path.unlink()
+        write_flat(path, (index, 1, 1))
+    report = checked(tmp_path, name="vaihingen")
+    assert report.problems == ()
+    assert list(report.splits) == ["train", "test"]
+
+
+def test_scenes_are_sound():
+    report = check_dataset(list_dataset(DataConfig(scenes=ScenesConfig(train=3, val=1, test=1, size=64))))
+    assert report.problems == ()
+    assert sum(report.splits["train"].pixels.values()) == 3 * 64 * 64
+
+
+def test_progress_is_told_once_a_sample(sound):
+    told = []
+    data = DataConfig(name="folder", root=str(sound), pairs="splits.csv", classes=CLASSES)
+    check_dataset(list_dataset(data), watch=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_a_file_that_half_decodes_is_a_problem(sound, suffix, capfd):
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8), (9, 9), 3)
+    path = sound / f"noise{suffix}"
+    write_image(path, picture)
+    data = bytearray(path.read_bytes())
+    for offset in range(len(data) // 2, len(data) // 2 + 40):
+        data[offset] ^= 0x5A
+    path.write_bytes(data)
+    write_flat(sound / "m0.png", (1, 2, 3), size=(64, 96))
+    write_csv(sound / "splits.csv", f"{path.name},m0.png,train", "i1.png,m1.png,val")
+    assert f"`{path}`" in messages(checked(sound).problems)
+    capfd.readouterr()
+
+
+def test_nothing_is_said_about_a_sound_file(sound, capfd):
+    assert decoder_complaint(sound / "i0.png") == ""
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,95 @@
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.isprs import POTSDAM, VAIHINGEN
+from rsseg_tf.errors import DataError
+from tests.datasets.layouts import write_flat, write_many
+
+ALL_TILES = sorted({tile for split in VAIHINGEN.splits["challenge"].values() for tile in split}, key=int)
+CAR = (255, 255, 0)
+
+
+def config(root, **settings):
+    return DataConfig(name=cast(Any, settings.pop("name", "vaihingen")), root=str(root), **settings)
+
+
+def write_vaihingen(root, *, full="gts_for_participants/", eroded="gts_eroded_for_participants/"):
+    write_many([root / f"top/top_mosaic_09cm_area{tile}.tif" for tile in ALL_TILES], (90, 50, 40))
+    write_many([root / f"{full}top_mosaic_09cm_area{tile}.tif" for tile in ALL_TILES], CAR)
+    first, *others = [root / f"{eroded}top_mosaic_09cm_area{tile}_noBoundary.tif" for tile in ALL_TILES]
+    picture = np.full((8, 12, 3), CAR, np.uint8)
+    picture[0] = 0
+    write_image(first, picture)
+    for path in others:
+        path.hardlink_to(first)
+
+
+def test_the_benchmark_has_33_tiles_and_the_papers_split_is_part_of_them():
+    assert len(ALL_TILES) == 33
+    paper = VAIHINGEN.splits["paper"]
+    assert not set(paper["train"]) & set(paper["test"])
+    assert {*paper["train"], *paper["test"]} <= set(ALL_TILES)
+
+
+def test_the_potsdam_split_has_the_38_published_tiles():
+    split = POTSDAM.splits["challenge"]
+    assert (len(split["train"]), len(split["test"])) == (24, 14)
+    assert not set(split["train"]) & set(split["test"])
+
+
+@pytest.mark.parametrize(("full", "eroded"), [("gts_for_participants/", "gts_eroded_for_participants/"), ("", "")])
+def test_both_archives_read_alike(tmp_path, full, eroded):
+    write_vaihingen(tmp_path, full=full, eroded=eroded)
+    dataset = open_dataset(config(tmp_path))
+    assert [sample.name for sample in dataset.samples("test")] == ["area11", "area15", "area28", "area30", "area34"]
+    image, mask = dataset.read(dataset.samples("train")[0])
+    assert image[0, 0].tolist() == [90, 50, 40]
+    assert (mask == dataset.palette.names.index("car")).all()
+
+
+def test_val_repeats_test(tmp_path):
+    write_vaihingen(tmp_path)
+    dataset = open_dataset(config(tmp_path))
+    assert dataset.samples("val") == dataset.samples("test")
+
+
+def test_the_challenge_split_uses_every_tile(tmp_path):
+    write_vaihingen(tmp_path)
+    dataset = open_dataset(config(tmp_path, split="challenge"))
+    assert (len(dataset.samples("train")), len(dataset.samples("test"))) == (16, 17)
+
+
+def test_eroded_outlines_are_ignored_where_scores_are_taken_but_not_in_training(tmp_path):
+    write_vaihingen(tmp_path)
+    dataset = open_dataset(config(tmp_path, ground_truth="eroded"))
+    ignored = {split: (dataset.read_mask(dataset.samples(split)[0]) == 255).sum() for split in dataset.splits()}
+    assert ignored == {"train": 0, "val": 12, "test": 12}
+
+
+def test_every_missing_tile_is_named_with_where_it_was_looked_for(tmp_path):
+    write_vaihingen(tmp_path)
+    (tmp_path / "top/top_mosaic_09cm_area7.tif").unlink()
+    (tmp_path / "gts_for_participants/top_mosaic_09cm_area13.tif").unlink()
+    words = r"image of tile 7 is missing: no `.*top/top_mosaic_09cm_area7\.tif` \(and 1 more"
+    with pytest.raises(DataError, match=words) as caught:
+        open_dataset(config(tmp_path))
+    assert "COMPLETE" in caught.value.hint
+
+
+def test_a_folder_without_any_tile_is_an_error(tmp_path):
+    write_flat(tmp_path / "other.png")
+    with pytest.raises(DataError, match="no tile with a mask"):
+        open_dataset(config(tmp_path))
+
+
+def test_potsdam_reads_its_own_names(tmp_path):
+    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    write_many([tmp_path / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+    write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+    dataset = open_dataset(config(tmp_path, name="potsdam"))
+    assert dataset.samples("train")[0].name == "area2_10"
+    assert (dataset.read(dataset.samples("test")[-1])[1] == 4).all()

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets import open_dataset
+from rsseg_tf.errors import DataError
+from tests.datasets.layouts import write_flat, write_many
+
+FRAMES = ("000000.png", "000100.png")
+TREE, MOVING_CAR = (0, 128, 0), (64, 0, 128)
+
+
+def config(root, **settings):
+    return DataConfig(name="uavid", root=str(root), **settings)
+
+
+def write_uavid(root, *, folders=("uavid_train", "uavid_val", "uavid_test"), size=(8, 12)):
+    sequences = [f"{folders[0]}/seq2", f"{folders[0]}/seq10", f"{folders[1]}/seq16", f"{folders[2]}/seq21"]
+    write_many([root / seq / "Images" / frame for seq in sequences for frame in FRAMES], (90, 90, 90), size=size)
+    write_many([root / seq / "Labels" / frame for seq in sequences[:3] for frame in FRAMES], TREE, size=size)
+
+
+@pytest.mark.parametrize(
+    "folders", [("uavid_train", "uavid_val", "uavid_test"), ("train", "valid", "test"), ("train", "val", "test")]
+)
+def test_archive_and_toolkit_layouts_read_alike(tmp_path, folders):
+    write_uavid(tmp_path, folders=folders)
+    dataset = open_dataset(config(tmp_path))
+    assert dataset.splits() == ("train", "val", "test")
+    names = [sample.name for sample in dataset.samples("train")]
+    assert names == ["seq2/000000", "seq2/000100", "seq10/000000", "seq10/000100"]
+
+
+def test_frames_of_true_size_read_as_rgb_and_ids(tmp_path):
+    write_uavid(tmp_path, size=(2160, 3840))
+    dataset = open_dataset(config(tmp_path))
+    image, mask = dataset.read(dataset.samples("val")[0])
+    assert image.shape == (2160, 3840, 3)
+    assert (mask == dataset.palette.names.index("tree")).all()
+
+
+def test_classes_follow_the_official_toolkit(tmp_path):
+    write_uavid(tmp_path)
+    write_flat(tmp_path / "uavid_val/seq16/Labels/000000.png", MOVING_CAR)
+    dataset = open_dataset(config(tmp_path))
+    assert (dataset.read_mask(dataset.samples("val")[0]) == 7).all()
+
+
+def test_test_labels_are_withheld(tmp_path):
+    write_uavid(tmp_path)
+    sample = open_dataset(config(tmp_path)).samples("test")[0]
+    assert sample.mask is None
+
+
+def test_a_split_on_its_own_is_enough(tmp_path):
+    write_many([tmp_path / "uavid_val/seq16/Images/000000.png"], (9, 9, 9))
+    write_many([tmp_path / "uavid_val/seq16/Labels/000000.png"], TREE)
+    assert open_dataset(config(tmp_path)).splits() == ("val",)
+
+
+def test_a_frame_without_label_is_an_error_that_names_it(tmp_path):
+    write_uavid(tmp_path)
+    (tmp_path / "uavid_train/seq2/Labels/000100.png").unlink()
+    with pytest.raises(DataError, match=r"seq2/Images/000100\.png` has no mask"):
+        open_dataset(config(tmp_path))
+
+
+def test_a_sequence_without_images_is_an_error_that_names_it(tmp_path):
+    write_uavid(tmp_path)
+    (tmp_path / "uavid_train/seq3").mkdir()
+    with pytest.raises(DataError, match=r"no images in `.*seq3/Images`"):
+        open_dataset(config(tmp_path))
+
+
+def test_a_folder_that_is_not_uavid_is_an_error_with_the_layout(tmp_path):
+    write_flat(tmp_path / "other/a.png")
+    with pytest.raises(DataError, match="no UAVid sequence") as caught:
+        open_dataset(config(tmp_path))
+    assert "uavid_train/seq1/Images/000000.png" in caught.value.hint
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [("error", None), ("ignore", 255)])
+def test_a_foreign_colour_is_an_error_or_ignored(tmp_path, unknown, expected):
+    write_uavid(tmp_path)
+    write_flat(tmp_path / "uavid_val/seq16/Labels/000000.png", (1, 1, 1))
+    dataset = open_dataset(config(tmp_path, unknown_colors=unknown))
+    sample = dataset.samples("val")[0]
+    if expected is None:
+        with pytest.raises(DataError, match=r"seq16/Labels/000000\.png` .*#010101 \(96 pixels\)"):
+            dataset.read_mask(sample)
+    else:
+        np.testing.assert_array_equal(dataset.read_mask(sample), expected)

@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from rsseg_tf.edge.flatbuffer import parse_model
+from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.errors import CheckFailedError, ConfigError, ModelError
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.convert import FORMATS, convert
+
+SIZE = (64, 96)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return deeplab_v3_plus("resnet18", 4, (*SIZE, 3))
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(8)]
+
+
+@pytest.fixture(scope="module")
+def files(model, images, tmp_path_factory) -> dict[str, Path]:
+    """One file a number format."""
+    folder = tmp_path_factory.mktemp("files")
+    paths = {name: folder / f"{name}.tflite" for name in FORMATS}
+    for name, path in paths.items():
+        path.write_bytes(convert(model, number_format=name, calibration=images))
+    return paths
+
+
+def logits(path: Path, image: np.ndarray) -> np.ndarray:
+    return TFLiteRunner(path).logits(image)
+
+
+def test_float_files_equal_the_model(files, model, images):
+    expected = np.asarray(model(images[0][None].astype(np.float32)))[0]
+    scale = np.abs(expected).max()
+
+    assert np.abs(logits(files["float32"], images[0]) - expected).max() < 1e-4 * scale
+    assert np.abs(logits(files["float16"], images[0]) - expected).max() < 2e-2 * scale
+
+
+def test_int8_agrees_with_the_model(files, model, images):
+    expected = np.asarray(model(images[0][None].astype(np.float32)))[0]
+    quantized = logits(files["int8"], images[0])
+
+    noise = ((quantized - expected) ** 2).mean() / expected.var()
+    assert noise < 0.05
+
+
+def test_int8_is_proven(files, model):
+    facts = proof.prove(files["int8"], layer_names=[layer.name for layer in model.layers])
+
+    assert facts.faults("int8") == []
+    assert (facts.partitions, facts.float_ops) == (1, ())
+    assert facts.undelegated == ("QUANTIZE",), "the step from uint8 to int8 at the input, which XNNPACK leaves out"
+    assert "SPACE_TO_BATCH_ND" not in facts.ops
+    assert facts.ops["CONV_2D"] == 29
+
+
+def test_the_input_is_the_cameras_uint8(files):
+    (tensor,) = parse_model(files["int8"].read_bytes(), name="int8").inputs
+
+    assert (tensor.dtype, tensor.scales.tolist(), tensor.zero_points.tolist()) == ("uint8", [1.0], [0])
+
+
+def test_int8_is_about_a_quarter_of_float32(files):
+    assert files["int8"].stat().st_size <= 0.27 * files["float32"].stat().st_size
+
+
+def test_a_float_file_is_not_passed_for_int8(files, model):
+    facts = proof.prove(files["float32"], layer_names=[layer.name for layer in model.layers])
+
+    with pytest.raises(CheckFailedError, match="aspp_rate6") as caught:
+        proof.require(facts, "int8", path=files["float32"])
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("head", ["logits-low", "classes"])
+def test_other_heads_stay_in_one_piece_and_say_the_same(head, model, images, files, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, head=head, calibration=images))
+    facts = proof.prove(path)
+
+    agreement = (TFLiteRunner(path).classes(images[0]) == TFLiteRunner(files["int8"]).classes(images[0])).mean()
+
+    assert agreement > 0.95
+    if head == "logits-low":
+        assert facts.faults("int8") == []
+
+
+def test_a_weight_that_is_not_a_number_is_named(images):
+    image = keras.layers.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1, name="poisoned")(image))
+    kernel, bias = model.get_layer("poisoned").get_weights()
+    model.get_layer("poisoned").set_weights([kernel * np.nan, bias])
+
+    with pytest.raises(ModelError, match="poisoned"):
+        convert(model, calibration=images)
+
+
+def test_a_size_that_is_not_fixed_is_an_error(images):
+    image = keras.layers.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1)(image), name="elastic")
+
+    with pytest.raises(ModelError, match="no fixed size"):
+        convert(model, calibration=images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"number_format": "int4"}, "int4"),
+        ({"head": "probabilities"}, "probabilities"),
+        ({"calibration": []}, "calibration"),
+    ],
+)
+def test_wrong_arguments_are_named(model, images, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        convert(model, **{"calibration": images, **arguments})
+
+
+def test_a_model_without_a_last_upsampling_has_no_low_head(images):
+    image = keras.layers.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Conv2D(2, 1)(image), name="plain")
+
+    with pytest.raises(ConfigError, match="logits-low"):
+        convert(model, head="logits-low", calibration=images)

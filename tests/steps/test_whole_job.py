@@ -1,0 +1,167 @@
+"""The main job on tiny generated scenes: does every step take what the one before it left?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rsseg_tf import pruning
+from rsseg_tf.cli.main import main
+from rsseg_tf.config import Config, load_config
+from rsseg_tf.edge.metadata import read_metadata
+from rsseg_tf.models.pretrained import load_keras_model
+
+SETTINGS = (
+    "data.name=scenes",
+    "data.scenes.train=4",
+    "data.scenes.val=2",
+    "data.scenes.test=2",
+    "data.scenes.size=64",
+    "data.input_size=[64, 64]",
+    "fit.epochs=1",
+    "fit.batch_size=2",
+    "fit.augment.translate_px=2",
+    "prune.loops=3",
+    "prune.batches=1",
+    "prune.macs=0.5",
+    "prune.recalibration_batches=2",
+    "prune.retrain.epochs=1",
+    "prune.retrain.batch_size=2",
+    "export.calibration_samples=4",
+    "export.check_samples=2",
+    "export.max_drop=100",
+    "evaluate.overlap=0",
+)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Path:
+    """A folder with a dense run, a pruned run and the pruned int8 file."""
+    folder = tmp_path_factory.mktemp("workshop")
+    assert main(["fit", "-o", str(folder / "dense"), *SETTINGS]) == 0
+    assert main(["prune", str(folder / "dense"), "-o", str(folder / "pruned")]) == 0
+    assert main(["export-tflite", str(folder / "pruned"), "-o", str(folder / "pruned.tflite")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load_config(overrides=SETTINGS)
+
+
+@pytest.mark.parametrize("run", ["dense", "pruned"])
+def test_a_finished_run_has_a_model_a_log_and_a_manifest_and_no_leftovers(workshop, run):
+    names = {path.name for path in (workshop / run).iterdir()}
+
+    assert {"model.keras", "log.csv", "config.yaml", "manifest.json"} <= names
+    assert names <= {"model.keras", "log.csv", "config.yaml", "manifest.json", "plan.json", "tensorboard"}
+
+
+def test_the_manifest_says_what_the_pruning_read_and_what_came_of_it(workshop):
+    manifest = json.loads((workshop / "pruned" / "manifest.json").read_text())
+
+    assert any(name.endswith("dense/model.keras") for name in manifest["inputs"])
+    assert set(manifest["outputs"]) == {"model.keras", "log.csv", "config.yaml", "plan.json"}
+    assert 0.4 < manifest["results"]["macs"] / manifest["results"]["dense_macs"] <= 0.5
+
+
+def test_the_plan_replays_on_the_dense_model(workshop):
+    dense = load_keras_model(workshop / "dense" / "model.keras")
+    plan = pruning.Plan.from_json((workshop / "pruned" / "plan.json").read_text())
+    slim = load_keras_model(workshop / "pruned" / "model.keras")
+
+    replayed = pruning.rebuild(dense, plan)
+
+    assert [weight.shape for weight in replayed.weights] == [weight.shape for weight in slim.weights]
+
+
+def test_kept_counts_are_multiples_of_eight(workshop):
+    plan = pruning.Plan.from_json((workshop / "pruned" / "plan.json").read_text())
+
+    assert plan.keep
+    assert all(len(channels) % 8 == 0 for channels in plan.keep.values())
+
+
+def test_the_file_describes_itself(workshop, config):
+    metadata = read_metadata((workshop / "pruned.tflite").read_bytes())
+
+    assert metadata is not None
+    assert len(metadata.class_names) == 6
+    assert metadata.input_size == config.data.input_size
+    assert metadata.notes["calibration"]["samples"] == 4
+
+
+def test_both_kinds_of_model_are_scored_by_one_command(workshop, capsys):
+    config = str(workshop / "pruned" / "config.yaml")
+    scores = []
+    for model in ("pruned.tflite", "pruned/model.keras"):
+        assert main(["evaluate", str(workshop / model), "-c", config, "--split", "test", "--json"]) == 0
+        scores.append(json.loads(capsys.readouterr().out))
+
+    assert [score["images"] for score in scores] == [2, 2]
+    assert scores[0]["confusion"] != [[0] * 6] * 6
+    assert np.sum(scores[0]["confusion"]) == np.sum(scores[1]["confusion"])
+
+
+def test_inspect_reads_both_kinds(workshop, capsys):
+    assert main(["inspect", str(workshop / "pruned.tflite"), "--json"]) == 0
+    tflite = json.loads(capsys.readouterr().out)
+    assert main(["inspect", str(workshop / "pruned" / "model.keras"), "--json"]) == 0
+    keras = json.loads(capsys.readouterr().out)
+
+    assert (tflite["partitions"], tflite["float_ops"]) == (1, [])
+    assert tflite["macs"] == keras["macs"]
+    assert keras["params"] == sum(layer["params"] for layer in keras["layers"])
+
+
+def test_predict_writes_a_class_map_of_the_images_size(workshop, tmp_path):
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8))
+
+    assert (
+        main(["predict", str(workshop / "pruned.tflite"), str(tmp_path / "photo.png"), "-o", str(tmp_path / "maps")])
+        == 0
+    )
+
+    shapes = {cv2.imread(str(path)).shape[:2] for path in (tmp_path / "maps").rglob("*.png")}
+    assert shapes == {(90, 130)}
+
+
+def test_a_finished_run_is_not_started_again(workshop, capsys):
+    before = (workshop / "dense" / "model.keras").stat().st_mtime_ns
+
+    assert main(["fit", "-o", str(workshop / "dense"), *SETTINGS]) == 2
+
+    assert "--overwrite" in capsys.readouterr().err
+    assert (workshop / "dense" / "model.keras").stat().st_mtime_ns == before
+
+
+def test_a_target_out_of_reach_is_told_before_any_work(workshop, tmp_path, capsys):
+    code = main(["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), "prune.macs=0.0001"])
+
+    assert code != 0
+    assert "error:" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_a_model_of_other_classes_is_an_error(workshop, tmp_path, capsys):
+    code = main(
+        ["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), "data.name=vaihingen", "data.root=none"]
+    )
+
+    assert code != 0
+    assert "none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_large_a_loss_of_accuracy_writes_nothing_and_exits_with_3(workshop, tmp_path, capsys):
+    out = tmp_path / "strict.tflite"
+    code = main(["export-tflite", str(workshop / "pruned"), "-o", str(out), "export.max_drop=-1000"])
+
+    assert code == 3
+    assert "mIoU points" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,160 @@
+import csv
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from rsseg_tf.config import AugmentConfig, DistillConfig, FitConfig
+from rsseg_tf.errors import RssegError
+from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Teacher, Trainer, learning_rate
+from rsseg_tf.training.losses import cross_entropy
+from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+
+
+def network(seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    image = keras.layers.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+    x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    return keras.Model(image, keras.layers.Conv2D(2, 1)(keras.layers.ReLU()(x)))
+
+
+def schedule(steps: int = 4) -> BatchSchedule:
+    rng = np.random.default_rng(1)
+    masks = [np.where(rng.random((16, 16)) < 0.5, 1, 0).astype(np.uint8) for _ in range(6)]
+    pairs = [(np.repeat(mask[..., None] * 150 + 40, 3, axis=2).astype(np.uint8), mask) for mask in masks]
+    source = TrainingSource(pairs.__getitem__, 6, (16, 16), crop=False, augment=AugmentConfig(), seed=0)
+    return BatchSchedule.of(source, batch_size=2, steps=steps)
+
+
+SETTINGS = FitConfig(epochs=3, learning_rate=0.05, l2=1e-4, schedule="cosine", checkpoint_steps=1)
+
+
+class Silent:
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps, self.rows, self._stop_after = 0, [], stop_after
+
+    def step(self, **_place: float) -> None:
+        self.steps += 1
+        if self.steps == self._stop_after:
+            raise KeyboardInterrupt
+
+    def epoch(self, row: EpochRow) -> None:
+        self.rows.append(row)
+
+
+def accuracy(model: keras.Model) -> float:
+    images, labels = schedule().first_batches(99, 1)[0]
+    right = np.asarray(model(images.astype(np.float32))).argmax(-1) == labels
+    return float(right[labels != 255].mean())
+
+
+def train(
+    folder: Path, settings: FitConfig = SETTINGS, progress: Silent | None = None, teacher: Teacher | None = None
+) -> tuple[keras.Model, Outcome]:
+    model = network()
+    trainer = Trainer(model, schedule(), settings, loss=cross_entropy(), folder=folder, teacher=teacher)
+    return model, trainer.run(lambda: accuracy(model), progress or Silent())
+
+
+def test_training_learns(tmp_path):
+    before = accuracy(network())
+    model, outcome = train(tmp_path, FitConfig(epochs=6, learning_rate=0.2, l2=0))
+
+    assert accuracy(model) > max(before, 0.9)
+    assert outcome.rows[-1].loss < outcome.rows[0].loss
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [SETTINGS, FitConfig(epochs=3, optimizer="adamw", learning_rate=0.01, ema=0.9, checkpoint_steps=1)],
+    ids=["sgd", "adamw with averaged weights"],
+)
+@pytest.mark.parametrize("stop_after", [4, 7], ids=["between epochs", "within an epoch"])
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path, settings, stop_after):
+    whole, expected = train(tmp_path / "whole", settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", settings, Silent(stop_after))
+    resumed, outcome = train(tmp_path / "killed", settings)
+
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [row.loss for row in outcome.rows] == [row.loss for row in expected.rows]
+
+
+def test_the_best_epoch_is_kept(tmp_path):
+    model = network()
+    scores = iter([0.2, 0.9, 0.4])
+    seen = []
+
+    def validate() -> float:
+        seen.append(model.get_weights())
+        return next(scores)
+
+    trainer = Trainer(model, schedule(), SETTINGS, loss=cross_entropy(), folder=tmp_path)
+    outcome = trainer.run(validate, Silent())
+
+    assert (outcome.best_epoch, outcome.best_val_miou) == (2, 0.9)
+    for ours, theirs in zip(model.get_weights(), seen[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_log_has_a_line_an_epoch_and_tensorboard_a_file(tmp_path):
+    train(tmp_path)
+
+    with (tmp_path / LOG).open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_l2_pulls_kernels_and_scales_but_not_biases(tmp_path):
+    heavy, _ = train(tmp_path / "heavy", FitConfig(epochs=1, learning_rate=0.1, momentum=0.0, l2=1.0))
+    light, _ = train(tmp_path / "light", FitConfig(epochs=1, learning_rate=0.1, momentum=0.0, l2=0.0))
+
+    assert np.abs(heavy.layers[2].kernel).sum() < 0.8 * np.abs(light.layers[2].kernel).sum()
+    assert np.abs(heavy.layers[3].gamma).sum() < 0.8 * np.abs(light.layers[3].gamma).sum()
+
+
+def test_a_teacher_changes_what_is_learnt(tmp_path):
+    teacher = Teacher(network(seed=5), DistillConfig(weight=1.0, temperature=2.0))
+    taught, _ = train(tmp_path / "taught", teacher=teacher)
+    alone, _ = train(tmp_path / "alone")
+
+    images = schedule().first_batches(0, 1)[0][0].astype(np.float32)
+    distance = [float(np.abs(np.asarray(model(images) - teacher.model(images))).mean()) for model in (taught, alone)]
+    assert distance[0] < distance[1]
+
+
+def test_an_infinite_loss_stops_with_a_hint(tmp_path):
+    with pytest.raises(RssegError) as caught:
+        train(tmp_path, FitConfig(epochs=3, learning_rate=1e30))
+
+    assert "lower the learning rate" in caught.value.hint
+
+
+def test_validation_may_be_rarer_but_always_ends_the_training(tmp_path):
+    _, outcome = train(tmp_path, FitConfig(epochs=3, validate_every=2))
+
+    assert [math.isnan(row.val_miou) for row in outcome.rows] == [True, False, False]
+
+
+def test_the_papers_schedule_falls_every_ten_epochs():
+    rates = [learning_rate(FitConfig(), step=epoch * 7, steps_per_epoch=7) for epoch in range(80)]
+
+    assert rates[:11] == [1e-3] * 10 + [3e-4]
+    assert rates[79] == pytest.approx(1e-3 * 0.3**7)
+
+
+def test_cosine_begins_after_the_warm_up_and_ends_near_zero():
+    settings = FitConfig(epochs=10, schedule="cosine", warmup_steps=5, learning_rate=1.0)
+    rates = [learning_rate(settings, step=step, steps_per_epoch=10) for step in range(100)]
+
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5] == 1.0
+    assert rates[99] < 1e-3
+    assert sorted(rates[5:], reverse=True) == rates[5:]

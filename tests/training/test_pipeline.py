@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from rsseg_tf.config import AugmentConfig
+from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+
+
+def source(*, sizes=((32, 32), (64, 64)), crop=True, seed=0, cache=True) -> TrainingSource:
+    rng = np.random.default_rng(9)
+    pairs = [
+        (rng.integers(0, 256, (*size, 3), dtype=np.uint8), np.full(size, index, np.uint8))
+        for index, size in enumerate(sizes)
+    ]
+    return TrainingSource(
+        read=pairs.__getitem__,
+        count=len(pairs),
+        size=(32, 32),
+        crop=crop,
+        augment=AugmentConfig(color=0.2, scale=(0.8, 1.2)),
+        seed=seed,
+        cache=cache,
+    )
+
+
+def collected(schedule: BatchSchedule, epoch: int, start: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(schedule.batches(epoch, start=start).as_numpy_iterator())
+
+
+def test_the_same_epoch_gives_the_same_batches():
+    first, second = (collected(BatchSchedule.of(source(), batch_size=2, steps=3), 4) for _ in range(2))
+
+    for (image, mask), (other_image, other_mask) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(image, other_image)
+        np.testing.assert_array_equal(mask, other_mask)
+
+
+def test_starting_late_gives_the_rest_of_the_epoch():
+    schedule = BatchSchedule.of(source(), batch_size=2, steps=4)
+    whole, rest = collected(schedule, 1), collected(schedule, 1, start=3)
+
+    assert len(rest) == 1
+    np.testing.assert_array_equal(rest[0][0], whole[3][0])
+
+
+@pytest.mark.parametrize("change", ["epoch", "seed"])
+def test_another_epoch_or_seed_gives_other_batches(change):
+    base = collected(BatchSchedule.of(source(), batch_size=2, steps=1), 0)[0][0]
+    other = BatchSchedule.of(source(seed=1 if change == "seed" else 0), batch_size=2, steps=1)
+
+    assert (collected(other, 1 if change == "epoch" else 0)[0][0] != base).any()
+
+
+def test_crops_are_drawn_by_area_and_resized_images_once():
+    assert source().windows_per_pair().tolist() == [1, 4]
+    assert source(crop=False).windows_per_pair().tolist() == [1, 1]
+    assert np.bincount(BatchSchedule.of(source(), batch_size=5).order(0)).tolist() == [1, 4]
+
+
+def test_resizing_gives_the_networks_size():
+    image, mask = source(crop=False, sizes=((64, 50), (16, 20))).pair(1)
+
+    assert (image.shape, mask.shape) == ((32, 32, 3), (32, 32))
+
+
+def test_batches_are_full_even_where_data_is_short():
+    batches = BatchSchedule.of(source(sizes=((32, 32),)), batch_size=4).first_batches(0, 2)
+
+    assert [image.shape for image, _ in batches] == [(4, 32, 32, 3)] * 2
+
+
+def test_class_counts_cover_all_masks():
+    assert source().class_counts(3).tolist() == [32 * 32, 64 * 64, 0]
+
+
+@pytest.mark.parametrize(("cache", "reads"), [(True, 1), (False, 3)])
+def test_the_cache_reads_each_pair_once(cache, reads):
+    calls = []
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(index)
+        return np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
+
+    one = TrainingSource(read, 1, (32, 32), crop=True, augment=AugmentConfig(), seed=0, cache=cache)
+    for _ in range(3):
+        one.pair(0)
+
+    assert len(calls) == reads

@@ -1,0 +1,46 @@
+"""Write docs/cli.md from every command's --help, so that it cannot say anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rsseg_tf.cli.main import COMMANDS, cli
+
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+
+
+def cli_page() -> str:
+    """The page: one section a command (and sub-command)."""
+    context = click.Context(cli, info_name="rsseg-tf", max_content_width=100, terminal_width=100)
+    sections = [
+        "# Commands\n\nMade from `--help` by `make docs`.\n",
+        _section("rsseg-tf", cli, context),
+    ]
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        if command is None:
+            raise KeyError(name)
+        sections += _sections(f"rsseg-tf {name}", command, context)
+    return "\n".join(sections)
+
+
+def _sections(title: str, command: click.Command, parent: click.Context) -> list[str]:
+    sections = [_section(title, command, parent)]
+    if isinstance(command, click.Group):
+        for name, sub in sorted(command.commands.items()):
+            sections += _sections(f"{title} {name}", sub, parent)
+    return sections
+
+
+def _section(title: str, command: click.Command, parent: click.Context) -> str:
+    context = click.Context(command, info_name=title, max_content_width=100, terminal_width=100)
+    if command is not cli:
+        context.help_option_names = parent.help_option_names
+    return f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(cli_page(), encoding="utf-8")
+    click.echo(f"{PAGE.name} written")
