@@ -127,10 +127,13 @@ def read_manifest(folder: Path) -> Mapping[str, Any] | None:
     return loaded
 
 
-def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> bool:
+@contextlib.contextmanager
+def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iterator[bool]:
     """Make `folder` ready for a run with the configuration `config_text`.
 
-    Returns:
+    A run that fails before it has saved anything leaves no folder behind.
+
+    Yields:
         Whether an unfinished run of the same configuration lies there, to be resumed.
 
     Raises:
@@ -138,19 +141,36 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> bool
     """
     if overwrite and folder.is_dir() and (folder / CONFIG).is_file():
         shutil.rmtree(folder)
+    resumed = _check_run_folder(folder, config_text)
+    write_text(folder / CONFIG, config_text)
+    try:
+        yield resumed
+    except BaseException:
+        if _holds_only_config(folder):
+            shutil.rmtree(folder)
+        raise
+
+
+def _check_run_folder(folder: Path, config_text: str) -> bool:
+    """Whether a run is to be resumed there; an error where none may be started."""
     if (folder / MANIFEST).exists():
         raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start anew")
-    if (folder / CONFIG).exists():
-        if (folder / CONFIG).read_text(encoding="utf-8") != config_text:
-            raise ConfigError(
-                f"`{folder}` holds an unfinished run with other settings",
-                hint="repeat its command to resume it, choose another --out, or --overwrite to start anew",
-            )
-        return True
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"`{folder}` is a file", hint="choose another --out")
+    if not folder.exists() or not any(folder.iterdir()) or _holds_only_config(folder):
+        return False
+    if not (folder / CONFIG).exists():
         raise ConfigError(f"`{folder}` exists and is not a run folder", hint="choose another --out")
-    write_text(folder / CONFIG, config_text)
-    return False
+    if (folder / CONFIG).read_text(encoding="utf-8") != config_text:
+        raise ConfigError(
+            f"`{folder}` holds an unfinished run with other settings",
+            hint="repeat its command to resume it, choose another --out, or --overwrite to start anew",
+        )
+    return True
+
+
+def _holds_only_config(folder: Path) -> bool:
+    return {path.name for path in folder.iterdir()} == {CONFIG}
 
 
 def package_versions() -> dict[str, str]:

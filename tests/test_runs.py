@@ -36,31 +36,63 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path):
         runs.write_text(tmp_path / "file" / "a.txt", "x")
 
 
-def test_a_new_folder_starts_and_an_unfinished_one_resumes(tmp_path):
-    folder = tmp_path / "run"
+def stopped_run(folder, text: str) -> None:
+    """A run that saved a state and was killed."""
+    with runs.open_run(folder, text):
+        runs.write_text(folder / "state.npz", "half way")
 
-    assert runs.open_run(folder, "seed: 0\n") is False
-    assert runs.open_run(folder, "seed: 0\n") is True
+
+def resumed(folder, text: str, *, overwrite: bool = False) -> bool:
+    with runs.open_run(folder, text, overwrite=overwrite) as answer:
+        return answer
+
+
+def test_a_new_folder_starts_and_an_unfinished_one_resumes(tmp_path):
+    assert resumed(tmp_path / "run", "seed: 0\n") is False
+    stopped_run(tmp_path / "run", "seed: 0\n")
+
+    assert resumed(tmp_path / "run", "seed: 0\n") is True
 
 
 def test_an_unfinished_run_with_other_settings_is_not_touched(tmp_path):
-    folder = tmp_path / "run"
-    runs.open_run(folder, "seed: 0\n")
+    stopped_run(tmp_path / "run", "seed: 0\n")
 
     with pytest.raises(ConfigError, match="other settings"):
-        runs.open_run(folder, "seed: 1\n")
+        resumed(tmp_path / "run", "seed: 1\n")
 
-    assert (folder / runs.CONFIG).read_text() == "seed: 0\n"
+    assert (tmp_path / "run" / runs.CONFIG).read_text() == "seed: 0\n"
+
+
+def failing_run(folder, *, saves: bool) -> None:
+    with runs.open_run(folder, "seed: 0\n"):
+        if saves:
+            runs.write_text(folder / "state.npz", "half way")
+        raise ConfigError("no such target")
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_run_that_fails_leaves_a_folder_only_if_it_saved_something(tmp_path, saves):
+    with pytest.raises(ConfigError, match="no such target"):
+        failing_run(tmp_path / "run", saves=saves)
+
+    assert (tmp_path / "run").exists() is saves
+
+
+def test_a_folder_that_holds_nothing_but_settings_takes_new_ones(tmp_path):
+    resumed(tmp_path / "run", "seed: 0\n")
+
+    assert resumed(tmp_path / "run", "seed: 1\n") is False
+    assert (tmp_path / "run" / runs.CONFIG).read_text() == "seed: 1\n"
 
 
 def test_a_finished_run_is_replaced_only_on_request(tmp_path):
     folder = tmp_path / "run"
-    runs.open_run(folder, "seed: 0\n")
+    stopped_run(folder, "seed: 0\n")
     runs.write_manifest(folder, seed=0, inputs={}, outputs=[], results={})
 
     with pytest.raises(ConfigError, match="finished run"):
-        runs.open_run(folder, "seed: 0\n")
-    assert runs.open_run(folder, "seed: 1\n", overwrite=True) is False
+        resumed(folder, "seed: 0\n")
+    assert resumed(folder, "seed: 1\n", overwrite=True) is False
     assert not (folder / runs.MANIFEST).exists()
 
 
@@ -68,7 +100,7 @@ def test_a_folder_of_other_files_is_never_touched(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
 
     with pytest.raises(ConfigError, match="not a run folder"):
-        runs.open_run(tmp_path, "seed: 0\n", overwrite=True)
+        resumed(tmp_path, "seed: 0\n", overwrite=True)
 
     assert (tmp_path / "thesis.tex").read_text() == "precious"
 

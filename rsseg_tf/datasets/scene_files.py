@@ -51,15 +51,15 @@ def write_scenes(
     if not listed:
         raise ConfigError("there are no scenes to write", hint="ask for at least 1")
     generated = Config(seed=seed, data=DataConfig(name="scenes", scenes=scenes))
-    open_run(folder, dump_yaml(generated), overwrite=overwrite)
-    for done, (_, sample) in enumerate(listed, start=1):
-        _write_pair(folder, dataset, sample)
-        if watch:
-            watch(done, len(listed))
-    write_text(folder / PAIRS, _csv_text(listed))
-    write_text(folder / SNIPPET, _snippet(folder, dataset, scenes))
     counts = {split: len(dataset.samples(split)) for split in dataset.splits()}
-    write_manifest(folder, seed=seed, inputs={}, outputs=[PAIRS, SNIPPET], results={"splits": counts})
+    with open_run(folder, dump_yaml(generated), overwrite=overwrite):
+        for done, (_, sample) in enumerate(listed, start=1):
+            _write_pair(folder, dataset, sample)
+            if watch:
+                watch(done, len(listed))
+        write_text(folder / PAIRS, _csv_text(listed))
+        write_text(folder / SNIPPET, _snippet(folder, dataset, scenes))
+        write_manifest(folder, seed=seed, inputs={}, outputs=[PAIRS, SNIPPET], results={"splits": counts})
     return {"folder": str(folder), "config": str(folder / SNIPPET), "splits": counts}
 
 

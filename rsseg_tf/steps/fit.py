@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
-from rsseg_tf.runs import atomic_path, open_run, write_manifest
+from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
 from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 
 MODEL = "model.keras"
+PLAN = "plan.json"
 
 
 def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
@@ -34,24 +35,23 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
     dataset = open_dataset(config.data, seed=config.seed)
-    dataset.samples("val")
     keras.utils.set_random_seed(config.seed)
     model = build_model(config, num_classes=len(dataset.palette.names))
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
-    resumed = open_run(folder, dump_yaml(config), overwrite=overwrite)
-    trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
-    outcome = trainer.run(validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs))
-    cost = pruning.cost(model)
-    results = {
-        "model": str(folder / MODEL),
-        "best_epoch": outcome.best_epoch,
-        "val_miou": outcome.best_val_miou,
-        "params": cost.params,
-        "macs": cost.macs,
-        "resumed": resumed,
-    }
-    finish_run(folder, model, config=config, inputs=data_inputs(dataset), results=results)
+    with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
+        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
+        outcome = trainer.run(validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs))
+        cost = pruning.cost(model)
+        results = {
+            "model": str(folder / MODEL),
+            "best_epoch": outcome.best_epoch,
+            "val_miou": outcome.best_val_miou,
+            "params": cost.params,
+            "macs": cost.macs,
+            "resumed": resumed,
+        }
+        finish_run(folder, model, config=config, inputs=data_inputs(dataset), results=results)
     return results
 
 
@@ -75,12 +75,18 @@ def data_inputs(dataset: Dataset) -> dict[str, str]:
 
 
 def finish_run(
-    folder: Path, model: keras.Model, *, config: Config, inputs: Mapping[str, str], results: Mapping[str, Any]
+    folder: Path,
+    model: keras.Model,
+    *,
+    config: Config,
+    inputs: Mapping[str, str],
+    results: Mapping[str, Any],
+    leftovers: Sequence[str] = (STATE, BEST),
 ) -> None:
-    """Save the model, drop the state that only an unfinished run needs, and write the manifest last."""
+    """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
-    outputs = [name for name in (MODEL, LOG, "config.yaml", "plan.json") if (folder / name).exists()]
+    outputs = [name for name in (MODEL, LOG, CONFIG, PLAN) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
-    for leftover in (STATE, BEST):
+    for leftover in leftovers:
         (folder / leftover).unlink(missing_ok=True)

@@ -15,15 +15,14 @@ from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
-from rsseg_tf.steps.fit import data_inputs, finish_run
+from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
-from rsseg_tf.training.loop import Teacher, Trainer
+from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
 
-PLAN = "plan.json"
 _STATE = "pruning.json"
 
 
@@ -47,28 +46,27 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     retrain = config.prune.retrain
     schedule = training_schedule(dataset, config, retrain)
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
-    resumed = open_run(folder, dump_yaml(config), overwrite=overwrite)
-    slim = _slimmed(dense, config, schedule, loss=loss, folder=folder)
-    score = validation(slim, dataset, config)
-    score_before = score()
-    teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
-    trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
-    outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs))
-    before, after = pruning.cost(dense), pruning.cost(slim)
-    results = {
-        "model": str(folder / "model.keras"),
-        "params": after.params,
-        "macs": after.macs,
-        "dense_params": before.params,
-        "dense_macs": before.macs,
-        "val_miou_before_retraining": score_before,
-        "val_miou": outcome.best_val_miou,
-        "best_epoch": outcome.best_epoch,
-        "resumed": resumed,
-    }
-    inputs = {str(dense_path): file_hash(dense_path), **data_inputs(dataset)}
-    finish_run(folder, slim, config=config, inputs=inputs, results=results)
-    (folder / _STATE).unlink(missing_ok=True)
+    with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
+        slim = _slimmed(dense, config, schedule, loss=loss, folder=folder)
+        score = validation(slim, dataset, config)
+        score_before = score()
+        teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
+        trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
+        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs))
+        before, after = pruning.cost(dense), pruning.cost(slim)
+        results = {
+            "model": str(folder / MODEL),
+            "params": after.params,
+            "macs": after.macs,
+            "dense_params": before.params,
+            "dense_macs": before.macs,
+            "val_miou_before_retraining": score_before,
+            "val_miou": outcome.best_val_miou,
+            "best_epoch": outcome.best_epoch,
+            "resumed": resumed,
+        }
+        inputs = {str(dense_path): file_hash(dense_path), **data_inputs(dataset)}
+        finish_run(folder, slim, config=config, inputs=inputs, results=results, leftovers=(STATE, BEST, _STATE))
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from rsseg_tf.config import AugmentConfig
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.edge.predict import resized_image, resized_mask
+from rsseg_tf.errors import RssegError
 from rsseg_tf.training.augment import random_window
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -49,6 +51,15 @@ class TrainingSource:
         if self.cache:
             self._kept[index] = pair
         return pair
+
+    def preload(self) -> None:
+        """Read every pair now, so that a damaged one is found before the first step.
+
+        Raises:
+            DataError: a pair cannot be read.
+        """
+        for index in range(self.count):
+            self.pair(index)
 
     def windows_per_pair(self) -> NDArray[np.int64]:
         """How many windows of each pair one epoch draws: its area in windows, at least 1."""
@@ -100,13 +111,30 @@ class BatchSchedule:
         passes = [rng.permutation(pool) for _ in range(-(-needed // len(pool)))]
         return np.concatenate(passes)[:needed]
 
-    def batches(self, epoch: int, *, start: int = 0) -> tf.data.Dataset:
-        """The batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w)."""
+    def batches(self, epoch: int, *, start: int = 0) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """The batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w).
+
+        Raises:
+            DataError: a pair cannot be read.
+        """
+        failures: list[RssegError] = []
+        try:
+            yield from self._loaded(epoch, start, failures)
+        except tf.errors.OpError:
+            if failures:
+                raise failures[0] from None  # TensorFlow wraps what its own threads raised.
+            raise
+
+    def _loaded(self, epoch: int, start: int, failures: list[RssegError]) -> tf.data.Dataset:
         order = self.order(epoch)
         height, width = self.source.size
 
         def draw(position: np.int64) -> Pair:
-            return self.source.window(int(order[position]), epoch=epoch, position=int(position))
+            try:
+                return self.source.window(int(order[position]), epoch=epoch, position=int(position))
+            except RssegError as error:
+                failures.append(error)
+                raise
 
         def load(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             image, mask = tf.numpy_function(draw, [position], (tf.uint8, tf.uint8), stateful=False)
@@ -117,10 +145,9 @@ class BatchSchedule:
         return windows.batch(self.batch_size, drop_remainder=True).prefetch(2)
 
     def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
-        """The first `count` batches of one epoch in memory; wraps into later epochs where one is shorter."""
-        return [pair for _, pair in zip(range(count), self._endless(epoch), strict=False)]
+        """The first `count` batches of one epoch in memory; goes on with later epochs where one is shorter."""
+        return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(self._endless(epoch), count)]
 
-    def _endless(self, epoch: int) -> Iterator[Pair]:
-        while True:
-            yield from self.batches(epoch).as_numpy_iterator()
-            epoch += 1
+    def _endless(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        for following in itertools.count(epoch):
+            yield from self.batches(following)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.config import AugmentConfig
+from rsseg_tf.errors import DataError
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 
 
@@ -23,7 +24,7 @@ def source(*, sizes=((32, 32), (64, 64)), crop=True, seed=0, cache=True) -> Trai
 
 
 def collected(schedule: BatchSchedule, epoch: int, start: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(schedule.batches(epoch, start=start).as_numpy_iterator())
+    return [(images.numpy(), masks.numpy()) for images, masks in schedule.batches(epoch, start=start)]
 
 
 def test_the_same_epoch_gives_the_same_batches():
@@ -85,3 +86,15 @@ def test_the_cache_reads_each_pair_once(cache, reads):
         one.pair(0)
 
     assert len(calls) == reads
+
+
+def test_a_pair_that_cannot_be_read_is_told_as_it_was():
+    def read(_index: int) -> tuple[np.ndarray, np.ndarray]:
+        raise DataError("`tile 7.png` is damaged")
+
+    broken = TrainingSource(read, 3, (32, 32), crop=False, augment=AugmentConfig(), seed=0)
+
+    with pytest.raises(DataError, match=r"tile 7\.png"):
+        list(BatchSchedule.of(broken, batch_size=2).batches(0))
+    with pytest.raises(DataError, match=r"tile 7\.png"):
+        broken.preload()
