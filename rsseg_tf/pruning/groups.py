@@ -184,11 +184,12 @@ def _families(wiring: Wiring) -> tuple[Family, ...]:
     """Groups by how many ids each has on every axis of every layer."""
     number = wiring.group_count
     signature = np.zeros(number, np.int64)
-    for layer in wiring.layers.values():
-        for ids in layer.axes.values():
-            groups = wiring.group_of[ids]
-            share = np.bincount(groups[groups >= 0], minlength=number)
-            _, signature = np.unique(signature * (share.max(initial=0) + 1) + share, return_inverse=True)
+    # Most layers pass on the array that they got: each is counted once.
+    axes = {id(ids): ids for layer in wiring.layers.values() for ids in layer.axes.values()}
+    for ids in axes.values():
+        groups = wiring.group_of[ids]
+        share = np.bincount(groups[groups >= 0], minlength=number)
+        _, signature = np.unique(signature * (share.max(initial=0) + 1) + share, return_inverse=True)
     order = {label: None for label in signature.tolist()}
     return tuple(_family(wiring, np.flatnonzero(signature == label)) for label in order)
 
