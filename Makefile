@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo setup fix check test slow docs clean
 
 demo: $(READY)  ## the whole job on generated scenes, in minutes
-	$(BIN)/rsseg-tf demo --out demo
+	$(BIN)/rsseg-tf demo --out demo --overwrite
 
 setup: $(READY)  ## a virtual environment with the tested versions
 

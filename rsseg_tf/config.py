@@ -290,7 +290,14 @@ def _check(config: Config) -> None:
         ("round_to", config.prune.round_to),
     ):
         _at_least(f"prune.{name}", count, 1)
-    _at_least("data.input_size", min(config.data.input_size), 32)
+    tile = min(config.data.input_size)
+    _at_least("data.input_size", tile, 32)
+    if not 0 <= config.evaluate.overlap < tile:
+        raise ConfigError(
+            f"`evaluate.overlap` must be at least 0 and below the {tile} pixels of `data.input_size`, "
+            f"got {config.evaluate.overlap}",
+            hint="a quarter of the tile is usual",
+        )
 
 
 def _at_least(name: str, value: int, limit: int) -> None:

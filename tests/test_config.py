@@ -89,6 +89,7 @@ def test_every_shipped_configuration_loads(path):
         ("fit=3", "is a section of settings", ""),
         ("fit.epochs=[1]", "must be a single value, got a list", ""),
         ("prune.macs=0", "above 0 and at most 1", ""),
+        ("evaluate.overlap=256", "below the 256 pixels", "a quarter"),
         ("epochs", "expected `key=value`", "fit.epochs=3"),
     ],
 )

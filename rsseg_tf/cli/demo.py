@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import ANY_PATH, json_option, overwrite_option, print_result
+from rsseg_tf.cli.shared import ANY_PATH, json_option, print_result
 
 
 @click.command(name="demo")
 @click.option("-o", "--out", type=ANY_PATH, default=Path("demo"), show_default=True, help="Folder of the demo.")
-@overwrite_option
+@click.option("--overwrite", is_flag=True, help="Start anew where a finished demo lies in the folder.")
 @json_option
 def command(out: Path, overwrite: bool, as_json: bool) -> None:
     """Show the whole job on generated scenes: fit, prune, retrain, int8, score, time.
 
     Prints one table of four models and writes a page of overlays; takes minutes on two cores.
+    The same command goes on after a kill.
     """
     from rsseg_tf.steps.demo import demo, format_demo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +17,17 @@ from rsseg_tf.edge.bench import benchmark
 from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.edge.flatbuffer import read_model
 from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.report.overlays import Panel, write_overlay_page
-from rsseg_tf.runs import write_json
+from rsseg_tf.runs import read_manifest, write_json
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import fit
 from rsseg_tf.steps.inspect_keras import inspect_keras
 from rsseg_tf.steps.prune import prune
+
+RESULT = "demo.json"
+PAGE = "index.html"
 
 _MODELS = (
     ("dense", "dense", "float32"),
@@ -102,8 +107,15 @@ def _recipe(section: str, *, epochs: int, learning_rate: float) -> list[str]:
 def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Train, prune, quantize, score and time on generated scenes; leave everything in `folder`.
 
+    The same call on a folder in which it was killed goes on with the step that it was at.
+
+    Args:
+        folder: of the demo.
+        overwrite: start anew where a finished demo lies in `folder`.
+
     Returns:
-        `rows` (see `DemoRow`), `baseline_miou` (a per-pixel colour classifier), `seconds`, `page` (path).
+        `rows` (see `DemoRow`), `baseline_miou` (a per-pixel colour classifier), `page` (path) and
+        `seconds` of this call.
 
     Raises:
         ConfigError: `folder` holds a finished demo and `overwrite` is off.
@@ -112,8 +124,11 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     started = time.monotonic()
     config = demo_config()
     dataset = open_dataset(config.data, seed=config.seed)
-    fit(config, folder / "dense", overwrite=overwrite)
-    prune(folder / "dense" / "model.keras", config, folder / "pruned", overwrite=overwrite)
+    _make_room(folder, overwrite=overwrite)
+    if read_manifest(folder / "dense") is None:
+        fit(config, folder / "dense")
+    if read_manifest(folder / "pruned") is None:
+        prune(folder / "dense" / "model.keras", config, folder / "pruned")
     files = [_exported(folder, config, run=run, number_format=kind) for _, run, kind in _MODELS]
     latencies = {Path(result.model): result.p50_ms for result in benchmark(files, repeats=30)}
     costs = {run: inspect_keras(folder / run / "model.keras") for run in ("dense", "pruned")}
@@ -121,16 +136,27 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
         _row(name, file, dataset, cost=costs[run], latency_p50_ms=latencies[file])
         for (name, run, _), file in zip(_MODELS, files, strict=True)
     ]
-    page = folder / "index.html"
+    _write_page(folder / PAGE, dataset, files, rows)
     result = {
         "rows": [asdict(row) for row in rows],
         "baseline_miou": color_baseline_miou(dataset),
-        "page": str(page),
+        "page": str(folder / PAGE),
+        "seconds": time.monotonic() - started,
     }
-    _write_page(page, dataset, files, rows)
-    result["seconds"] = time.monotonic() - started
-    write_json(folder / "demo.json", result)
+    write_json(folder / RESULT, result)
     return result
+
+
+def _make_room(folder: Path, *, overwrite: bool) -> None:
+    if not (folder / RESULT).exists():
+        return
+    if not overwrite:
+        raise ConfigError(
+            f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite to start anew"
+        )
+    (folder / RESULT).unlink()
+    for run in ("dense", "pruned"):
+        shutil.rmtree(folder / run)
 
 
 def _exported(folder: Path, config: Config, *, run: str, number_format: str) -> Path:
