@@ -12,22 +12,32 @@ from rsseg_tf.cli.shared import (
     config_option,
     json_option,
     model_in,
-    out_option,
     overrides_argument,
     overwrite_option,
     print_result,
 )
+from rsseg_tf.config import Config
+from rsseg_tf.errors import ConfigError
 
 
 @click.command(name="prune")
 @click.argument("model", type=ANY_PATH)
 @config_option
-@out_option
+@click.option("-o", "--out", type=ANY_PATH, help="Folder of the run; needed unless --oracle is given.")
 @overwrite_option
+@click.option("--oracle", is_flag=True, help="Prune nothing: compare every criterion with true loss changes.")
+@click.option("--oracle-groups", default=200, show_default=True, help="Groups that --oracle removes; 0 for all.")
 @json_option
 @overrides_argument
-def command(
-    model: Path, config_path: Path | None, out: Path, overwrite: bool, as_json: bool, overrides: tuple[str, ...]
+def command(  # noqa: PLR0913 - one parameter an option
+    model: Path,
+    config_path: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    oracle: bool,
+    oracle_groups: int,
+    as_json: bool,
+    overrides: tuple[str, ...],
 ) -> None:
     """Remove the channels of MODEL that matter least, then retrain.
 
@@ -38,6 +48,11 @@ def command(
     """
     path = model_in(model)
     config = config_for(path, config_path, overrides)
+    if oracle:
+        _print_oracle(path, config, groups=oracle_groups, as_json=as_json)
+        return
+    if out is None:
+        raise ConfigError("no folder for the run", hint="give one with --out")
     from rsseg_tf.steps.prune import prune
 
     result = prune(path, config, out, overwrite=overwrite)
@@ -47,3 +62,10 @@ def command(
         f"{result['macs'] / 1e9:.2f} GMACs ({result['macs'] / result['dense_macs']:.1%})"
     )
     print_result(result, text, as_json=as_json)
+
+
+def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> None:
+    from rsseg_tf.steps.oracle import compare_criteria, format_criteria
+
+    result = compare_criteria(path, config, limit=groups)
+    print_result(result, format_criteria(result), as_json=as_json)

@@ -20,7 +20,7 @@ from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.runs import atomic_path, file_hash, package_versions
-from rsseg_tf.steps.keras_predictor import keras_predictor, model_infer
+from rsseg_tf.steps.keras_predictor import check_classes, model_infer
 from rsseg_tf.steps.training_data import windows_of
 
 _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
@@ -39,7 +39,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     """
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
-    keras_predictor(model, dataset.palette, config)
+    check_classes(model, dataset.palette)
     calibration = _calibration(dataset, config) if config.export.type == "int8" else None
     flatbuffer = convert(
         model,

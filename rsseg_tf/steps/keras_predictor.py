@@ -31,17 +31,26 @@ def model_infer(model: keras.Model) -> Infer:
     return lambda images: forward(images).numpy()
 
 
-def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> TiledPredictor:
-    """A predictor of whole images of any size.
+def check_classes(model: keras.Model, palette: Palette) -> None:
+    """Nothing, if the model has as many classes as the data.
 
     Raises:
-        ModelError: the model's classes are not those of the palette.
+        ModelError: it has more or fewer.
     """
     if model.output_shape[-1] != len(palette.names):
         raise ModelError(
             f"the model `{model.name}` has {model.output_shape[-1]} classes, the data has {len(palette.names)}",
             hint="give the settings that the model was trained with",
         )
+
+
+def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> TiledPredictor:
+    """A predictor of whole images of any size.
+
+    Raises:
+        ModelError: the model's classes are not those of the palette.
+    """
+    check_classes(model, palette)
     return TiledPredictor(
         model_infer(model),
         palette,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
@@ -16,8 +14,9 @@ from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
+from rsseg_tf.steps.keras_predictor import check_classes
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
-from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
@@ -42,7 +41,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     dataset = open_dataset(config.data, seed=config.seed)
     keras.utils.set_random_seed(config.seed)
     dense = load_keras_model(dense_path)
-    validation(dense, dataset, config)
+    check_classes(dense, dataset.palette)
     retrain = config.prune.retrain
     schedule = training_schedule(dataset, config, retrain)
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
@@ -80,18 +79,12 @@ def _slimmed(dense: keras.Model, config: Config, schedule: BatchSchedule, *, los
     else:
         slim, plan = pruning.prune_loop(
             dense,
-            batches=lambda loop: _as_float(schedule.first_batches(loop, settings.batches)),
+            batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
             loss=loss,
             settings=settings,
             state_path=folder / _STATE,
             on_loop=PruningProgress(settings.loops),
         )
         write_text(plan_path, plan.to_json())
-    pruning.recalibrate(slim, [x for x, _ in _as_float(schedule.first_batches(0, settings.recalibration_batches))])
+    pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
     return slim
-
-
-def _as_float(
-    batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
-) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    return [(images.astype(np.float32), labels) for images, labels in batches]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig, Config, FitConfig
 from rsseg_tf.datasets import Dataset
@@ -12,6 +14,9 @@ from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.steps.keras_predictor import keras_predictor
 from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.uint8]
 
 
 def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
@@ -54,3 +59,8 @@ def validation(model: keras.Model, dataset: Dataset, config: Config) -> Callable
     """A function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1."""
     predictor = keras_predictor(model, dataset.palette, config)
     return lambda: evaluate(predictor, dataset, "val").miou
+
+
+def float_batches(schedule: BatchSchedule, *, epoch: int, count: int) -> list[tuple[FloatArray, Mask]]:
+    """The first `count` batches of an epoch as a Keras model takes them: pixels float32 (B, h, w, 3) and labels."""
+    return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]

@@ -1,0 +1,100 @@
+"""The job of `rsseg-tf prune --oracle`: which criterion knows beforehand what removing a channel does?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rsseg_tf import pruning
+from rsseg_tf.config import Config
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.runs import file_hash
+from rsseg_tf.steps.keras_predictor import check_classes
+from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule
+
+RANKINGS = {
+    "none": pruning.Ranking(),
+    "mean": pruning.Ranking(normalise="mean"),
+    "l2": pruning.Ranking(normalise="l2"),
+}
+"""How layers are made comparable: name of the normalisation → ranking."""
+
+
+def compare_criteria(dense_path: Path, config: Config, *, limit: int) -> Mapping[str, Any]:
+    """Rank correlation of every criterion with the true loss change of removing each group alone.
+
+    Scores and true changes are taken on the same batches, `prune.batches` of the training split.
+
+    Args:
+        dense_path: a trained `.keras` model.
+        config: of its data; `prune.retrain` says how batches are drawn and what the loss is.
+        limit: measure so many groups, drawn evenly over the families; 0 for all.
+
+    Returns:
+        `model`, `sha256`, `groups` (measured), `of_groups` (in all), `loss`, and `criteria`: a list of
+        `criterion`, `normalise`, `overall` (Spearman over all groups) and `within_families` (the mean).
+
+    Raises:
+        RssegError: settings, data or model are at fault.
+    """
+    dataset = open_dataset(config.data, seed=config.seed)
+    model = load_keras_model(dense_path)
+    check_classes(model, dataset.palette)
+    schedule = training_schedule(dataset, config, config.prune.retrain)
+    loss = training_loss(schedule, config.prune.retrain, num_classes=len(dataset.palette.names))
+    batches = float_batches(schedule, epoch=0, count=config.prune.batches)
+    groups = pruning.find_groups(model)
+    truth = pruning.oracle(model, groups, batches, loss=loss, limit=limit or None, seed=config.seed)
+    return {
+        "model": str(dense_path),
+        "sha256": file_hash(dense_path),
+        "groups": len(truth.groups),
+        "of_groups": len(groups),
+        "loss": truth.loss,
+        "criteria": [
+            row
+            for criterion in pruning.CRITERIA
+            for row in _rows(model, groups, truth, criterion, batches=batches, loss=loss)
+        ],
+    }
+
+
+def _rows(
+    model: keras.Model,
+    groups: pruning.Groups,
+    truth: pruning.Truth,
+    criterion: str,
+    *,
+    batches: Any,
+    loss: Any,
+) -> list[dict[str, Any]]:
+    scores = pruning.score(model, batches, criterion=criterion, loss=loss)
+    found = {name: pruning.rank_correlation(groups, scores, truth, ranking) for name, ranking in RANKINGS.items()}
+    return [
+        {
+            "criterion": criterion,
+            "normalise": name,
+            "overall": correlation.overall,
+            "within_families": correlation.mean_of_families,
+        }
+        for name, correlation in found.items()
+    ]
+
+
+def format_criteria(result: Mapping[str, Any]) -> str:
+    """The comparison as a Markdown table, best first."""
+    lines = [
+        f"{result['groups']} of {result['of_groups']} groups of {result['model']}, loss {result['loss']:.4f}",
+        "",
+        "| criterion | layers made comparable by | ρ over all groups | mean ρ within families |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in sorted(result["criteria"], key=lambda row: -row["overall"]):
+        lines.append(
+            f"| `{row['criterion']}` | {row['normalise']} | {row['overall']:.3f} | {row['within_families']:.3f} |"
+        )
+    return "\n".join(lines)
