@@ -16,6 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.limits import FIT_LIMITS, LIMITS, check_limits
 from rsseg_tf.parsing import merged, parse_override, read_yaml
 
 
@@ -36,13 +37,14 @@ class DataConfig:
     Attributes:
         name: the reader. `folder` takes any pairs of images and masks.
         root: the folder of the data set, relative to the current folder.
-        pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/`
-            and `masks/` matched by stem, all in the split `train`.
+        pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/` and
+            `masks/` matched by stem, a seventh each for val and test by a hash of the name.
         classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
         ignore_colors: (folder) colours or indices that become the ignore label 255.
         unknown_colors: (folder, uavid, vaihingen, potsdam) a colour outside the palette is an error, or ignored.
         split: (vaihingen) `paper` or `challenge`.
         ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
+        clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
         ground_sampling_distance_m: metres a pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
@@ -57,6 +59,7 @@ class DataConfig:
     unknown_colors: Literal["error", "ignore"] = "error"
     split: Literal["paper", "challenge"] = "paper"
     ground_truth: Literal["full", "eroded"] = "full"
+    clutter: Literal["score", "ignore"] = "score"
     ground_sampling_distance_m: float = 0.0
     input_size: tuple[int, int] = (256, 256)
     fitting: Literal["crop", "resize"] = "crop"
@@ -205,7 +208,7 @@ class EvaluateConfig:
     """How whole images are predicted and scored.
 
     Attributes:
-        overlap: pixels that neighbouring tiles share.
+        overlap: pixels that neighbouring tiles share, at most half a tile.
         boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
     """
 
@@ -272,34 +275,12 @@ def _plain(value: Any) -> Any:
 
 def _check(config: Config) -> None:
     """Limits that one field's type cannot say."""
+    check_limits(config, "", LIMITS)
     for name, fitting in (("fit", config.fit), ("prune.retrain", config.prune.retrain)):
-        _at_least(f"{name}.epochs", fitting.epochs, 1)
-        _at_least(f"{name}.batch_size", fitting.batch_size, 1)
-        _at_least(f"{name}.validate_every", fitting.validate_every, 1)
+        check_limits(fitting, f"{name}.", FIT_LIMITS)
         low, high = fitting.augment.scale
         if not 0 < low <= high:
             raise ConfigError(f"`{name}.augment.scale` must be [low, high] with 0 < low <= high, got [{low}, {high}]")
-        if not 0 <= fitting.ema < 1:
-            raise ConfigError(f"`{name}.ema` must be at least 0 and below 1, got {fitting.ema}")
-    for name, share in (("macs", config.prune.macs), ("params", config.prune.params)):
-        if not 0 < share <= 1:
-            raise ConfigError(f"`prune.{name}` is the share to keep, above 0 and at most 1, got {share}")
-    for name, count in (
-        ("loops", config.prune.loops),
-        ("batches", config.prune.batches),
-        ("round_to", config.prune.round_to),
-    ):
-        _at_least(f"prune.{name}", count, 1)
     tile = min(config.data.input_size)
-    _at_least("data.input_size", tile, 32)
-    if not 0 <= config.evaluate.overlap < tile:
-        raise ConfigError(
-            f"`evaluate.overlap` must be at least 0 and below the {tile} pixels of `data.input_size`, "
-            f"got {config.evaluate.overlap}",
-            hint="a quarter of the tile is usual",
-        )
-
-
-def _at_least(name: str, value: int, limit: int) -> None:
-    if value < limit:
-        raise ConfigError(f"`{name}` must be at least {limit}, got {value}")
+    if tile < 32:
+        raise ConfigError(f"`data.input_size` must be at least 32 pixels a side, got {list(config.data.input_size)}")

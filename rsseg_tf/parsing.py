@@ -27,7 +27,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         raise ConfigError(
             f"cannot read the configuration `{path}`: {error.strerror}", hint="check the path after -c"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"`{path}` is not valid YAML: {_one_line(error)}") from error
     if loaded in (None, ""):
         return {}
@@ -47,7 +47,7 @@ def parse_override(word: str) -> Mapping[str, Any]:
         raise ConfigError(f"expected `key=value`, got `{word}`", hint="for example fit.epochs=3")
     try:
         value = _as_text(text) if text else ""
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"cannot read the value in `{word}`: {_one_line(error)}") from error
     nested: Any = value
     for part in reversed(key.split(".")):

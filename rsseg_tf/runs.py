@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shutil
@@ -21,6 +22,9 @@ from rsseg_tf.errors import ConfigError, RssegError
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
+
+_TEMPORARY = ".rsseg-"
+"""Prefix of files that are being written; a kill can leave them, and the next run of the folder removes them."""
 
 _REPORTED_PACKAGES = (
     "rsseg-tf",
@@ -44,7 +48,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
     except OSError as error:
         raise RssegError(f"cannot write `{path}`: {error.strerror}", hint="choose another --out") from error
     os.close(handle)
@@ -52,6 +56,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        _flush(temporary)
         temporary.replace(path)
     except OSError as error:
         raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint="is the disk full?") from error
@@ -66,8 +71,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, as a whole."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` to `path` as indented JSON, as a whole; numbers that are not finite become null."""
+    write_text(path, json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def json_ready(value: Any) -> Any:
+    """`value` with null for NaN and infinite numbers, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def file_hash(path: Path) -> str:
@@ -131,7 +145,8 @@ def read_manifest(folder: Path) -> Mapping[str, Any] | None:
 def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iterator[bool]:
     """Make `folder` ready for a run with the configuration `config_text`.
 
-    A run that fails before it has saved anything leaves no folder behind.
+    A run that fails before it has saved anything leaves no folder behind, and puts back the one that it
+    was to overwrite.
 
     Yields:
         Whether an unfinished run of the same configuration lies there, to be resumed.
@@ -139,16 +154,23 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
     Raises:
         ConfigError: a finished run, an unfinished run of another configuration, or other files lie there.
     """
+    replaced = folder.with_name(f"{_TEMPORARY}replaced-{folder.name}")
     if overwrite and folder.is_dir() and (folder / CONFIG).is_file():
-        shutil.rmtree(folder)
-    resumed = _check_run_folder(folder, config_text)
-    write_text(folder / CONFIG, config_text)
+        shutil.rmtree(replaced, ignore_errors=True)
+        folder.rename(replaced)
     try:
+        resumed = _check_run_folder(folder, config_text)
+        write_text(folder / CONFIG, config_text)
         yield resumed
     except BaseException:
-        if _holds_only_config(folder):
+        if folder.is_dir() and _contents(folder) <= {CONFIG}:
             shutil.rmtree(folder)
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
         raise
+    finally:
+        if folder.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _check_run_folder(folder: Path, config_text: str) -> bool:
@@ -157,7 +179,7 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
         raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start anew")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"`{folder}` is a file", hint="choose another --out")
-    if not folder.exists() or not any(folder.iterdir()) or _holds_only_config(folder):
+    if not folder.exists() or _contents(folder) <= {CONFIG}:
         return False
     if not (folder / CONFIG).exists():
         raise ConfigError(f"`{folder}` exists and is not a run folder", hint="choose another --out")
@@ -169,8 +191,11 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
     return True
 
 
-def _holds_only_config(folder: Path) -> bool:
-    return {path.name for path in folder.iterdir()} == {CONFIG}
+def _contents(folder: Path) -> set[str]:
+    """Names in a run folder, after what a kill left half-written has been removed."""
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        leftover.unlink()
+    return {path.name for path in folder.iterdir()}
 
 
 def package_versions() -> dict[str, str]:
@@ -208,6 +233,12 @@ def git_state() -> dict[str, Any]:
 def _output_of(command: list[str]) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.strip()
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold the file's bytes before its name does, so that a power cut leaves no empty file."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _umask() -> int:

@@ -47,7 +47,7 @@ WORDS = st.text("abcz019_*-: #'é", min_size=1, max_size=8)
 
 @given(
     epochs=st.integers(1, 10**6),
-    rate=st.floats(0, 1, allow_nan=False),
+    rate=st.floats(1e-9, 1, allow_nan=False),
     flip=st.booleans(),
     classes=st.dictionaries(WORDS, WORDS, max_size=3),
     skip=st.lists(WORDS, max_size=3),
@@ -88,8 +88,12 @@ def test_every_shipped_configuration_loads(path):
         ("data.input_size=[1, 2, 3]", "must have 2 values, got 3", ""),
         ("fit=3", "is a section of settings", ""),
         ("fit.epochs=[1]", "must be a single value, got a list", ""),
-        ("prune.macs=0", "above 0 and at most 1", ""),
-        ("evaluate.overlap=256", "below the 256 pixels", "a quarter"),
+        ("prune.macs=0", "must be above 0 and at most 1, got 0.0", ""),
+        ("fit.checkpoint_steps=0", "must be at least 1, got 0", ""),
+        ("fit.augment.translate_px=-3", "must be at least 0, got -3", ""),
+        ("prune.retrain.label_smoothing=2", "at least 0 and at most 1, got 2.0", ""),
+        ("prune.distill.temperature=0", "must be above 0, got 0.0", ""),
+        ("seed=-1", "`seed` must be at least 0", ""),
         ("epochs", "expected `key=value`", "fit.epochs=3"),
     ],
 )

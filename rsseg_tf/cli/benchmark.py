@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 
 import click
 
+from rsseg_tf.cli.models import is_keras
 from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import ANY_PATH, json_option, print_result
+from rsseg_tf.cli.shared import ANY_PATH, json_option, model_in, print_result, quiet_tensorflow
 from rsseg_tf.errors import ConfigError
 
 
 @click.command(name="benchmark")
-@click.argument("models", nargs=-1, required=True, type=ANY_PATH, metavar="MODEL.tflite...")
+@click.argument("models", nargs=-1, required=True, type=ANY_PATH, metavar="MODEL...")
 @click.option("--threads", default="1", show_default=True, help="Numbers of CPU threads, such as 1,2,4.")
 @click.option("--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Timed runs of each model.")
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="Untimed runs before them.")
 @json_option
 def command(models: tuple[Path, ...], threads: str, repeats: int, warmup: int, as_json: bool) -> None:
-    """Measure latency and memory of TFLite files, taking turns so that heat and load hit all alike.
+    """Measure latency and memory of models, taking turns so that heat and load hit all alike.
 
+    A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
     The ratio is of medians, against the first model.
 
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
@@ -27,8 +31,12 @@ def command(models: tuple[Path, ...], threads: str, repeats: int, warmup: int, a
     counts = _thread_counts(threads)
     from rsseg_tf.edge.bench import benchmark, format_results
 
-    with progress_bar("benchmark") as progress:
-        results = benchmark(models, threads=counts, repeats=repeats, warmup=warmup, progress=progress)
+    named = [model_in(model) for model in models]
+    with tempfile.TemporaryDirectory() as scratch, progress_bar("benchmark") as progress:
+        files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
+        results = benchmark(files, threads=counts, repeats=repeats, warmup=warmup, progress=progress)
+    original = dict(zip(map(str, files), map(str, named), strict=True))
+    results = [dataclasses.replace(result, model=original[result.model]) for result in results]
     print_result({"results": [result.to_dict() for result in results]}, format_results(results), as_json=as_json)
 
 
@@ -37,3 +45,15 @@ def _thread_counts(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:
         raise ConfigError(f"`--threads` takes whole numbers, got `{text}`", hint="for example --threads 1,2") from error
+
+
+def _as_tflite(model: Path, scratch: Path) -> Path:
+    """The file to measure: `model` itself, or what it becomes in float32."""
+    if not is_keras(model):
+        return model
+    quiet_tensorflow()
+    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.quantization.convert import convert
+
+    scratch.write_bytes(convert(load_keras_model(model), number_format="float32"))
+    return scratch

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import ANY_PATH, json_option, print_result
+from rsseg_tf.cli.shared import ANY_PATH, json_option, print_result, quiet_tensorflow
 
 
 @click.command(name="demo")
@@ -19,6 +19,7 @@ def command(out: Path, overwrite: bool, as_json: bool) -> None:
     Prints one table of four models and writes a page of overlays; takes minutes on two cores.
     The same command goes on after a kill.
     """
+    quiet_tensorflow()
     from rsseg_tf.steps.demo import demo, format_demo
 
     result = demo(out, overwrite=overwrite)

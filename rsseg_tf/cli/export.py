@@ -14,6 +14,7 @@ from rsseg_tf.cli.shared import (
     model_in,
     overrides_argument,
     print_result,
+    quiet_tensorflow,
 )
 
 
@@ -33,6 +34,7 @@ def command(model: Path, config_path: Path | None, out: Path | None, as_json: bo
     """
     path = model_in(model)
     config = config_for(path, config_path, overrides)
+    quiet_tensorflow()
     from rsseg_tf.steps.export import export
 
     result = export(path, config, out or path.with_name(f"{path.stem}_{config.export.type}.tflite"))

@@ -13,6 +13,7 @@ from rsseg_tf.cli.shared import (
     overrides_argument,
     overwrite_option,
     print_result,
+    quiet_tensorflow,
 )
 from rsseg_tf.config import load_config
 
@@ -29,6 +30,7 @@ def command(config_path: Path | None, out: Path, overwrite: bool, as_json: bool,
     For example: rsseg-tf fit -c configs/dubai_r18.yaml -o runs/dubai fit.epochs=10
     """
     config = load_config(config_path, overrides)
+    quiet_tensorflow()
     from rsseg_tf.steps.fit import fit
 
     result = fit(config, out, overwrite=overwrite)

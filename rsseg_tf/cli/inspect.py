@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.models import is_keras
-from rsseg_tf.cli.shared import ANY_PATH, json_option, model_in, print_result
+from rsseg_tf.cli.shared import ANY_PATH, json_option, model_in, print_result, quiet_tensorflow
 
 
 @click.command(name="inspect")
@@ -27,6 +27,7 @@ def command(model: Path, as_json: bool) -> None:
         facts = inspect_tflite(path)
         print_result(facts, format_inspection(facts), as_json=as_json)
         return
+    quiet_tensorflow()
     from rsseg_tf.steps.inspect_keras import inspect_keras
 
     cost = inspect_keras(path)

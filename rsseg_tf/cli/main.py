@@ -95,9 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, *, hint: str = "", exit_code: int = 1) -> int:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    color = False if os.environ.get("NO_COLOR") else None
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=color)
     if hint:
-        click.echo(f"{click.style('hint:', fg='cyan')} {hint}", err=True)
+        click.echo(f"{click.style('hint:', fg='cyan')} {hint}", err=True, color=color)
     return exit_code
 
 

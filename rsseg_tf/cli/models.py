@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsseg_tf.cli.shared import quiet_tensorflow
 from rsseg_tf.config import Config
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def is_keras(model: Path) -> bool:
 
 def open_keras(model: Path, config: Config) -> TiledPredictor:
     """A predictor on a `.keras` file; needs TensorFlow."""
+    quiet_tensorflow()
     from rsseg_tf.runs import file_hash
     from rsseg_tf.steps.keras_predictor import open_keras_predictor
 
@@ -34,7 +36,9 @@ def open_for_data(model: Path, config: Config, *, palette: Palette, threads: int
     """A predictor on a file of either kind, with the overlap of `config`; `palette` serves files without names."""
     if is_keras(model):
         return open_keras(model, config)
-    from rsseg_tf.edge.predict import open_predictor, with_overlap
+    from rsseg_tf.edge.predict import open_predictor, usual_overlap, with_overlap
 
     predictor = open_predictor(model, threads=threads, palette=palette)
-    return predictor if predictor.fitting == "resize" else with_overlap(predictor, config.evaluate.overlap)
+    if predictor.fitting == "resize":
+        return predictor
+    return with_overlap(predictor, usual_overlap(config.evaluate.overlap, predictor.input_size))

@@ -15,6 +15,7 @@ from rsseg_tf.cli.shared import (
     overrides_argument,
     overwrite_option,
     print_result,
+    quiet_tensorflow,
 )
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
@@ -53,6 +54,7 @@ def command(  # noqa: PLR0913 - one parameter an option
         return
     if out is None:
         raise ConfigError("no folder for the run", hint="give one with --out")
+    quiet_tensorflow()
     from rsseg_tf.steps.prune import prune
 
     result = prune(path, config, out, overwrite=overwrite)
@@ -65,6 +67,7 @@ def command(  # noqa: PLR0913 - one parameter an option
 
 
 def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> None:
+    quiet_tensorflow()
     from rsseg_tf.steps.oracle import compare_criteria, format_criteria
 
     result = compare_criteria(path, config, limit=groups)

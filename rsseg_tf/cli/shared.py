@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +13,10 @@ import click
 
 from rsseg_tf.config import Config, load_config
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.runs import CONFIG
+from rsseg_tf.runs import CONFIG, json_ready
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-EXISTING = click.Path(exists=True, path_type=Path)
 ANY_PATH = click.Path(path_type=Path)
 
 
@@ -45,12 +46,12 @@ def out_option(command: Command) -> Command:
 
 
 def model_in(path: Path) -> Path:
-    """The model file that `path` names: itself, or `model.keras` or `model.tflite` in a run folder.
+    """The model file that `path` names: itself, or `model.keras` in a run folder.
 
     Raises:
         ConfigError: there is no such file.
     """
-    for candidate in (path, path / "model.keras", path / "model.tflite"):
+    for candidate in (path, path / "model.keras"):
         if candidate.is_file():
             return candidate
     raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")
@@ -70,4 +71,19 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
     """Print `result` to stdout, as JSON or as the prepared `text`."""
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+    click.echo(json.dumps(json_ready(result), ensure_ascii=False, allow_nan=False) if as_json else text)
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow and start it while stderr is closed: its C++ side greets with lines about drivers."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device, not a file
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets import isprs, uavid
 from rsseg_tf.datasets.files import FileDataset
-from rsseg_tf.datasets.folder import Folder
+from rsseg_tf.datasets.folder import Folder, parse_classes
 from rsseg_tf.datasets.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs
+from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes import Scenes
 from rsseg_tf.datasets.uavid import Uavid
@@ -24,6 +26,7 @@ def _isprs(benchmark: Benchmark) -> Callable[[DataConfig, int], AnyDataset]:
             benchmark,
             split=data.split,
             ground_truth=data.ground_truth,
+            clutter=data.clutter,
             ignore_unknown=data.unknown_colors == "ignore",
         )
 
@@ -73,3 +76,14 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
         others = f" (and {more} more: `rsseg-tf data check` lists them)" if more else ""
         raise DataError(f"{first.message}{others}", hint=first.hint)
     return dataset
+
+
+def palette_of(data: DataConfig) -> Palette:
+    """The classes of the data set that `data` names, without a look at its files.
+
+    Raises:
+        ConfigError: classes that its reader cannot use.
+    """
+    if data.name == "folder":
+        return parse_classes(data.classes, data.ignore_colors)[0]
+    return {"scenes": isprs.PALETTE, "uavid": uavid.PALETTE}.get(data.name) or isprs.scored_palette(data.clutter)

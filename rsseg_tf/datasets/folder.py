@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rsseg_tf.config import DataConfig
@@ -14,6 +15,8 @@ from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 
 COLUMNS = ("image", "mask", "split")
+
+_LEAST_TO_DEAL = 7
 
 _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
 _EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
@@ -82,7 +85,23 @@ def _stem_listing(root: Path) -> Listing:
     samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
-    return Listing({"train": tuple(samples)}, tuple(problems))
+    return Listing(dealt(samples), tuple(problems))
+
+
+def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
+    """About a seventh of the samples each for val and test, chosen by a hash of their names; the rest for train.
+
+    Fewer than seven all go to train. Frames of one flight can land on both sides: where that matters, list
+    the splits in a CSV file.
+    """
+    if len(samples) < _LEAST_TO_DEAL:
+        return {"train": tuple(samples)}
+    ranked = sorted(samples, key=lambda sample: hashlib.sha256(sample.name.encode()).digest())
+    held = round(len(samples) / 7)
+    split_of = dict.fromkeys((sample.name for sample in ranked[:held]), "test")
+    split_of |= dict.fromkeys((sample.name for sample in ranked[held : 2 * held]), "val")
+    names = ("train", "val", "test")
+    return {name: tuple(sample for sample in samples if split_of.get(sample.name, "train") == name) for name in names}
 
 
 def _csv_listing(root: Path, pairs: str) -> Listing:

@@ -97,6 +97,7 @@ class Isprs(FileDataset):
         benchmark: `VAIHINGEN` or `POTSDAM`.
         split: the choice of tiles, a key of `benchmark.splits`.
         ground_truth: `full` or `eroded` masks for val and test; train always has full ones.
+        clutter: `score` it as a class, or `ignore` it.
         ignore_unknown: whether colours outside the palette become 255 instead of an error.
 
     Raises:
@@ -110,12 +111,20 @@ class Isprs(FileDataset):
         *,
         split: str = "paper",
         ground_truth: str = "full",
+        clutter: str = "score",
         ignore_unknown: bool = False,
     ) -> None:
         folder = existing_root(root, layout=benchmark.archives)
         listing = _listing(folder, benchmark, benchmark.splits[split], ground_truth)
-        masks = ColorMasks(color_table(PALETTE, ignore=(BOUNDARY,)), ignore_unknown=ignore_unknown)
-        super().__init__(PALETTE, masks, listing, aliases={"val": "test"})
+        palette = scored_palette(clutter)
+        ignored = (BOUNDARY, *PALETTE.colors[palette.num_classes :])
+        masks = ColorMasks(color_table(palette, ignore=ignored), ignore_unknown=ignore_unknown)
+        super().__init__(palette, masks, listing, aliases={"val": "test"})
+
+
+def scored_palette(clutter: str) -> Palette:
+    """All six classes, or without the last, clutter, where that is to be ignored."""
+    return PALETTE if clutter == "score" else Palette(PALETTE.names[:-1], PALETTE.colors[:-1])
 
 
 def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ...]], ground_truth: str) -> Listing:

@@ -130,6 +130,11 @@ def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
     return dataclasses.replace(predictor, overlap=overlap)
 
 
+def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
+    """The overlap that settings ask for, but at most half a tile: beyond that tiles multiply and nothing is won."""
+    return min(overlap, min(input_size) // 2)
+
+
 def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
     """A network for one image as one for a batch: (h, w, 3) → (h, w, C) becomes (n, h, w, 3) → (n, h, w, C)."""
 

@@ -95,7 +95,8 @@ def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) 
     if image_pooling:
         pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x)
         pooled = conv_bn_relu(pooled, 256, 1, name="aspp_pool")
-        branches.append(layers.UpSampling2D(x.shape[1:3], name="aspp_pool_spread")(pooled))
+        # From one pixel, bilinear is nearest; but nearest becomes TILE in TFLite, which splits the partition.
+        branches.append(layers.UpSampling2D(x.shape[1:3], interpolation="bilinear", name="aspp_pool_spread")(pooled))
     return layers.Concatenate(name="aspp_concat")(branches)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -17,6 +18,8 @@ def load_keras_model(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise ModelError(f"no model at `{path}`")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint="save it again with model.save")
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
@@ -26,7 +29,7 @@ def load_keras_model(path: Path) -> keras.Model:
 
 
 def initialise(model: keras.Model, weights: str) -> int:
-    """Copy weights into `model` wherever a layer of the same name has the same shapes.
+    """Copy weights into `model` wherever a layer of the same name has the same shapes: most layers, or it is an error.
 
     Args:
         model: changed in place.
@@ -37,7 +40,7 @@ def initialise(model: keras.Model, weights: str) -> int:
 
     Raises:
         ConfigError: `weights` names nothing known.
-        ModelError: the file cannot be read, or shares no layer with `model`.
+        ModelError: the file cannot be read, or fits less than half of the layers that have weights.
     """
     if weights == "none":
         return 0
@@ -51,9 +54,10 @@ def initialise(model: keras.Model, weights: str) -> int:
         if own and [array.shape for array in own] == [array.shape for array in theirs]:
             layer.set_weights(theirs)
             copied += 1
-    if copied == 0:
+    weighted = sum(bool(layer.weights) for layer in model.layers)
+    if copied < weighted / 2:
         raise ModelError(
-            f"no layer of `{weights}` has a counterpart in `{model.name}`",
+            f"`{weights}` fits only {copied} of the {weighted} layers of `{model.name}` that have weights",
             hint="use weights of a model with the same backbone",
         )
     return copied

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -63,8 +64,13 @@ def require(agreement: Agreement, *, max_drop: float) -> None:
     """Nothing, if the file loses at most `max_drop` mIoU points.
 
     Raises:
-        CheckFailedError: it loses more.
+        CheckFailedError: it loses more, or no image told.
     """
+    if not math.isfinite(agreement.drop):
+        raise CheckFailedError(
+            f"the file cannot be compared with the model: none of {agreement.samples} images has a label",
+            hint="raise export.check_samples",
+        )
     if agreement.drop > max_drop:
         raise CheckFailedError(
             f"the file loses {agreement.drop:.2f} mIoU points on {agreement.samples} images, allowed are {max_drop:g}",

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.config import Config, load_config
+from rsseg_tf.config import Config, dump_yaml, load_config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
@@ -20,9 +20,9 @@ from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.report.overlays import Panel, write_overlay_page
-from rsseg_tf.runs import read_manifest, write_json
+from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export
-from rsseg_tf.steps.fit import fit
+from rsseg_tf.steps.fit import MODEL, fit
 from rsseg_tf.steps.inspect_keras import inspect_keras
 from rsseg_tf.steps.prune import prune
 
@@ -124,14 +124,14 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     started = time.monotonic()
     config = demo_config()
     dataset = open_dataset(config.data, seed=config.seed)
-    _make_room(folder, overwrite=overwrite)
+    _make_room(folder, config, overwrite=overwrite)
     if read_manifest(folder / "dense") is None:
         fit(config, folder / "dense")
     if read_manifest(folder / "pruned") is None:
-        prune(folder / "dense" / "model.keras", config, folder / "pruned")
+        prune(folder / "dense" / MODEL, config, folder / "pruned")
     files = [_exported(folder, config, run=run, number_format=kind) for _, run, kind in _MODELS]
     latencies = {Path(result.model): result.p50_ms for result in benchmark(files, repeats=30)}
-    costs = {run: inspect_keras(folder / run / "model.keras") for run in ("dense", "pruned")}
+    costs = {run: inspect_keras(folder / run / MODEL) for run in ("dense", "pruned")}
     rows = [
         _row(name, file, dataset, cost=costs[run], latency_p50_ms=latencies[file])
         for (name, run, _), file in zip(_MODELS, files, strict=True)
@@ -147,22 +147,25 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     return result
 
 
-def _make_room(folder: Path, *, overwrite: bool) -> None:
-    if not (folder / RESULT).exists():
-        return
-    if not overwrite:
-        raise ConfigError(
-            f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite to start anew"
-        )
-    (folder / RESULT).unlink()
-    for run in ("dense", "pruned"):
-        shutil.rmtree(folder / run)
+def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
+    """Remove what an earlier demo left, but for an unfinished one of the same settings."""
+    if (folder / RESULT).exists() and not overwrite:
+        raise ConfigError(f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite it")
+    if (folder / RESULT).exists() or not _has_settings(folder / "dense", config):
+        for run in ("dense", "pruned"):
+            shutil.rmtree(folder / run, ignore_errors=True)
+        (folder / RESULT).unlink(missing_ok=True)
+
+
+def _has_settings(run: Path, config: Config) -> bool:
+    path = run / CONFIG
+    return path.is_file() and path.read_text(encoding="utf-8") == dump_yaml(config)
 
 
 def _exported(folder: Path, config: Config, *, run: str, number_format: str) -> Path:
     out = folder / f"{run}_{number_format}.tflite"
     settings = replace(config.export, type=number_format)  # type: ignore[arg-type]
-    export(folder / run / "model.keras", replace(config, export=settings), out)
+    export(folder / run / MODEL, replace(config, export=settings), out)
     return out
 
 

@@ -10,17 +10,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import AugmentConfig, Config
+from rsseg_tf.config import AugmentConfig, Config, to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
+from rsseg_tf.edge.predict import usual_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
 from rsseg_tf.quantization.convert import convert
-from rsseg_tf.runs import atomic_path, file_hash, package_versions
-from rsseg_tf.steps.keras_predictor import check_classes, model_infer
+from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
+from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.training_data import windows_of
 
 _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
@@ -29,6 +30,8 @@ _CANDIDATES_PER_SAMPLE = 4
 
 def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     """Write the model in `model_path` as the TFLite file `out`, which appears only once it has been proven.
+
+    Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`.
@@ -39,7 +42,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     """
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
-    check_classes(model, dataset.palette)
+    check_model(model, dataset.palette, size=config.data.input_size)
     calibration = _calibration(dataset, config) if config.export.type == "int8" else None
     flatbuffer = convert(
         model,
@@ -54,7 +57,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         proof.require(facts, config.export.type, path=out)
         compared = _compared(model, temporary, dataset, config)
         agreement.require(compared, max_drop=config.export.max_drop)
-    return {
+    result = {
         "model": str(out),
         "type": config.export.type,
         "head": config.export.head,
@@ -63,6 +66,16 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "agreement": compared.record(),
         "calibration": calibration.record() if calibration else None,
     }
+    record = {
+        "sha256": file_hash(out),
+        "made_from": {str(model_path): metadata.hashes["model"], "data:train": metadata.hashes["data"]},
+        "calibration_windows": calibration.names if calibration else [],
+        "settings": to_dict(config),
+        "versions": package_versions(),
+        "git": git_state(),
+    }
+    write_json(out.with_name(f"{out.name}.json"), {**result, **record})
+    return result
 
 
 def _calibration(dataset: Dataset, config: Config) -> Calibration:
@@ -116,7 +129,7 @@ def _metadata(
         fitting=config.data.fitting,
         head=config.export.head,
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
-        overlap=config.evaluate.overlap,
+        overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
         hashes={"model": file_hash(model_path), "data": dataset.fingerprint("train")},
         versions=package_versions(),
         notes={"type": config.export.type, "calibration": calibration.record() if calibration else None},

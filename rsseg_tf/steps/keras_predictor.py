@@ -11,9 +11,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from rsseg_tf.config import Config
-from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.edge.predict import TiledPredictor
+from rsseg_tf.edge.predict import TiledPredictor, usual_overlap
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.pretrained import load_keras_model
 
@@ -31,15 +31,34 @@ def model_infer(model: keras.Model) -> Infer:
     return lambda images: forward(images).numpy()
 
 
-def check_classes(model: keras.Model, palette: Palette) -> None:
-    """Nothing, if the model has as many classes as the data.
+def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None) -> None:
+    """Nothing, if the model maps images of one fixed size to logits for the classes of the data.
+
+    Args:
+        model: any model.
+        palette: the classes of the data.
+        size: height and width that the images must have; None for any.
 
     Raises:
-        ModelError: it has more or fewer.
+        ModelError: it does not.
     """
-    if model.output_shape[-1] != len(palette.names):
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
-            f"the model `{model.name}` has {model.output_shape[-1]} classes, the data has {len(palette.names)}",
+            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, one each is needed"
+        )
+    shape, logits = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
+    if len(shape) != 3 or None in shape or shape[2] != 3 or logits[:2] != shape[:2] or len(logits) != 3:
+        raise ModelError(
+            f"`{model.name}` maps {shape} to {logits}, needed is a fixed (height, width, 3) to (height, width, classes)"
+        )
+    if logits[-1] != len(palette.names):
+        raise ModelError(
+            f"the model `{model.name}` has {logits[-1]} classes, the data has {len(palette.names)}",
+            hint="give the settings that the model was trained with",
+        )
+    if size is not None and shape[:2] != tuple(size):
+        raise ModelError(
+            f"the model `{model.name}` takes {shape[0]}×{shape[1]} pixels, `data.input_size` is {size[0]}×{size[1]}",
             hint="give the settings that the model was trained with",
         )
 
@@ -50,13 +69,13 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
     Raises:
         ModelError: the model's classes are not those of the palette.
     """
-    check_classes(model, palette)
+    check_model(model, palette)
     return TiledPredictor(
         model_infer(model),
         palette,
         input_size=model.input_shape[1:3],
         fitting=config.data.fitting,
-        overlap=config.evaluate.overlap,
+        overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
     )
 
 
@@ -67,4 +86,4 @@ def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
         ModelError: the file is not a Keras model, or has another number of classes than the data.
     """
     model = load_keras_model(path)
-    return keras_predictor(model, open_dataset(config.data, seed=config.seed).palette, config)
+    return keras_predictor(model, palette_of(config.data), config)

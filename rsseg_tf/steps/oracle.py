@@ -13,7 +13,7 @@ from rsseg_tf.config import Config
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
-from rsseg_tf.steps.keras_predictor import check_classes
+from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule
 
 RANKINGS = {
@@ -43,7 +43,7 @@ def compare_criteria(dense_path: Path, config: Config, *, limit: int) -> Mapping
     """
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(dense_path)
-    check_classes(model, dataset.palette)
+    check_model(model, dataset.palette, size=config.data.input_size)
     schedule = training_schedule(dataset, config, config.prune.retrain)
     loss = training_loss(schedule, config.prune.retrain, num_classes=len(dataset.palette.names))
     batches = float_batches(schedule, epoch=0, count=config.prune.batches)

@@ -11,10 +11,11 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
-from rsseg_tf.steps.keras_predictor import check_classes
+from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
@@ -38,14 +39,20 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
     """
+    if folder.resolve() == dense_path.resolve().parent:
+        raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
+    if config.prune.macs == config.prune.params == 1:
+        raise ConfigError("`prune.macs` and `prune.params` keep everything", hint="for example prune.macs=0.5")
     dataset = open_dataset(config.data, seed=config.seed)
     keras.utils.set_random_seed(config.seed)
     dense = load_keras_model(dense_path)
-    check_classes(dense, dataset.palette)
+    check_model(dense, dataset.palette, size=config.data.input_size)
+    dense_hash = file_hash(dense_path)
     retrain = config.prune.retrain
     schedule = training_schedule(dataset, config, retrain)
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
-    with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
+    config_text = f"# Of the model with SHA-256 {dense_hash}\n{dump_yaml(config)}"
+    with open_run(folder, config_text, overwrite=overwrite) as resumed:
         slim = _slimmed(dense, config, schedule, loss=loss, folder=folder)
         score = validation(slim, dataset, config)
         score_before = score()
@@ -64,7 +71,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
             "best_epoch": outcome.best_epoch,
             "resumed": resumed,
         }
-        inputs = {str(dense_path): file_hash(dense_path), **data_inputs(dataset)}
+        inputs = {str(dense_path): dense_hash, **data_inputs(dataset)}
         finish_run(folder, slim, config=config, inputs=inputs, results=results, leftovers=(STATE, BEST, _STATE))
     return results
 

@@ -40,8 +40,7 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
         DataError: a pair is missing or damaged.
     """
     source = windows_of(dataset, config, fitting.augment)
-    if source.cache:
-        source.preload()
+    source.preload()
     for sample in dataset.samples("val"):
         dataset.read(sample)
     return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)

@@ -120,6 +120,7 @@ class Trainer:
         self._optimizer.build(model.trainable_variables)
         self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
         self._step = _train_step(model, self._optimizer, settings, loss=loss, teacher=teacher)
+        self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._rows: list[EpochRow] = []
         self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
         self._best_epoch, self._best = 0, -math.inf
@@ -138,8 +139,8 @@ class Trainer:
         while self._epoch < self._settings.epochs:
             self._run_epoch(progress)
             row = self._close_epoch(validate)
-            self._save()
             self._write_logs()
+            self._save()
             progress.epoch(row)
         load_arrays(self._folder / BEST, self._model.variables)
         return Outcome(self._best_epoch, self._best, tuple(self._rows))
@@ -230,10 +231,12 @@ class Trainer:
         writer.writerow([item.name for item in fields(EpochRow)])
         writer.writerows([list(asdict(row).values()) for row in self._rows])
         write_text(self._folder / LOG, text.getvalue())
-        with tf.summary.create_file_writer(str(self._folder / "tensorboard")).as_default():
-            row = self._rows[-1]
+        row = self._rows[-1]
+        with self._board.as_default(step=row.epoch):
             for name in ("loss", "learning_rate", "val_miou"):
-                tf.summary.scalar(name, getattr(row, name), step=row.epoch)
+                if math.isfinite(getattr(row, name)):
+                    tf.summary.scalar(name, getattr(row, name))
+        self._board.flush()
 
 
 def _optimizer(settings: FitConfig) -> keras.Optimizer:

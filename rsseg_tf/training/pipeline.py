@@ -41,16 +41,23 @@ class TrainingSource:
     seed: int
     cache: bool = True
     _kept: dict[int, Pair] = field(default_factory=dict, repr=False)
+    _areas: dict[int, int] = field(default_factory=dict, repr=False)
 
     def pair(self, index: int) -> Pair:
         """Image and mask number `index`, resized to `size` unless windows are cropped."""
         if index in self._kept:
             return self._kept[index]
         image, mask = self.read(index)
+        self._areas[index] = mask.size
         pair = (image, mask) if self.crop else (resized_image(image, self.size), resized_mask(mask, self.size))
         if self.cache:
             self._kept[index] = pair
         return pair
+
+    def _area(self, index: int) -> int:
+        if index not in self._areas:
+            self.pair(index)
+        return self._areas[index]
 
     def preload(self) -> None:
         """Read every pair now, so that a damaged one is found before the first step.
@@ -65,7 +72,7 @@ class TrainingSource:
         """How many windows of each pair one epoch draws: its area in windows, at least 1."""
         if not self.crop:
             return np.ones(self.count, np.int64)
-        areas = np.array([self.pair(index)[1].size for index in range(self.count)])
+        areas = np.array([self._area(index) for index in range(self.count)])
         return np.maximum(1, np.rint(areas / (self.size[0] * self.size[1]))).astype(np.int64)
 
     def class_counts(self, num_classes: int) -> NDArray[np.int64]:

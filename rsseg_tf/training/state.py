@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def load_arrays(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
         with np.load(path) as stored:
             info: dict[str, Any] = json.loads(str(stored[_INFO]))
             arrays = [stored[f"a{index}"] for index in range(len(stored.files) - 1)]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise RssegError(f"cannot read the state `{path}`: {error}", hint="--overwrite starts anew") from error
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != shapes:

@@ -5,6 +5,7 @@ import pytest
 
 from rsseg_tf.config import DataConfig, load_config
 from rsseg_tf.datasets import open_dataset
+from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -55,3 +56,10 @@ def test_the_dubai_images_read_with_their_recipe(monkeypatch):
         _, mask = dataset.read(by_tile[tile])
         assert len(np.unique(mask[mask < 5])) >= 4
         assert (mask < 5).mean() > 0.8
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_recipes_classes_are_known_without_its_files(path):
+    expected = {"scenes": 6, "dubai_r18": 5, "uavid_r18": 8, "uavid_r50": 8, "vaihingen_r18": 5, "vaihingen_r50": 5}
+
+    assert palette_of(load_config(path).data).num_classes == expected[path.stem]

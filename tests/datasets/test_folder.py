@@ -3,7 +3,8 @@ import pytest
 
 from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets import open_dataset, write_image
-from rsseg_tf.datasets.folder import parse_classes
+from rsseg_tf.datasets.folder import dealt, parse_classes
+from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 from tests.datasets.layouts import write_csv, write_flat
 
@@ -220,3 +221,16 @@ BAD_CLASSES = [
 def test_classes_that_cannot_be_told_apart_are_refused(classes, ignore, words):
     with pytest.raises(ConfigError, match=words):
         parse_classes(classes, ignore)
+
+
+def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():
+    samples = [Sample(f"photo{number:02}", None, None) for number in range(35)]
+    splits = dealt(samples)
+
+    assert {name: len(part) for name, part in splits.items()} == {"train": 25, "val": 5, "test": 5}
+    assert sorted(sample.name for part in splits.values() for sample in part) == [sample.name for sample in samples]
+    assert dealt(samples[::-1])["val"] == splits["val"][::-1]
+
+
+def test_too_few_pairs_to_deal_all_train():
+    assert set(dealt([Sample("a", None, None)] * 3)) == {"train"}

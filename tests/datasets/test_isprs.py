@@ -93,3 +93,12 @@ def test_potsdam_reads_its_own_names(tmp_path):
     dataset = open_dataset(config(tmp_path, name="potsdam"))
     assert dataset.samples("train")[0].name == "area2_10"
     assert (dataset.read(dataset.samples("test")[-1])[1] == 4).all()
+
+
+def test_clutter_can_be_left_out_as_in_the_paper(tmp_path):
+    write_vaihingen(tmp_path)
+    write_flat(tmp_path / "gts_for_participants/top_mosaic_09cm_area1.tif", (255, 0, 0), size=(8, 12))
+    dataset = open_dataset(config(tmp_path, clutter="ignore"))
+
+    assert dataset.palette.names == ("impervious surface", "building", "low vegetation", "tree", "car")
+    assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()

@@ -21,6 +21,13 @@ def test_weights_are_taken_over_by_name_where_shapes_agree(tmp_path):
     np.testing.assert_array_equal(model.get_layer("classifier").get_weights()[0], before)
 
 
+def test_weights_of_another_backbone_are_refused(tmp_path):
+    deeplab_v3_plus("resnet50", 3, (64, 64, 3)).save(tmp_path / "r50.keras")
+
+    with pytest.raises(ModelError, match=r"only \d+ of the \d+ layers"):
+        initialise(deeplab_v3_plus("resnet18", 3, (64, 64, 3)), str(tmp_path / "r50.keras"))
+
+
 def test_no_weights_change_nothing():
     assert initialise(deeplab_v3_plus("resnet18", 3, (64, 64, 3)), "none") == 0
 

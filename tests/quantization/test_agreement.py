@@ -39,3 +39,14 @@ def test_too_large_a_drop_fails_the_check():
 
 def test_an_allowed_drop_passes():
     assert agreement.require(compared(0.1), max_drop=50) is None
+
+
+def test_images_without_labels_prove_nothing():
+    blank = np.full((4, 4), 255, np.uint8)
+    classify = lambda _image: np.zeros((4, 4), np.uint8)  # noqa: E731
+    result = agreement.compare(
+        [(np.zeros((4, 4, 3), np.uint8), blank)], keras_classes=classify, tflite_classes=classify, num_classes=2
+    )
+
+    with pytest.raises(CheckFailedError, match="none of 1 images"):
+        agreement.require(result, max_drop=2)

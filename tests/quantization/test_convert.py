@@ -93,8 +93,20 @@ def test_other_heads_stay_in_one_piece_and_say_the_same(head, model, images, fil
     agreement = (TFLiteRunner(path).classes(images[0]) == TFLiteRunner(files["int8"]).classes(images[0])).mean()
 
     assert agreement > 0.95
-    if head == "logits-low":
-        assert facts.faults("int8") == []
+    assert facts.faults("int8") == []
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [{"image_pooling": True}, {"upsampling": "transposed"}, {"output_stride": 8}, {"input_shape": (72, 50, 3)}],
+    ids=str,
+)
+def test_every_variant_of_the_network_becomes_one_int8_partition(variant, tmp_path):
+    model = deeplab_v3_plus("resnet18", 3, **{"input_shape": (64, 64, 3), **variant})
+    image = np.random.default_rng(0).integers(0, 256, model.input_shape[1:], dtype=np.uint8)
+    (tmp_path / "model.tflite").write_bytes(convert(model, calibration=[image]))
+
+    assert proof.prove(tmp_path / "model.tflite").faults("int8") == []
 
 
 def test_a_weight_that_is_not_a_number_is_named(images):

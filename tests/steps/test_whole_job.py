@@ -140,22 +140,68 @@ def test_a_finished_run_is_not_started_again(workshop, capsys):
     assert (workshop / "dense" / "model.keras").stat().st_mtime_ns == before
 
 
-def test_a_target_out_of_reach_is_told_before_any_work(workshop, tmp_path, capsys):
+def test_a_target_out_of_reach_leaves_nothing(workshop, tmp_path, capsys):
     code = main(["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), "prune.macs=0.0001"])
 
-    assert code != 0
+    assert code == 1
     assert "error:" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_failed_overwrite_keeps_the_old_run(workshop, capsys):
+    before = (workshop / "pruned" / "manifest.json").read_bytes()
+
+    code = main(["prune", str(workshop / "dense"), "-o", str(workshop / "pruned"), "--overwrite", "prune.macs=0.0001"])
+
+    assert code == 1
+    assert "error:" in capsys.readouterr().err
+    assert (workshop / "pruned" / "manifest.json").read_bytes() == before
+    assert not list(workshop.glob(".*"))
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_model_is_never_pruned_onto_itself(workshop, capsys, overwrite):
+    assert main(["prune", str(workshop / "dense"), "-o", str(workshop / "dense"), *overwrite]) == 2
+    assert "another --out" in capsys.readouterr().err
+    assert (workshop / "dense" / "model.keras").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["data.input_size=[96, 64]"], "takes 64×64 pixels"),
+        (["data.name=vaihingen", "data.root=nowhere"], "nowhere"),
+        (["prune.macs=1"], "keep everything"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_before_anything_is_written(workshop, tmp_path, capsys, settings, message):
+    assert main(["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), *settings]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_of_other_classes_is_an_error(workshop, tmp_path, capsys):
-    code = main(
-        ["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), "data.name=vaihingen", "data.root=none"]
-    )
+    rng = np.random.default_rng(0)
+    for number in range(7):
+        for folder in ("images", "masks"):
+            (tmp_path / "survey" / folder).mkdir(parents=True, exist_ok=True)
+            picture = rng.integers(0, 2, (64, 64, 3) if folder == "images" else (64, 64), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "survey" / folder / f"{number}.png"), picture)
+    settings = ["data.name=folder", f"data.root={tmp_path / 'survey'}", "data.classes={land: 0, sea: 1}"]
 
-    assert code != 0
-    assert "none" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    for command in ("prune", "export-tflite"):
+        assert main([command, str(workshop / "dense"), "-o", str(tmp_path / "out"), *settings]) == 1
+        assert "has 6 classes, the data has 2" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_benchmark_takes_both_kinds(workshop, capsys):
+    models = [str(workshop / "pruned"), str(workshop / "pruned.tflite")]
+
+    assert main(["benchmark", *models, "--repeats", "2", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+
+    assert [Path(result["model"]).name for result in results] == ["model.keras", "pruned.tflite"]
 
 
 def test_too_large_a_loss_of_accuracy_writes_nothing_and_exits_with_3(workshop, tmp_path, capsys):
@@ -165,3 +211,10 @@ def test_too_large_a_loss_of_accuracy_writes_nothing_and_exits_with_3(workshop, 
     assert code == 3
     assert "mIoU points" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_export_is_recorded_beside_the_file(workshop):
+    record = json.loads((workshop / "pruned.tflite.json").read_text())
+
+    assert record["proof"]["partitions"] == 1
+    assert len(record["calibration_windows"]) == record["calibration"]["samples"] == 4

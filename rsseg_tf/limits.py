@@ -1,0 +1,78 @@
+"""The range of every number in the settings."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rsseg_tf.errors import ConfigError
+
+_Limits = Mapping[str, tuple[float, float]]
+
+_POSITIVE = (1, math.inf)
+_NOT_NEGATIVE = (0, math.inf)
+_SHARE = (0, 1)
+_ABOVE_ZERO = (1e-12, math.inf)
+
+LIMITS: _Limits = {
+    "seed": _NOT_NEGATIVE,
+    "data.ground_sampling_distance_m": _NOT_NEGATIVE,
+    "prune.loops": _POSITIVE,
+    "prune.batches": _POSITIVE,
+    "prune.macs": (1e-12, 1),
+    "prune.params": (1e-12, 1),
+    "prune.round_to": _POSITIVE,
+    "prune.min_channels": _POSITIVE,
+    "prune.recalibration_batches": _POSITIVE,
+    "prune.distill.weight": _SHARE,
+    "prune.distill.temperature": _ABOVE_ZERO,
+    "export.calibration_samples": _POSITIVE,
+    "export.check_samples": _POSITIVE,
+    "evaluate.overlap": _NOT_NEGATIVE,
+    "evaluate.boundary_tolerance": (1e-12, 1),
+}
+"""Setting → least and greatest value."""
+
+FIT_LIMITS: _Limits = {
+    "epochs": _POSITIVE,
+    "batch_size": _POSITIVE,
+    "steps_per_epoch": _NOT_NEGATIVE,
+    "learning_rate": _ABOVE_ZERO,
+    "momentum": _SHARE,
+    "weight_decay": _NOT_NEGATIVE,
+    "step_epochs": _POSITIVE,
+    "step_factor": _ABOVE_ZERO,
+    "warmup_steps": _NOT_NEGATIVE,
+    "l2": _NOT_NEGATIVE,
+    "label_smoothing": _SHARE,
+    "ema": (0, 0.999999),
+    "validate_every": _POSITIVE,
+    "checkpoint_steps": _POSITIVE,
+    "augment.translate_px": _NOT_NEGATIVE,
+    "augment.rotate_deg": (0, 180),
+    "augment.color": _SHARE,
+}
+
+
+def check_limits(settings: Any, where: str, limits: _Limits) -> None:
+    """Nothing, if every setting is within its limits.
+
+    Args:
+        settings: a dataclass, perhaps of dataclasses.
+        where: what goes before a name in messages, such as `fit.`.
+        limits: dotted name → least and greatest value.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name, (least, greatest) in limits.items():
+        value = functools.reduce(getattr, name.split("."), settings)
+        if not least <= value <= greatest:
+            raise ConfigError(f"`{where}{name}` must be {_range(least, greatest)}, got {value}")
+
+
+def _range(least: float, greatest: float) -> str:
+    lower = "above 0" if least == 1e-12 else f"at least {least:g}"
+    return lower if greatest == math.inf else f"{lower} and at most {greatest:g}"
