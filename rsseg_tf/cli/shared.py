@@ -46,12 +46,12 @@ def out_option(command: Command) -> Command:
 
 
 def model_in(path: Path) -> Path:
-    """The model file that `path` names: itself, or `model.keras` in a run folder.
+    """The model file that `path` names: itself, or `model.keras` or `model.tflite` in a folder.
 
     Raises:
         ConfigError: there is no such file.
     """
-    for candidate in (path, path / "model.keras"):
+    for candidate in (path, path / "model.keras", path / "model.tflite"):
         if candidate.is_file():
             return candidate
     raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")

@@ -50,7 +50,7 @@ def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(run: Path) -> None:
 
 
 def test_a_setting_on_the_command_line_counts(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", str(run), "evaluate.overlap=32"]) == 2
+    assert main(["evaluate", str(run), "evaluate.overlap=-1"]) == 2
     assert "overlap" in capsys.readouterr().err
 
 
