@@ -13,7 +13,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
 def cli_page() -> str:
     """The page: one section a command (and sub-command)."""
-    context = click.Context(cli, info_name="rsseg-tf", max_content_width=100, terminal_width=100)
+    context = click.Context(cli, info_name="rsseg-tf", **cli.context_settings)
     sections = [
         "# Commands\n\nMade from `--help` by `make docs`.\n",
         _section("rsseg-tf", cli, context),
@@ -35,9 +35,9 @@ def _sections(title: str, command: click.Command, parent: click.Context) -> list
 
 
 def _section(title: str, command: click.Command, parent: click.Context) -> str:
-    context = click.Context(command, info_name=title, max_content_width=100, terminal_width=100)
-    if command is not cli:
-        context.help_option_names = parent.help_option_names
+    context = click.Context(
+        command, info_name=title, help_option_names=parent.help_option_names, max_content_width=100, terminal_width=100
+    )
     return f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
