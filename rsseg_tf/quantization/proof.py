@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ def _layer_of(op: Op, layer_names: Sequence[str]) -> str:
     """The Keras layer that an op came from, else its output tensor's name; TFLite joins names when it fuses ops."""
     tensor = op.outputs[0].name
     parts = tensor.replace(";", "/").split("/")
-    found = [name for name in layer_names if name in parts]
+    scopes = {*parts, *(re.sub(r"_\d+$", "", part) for part in parts)}  # a second trace of a layer counts its scope up
+    found = [name for name in layer_names if name in scopes]
     return found[-1] if found else tensor
 
 

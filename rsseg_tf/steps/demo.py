@@ -72,7 +72,7 @@ def demo_config() -> Config:
         "data.scenes.val=12",
         "data.scenes.test=40",
         "data.scenes.size=128",
-        *_recipe("fit", epochs=9, learning_rate=2e-3),
+        *_recipe("fit", epochs=10, learning_rate=2e-3),
         *_recipe("prune.retrain", epochs=4, learning_rate=1e-3),
         "prune.loops=60",
         "prune.batches=1",
