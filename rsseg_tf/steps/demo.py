@@ -64,42 +64,48 @@ class DemoRow:
 
 
 def demo_config() -> Config:
-    """Settings that bring the whole job to its end in minutes on two cores."""
+    """Settings that bring the whole job to its end in minutes on two cores.
+
+    Whole scenes at 256×256: smaller windows save little, since the dilated convolutions of the ASPP pad their input
+    by more than its size. Scenes cost less to draw than to train on, so none is seen twice.
+    """
     overrides = (
         "data.name=scenes",
-        "data.input_size=[128, 128]",
-        "data.scenes.train=200",
-        "data.scenes.val=12",
-        "data.scenes.test=40",
-        "data.scenes.size=128",
-        *_recipe("fit", epochs=10, learning_rate=2e-3),
-        *_recipe("prune.retrain", epochs=4, learning_rate=1e-3),
+        "data.input_size=[256, 256]",
+        "data.scenes.train=600",
+        "data.scenes.val=8",
+        "data.scenes.test=24",
+        "data.scenes.size=256",
+        *_recipe("fit", epochs=10, steps_per_epoch=15, learning_rate=2e-3),
+        *_recipe("prune.retrain", epochs=4, steps_per_epoch=12, learning_rate=1e-3),
         "prune.loops=60",
         "prune.batches=1",
         "prune.macs=0.48",
-        "export.calibration_samples=64",
-        "export.check_samples=12",
+        "prune.recalibration_batches=8",
+        "export.calibration_samples=48",
+        "export.check_samples=8",
         "export.max_drop=5",
         "evaluate.overlap=0",
     )
     return load_config(overrides=overrides)
 
 
-def _recipe(section: str, *, epochs: int, learning_rate: float) -> list[str]:
+def _recipe(section: str, *, epochs: int, steps_per_epoch: int, learning_rate: float) -> list[str]:
     settings = {
         "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "batch_size": 4,
         "learning_rate": learning_rate,
         "optimizer": "adamw",
         "schedule": "cosine",
         "weight_decay": 0.01,
         "l2": 0,
-        "warmup_steps": 20,
-        "ema": 0.98,
-        "validate_every": 2,
+        "warmup_steps": 10,
+        "ema": 0.95,
+        "validate_every": 5,
         "precision": "auto",
         "augment.flip_vertical": "true",
         "augment.translate_px": 0,
-        "augment.rotate_deg": 180,
     }
     return [f"{section}.{key}={value}" for key, value in settings.items()]
 
