@@ -27,7 +27,7 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/lint-imports
 
 test: $(READY)  ## the fast tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 slow: $(READY)  ## the tests that train for minutes
 	$(BIN)/pytest -m slow

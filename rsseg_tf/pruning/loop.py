@@ -33,7 +33,7 @@ from rsseg_tf.runs import write_json
 _REBUILD_BELOW = 0.8
 """Share of the multiply-accumulates since the last rebuilding below which tracing again pays."""
 
-_LEAST_LOOPS_LEFT = 8
+_LEAST_LOOPS_LEFT = 16
 """With fewer loops to go, tracing again does not pay."""
 
 BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]

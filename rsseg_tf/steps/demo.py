@@ -72,17 +72,18 @@ def demo_config() -> Config:
     overrides = (
         "data.name=scenes",
         "data.input_size=[256, 256]",
-        "data.scenes.train=600",
+        "data.fitting=resize",
+        "data.scenes.train=450",
         "data.scenes.val=8",
         "data.scenes.test=24",
         "data.scenes.size=256",
-        *_recipe("fit", epochs=10, steps_per_epoch=15, learning_rate=2e-3),
-        *_recipe("prune.retrain", epochs=4, steps_per_epoch=12, learning_rate=1e-3),
+        *_recipe("fit", epochs=10, steps_per_epoch=15, batch_size=3, learning_rate=2e-3),
+        *_recipe("prune.retrain", epochs=3, steps_per_epoch=14, batch_size=4, learning_rate=1e-3),
         "prune.loops=60",
         "prune.batches=1",
         "prune.macs=0.48",
         "prune.recalibration_batches=8",
-        "export.calibration_samples=48",
+        "export.calibration_samples=32",
         "export.check_samples=8",
         "export.max_drop=5",
         "evaluate.overlap=0",
@@ -90,11 +91,11 @@ def demo_config() -> Config:
     return load_config(overrides=overrides)
 
 
-def _recipe(section: str, *, epochs: int, steps_per_epoch: int, learning_rate: float) -> list[str]:
+def _recipe(section: str, *, epochs: int, steps_per_epoch: int, batch_size: int, learning_rate: float) -> list[str]:
     settings = {
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
-        "batch_size": 4,
+        "batch_size": batch_size,
         "learning_rate": learning_rate,
         "optimizer": "adamw",
         "schedule": "cosine",
