@@ -26,6 +26,7 @@ tbody tr { border-bottom: 1px solid #d8dde5; }
 figure { margin: 0; } img { width: 100%; image-rendering: pixelated; display: block; }
 figcaption { font-size: .8rem; color: #566072; } .legend span { display: inline-block; margin-right: 1.2rem; }
 .legend i { display: inline-block; width: .9em; height: .9em; margin-right: .4em; vertical-align: -.1em; }
+.legend i { border: 1px solid #8a93a3; }
 """
 
 
