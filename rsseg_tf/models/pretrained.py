@@ -29,7 +29,7 @@ def load_keras_model(path: Path) -> keras.Model:
 
 
 def initialise(model: keras.Model, weights: str) -> int:
-    """Copy weights into `model` wherever a layer of the same name has the same shapes: most layers, or it is an error.
+    """Copy weights into `model` wherever a layer of the same name has the same shapes.
 
     Args:
         model: changed in place.
@@ -40,7 +40,7 @@ def initialise(model: keras.Model, weights: str) -> int:
 
     Raises:
         ConfigError: `weights` names nothing known.
-        ModelError: the file cannot be read, or fits less than half of the layers that have weights.
+        ModelError: the file cannot be read, or fits less than half of the weights.
     """
     if weights == "none":
         return 0
@@ -48,16 +48,15 @@ def initialise(model: keras.Model, weights: str) -> int:
     if path.suffix != ".keras":
         raise ConfigError(f"`model.weights` must be `none` or the path of a .keras file, got `{weights}`")
     source = {layer.name: layer.get_weights() for layer in load_keras_model(path).layers}
-    copied = 0
+    copied = copied_params = 0
     for layer in model.layers:
         own, theirs = layer.get_weights(), source.get(layer.name, [])
         if own and [array.shape for array in own] == [array.shape for array in theirs]:
             layer.set_weights(theirs)
-            copied += 1
-    weighted = sum(bool(layer.weights) for layer in model.layers)
-    if copied < weighted / 2:
+            copied, copied_params = copied + 1, copied_params + layer.count_params()
+    if copied_params < model.count_params() / 2:
         raise ModelError(
-            f"`{weights}` fits only {copied} of the {weighted} layers of `{model.name}` that have weights",
+            f"`{weights}` fits only {copied_params:,} of the {model.count_params():,} weights of `{model.name}`",
             hint="use weights of a model with the same backbone",
         )
     return copied
