@@ -73,12 +73,12 @@ def demo_config() -> Config:
         "data.name=scenes",
         "data.input_size=[256, 256]",
         "data.fitting=resize",
-        "data.scenes.train=450",
+        "data.scenes.train=600",
         "data.scenes.val=8",
         "data.scenes.test=24",
         "data.scenes.size=256",
-        *_recipe("fit", epochs=10, steps_per_epoch=15, batch_size=3, learning_rate=2e-3),
-        *_recipe("prune.retrain", epochs=3, steps_per_epoch=14, batch_size=4, learning_rate=1e-3),
+        *_recipe("fit", epochs=5, steps_per_epoch=30, learning_rate=2e-3),
+        *_recipe("prune.retrain", epochs=2, steps_per_epoch=24, learning_rate=1e-3),
         "prune.loops=60",
         "prune.batches=1",
         "prune.macs=0.48",
@@ -91,11 +91,11 @@ def demo_config() -> Config:
     return load_config(overrides=overrides)
 
 
-def _recipe(section: str, *, epochs: int, steps_per_epoch: int, batch_size: int, learning_rate: float) -> list[str]:
+def _recipe(section: str, *, epochs: int, steps_per_epoch: int, learning_rate: float) -> list[str]:
     settings = {
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
-        "batch_size": batch_size,
+        "batch_size": 4,
         "learning_rate": learning_rate,
         "optimizer": "adamw",
         "schedule": "cosine",
