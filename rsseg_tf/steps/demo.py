@@ -67,7 +67,7 @@ def demo_config() -> Config:
     """Settings that bring the whole job to its end in minutes on two cores.
 
     Whole scenes at 256×256: smaller windows save little, since the dilated convolutions of the ASPP pad their input
-    by more than its size. Scenes cost less to draw than to train on, so none is seen twice.
+    by more than its size. Scenes cost less to draw than to train on, so there are as many as training draws.
     """
     overrides = (
         "data.name=scenes",
