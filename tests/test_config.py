@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.settings import Config
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsseg_tf.cli.shared import quiet_tensorflow
-from rsseg_tf.config import Config
+from rsseg_tf.settings import Config
 
 if TYPE_CHECKING:
     from rsseg_tf.datasets.palette import Palette

@@ -17,8 +17,8 @@ from rsseg_tf.cli.shared import (
     print_result,
     quiet_tensorflow,
 )
-from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.settings import Config
 
 
 @click.command(name="prune")

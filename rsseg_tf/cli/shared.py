@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
-from rsseg_tf.config import Config, load_config
+from rsseg_tf.config import load_config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import CONFIG, json_ready
+from rsseg_tf.settings import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

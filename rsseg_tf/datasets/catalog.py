@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets import isprs, uavid
 from rsseg_tf.datasets.files import FileDataset
 from rsseg_tf.datasets.folder import Folder, parse_classes
@@ -15,6 +14,7 @@ from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes import Scenes
 from rsseg_tf.datasets.uavid import Uavid
 from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.settings import DataConfig
 
 AnyDataset: TypeAlias = FileDataset | Scenes
 

@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired
 from rsseg_tf.datasets.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.settings import DataConfig
 
 COLUMNS = ("image", "mask", "split")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.config import Config, DataConfig, ScenesConfig, dump_yaml
+from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets.folder import COLUMNS
 from rsseg_tf.datasets.image import write_image
 from rsseg_tf.datasets.palette import format_color
@@ -16,6 +16,7 @@ from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.scenes import Scenes
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import open_run, write_manifest, write_text
+from rsseg_tf.settings import Config, DataConfig, ScenesConfig
 
 PAIRS = "splits.csv"
 SNIPPET = "dataset.yaml"

@@ -12,13 +12,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from rsseg_tf.config import ScenesConfig
 from rsseg_tf.datasets.isprs import PALETTE
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.datasets.sample import Sample, hash_of, samples_of
 from rsseg_tf.datasets.scene_blocks import draw_block, draw_streets, plant_trees
 from rsseg_tf.datasets.scene_plan import blocks_between, lay_streets, start_town
 from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.settings import ScenesConfig
 
 VERSION = 1
 """Goes up when the same seed begins to give other pixels."""

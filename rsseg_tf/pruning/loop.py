@@ -19,7 +19,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.pruning.groups import Groups, find_groups, kept_ids
 from rsseg_tf.pruning.importance import Loss, Scorer
@@ -29,6 +28,7 @@ from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.select import Target, choose
 from rsseg_tf.pruning.wiring import trace
 from rsseg_tf.runs import write_json
+from rsseg_tf.settings import PruneConfig
 
 _REBUILD_BELOW = 0.8
 """Share of the multiply-accumulates since the last rebuilding below which tracing again pays."""

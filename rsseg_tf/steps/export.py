@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import AugmentConfig, Config, to_dict
+from rsseg_tf.config import to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
@@ -21,6 +21,7 @@ from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
+from rsseg_tf.settings import AugmentConfig, Config
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.training_data import windows_of
 

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
+from rsseg_tf.settings import Config
 from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rsseg_tf.config import Config
 from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.edge.predict import TiledPredictor, usual_overlap
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.settings import Config
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

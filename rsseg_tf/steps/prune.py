@@ -9,11 +9,12 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
+from rsseg_tf.settings import Config
 from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress

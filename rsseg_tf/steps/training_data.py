@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import AugmentConfig, Config, FitConfig
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.edge.evaluate import evaluate
+from rsseg_tf.settings import AugmentConfig, Config, FitConfig
 from rsseg_tf.steps.keras_predictor import keras_predictor
 from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource

@@ -15,9 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rsseg_tf.config import DistillConfig, FitConfig
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_text
+from rsseg_tf.settings import DistillConfig, FitConfig
 from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule

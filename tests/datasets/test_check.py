@@ -2,10 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig, ScenesConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, decoder_complaint, described
+from rsseg_tf.settings import DataConfig, ScenesConfig
 from tests.datasets.layouts import write_csv, write_flat
 from tests.datasets.test_isprs import write_vaihingen
 from tests.datasets.test_uavid import write_uavid

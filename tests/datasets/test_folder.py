@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.folder import dealt, parse_classes
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_csv, write_flat
 
 CLASSES = {"road": "010203", "roof": "FA0000"}

@@ -3,10 +3,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.isprs import POTSDAM, VAIHINGEN
 from rsseg_tf.errors import DataError
+from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_flat, write_many
 
 ALL_TILES = sorted({tile for split in VAIHINGEN.splits["challenge"].values() for tile in split}, key=int)

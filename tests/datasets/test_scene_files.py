@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import ScenesConfig, load_config
+from rsseg_tf.config import load_config
 from rsseg_tf.datasets import open_dataset
 from rsseg_tf.datasets.scene_files import split_counts, write_scenes
 from rsseg_tf.datasets.scenes import Scenes
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import file_hash
+from rsseg_tf.settings import ScenesConfig
 
 CONFIG = ScenesConfig(train=3, val=1, test=1, size=48)
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsseg_tf.config import DataConfig, ScenesConfig
 from rsseg_tf.datasets import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
 from rsseg_tf.datasets.scenes import Scenes, render_scene
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.metrics import ConfusionMatrix
+from rsseg_tf.settings import DataConfig, ScenesConfig
 
 
 def scenes(seed=0, **counts):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets import open_dataset
 from rsseg_tf.errors import DataError
+from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_flat, write_many
 
 FRAMES = ("000000.png", "000100.png")

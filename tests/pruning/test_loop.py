@@ -9,8 +9,8 @@ import pytest
 from keras import layers
 
 from rsseg_tf import pruning
-from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.settings import PruneConfig
 from tests.pruning.law import randomise
 
 SETTINGS = PruneConfig(loops=12, macs=0.4, round_to=2, min_channels=2)

@@ -1,0 +1,216 @@
+"""The settings: one frozen dataclass a section, whose defaults are the defaults of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """How many generated scenes each split holds, and their height and width in pixels."""
+
+    train: int = 160
+    val: int = 16
+    test: int = 32
+    size: int = 256
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images and masks, and how they become network inputs.
+
+    Attributes:
+        name: the reader. `folder` takes any pairs of images and masks.
+        root: the folder of the data set, relative to the current folder.
+        pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/` and
+            `masks/` matched by stem, a seventh each for val and test by a hash of the name.
+        classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
+        ignore_colors: (folder) colours or indices that become the ignore label 255.
+        unknown_colors: (folder, uavid, vaihingen, potsdam) a colour outside the palette is an error, or ignored.
+        split: (vaihingen) `paper` or `challenge`.
+        ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
+        clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
+        ground_sampling_distance_m: metres a pixel, 0 where unknown.
+        input_size: height and width of what the network sees.
+        fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
+        cache: keep decoded (and resized) images in memory between epochs.
+    """
+
+    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam"] = "scenes"
+    root: str = ""
+    pairs: str = ""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    ignore_colors: tuple[str, ...] = ()
+    unknown_colors: Literal["error", "ignore"] = "error"
+    split: Literal["paper", "challenge"] = "paper"
+    ground_truth: Literal["full", "eroded"] = "full"
+    clutter: Literal["score", "ignore"] = "score"
+    ground_sampling_distance_m: float = 0.0
+    input_size: tuple[int, int] = (256, 256)
+    fitting: Literal["crop", "resize"] = "crop"
+    cache: bool = True
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`."""
+
+    backbone: str = "resnet18"
+    upsampling: Literal["bilinear", "transposed"] = "bilinear"
+    image_pooling: bool = False
+    output_stride: Literal[8, 16] = 16
+    weights: str = "none"
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to a training sample; the defaults are the paper's.
+
+    Attributes:
+        flip_horizontal: mirror left to right, with probability one half.
+        flip_vertical: mirror top to bottom, with probability one half.
+        translate_px: shift by up to so many pixels along each axis.
+        scale: zoom by a factor drawn log-uniformly between these two.
+        rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
+        color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
+    """
+
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    translate_px: int = 10
+    scale: tuple[float, float] = (1.0, 1.0)
+    rotate_deg: float = 0.0
+    color: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """One training; the defaults are the paper's (section 3.2).
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples a step.
+        steps_per_epoch: 0 for as many as one pass needs (in `crop` fitting by the area of the images).
+        optimizer: `sgd` with `momentum`, or `adamw` with `weight_decay`.
+        learning_rate: of the first epoch, after `warmup_steps`.
+        schedule: `step` multiplies by `step_factor` every `step_epochs`, `cosine` falls to zero at the end.
+        l2: weight of half the sum of squares of kernels and batch-norm scales and offsets.
+        class_weights: `none`, or `balanced` for the inverse square root of class frequency.
+        label_smoothing: share of the target spread evenly over the classes.
+        ema: decay of an exponential moving average of the weights, evaluated and saved; 0 for off.
+        validate_every: epochs between two evaluations on the val split.
+        precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
+            faster on processors that have it in hardware and slower on others; `auto` where they have it.
+        checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
+    """
+
+    epochs: int = 80
+    batch_size: int = 8
+    steps_per_epoch: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    step_epochs: int = 10
+    step_factor: float = 0.3
+    warmup_steps: int = 0
+    l2: float = 1e-3
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    validate_every: int = 1
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    checkpoint_steps: int = 100
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Learning from the dense model while retraining.
+
+    Attributes:
+        weight: share of the loss that is the distance to the dense model's predictions; 0 for off (the paper).
+        temperature: softens both predictions.
+    """
+
+    weight: float = 0.5
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Channel pruning and the retraining after it.
+
+    Attributes:
+        criterion: how a group is scored; see `rsseg_tf.pruning.importance`.
+        loops: times that scores are computed and groups removed.
+        batches: training batches that each loop scores on.
+        macs: share of the dense model's multiply-accumulates to keep, 1 for no target.
+        params: share of the dense model's parameters to keep, 1 for no target.
+        round_to: kept counts are multiples of this.
+        min_channels: no layer keeps fewer.
+        skip: patterns (as in a shell) of layer names whose channels all stay.
+        recalibration_batches: training batches that batch-norm statistics are measured again on.
+        retrain: the training afterwards; the paper's is 20 epochs of the same settings.
+    """
+
+    criterion: str = "taylor"
+    loops: int = 60
+    batches: int = 4
+    macs: float = 0.5
+    params: float = 1.0
+    round_to: int = 8
+    min_channels: int = 8
+    skip: tuple[str, ...] = ()
+    recalibration_batches: int = 16
+    retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The TFLite file.
+
+    Attributes:
+        type: number format of weights and activations.
+        head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
+        calibration_samples: training samples that the int8 ranges are measured on.
+        check_samples: samples on which the file and the Keras model are compared.
+        max_drop: mIoU points that the file may lose on them before the export fails.
+    """
+
+    type: Literal["int8", "float32", "float16", "dynamic"] = "int8"
+    head: Literal["logits", "logits-low", "classes"] = "logits"
+    calibration_samples: int = 128
+    check_samples: int = 32
+    max_drop: float = 2.0
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How whole images are predicted and scored.
+
+    Attributes:
+        overlap: pixels that neighbouring tiles share, at most half a tile.
+        boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
+    """
+
+    overlap: int = 64
+    boundary_tolerance: float = 0.0075
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on, beside the files it reads."""
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
