@@ -146,26 +146,49 @@ class PruneConfig:
     """Channel pruning and the retraining after it.
 
     Attributes:
-        criterion: how a group is scored; see `rsseg_tf.pruning.importance`.
+        criterion: how a channel is scored; see `rsseg_tf.pruning.importance`.
+        aggregate: how the scores of the channels that go together become one.
+        normalise: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
+        cost: divide a group's score by what it adds to this metric, or `none`.
         loops: times that scores are computed and groups removed.
         batches: training batches that each loop scores on.
+        schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` ever less.
         macs: share of the dense model's multiply-accumulates to keep, 1 for no target.
         params: share of the dense model's parameters to keep, 1 for no target.
+        int8_bytes: share of the int8 model's bytes to keep, 1 for no target.
         round_to: kept counts are multiples of this.
         min_channels: no layer keeps fewer.
         skip: patterns (as in a shell) of layer names whose channels all stay.
-        recalibration_batches: training batches that batch-norm statistics are measured again on.
+        class_weights: of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
+        tune_steps: gradient steps after each removal, at the learning rate of `retrain`.
+        recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
+            0 for none before the end.
+        accuracy_floor: val mIoU, 0 to 1, that the network must keep before retraining; when it falls below, the
+            loop goes back to the last plan that passed and stops. 0 for none.
+        check_every: loops between two looks at the accuracy floor.
+        recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
         retrain: the training afterwards; the paper's is 20 epochs of the same settings.
+        distill: learning from the dense model in it.
     """
 
     criterion: str = "taylor"
+    aggregate: Literal["sum", "mean", "max"] = "sum"
+    normalise: Literal["none", "mean", "l2"] = "none"
+    cost: Literal["none", "params", "macs", "int8_bytes"] = "none"
     loops: int = 60
     batches: int = 4
+    schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     macs: float = 0.5
     params: float = 1.0
+    int8_bytes: float = 1.0
     round_to: int = 8
     min_channels: int = 8
     skip: tuple[str, ...] = ()
+    class_weights: Literal["retrain", "none", "balanced"] = "retrain"
+    tune_steps: int = 0
+    recalibrate_every: int = 0
+    accuracy_floor: float = 0.0
+    check_every: int = 10
     recalibration_batches: int = 16
     retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
     distill: DistillConfig = field(default_factory=DistillConfig)

@@ -5,7 +5,7 @@ from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.importance import CRITERIA, score
-from rsseg_tf.pruning.loop import prune_loop
+from rsseg_tf.pruning.loop import SCHEDULES, Hooks, prune_loop
 from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.ranking import Ranking, group_scores
@@ -18,9 +18,11 @@ from rsseg_tf.pruning.select import Target, choose, random_plan
 __all__ = [
     "CRITERIA",
     "RULES",
+    "SCHEDULES",
     "Cost",
     "Family",
     "Groups",
+    "Hooks",
     "LayerCost",
     "Plan",
     "RankCorrelation",

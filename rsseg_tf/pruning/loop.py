@@ -1,52 +1,66 @@
 """The pruning loop: score, choose, remove, many times, in small steps towards the target.
 
-Between loops removed channels are only zeroed, so nothing is traced again. The graph is rebuilt smaller
-at the few loops where that pays: whenever its multiply-accumulates have fallen by `_REBUILD_BELOW` since the
-last time. Everything is kept in terms of the dense model, so the plan replays on it, and a run that is
-killed goes on from a small file of indices: weights follow from the dense model and the plan.
+Between loops removed channels are only zeroed, so nothing is traced again; the graph is rebuilt smaller at
+the few loops where that pays (`shrinking.py`). The plan is kept in terms of the dense model, so it replays on
+it, and a run that is killed goes on from one small file (`loop_state.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.pruning.groups import Groups, find_groups, kept_ids
-from rsseg_tf.pruning.importance import Loss, Scorer
-from rsseg_tf.pruning.plan import Plan, within
-from rsseg_tf.pruning.rebuild import mask_wired, rebuild
+from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.pruning.groups import Groups, find_groups
+from rsseg_tf.pruning.importance import Loss
+from rsseg_tf.pruning.loop_state import LoopState, read_state, save_state
+from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.ranking import Ranking
+from rsseg_tf.pruning.recalibrate import recalibrate
 from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.select import Target, choose
-from rsseg_tf.pruning.wiring import trace
-from rsseg_tf.runs import write_json
+from rsseg_tf.pruning.shrinking import Shrinking, Snapshot
 from rsseg_tf.settings import PruneConfig
 
-_REBUILD_BELOW = 0.8
-"""Share of the multiply-accumulates since the last rebuilding below which tracing again pays."""
+Batches = Iterable[tuple[Any, Any]]
+BatchesOfLoop = Callable[[int], Batches]
 
-_LEAST_LOOPS_LEFT = 16
-"""With fewer loops to go, tracing again does not pay."""
+SCHEDULES: dict[str, Callable[[float, float], float]] = {
+    "geometric": lambda goal, done: goal**done,
+    "linear": lambda goal, done: 1 - (1 - goal) * done,
+    "cubic": lambda goal, done: goal + (1 - goal) * (1 - done) ** 3,
+}
+"""Name → share of the dense cost that may be left, of the final share and of how much of the loops is done.
 
-BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
-OnLoop = Callable[[int, float, float], None]
+`geometric` removes the same share of what is there each time, `linear` the same amount; `cubic` begins
+fast and ends slowly (Zhu and Gupta 2017, eq. 1)."""
 
 
 @dataclass(frozen=True)
-class _State:
-    """How far a loop got: what is gone, and what of it the graph was last rebuilt without."""
+class Hooks:
+    """What a loop calls.
 
-    loop: int
-    plan: Plan
-    base: Plan
+    Attributes:
+        on_loop: after each loop, with its number, counted from 1, and the shares of the dense model's
+            multiply-accumulates and parameters that are left.
+        tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
+            It must depend on nothing but its arguments, or a resumed run comes to another plan.
+        accuracy: of the model as it is, for the accuracy floor.
+    """
+
+    on_loop: Callable[[int, float, float], None] | None = None
+    tune: Callable[[keras.Model, int], None] | None = None
+    accuracy: Callable[[keras.Model], float] | None = None
+
+
+_NO_HOOKS = Hooks()
 
 
 def prune_loop(
@@ -56,124 +70,138 @@ def prune_loop(
     loss: Loss,
     settings: PruneConfig,
     state_path: Path | None = None,
-    on_loop: OnLoop | None = None,
+    hooks: Hooks = _NO_HOOKS,
 ) -> tuple[keras.Model, Plan]:
     """Prune a model in many small steps.
-
-    After loop t of T at most target^(t/T) of the dense cost is left: every loop removes the same
-    share of what is there.
 
     Args:
         model: the dense model; it stays as it is.
         batches: loop, counted from 0 → pairs (x, y) to score on; the same pairs in every run.
         loss: of (y, prediction), a scalar that is a mean over the batch.
         settings: criterion, loops, targets and limits.
-        state_path: a JSON file that each loop renews, and from which a killed run goes on to the same plan.
-        on_loop: called after each loop with its number, counted from 1, and the shares of the dense
-            model's multiply-accumulates and parameters that are left.
+        state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
+        hooks: what is called on the way.
 
     Returns:
-        The slim model, not compiled, and the plan that makes it from the dense one.
+        The slim model, not compiled, and the plan of what went. Where weights were neither tuned nor
+        recalibrated on the way, the plan makes the same model from the dense one.
 
     Raises:
-        RssegError: the target cannot be met.
-        ConfigError: the file at `state_path` is of another model or other settings.
+        RssegError: the target cannot be met, or the first removals already pass the accuracy floor.
+        ConfigError: the file at `state_path` is of another model or other settings, or a hook is missing.
     """
-    groups = find_groups(model)
+    _check_hooks(settings, hooks)
+    loop = _Loop(model, loss=loss, settings=settings, hooks=hooks)
     fingerprint = _fingerprint(model, settings)
-    state = _read_state(state_path, fingerprint) or _initial_state(groups)
-    target = _target(settings)
-    choose_all = _Chooser(groups, settings)
-    choose_all(Scores("none", {}), target, state.plan)  # An unreachable target is told before the work.
-    slim = _Shrinking(model, state, loss=loss, settings=settings)
-    for loop in range(state.loop, settings.loops):
-        scores = slim.scores(batches(loop))
-        share = (loop + 1) / settings.loops
-        plan = choose_all(scores, Target(**{m: s**share for m, s in target.shares.items()}), state.plan)
-        slim.remove(plan, loops_left=settings.loops - loop - 1)
-        state = _State(loop + 1, plan, slim.base)
+    state = read_state(state_path, fingerprint) or loop.start()
+    while not state.stopped and state.now.loop < settings.loops:
+        state = loop.advance(state, batches(state.now.loop))
         if state_path is not None:
-            write_json(state_path, _as_json(state, fingerprint))
-        if on_loop is not None:
-            on_loop(loop + 1, plan.share("macs"), plan.share("params"))
-    final = replace(state.plan, details={**state.plan.details, "loops": settings.loops})
-    return rebuild(model, final), final
+            save_state(state_path, state, fingerprint)
+        if hooks.on_loop is not None:
+            hooks.on_loop(state.now.loop, state.now.plan.share("macs"), state.now.plan.share("params"))
+    end = state.result
+    if end.loop == 0:
+        raise RssegError(
+            f"{settings.check_every} loops cost too much: accuracy {state.stopped['accuracy']:.4f} is below the "
+            f"floor of {settings.accuracy_floor:g}",
+            hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
+        )
+    plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
+    return end.model_of(model), plan
+
+
+class _Loop:
+    """One loop after the other, from state to state."""
+
+    def __init__(self, dense: keras.Model, *, loss: Loss, settings: PruneConfig, hooks: Hooks) -> None:
+        self._dense = dense
+        self._loss = loss
+        self._settings = settings
+        self._hooks = hooks
+        self._choose = _Chooser(find_groups(dense), settings)
+        self._slim: Shrinking | None = None
+
+    def start(self) -> LoopState:
+        """The dense model, after a look at whether the work can succeed."""
+        everything = self._choose.everything
+        self._choose(Scores("none", {}), done=1.0, start=everything)
+        floor = self._settings.accuracy_floor
+        accuracy = self._hooks.accuracy(self._dense) if floor and self._hooks.accuracy else floor
+        if accuracy < floor:
+            raise ConfigError(f"`prune.accuracy_floor` is {floor:g}, and the dense model itself reaches {accuracy:.4f}")
+        first = Snapshot(0, everything, everything)
+        return LoopState(first, good=first, stopped={})
+
+    def advance(self, state: LoopState, batches: Batches) -> LoopState:
+        """The state after one more loop."""
+        settings, number = self._settings, state.now.loop
+        slim = self._model_at(state)
+        pairs = list(batches)
+        plan = self._choose(slim.scores(pairs), done=(number + 1) / settings.loops, start=state.now.plan)
+        slim.remove(plan, loops_left=settings.loops - number - 1)
+        if settings.tune_steps and self._hooks.tune:
+            self._hooks.tune(slim.model, number)
+            slim.trained()
+        is_checked = settings.accuracy_floor > 0 and _is_turn(number, settings.check_every, settings.loops)
+        if is_checked or (settings.recalibrate_every and _is_turn(number, settings.recalibrate_every, settings.loops)):
+            recalibrate(slim.model, pairs)
+            slim.trained()
+        return self._judged(replace(state, now=slim.snapshot(number + 1)), slim.model, is_checked=is_checked)
+
+    def _model_at(self, state: LoopState) -> Shrinking:
+        if self._slim is None:
+            self._slim = Shrinking(self._dense, state.now, criterion=self._settings.criterion, loss=self._loss)
+        return self._slim
+
+    def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
+        if not is_checked or self._hooks.accuracy is None:
+            return state
+        accuracy = self._hooks.accuracy(model)
+        if accuracy < self._settings.accuracy_floor:
+            return replace(state, stopped={"loop": state.now.loop, "accuracy": accuracy})
+        return replace(state, good=state.now)
 
 
 class _Chooser:
-    """Chooses with the limits of the settings."""
+    """Chooses with the targets, limits and ranking of the settings."""
 
     def __init__(self, groups: Groups, settings: PruneConfig) -> None:
+        self.everything = groups.plan(np.zeros(len(groups), bool))
         self._groups = groups
         self._settings = settings
+        self._ranking = Ranking(settings.aggregate, settings.normalise, settings.cost)
 
-    def __call__(self, scores: Scores, target: Target, start: Plan) -> Plan:
+    def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
+        """The plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
         return choose(
             self._groups,
             scores,
-            target,
+            self._target(done),
             round_to=self._settings.round_to,
             min_channels=self._settings.min_channels,
             skip=self._settings.skip,
+            ranking=self._ranking,
             start=start,
         )
 
-
-class _Shrinking:
-    """The model as it is between loops: rebuilt without what `base` removes, the rest masked."""
-
-    def __init__(self, dense: keras.Model, state: _State, *, loss: Loss, settings: PruneConfig) -> None:
-        self._dense = dense
-        self._dense_wiring = trace(dense)
-        self._loss = loss
-        self._settings = settings
-        self._start(state.base)
-        self._mask(state.plan)
-
-    def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
-        """Scores of the dense model's channels; 0 for those that are gone."""
-        found = self._scorer(batches)
-        return Scores(found.criterion, {name: self._spread(name, values) for name, values in found.layers.items()})
-
-    def remove(self, plan: Plan, *, loops_left: int) -> None:
-        """Take out what `plan` removes, by mask or by rebuilding."""
-        fallen = _size(plan) / _size(self.base)
-        if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
-            self._start(plan)
-        else:
-            self._mask(plan)
-
-    def _start(self, base: Plan) -> None:
-        self.base = base
-        self._kept = kept_ids(self._dense_wiring, base)
-        self._model = rebuild(self._dense, base)
-        self._wiring = trace(self._model)
-        self._scorer = Scorer(self._model, criterion=self._settings.criterion, loss=self._loss)
-
-    def _mask(self, plan: Plan) -> None:
-        mask_wired(self._model, self._wiring, kept_ids(self._wiring, within(plan, self.base)))
-
-    def _spread(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A layer's scores at their places in the dense model."""
-        kept = self._kept[self._dense_wiring.layers[name].axes["out"]]
-        spread = np.zeros(len(kept))
-        spread[kept] = values
-        return spread
+    def _target(self, done: float) -> Target:
+        share = SCHEDULES[self._settings.schedule]
+        goals = {metric: getattr(self._settings, metric) for metric in ("macs", "params", "int8_bytes")}
+        return Target(**{metric: share(goal, done) for metric, goal in goals.items() if goal < 1})
 
 
-def _target(settings: PruneConfig) -> Target:
-    return Target(
-        macs=settings.macs if settings.macs < 1 else None, params=settings.params if settings.params < 1 else None
-    )
+def _is_turn(loop: int, every: int, loops: int) -> bool:
+    """Whether something that comes every so many loops, and after the last, comes after `loop`, from 0."""
+    return (loop + 1) % every == 0 or loop + 1 == loops
 
 
-def _size(plan: Plan) -> int:
-    return plan.cost["macs"] or plan.cost["params"] or 1
-
-
-def _initial_state(groups: Groups) -> _State:
-    everything = groups.plan(np.zeros(len(groups), bool))
-    return _State(0, everything, everything)
+def _check_hooks(settings: PruneConfig, hooks: Hooks) -> None:
+    if settings.schedule not in SCHEDULES:
+        raise ConfigError(f"unknown schedule `{settings.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
+    for setting, hook in (("tune_steps", "tune"), ("accuracy_floor", "accuracy")):
+        if getattr(settings, setting) and getattr(hooks, hook) is None:
+            raise ConfigError(f"`{setting}` needs the hook `{hook}`", hint=f"pass hooks=Hooks({hook}=…)")
 
 
 def _fingerprint(model: keras.Model, settings: PruneConfig) -> str:
@@ -181,24 +209,7 @@ def _fingerprint(model: keras.Model, settings: PruneConfig) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    relevant = {key: value for key, value in asdict(settings).items() if key not in ("retrain", "distill")}
+    without = () if settings.tune_steps else ("retrain", "distill")
+    relevant = {key: value for key, value in asdict(settings).items() if key not in without}
     digest.update(json.dumps(relevant, sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def _as_json(state: _State, fingerprint: str) -> Mapping[str, Any]:
-    return {"fingerprint": fingerprint, "loop": state.loop, "plan": asdict(state.plan), "base": asdict(state.base)}
-
-
-def _read_state(path: Path | None, fingerprint: str) -> _State | None:
-    if path is None or not path.exists():
-        return None
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        plan, base = (Plan.from_json(json.dumps(raw[key])) for key in ("plan", "base"))
-        state = _State(int(raw["loop"]), plan, base)
-    except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
-        raise ConfigError(f"`{path}` is not the state of a pruning run", hint="delete it to start anew") from error
-    if raw.get("fingerprint") != fingerprint:
-        raise ConfigError(f"`{path}` is the state of another model or other settings", hint="delete it to start anew")
-    return state

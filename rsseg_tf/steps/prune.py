@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
+from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
@@ -23,8 +25,9 @@ from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
+from rsseg_tf.training.tune import Tuner
 
-_STATE = "pruning.json"
+_STATE = "pruning.npz"
 
 
 def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
@@ -35,15 +38,17 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
 
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
-        `val_miou`, `best_epoch`, `resumed`.
+        `val_miou`, `best_epoch`, `loops` (fewer than asked for where the accuracy floor stopped them), `resumed`.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
     """
     if folder.resolve() == dense_path.resolve().parent:
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
-    if config.prune.macs == config.prune.params == 1:
-        raise ConfigError("`prune.macs` and `prune.params` keep everything", hint="for example prune.macs=0.5")
+    if config.prune.macs == config.prune.params == config.prune.int8_bytes == 1:
+        raise ConfigError(
+            "`prune.macs`, `prune.params` and `prune.int8_bytes` keep everything", hint="for example prune.macs=0.5"
+        )
     dataset = open_dataset(config.data, seed=config.seed)
     keras.utils.set_random_seed(config.seed)
     dense = load_keras_model(dense_path)
@@ -54,7 +59,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
     config_text = f"# Of the model with SHA-256 {dense_hash}\n{dump_yaml(config)}"
     with open_run(folder, config_text, overwrite=overwrite) as resumed:
-        slim = _slimmed(dense, config, schedule, loss=loss, folder=folder)
+        slim, plan = _slimmed(dense, dataset, config, schedule, folder=folder)
         score = validation(slim, dataset, config)
         score_before = score()
         teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
@@ -70,6 +75,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
             "val_miou_before_retraining": score_before,
             "val_miou": outcome.best_val_miou,
             "best_epoch": outcome.best_epoch,
+            "loops": plan.details["loops"],
             "resumed": resumed,
         }
         inputs = {str(dense_path): dense_hash, **data_inputs(dataset)}
@@ -77,22 +83,46 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     return results
 
 
-def _slimmed(dense: keras.Model, config: Config, schedule: BatchSchedule, *, loss: Loss, folder: Path) -> keras.Model:
-    """The pruned model with recalibrated batch norms, from `plan.json` where an earlier call got that far."""
+def _slimmed(
+    dense: keras.Model, dataset: Dataset, config: Config, schedule: BatchSchedule, *, folder: Path
+) -> tuple[keras.Model, pruning.Plan]:
+    """The pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
     settings = config.prune
     use_precision(settings.retrain.precision)
-    plan_path = folder / PLAN
-    if plan_path.exists():
-        slim = pruning.rebuild(dense, pruning.Plan.from_json(plan_path.read_text(encoding="utf-8")))
-    else:
-        slim, plan = pruning.prune_loop(
-            dense,
-            batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
-            loss=loss,
-            settings=settings,
-            state_path=folder / _STATE,
+    loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
+    slim, plan = pruning.prune_loop(
+        dense,
+        batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
+        loss=loss,
+        settings=settings,
+        state_path=folder / _STATE,
+        hooks=pruning.Hooks(
             on_loop=PruningProgress(settings.loops),
-        )
-        write_text(plan_path, plan.to_json())
+            tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
+            accuracy=_Accuracy(dataset, config),
+        ),
+    )
+    write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
-    return slim
+    return slim, plan
+
+
+def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
+    """The loss whose change by removing channels is estimated."""
+    retrain = config.prune.retrain
+    weights = config.prune.class_weights
+    fitting = retrain if weights == "retrain" else replace(retrain, class_weights=weights)
+    return training_loss(schedule, fitting, num_classes=num_classes)
+
+
+class _Accuracy:
+    """mIoU of a model on the val split; a model that comes again is not traced again."""
+
+    def __init__(self, dataset: Dataset, config: Config) -> None:
+        self._dataset, self._config = dataset, config
+        self._model: keras.Model | None = None
+
+    def __call__(self, model: keras.Model) -> float:
+        if model is not self._model:
+            self._model, self._score = model, validation(model, self._dataset, self._config)
+        return self._score()

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rsseg_tf.checkpoint import load_arrays, save_arrays
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.settings import DistillConfig, FitConfig
@@ -22,7 +23,6 @@ from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
-from rsseg_tf.training.state import load_arrays, save_arrays
 
 STATE = "state.npz"
 BEST = "best.npz"
@@ -116,10 +116,10 @@ class Trainer:
         self._settings = settings
         self._folder = folder
         use_precision(settings.precision)
-        self._optimizer = _optimizer(settings)
+        self._optimizer = new_optimizer(settings)
         self._optimizer.build(model.trainable_variables)
         self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
-        self._step = _train_step(model, self._optimizer, settings, loss=loss, teacher=teacher)
+        self._step = train_step(model, self._optimizer, settings, loss=loss, teacher=teacher)
         self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._rows: list[EpochRow] = []
         self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
@@ -239,7 +239,8 @@ class Trainer:
         self._board.flush()
 
 
-def _optimizer(settings: FitConfig) -> keras.Optimizer:
+def new_optimizer(settings: FitConfig) -> keras.Optimizer:
+    """The optimizer that the settings name, not built."""
     if settings.optimizer == "sgd":
         return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
     optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -247,13 +248,13 @@ def _optimizer(settings: FitConfig) -> keras.Optimizer:
     return optimizer
 
 
-def _train_step(
+def train_step(
     model: keras.Model,
     optimizer: keras.Optimizer,
     settings: FitConfig,
     *,
     loss: Loss,
-    teacher: Teacher | None,
+    teacher: Teacher | None = None,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """One traced gradient step, from images uint8 and labels to the loss before L2.
 

@@ -45,7 +45,7 @@ def pruned():
     model = network()
     before = model.get_weights()
     seen = []
-    slim, plan = prune(model, on_loop=lambda *news: seen.append(news))
+    slim, plan = prune(model, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
     return model, before, slim, plan, seen
 
 
@@ -65,26 +65,143 @@ def test_the_plan_replays_on_the_dense_model(pruned):
     assert all((a == b).all() for a, b in zip(slim.get_weights(), again.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("killed_after", [1, 7, 12])
-def test_a_killed_loop_resumes_to_the_same_plan(pruned, tmp_path, killed_after):
-    model, _, _, plan, _ = pruned
+def shift_weights(model, loop):
+    """Stands for training: changes every weight, those of removed channels too."""
+    rng = np.random.default_rng(loop)
+    model.set_weights([w + 0.01 * rng.random(w.shape).astype(w.dtype) for w in model.get_weights()])
+
+
+def share_of_live_filters(model):
+    """Stands for accuracy: falls with every removal."""
+    kernels = [w.numpy() for w in model.trainable_variables if w.path.endswith("kernel") and w.ndim == 4]
+    live = [np.abs(kernel).reshape(-1, kernel.shape[-1]).any(axis=0).sum() for kernel in kernels]
+    return float(sum(live)) / (24 + 24 + 16)
+
+
+HOOKS = {"tune": shift_weights, "accuracy": share_of_live_filters}
+WAYS = {
+    "plain": {},
+    "tuned": {"tune_steps": 1},
+    "recalibrated": {"recalibrate_every": 3},
+    "floor": {"accuracy_floor": 0.8, "check_every": 2},
+    "all": {"tune_steps": 1, "recalibrate_every": 2, "accuracy_floor": 0.8, "check_every": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "killed_after"), [("plain", 1), ("plain", 12), *((way, 4) for way in WAYS if way != "plain"), ("all", 12)]
+)
+def test_a_killed_loop_resumes_to_the_same_plan_and_weights(tmp_path, way, killed_after):
+    model, settings = network(), dataclasses.replace(SETTINGS, **WAYS[way])
+    whole, plan = prune(model, settings=settings, hooks=pruning.Hooks(**HOOKS))
+    killed_after = min(killed_after, plan.details["stopped"].get("loop", 12))
 
     def kill(loop, *_):
         if loop == killed_after:
             raise KeyboardInterrupt
 
-    state = tmp_path / "state.json"
+    path = tmp_path / "state.npz"
     with pytest.raises(KeyboardInterrupt):
-        prune(model, state_path=state, on_loop=kill)
+        prune(model, settings=settings, state_path=path, hooks=pruning.Hooks(kill, **HOOKS))
     done = []
-    _, resumed = prune(model, state_path=state, on_loop=lambda loop, *_: done.append(loop))
-    assert resumed.keep == plan.keep
-    assert done == list(range(killed_after + 1, 13))
+    hooks = pruning.Hooks(lambda loop, *_: done.append(loop), **HOOKS)
+    slim, resumed = prune(model, settings=settings, state_path=path, hooks=hooks)
+    assert resumed == plan
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), slim.get_weights(), strict=True))
+    assert done[:1] in ([], [killed_after + 1])
+
+
+def test_what_tuning_wakes_is_zeroed_again_and_the_slim_model_computes_what_the_masked_one_did():
+    model, seen = network(), []
+
+    def tune(masked, loop):
+        shift_weights(masked, loop)
+        seen.append(masked)
+
+    slim, plan = prune(model, settings=dataclasses.replace(SETTINGS, tune_steps=1), hooks=pruning.Hooks(tune=tune))
+    x = batches(0)[0][0]
+    expected, got = np.asarray(seen[-1](x)), np.asarray(slim(x))
+    assert np.abs(expected - got).max() <= 1e-5 * np.abs(expected).max()
+    replayed = pruning.rebuild(model, plan)
+    assert not np.allclose(np.asarray(replayed(x)), got)
+
+
+def test_recalibration_on_the_way_measures_the_pruned_networks_statistics():
+    model = network()
+    slim, _ = prune(model, settings=dataclasses.replace(SETTINGS, recalibrate_every=5))
+    found = [w.copy() for w in slim.get_layer("stem_bn").get_weights()]
+    pruning.recalibrate(slim, batches(11))
+    for before, after in zip(found, slim.get_layer("stem_bn").get_weights(), strict=True):
+        np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+
+
+def test_past_the_accuracy_floor_it_goes_back_to_the_last_good_plan():
+    settings = dataclasses.replace(SETTINGS, **WAYS["floor"])
+    slim, plan = prune(network(), settings=settings, hooks=pruning.Hooks(accuracy=share_of_live_filters))
+    assert share_of_live_filters(slim) >= 0.8 > plan.details["stopped"]["accuracy"]
+    assert plan.details["stopped"]["loop"] == plan.details["loops"] + settings.check_every
+    assert plan.share("macs") > 0.4
+
+
+def test_a_floor_that_is_never_passed_changes_nothing_of_the_target():
+    settings = dataclasses.replace(SETTINGS, accuracy_floor=0.01)
+    _, plan = prune(network(), settings=settings, hooks=pruning.Hooks(accuracy=share_of_live_filters))
+    assert plan.details["loops"] == 12
+    assert plan.details["stopped"] == {}
+    assert plan.share("macs") <= 0.4
+
+
+def test_a_floor_that_the_dense_model_or_the_first_loops_miss_is_told():
+    hooks = pruning.Hooks(accuracy=share_of_live_filters)
+    with pytest.raises(ConfigError, match=r"the dense model itself reaches 0\.5"):
+        prune(
+            network(),
+            settings=dataclasses.replace(SETTINGS, accuracy_floor=0.9),
+            hooks=pruning.Hooks(accuracy=lambda _: 0.5),
+        )
+    with pytest.raises(RssegError, match="12 loops cost too much"):
+        prune(network(), settings=dataclasses.replace(SETTINGS, accuracy_floor=0.99, check_every=12), hooks=hooks)
+
+
+@pytest.mark.parametrize("missing", [{"tune_steps": 1}, {"accuracy_floor": 0.5}])
+def test_settings_whose_hook_is_missing_are_refused(missing):
+    with pytest.raises(ConfigError, match="needs the hook"):
+        prune(network(), settings=dataclasses.replace(SETTINGS, **missing))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        ("geometric", lambda x: 0.4**x),
+        ("linear", lambda x: 1 - 0.6 * x),
+        ("cubic", lambda x: 0.4 + 0.6 * (1 - x) ** 3),
+    ],
+)
+def test_each_loop_keeps_to_its_schedule(schedule, share):
+    seen = []
+    settings = dataclasses.replace(SETTINGS, schedule=schedule)
+    prune(network(), settings=settings, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
+    for loop, macs, _ in seen:
+        assert macs <= share(loop / 12) + 1e-9
+        assert macs > share(loop / 12) - 0.15
+
+
+def test_int8_bytes_are_a_target():
+    settings = dataclasses.replace(SETTINGS, macs=1.0, int8_bytes=0.5)
+    slim, plan = prune(network(), settings=settings)
+    assert 0.35 < plan.share("int8_bytes") <= 0.5
+    assert pruning.cost(slim).int8_bytes == plan.cost["int8_bytes"]
+
+
+def test_the_ranking_of_the_settings_is_the_plans():
+    settings = dataclasses.replace(SETTINGS, aggregate="max", normalise="l2", cost="macs")
+    _, plan = prune(network(), settings=settings)
+    assert plan.details["ranking"] == {"aggregate": "max", "normalise": "l2", "cost": "macs"}
 
 
 def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
     model = pruned[0]
-    state = tmp_path / "state.json"
+    state = tmp_path / "state.npz"
     prune(model, state_path=state)
     other = dataclasses.replace(SETTINGS, macs=0.5)
     with pytest.raises(ConfigError, match="another model or other settings"):

@@ -56,15 +56,20 @@ def test_fit_goes_on_where_it_was_stopped(dense, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("progress", "method", "at"),
-    [(PruningProgress, "__call__", 2), (TrainingProgress, "step", 2)],
-    ids=["while pruning", "while retraining"],
+    ("progress", "method", "more"),
+    [
+        (PruningProgress, "__call__", []),
+        (PruningProgress, "__call__", ["prune.tune_steps=1", "prune.accuracy_floor=0.0001", "prune.check_every=1"]),
+        (TrainingProgress, "step", []),
+        (TrainingProgress, "step", ["prune.tune_steps=1"]),
+    ],
+    ids=["while pruning", "while pruning and tuning", "while retraining", "while retraining after tuning"],
 )
-def test_prune_goes_on_where_it_was_stopped(dense, tmp_path, monkeypatch, progress, method, at):
-    whole, command = tmp_path / "whole", ["prune", str(dense), "-o", str(tmp_path / "run")]
-    assert main(["prune", str(dense), "-o", str(whole)]) == 0
+def test_prune_goes_on_where_it_was_stopped(dense, tmp_path, monkeypatch, progress, method, more):
+    whole, command = tmp_path / "whole", ["prune", str(dense), "-o", str(tmp_path / "run"), *more]
+    assert main(["prune", str(dense), "-o", str(whole), *more]) == 0
     with monkeypatch.context() as patched:
-        patched.setattr(progress, method, Stop(at=at))
+        patched.setattr(progress, method, Stop(at=2))
         assert main(command) == 130
     assert main(command) == 0
 
