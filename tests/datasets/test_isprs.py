@@ -70,6 +70,52 @@ def test_eroded_outlines_are_ignored_where_scores_are_taken_but_not_in_training(
     assert ignored == {"train": 0, "val": 12, "test": 12}
 
 
+@pytest.mark.parametrize(
+    ("name", "image", "mask", "tile", "size"),
+    [
+        (
+            "vaihingen",
+            "top/top_mosaic_09cm_area1.tif",
+            "gts_for_participants/top_mosaic_09cm_area1.tif",
+            "area1",
+            (2569, 1919),
+        ),
+        (
+            "potsdam",
+            "2_Ortho_RGB/top_potsdam_2_10_RGB.tif",
+            "5_Labels_all/top_potsdam_2_10_label.tif",
+            "area2_10",
+            (6000, 6000),
+        ),
+    ],
+)
+def test_tiles_of_true_size_read_pixel_by_pixel(tmp_path, name, image, mask, tile, size):
+    if name == "vaihingen":
+        write_vaihingen(tmp_path)
+    else:
+        tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+        write_many([tmp_path / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+        write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+    rng = np.random.default_rng(0)
+    colors = np.asarray(
+        [(255, 255, 255), (0, 0, 255), (0, 255, 255), (0, 255, 0), (255, 255, 0), (255, 0, 0)], np.uint8
+    )
+    blocks = rng.integers(0, 6, (-(-size[0] // 64), -(-size[1] // 64)))
+    ids = np.kron(blocks, np.ones((64, 64), int))[: size[0], : size[1]]
+    picture = np.stack([ids, ids * 7 + 5, np.add.outer(np.arange(size[0]), np.arange(size[1])) // 16], axis=2)
+    picture = picture.astype(np.uint8)
+    for path, content in ((image, picture), (mask, colors[ids])):
+        (tmp_path / path).unlink()
+        write_image(tmp_path / path, content)
+
+    dataset = open_dataset(config(tmp_path, name=name))
+    sample = next(sample for sample in dataset.samples("train") if sample.name == tile)
+    pixels, labels = dataset.read(sample)
+
+    np.testing.assert_array_equal(pixels, picture)
+    np.testing.assert_array_equal(labels, ids)
+
+
 def test_every_missing_tile_is_named_with_where_it_was_looked_for(tmp_path):
     write_vaihingen(tmp_path)
     (tmp_path / "top/top_mosaic_09cm_area7.tif").unlink()
