@@ -80,12 +80,13 @@ def test_eroded_outlines_are_ignored_where_scores_are_taken_but_not_in_training(
             "area1",
             (2569, 1919),
         ),
-        (
+        pytest.param(
             "potsdam",
             "2_Ortho_RGB/top_potsdam_2_10_RGB.tif",
             "5_Labels_all/top_potsdam_2_10_label.tif",
             "area2_10",
             (6000, 6000),
+            marks=pytest.mark.slow,
         ),
     ],
 )
