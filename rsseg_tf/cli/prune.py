@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rsseg_tf.cli.progress import progress_bar
 from rsseg_tf.cli.shared import (
     ANY_PATH,
     config_for,
@@ -70,5 +71,6 @@ def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> 
     quiet_tensorflow()
     from rsseg_tf.steps.oracle import compare_criteria, format_criteria
 
-    result = compare_criteria(path, config, limit=groups)
+    with progress_bar("oracle") as progress:
+        result = compare_criteria(path, config, limit=groups, progress=progress)
     print_result(result, format_criteria(result), as_json=as_json)

@@ -6,7 +6,7 @@ from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.importance import CRITERIA, score
 from rsseg_tf.pruning.loop import SCHEDULES, Hooks, prune_loop
-from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation
+from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask, rebuild
@@ -45,4 +45,5 @@ __all__ = [
     "rebuild",
     "recalibrate",
     "score",
+    "spread_groups",
 ]

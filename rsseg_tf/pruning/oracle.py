@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,8 @@ from rsseg_tf.pruning.importance import Loss
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask_wired
 from rsseg_tf.pruning.scores import Scores
+
+Progress = Callable[[int, int], None]
 
 _LEAST_GROUPS = 4
 """A rank correlation of fewer groups says nothing."""
@@ -66,8 +68,8 @@ def oracle(
     batches: Sequence[tuple[Any, Any]],
     *,
     loss: Loss,
-    limit: int | None = None,
-    seed: int = 0,
+    only: NDArray[np.int64] | None = None,
+    progress: Progress | None = None,
 ) -> Truth:
     """The true change of the loss when each group alone is removed, on the same batches.
 
@@ -79,8 +81,8 @@ def oracle(
         groups: of that model.
         batches: pairs (x, y), as in `score`.
         loss: of (y, prediction), a scalar.
-        limit: measure only so many groups, drawn evenly over the families; None for all.
-        seed: of that draw.
+        only: numbers of the groups to measure, such as `spread_groups` draws; None for all.
+        progress: called after each group with how many are done and how many there are.
 
     Raises:
         ConfigError: there are no batches.
@@ -88,14 +90,25 @@ def oracle(
     if not batches:
         raise ConfigError("the oracle needs at least one batch")
     flat = flatten(model)
-    chosen = _chosen(groups, limit, seed)
+    chosen = np.arange(len(groups)) if only is None else only
     measure = _measure(flat, batches, loss)
     whole = measure()
     changes = np.zeros(len(chosen))
     for place, group in enumerate(chosen.tolist()):
         with _without(flat, groups, group):
             changes[place] = measure() - whole
+        if progress is not None:
+            progress(place + 1, len(chosen))
     return Truth(whole, chosen, changes)
+
+
+def spread_groups(groups: Groups, count: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Sorted numbers of `count` groups, drawn evenly over the families: shuffled, and dealt in turn; all if fewer."""
+    rng = np.random.default_rng(seed)
+    shuffled = [rng.permutation(family.groups) for family in groups.families]
+    longest = max((len(family) for family in shuffled), default=0)
+    dealt = [int(family[turn]) for turn in range(longest) for family in shuffled if turn < len(family)]
+    return np.sort(np.asarray(dealt[:count], np.int64))
 
 
 def rank_correlation(groups: Groups, scores: Scores, truth: Truth, ranking: Ranking | None = None) -> RankCorrelation:
@@ -123,15 +136,6 @@ def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
-
-
-def _chosen(groups: Groups, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """Numbers of the groups to measure: shuffled families, dealt in turn."""
-    rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(family.groups) for family in groups.families]
-    longest = max((len(family) for family in shuffled), default=0)
-    dealt = [int(family[turn]) for turn in range(longest) for family in shuffled if turn < len(family)]
-    return np.sort(np.asarray(dealt[:limit], np.int64))
 
 
 def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.keras_predictor import check_model
-from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule
+from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_schedule
 
 RANKINGS = {
     "none": pruning.Ranking(),
@@ -24,7 +24,9 @@ RANKINGS = {
 """How layers are made comparable: name of the normalisation → ranking."""
 
 
-def compare_criteria(dense_path: Path, config: Config, *, limit: int) -> Mapping[str, Any]:
+def compare_criteria(
+    dense_path: Path, config: Config, *, limit: int, progress: Callable[[int, int], None] | None = None
+) -> Mapping[str, Any]:
     """Rank correlation of every criterion with the true loss change of removing each group alone.
 
     Scores and true changes are taken on the same batches, `prune.batches` of the training split.
@@ -33,6 +35,7 @@ def compare_criteria(dense_path: Path, config: Config, *, limit: int) -> Mapping
         dense_path: a trained `.keras` model.
         config: of its data; `prune.retrain` says how batches are drawn and what the loss is.
         limit: measure so many groups, drawn evenly over the families; 0 for all.
+        progress: called after each group with how many are done and how many there are.
 
     Returns:
         `model`, `sha256`, `groups` (measured), `of_groups` (in all), `loss`, and `criteria`: a list of
@@ -45,10 +48,11 @@ def compare_criteria(dense_path: Path, config: Config, *, limit: int) -> Mapping
     model = load_keras_model(dense_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     schedule = training_schedule(dataset, config, config.prune.retrain)
-    loss = training_loss(schedule, config.prune.retrain, num_classes=len(dataset.palette.names))
+    loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
     batches = float_batches(schedule, epoch=0, count=config.prune.batches)
     groups = pruning.find_groups(model)
-    truth = pruning.oracle(model, groups, batches, loss=loss, limit=limit or None, seed=config.seed)
+    only = pruning.spread_groups(groups, limit or len(groups), seed=config.seed)
+    truth = pruning.oracle(model, groups, batches, loss=loss, only=only, progress=progress)
     return {
         "model": str(dense_path),
         "sha256": file_hash(dense_path),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ from rsseg_tf.settings import Config
 from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
-from rsseg_tf.steps.training_data import float_batches, training_loss, training_schedule, validation
+from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
-from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
 from rsseg_tf.training.tune import Tuner
@@ -105,14 +103,6 @@ def _slimmed(
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
     return slim, plan
-
-
-def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
-    """The loss whose change by removing channels is estimated."""
-    retrain = config.prune.retrain
-    weights = config.prune.class_weights
-    fitting = retrain if weights == "retrain" else replace(retrain, class_weights=weights)
-    return training_loss(schedule, fitting, num_classes=num_classes)
 
 
 class _Accuracy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -53,6 +54,14 @@ def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: i
     if fitting.class_weights == "balanced":
         weights = balanced_weights(schedule.source.class_counts(num_classes))
     return cross_entropy(class_weights=weights, label_smoothing=fitting.label_smoothing)
+
+
+def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
+    """The loss whose change by removing channels is estimated."""
+    retrain = config.prune.retrain
+    weights = config.prune.class_weights
+    fitting = retrain if weights == "retrain" else replace(retrain, class_weights=weights)
+    return training_loss(schedule, fitting, num_classes=num_classes)
 
 
 def validation(model: keras.Model, dataset: Dataset, config: Config) -> Callable[[], float]:

@@ -33,7 +33,10 @@ def test_the_model_ends_as_it_came(measured):
 
 def test_a_limit_draws_evenly_over_families(measured):
     model, groups, _, whole = measured
-    truth = pruning.oracle(model, groups, batches(), loss=loss, limit=6)
+    seen = []
+    only = pruning.spread_groups(groups, 6)
+    truth = pruning.oracle(model, groups, batches(), loss=loss, only=only, progress=lambda *news: seen.append(news))
+    assert seen == [(done, 6) for done in range(1, 7)]
     assert np.bincount(groups.family_of[truth.groups]).tolist() == [2, 2, 2]
     np.testing.assert_allclose(truth.changes, whole.changes[truth.groups], rtol=1e-6)
 
