@@ -171,7 +171,7 @@ class PruneConfig:
         distill: learning from the dense model in it.
     """
 
-    criterion: str = "taylor"
+    criterion: str = "taylor-bn"
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
     cost: Literal["none", "params", "macs", "int8_bytes"] = "none"
