@@ -156,6 +156,9 @@ class PruneConfig:
         skip: patterns (as in a shell) of layer names whose channels all stay.
         recalibration_batches: training batches that batch-norm statistics are measured again on.
         retrain: the training afterwards; the paper's is 20 epochs of the same settings.
+        aggregate: of the scores of the channels that go together; see `rsseg_tf.pruning.Ranking`.
+        normalise: divide each layer's scores by their mean or L2 norm first.
+        cost: divide a group's score by what it adds to this metric.
     """
 
     criterion: str = "taylor"
@@ -169,6 +172,9 @@ class PruneConfig:
     recalibration_batches: int = 16
     retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
     distill: DistillConfig = field(default_factory=DistillConfig)
+    aggregate: Literal["sum", "mean", "max"] = "sum"
+    normalise: Literal["none", "mean", "l2"] = "none"
+    cost: Literal["none", "params", "macs", "int8_bytes"] = "none"
 
 
 @dataclass(frozen=True)

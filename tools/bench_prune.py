@@ -17,17 +17,15 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-import numpy as np
-from numpy.typing import NDArray
+from bench_work import Batch, Work, dense_model, gradient_step, prune, random_batches
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared import ANY_PATH, quiet_tensorflow
@@ -35,42 +33,11 @@ from rsseg_tf.edge.sysinfo import memory_mb
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 
-if TYPE_CHECKING:
-    import keras
-
-NUM_CLASSES = 8
 BARS = {"time": 0.75, "memory": 1.2}
 """Greatest ratios of pruning to training that the design allows."""
 
 _TRACED = 2.0
 """A batch that takes so many times its loop's median was traced."""
-
-Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is measured; two results compare only if these are equal.
-
-    Attributes:
-        backbone: of the DeepLabV3+.
-        size: height and width of the input, in pixels.
-        batch: images a batch.
-        loops: of pruning.
-        batches: scored in each loop; as many gradient steps are taken.
-        macs: share of the multiply-accumulates to keep.
-        precision: of the convolutions, as in `fit.precision`.
-        criterion: as in `prune.criterion`; empty for the default.
-    """
-
-    backbone: str
-    size: int
-    batch: int
-    loops: int
-    batches: int
-    macs: float
-    precision: str
-    criterion: str = ""
 
 
 class Stopwatch:
@@ -119,74 +86,6 @@ class Turns:
 def log(text: str) -> None:
     """A line with the time of day on stderr."""
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
-
-
-def random_batches(work: Work) -> list[Batch]:
-    """Seeded noise in memory, with labels."""
-    rng = np.random.default_rng(0)
-    shape = (work.batch, work.size, work.size)
-    return [
-        (
-            rng.integers(0, 256, (*shape, 3)).astype(np.float32),
-            rng.integers(0, NUM_CLASSES, shape, dtype=np.uint8),
-        )
-        for _ in range(work.batches)
-    ]
-
-
-def dense_model(work: Work) -> keras.Model:
-    """The seeded network."""
-    import keras
-
-    from rsseg_tf.models.deeplab import deeplab_v3_plus
-
-    keras.utils.set_random_seed(0)
-    return deeplab_v3_plus(work.backbone, NUM_CLASSES, (work.size, work.size, 3))
-
-
-def gradient_step(model: keras.Model) -> Callable[[Batch], None]:
-    """One traced step: forward in training mode, backward, SGD with momentum."""
-    import keras
-    import tensorflow as tf
-
-    from rsseg_tf.training.losses import cross_entropy
-
-    loss, variables = cross_entropy(), model.trainable_variables
-    optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
-    optimizer.build(variables)
-
-    @tf.function
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            cost = loss(labels, model(images, training=True))
-        optimizer.apply(tape.gradient(cost, variables), variables)
-        return cost
-
-    def run(batch: Batch) -> None:
-        float(step(*(tf.convert_to_tensor(array) for array in batch)))
-
-    return run
-
-
-def prune(
-    work: Work,
-    batches: Callable[[int], Iterable[Batch]],
-    on_loop: Callable[[int, float, float], None] | None = None,
-) -> float:
-    """Run the whole loop, with a state file as in `rsseg-tf prune`; the share of the multiply-accumulates left."""
-    from rsseg_tf import pruning
-    from rsseg_tf.settings import PruneConfig
-    from rsseg_tf.training.losses import cross_entropy
-
-    criterion = {"criterion": work.criterion} if work.criterion else {}
-    settings = PruneConfig(loops=work.loops, batches=work.batches, macs=work.macs, **criterion)
-    dense = dense_model(work)
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "pruning.json"
-        _, plan = pruning.prune_loop(
-            dense, batches=batches, loss=cross_entropy(), settings=settings, state_path=state, on_loop=on_loop
-        )
-    return plan.share("macs")
 
 
 def measure_time(work: Work, *, block: int) -> Mapping[str, float]:

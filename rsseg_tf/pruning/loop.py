@@ -23,6 +23,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.pruning.groups import Groups, find_groups, kept_ids
 from rsseg_tf.pruning.importance import Loss, Scorer
 from rsseg_tf.pruning.plan import Plan, within
+from rsseg_tf.pruning.ranking import Ranking
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.select import Target, choose
@@ -101,11 +102,12 @@ def prune_loop(
 
 
 class _Chooser:
-    """Chooses with the limits of the settings."""
+    """Chooses with the limits and the ranking of the settings."""
 
     def __init__(self, groups: Groups, settings: PruneConfig) -> None:
         self._groups = groups
         self._settings = settings
+        self._ranking = Ranking(settings.aggregate, settings.normalise, settings.cost)
 
     def __call__(self, scores: Scores, target: Target, start: Plan) -> Plan:
         return choose(
@@ -115,6 +117,7 @@ class _Chooser:
             round_to=self._settings.round_to,
             min_channels=self._settings.min_channels,
             skip=self._settings.skip,
+            ranking=self._ranking,
             start=start,
         )
 

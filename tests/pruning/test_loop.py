@@ -82,6 +82,13 @@ def test_a_killed_loop_resumes_to_the_same_plan(pruned, tmp_path, killed_after):
     assert done == list(range(killed_after + 1, 13))
 
 
+def test_the_ranking_of_the_settings_decides(pruned):
+    settings = dataclasses.replace(SETTINGS, aggregate="mean", normalise="l2", cost="params")
+    _, plan = prune(pruned[0], settings=settings)
+    assert plan.details["ranking"] == {"aggregate": "mean", "normalise": "l2", "cost": "params"}
+    assert plan.keep != pruned[3].keep
+
+
 def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
     model = pruned[0]
     state = tmp_path / "state.json"
