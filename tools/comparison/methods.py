@@ -65,9 +65,9 @@ def parse_methods(text: str) -> tuple[Method, ...]:
 
 
 def _parse(name: str) -> Method:
-    kind, _, rest = name.partition(":")
+    kind, colon, rest = name.partition(":")
     match = _OURS.fullmatch(rest)
-    if kind not in MAKERS or (rest and (kind != "ours" or match is None)):
+    if kind not in MAKERS or (colon and (kind != "ours" or match is None)):
         known = "ours, ours:CRITERION[+NORMALISE][/COST], l1-uniform, random, tfmot"
         raise ConfigError(f"unknown method `{name}`", hint=f"known: {known}")
     settings = {key: value for key, value in match.groupdict().items() if value} if match else {}
