@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = ("torch==2.13.0", "torch-pruning==1.6.1")
 NUM_CLASSES = 8
+DENSE_PARAMS = {"resnet18": 16_407_720, "resnet50": 39_758_504}
+"""Backbone → learnable parameters of ours, which the PyTorch network must have too."""
+
 _BISECTIONS = 6
 
 
@@ -133,6 +136,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     bench = Bench(options)
     dense_macs, dense_params = bench.cost(bench.model)
+    if dense_params != DENSE_PARAMS[options.backbone]:
+        raise SystemExit(f"{dense_params:,} parameters, ours has {DENSE_PARAMS[options.backbone]:,}")
     ratio = options.channel_ratio or bench.channel_ratio()
     log(f"{dense_params:,.0f} parameters, {dense_macs / 1e9:.2f} GMACs; removing {ratio:.1%} of the channels")
     step = bench.gradient_step()
