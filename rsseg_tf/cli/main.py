@@ -60,8 +60,13 @@ def cli() -> None:
     """Aerial images with masks in, a small, fast, proven int8 model out."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli, name: str = "rsseg-tf") -> int:
     """Run the program and end every error a user can cause in one message.
+
+    Args:
+        arguments: the words after the program's name; by default those that it was called with.
+        command: what to run; the programs in `tools/` end their errors here too.
+        name: of the program.
 
     Returns:
         0 when all went well, 1 when it failed, 2 for a bad command line or configuration,
@@ -69,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        cli.main(args=None if arguments is None else list(arguments), prog_name="rsseg-tf", standalone_mode=False)
+        command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
     except RssegError as error:
         return _complain(error.message, hint=error.hint, exit_code=error.exit_code)
     except click.exceptions.Abort:

@@ -193,10 +193,11 @@ def test_int8_bytes_are_a_target():
     assert pruning.cost(slim).int8_bytes == plan.cost["int8_bytes"]
 
 
-def test_the_ranking_of_the_settings_is_the_plans():
-    settings = dataclasses.replace(SETTINGS, aggregate="max", normalise="l2", cost="macs")
-    _, plan = prune(network(), settings=settings)
-    assert plan.details["ranking"] == {"aggregate": "max", "normalise": "l2", "cost": "macs"}
+def test_the_ranking_of_the_settings_decides(pruned):
+    settings = dataclasses.replace(SETTINGS, aggregate="mean", normalise="l2", cost="params")
+    _, plan = prune(pruned[0], settings=settings)
+    assert plan.details["ranking"] == {"aggregate": "mean", "normalise": "l2", "cost": "params"}
+    assert plan.keep != pruned[3].keep
 
 
 def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):

@@ -1,0 +1,72 @@
+"""A peer's environment is made once, and its network is ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import own_venv
+import pytest
+import torch_pruning_loop
+
+from rsseg_tf import pruning
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """Commands that were run, each with the exit code that `fail` says."""
+    seen = SimpleNamespace(commands=[], fail=False)
+
+    def run(command, **_options):
+        seen.commands.append(command)
+        return SimpleNamespace(returncode=int(seen.fail))
+
+    monkeypatch.setattr(own_venv.subprocess, "run", run)
+    return seen
+
+
+def venv(tmp_path, *requirements):
+    (tmp_path / "venv").mkdir(exist_ok=True)
+    return own_venv.OwnVenv(tmp_path / "venv", requirements)
+
+
+def test_an_environment_with_its_requirements_is_not_made_again(tmp_path, commands, monkeypatch):
+    monkeypatch.setattr(own_venv.shutil, "rmtree", lambda *_a, **_k: None)
+    venv(tmp_path, "torch==1").make()
+    venv(tmp_path, "torch==1").make()
+    assert [command[-1] for command in commands.commands] == [str(tmp_path / "venv"), "torch==1"]
+
+    venv(tmp_path, "torch==2").make()
+    assert commands.commands[-1][-1] == "torch==2"
+
+
+def test_a_failed_installation_is_told_and_tried_again(tmp_path, commands):
+    commands.fail = True
+    with pytest.raises(SystemExit, match="this failed"):
+        venv(tmp_path, "torch==1").make()
+    with pytest.raises(SystemExit, match="this failed"):
+        venv(tmp_path, "torch==1").make()
+
+
+def test_a_missing_interpreter_is_told(tmp_path, commands):
+    with pytest.raises(SystemExit, match="there is no interpreter"):
+        own_venv.OwnVenv(tmp_path / "venv", (), python="python0.1").make()
+    assert commands.commands == []
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_the_torch_script_expects_our_number_of_parameters(backbone):
+    ours = deeplab_v3_plus(backbone, torch_pruning_loop.NUM_CLASSES, (32, 32, 3))
+
+    assert torch_pruning_loop.DENSE_PARAMS[backbone] == pruning.cost(ours).params
+
+
+@pytest.mark.parametrize("script", ["torch_pruning_loop.py", "mct_prune.py"])
+def test_help_needs_none_of_the_peers_packages(script):
+    path = own_venv.Path(own_venv.__file__).parent / script
+    result = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 0
+    assert "--venv" in result.stdout

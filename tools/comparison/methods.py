@@ -1,0 +1,158 @@
+"""The methods that are compared: what each makes of the dense model before the retraining that all share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from comparison.magnitude import MagnitudeMasks, copy_of
+from comparison.same_share import l1_values, random_values, same_share_plan
+from rsseg_tf import pruning
+from rsseg_tf.config import load_config
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.runs import write_text
+from rsseg_tf.settings import Config, PruneConfig
+from rsseg_tf.steps.fit import PLAN
+from rsseg_tf.steps.progress import PruningProgress
+from rsseg_tf.steps.training_data import float_batches
+from rsseg_tf.training.losses import Loss
+from rsseg_tf.training.pipeline import BatchSchedule
+
+_STATE = "pruning.npz"
+_OURS = re.compile(r"(?P<criterion>[a-z0-9-]+)(\+(?P<normalise>[a-z0-9]+))?(/(?P<cost>[a-z0-9_]+))?")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make the dense model smaller.
+
+    Attributes:
+        name: as it was asked for, such as `ours:taylor-bn+mean/macs`.
+        kind: a key of `MAKERS`.
+        settings: `prune` settings that it overrides.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, str]
+
+    @property
+    def slug(self) -> str:
+        """The name as a file's."""
+        return re.sub(r"[^a-z0-9-]", "_", self.name)
+
+    def configured(self, config: PruneConfig) -> PruneConfig:
+        """`config` with the method's own settings."""
+        return replace(config, **self.settings)  # type: ignore[arg-type]
+
+
+def parse_methods(text: str) -> tuple[Method, ...]:
+    """Methods from a list such as `ours,ours:taylor-bn/macs,random,tfmot`; TFMOT's go last, they need ours.
+
+    Raises:
+        ConfigError: an unknown method or setting, or one that comes twice.
+    """
+    methods = [_parse(name) for name in text.split(",")]
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a method comes twice in `{text}`")
+    return tuple(sorted(methods, key=lambda method: method.kind == "tfmot"))
+
+
+def _parse(name: str) -> Method:
+    kind, colon, rest = name.partition(":")
+    match = _OURS.fullmatch(rest)
+    if kind not in MAKERS or (colon and (kind != "ours" or match is None)):
+        known = "ours, ours:CRITERION[+NORMALISE][/COST], l1-uniform, random, tfmot"
+        raise ConfigError(f"unknown method `{name}`", hint=f"known: {known}")
+    settings = {key: value for key, value in match.groupdict().items() if value} if match else {}
+    load_config(overrides=[f"prune.{key}={value}" for key, value in settings.items()])
+    if settings.get("criterion", "taylor") not in pruning.CRITERIA:
+        raise ConfigError(f"unknown criterion in `{name}`", hint=f"known: {', '.join(pruning.CRITERIA)}")
+    return Method(name, kind, settings)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every method is given.
+
+    Attributes:
+        dense: the trained model.
+        config: all settings; the method's own are in `config.prune`.
+        schedule: of the training batches.
+        loss: of labels and logits.
+        params_share: share of the parameters that ours left, for the methods that need it.
+    """
+
+    dense: keras.Model
+    config: Config
+    schedule: BatchSchedule
+    loss: Loss
+    params_share: float | None = None
+
+
+def make(method: Method, task: Task, folder: Path) -> keras.Model:
+    """The smaller model with recalibrated batch norms; a plan in `folder` is not made again."""
+    model = MAKERS[method.kind](task, folder)
+    batches = float_batches(task.schedule, epoch=0, count=task.config.prune.recalibration_batches)
+    pruning.recalibrate(model, batches)
+    return model
+
+
+def _planned(maker: Callable[[Task, Path], pruning.Plan]) -> Callable[[Task, Path], keras.Model]:
+    """What rebuilds the dense model by the plan that `maker` makes, or made."""
+
+    def rebuilt(task: Task, folder: Path) -> keras.Model:
+        path = folder / PLAN
+        if not path.exists():
+            write_text(path, maker(task, folder).to_json())
+        return pruning.rebuild(task.dense, pruning.Plan.from_json(path.read_text(encoding="utf-8")))
+
+    return rebuilt
+
+
+def _ours(task: Task, folder: Path) -> pruning.Plan:
+    settings = task.config.prune
+    _, plan = pruning.prune_loop(
+        task.dense,
+        batches=lambda loop: float_batches(task.schedule, epoch=loop, count=settings.batches),
+        loss=task.loss,
+        settings=settings,
+        state_path=folder / _STATE,
+        hooks=pruning.Hooks(on_loop=PruningProgress(settings.loops)),
+    )
+    return plan
+
+
+def _l1_uniform(task: Task, _folder: Path) -> pruning.Plan:
+    groups = pruning.find_groups(task.dense)
+    return same_share_plan(groups, l1_values(task.dense, groups), task.config.prune, criterion="l1-uniform")
+
+
+def _random(task: Task, _folder: Path) -> pruning.Plan:
+    groups = pruning.find_groups(task.dense)
+    return same_share_plan(groups, random_values(groups, seed=task.config.seed), task.config.prune, criterion="random")
+
+
+def _tfmot(task: Task, _folder: Path) -> keras.Model:
+    if task.params_share is None:
+        raise ConfigError(
+            "`tfmot` zeroes the share of the parameters that another method removes", hint="name ours before it"
+        )
+    model = copy_of(task.dense)
+    MagnitudeMasks(model, kept_share=task.params_share).hold()
+    return model
+
+
+MAKERS: Mapping[str, Callable[[Task, Path], Any]] = {
+    "ours": _planned(_ours),
+    "l1-uniform": _planned(_l1_uniform),
+    "random": _planned(_random),
+    "tfmot": _tfmot,
+}
+"""Kind of method → what makes the smaller model of a task, in a folder of its own."""
