@@ -5,6 +5,7 @@ from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.importance import CRITERIA, score
+from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop import prune_loop
 from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation
 from rsseg_tf.pruning.plan import Plan
@@ -21,6 +22,7 @@ __all__ = [
     "Cost",
     "Family",
     "Groups",
+    "LatencyProfile",
     "LayerCost",
     "Plan",
     "RankCorrelation",
@@ -35,6 +37,7 @@ __all__ = [
     "flatten",
     "flows",
     "group_scores",
+    "load_profile",
     "mask",
     "oracle",
     "prune_loop",
