@@ -24,6 +24,7 @@ LIMITS: _Limits = {
     "prune.macs": (1e-12, 1),
     "prune.params": (1e-12, 1),
     "prune.int8_bytes": (1e-12, 1),
+    "prune.latency_ms": _NOT_NEGATIVE,
     "prune.tune_steps": _NOT_NEGATIVE,
     "prune.recalibrate_every": _NOT_NEGATIVE,
     "prune.accuracy_floor": _SHARE,

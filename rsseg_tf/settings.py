@@ -156,6 +156,8 @@ class PruneConfig:
         macs: share of the dense model's multiply-accumulates to keep, 1 for no target.
         params: share of the dense model's parameters to keep, 1 for no target.
         int8_bytes: share of the int8 model's bytes to keep, 1 for no target.
+        latency_ms: milliseconds that the network may take on the device of `profile`, 0 for no target.
+        profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on that device.
         round_to: kept counts are multiples of this.
         min_channels: no layer keeps fewer.
         skip: patterns (as in a shell) of layer names whose channels all stay.
@@ -174,13 +176,15 @@ class PruneConfig:
     criterion: str = "taylor-bn"
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["none", "params", "macs", "int8_bytes"] = "none"
+    cost: Literal["none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
     loops: int = 60
     batches: int = 4
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     macs: float = 0.5
     params: float = 1.0
     int8_bytes: float = 1.0
+    latency_ms: float = 0.0
+    profile: str = ""
     round_to: int = 8
     min_channels: int = 8
     skip: tuple[str, ...] = ()

@@ -19,25 +19,45 @@ from rsseg_tf.errors import ConfigError
 @click.option("--threads", default="1", show_default=True, help="Numbers of CPU threads, such as 1,2,4.")
 @click.option("--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Timed runs of each model.")
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="Untimed runs before them.")
+@click.option("--profile", type=ANY_PATH, metavar="FILE", help="Also time each operator, and write that as JSON.")
 @json_option
-def command(models: tuple[Path, ...], threads: str, repeats: int, warmup: int, as_json: bool) -> None:
+def command(
+    models: tuple[Path, ...], threads: str, repeats: int, warmup: int, profile: Path | None, as_json: bool
+) -> None:
     """Measure latency and memory of models, taking turns so that heat and load hit all alike.
 
     A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
     The ratio is of medians, against the first model.
 
+    With --profile, one model's operators are timed one by one; `prune` takes the file for its latency target.
+
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
     counts = _thread_counts(threads)
+    if profile and (len(models) > 1 or len(counts) > 1):
+        raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
     from rsseg_tf.edge.bench import benchmark, format_results
+    from rsseg_tf.edge.profile import format_profile, save_profile
+    from rsseg_tf.edge.profile import profile as measure
 
     named = [model_in(model) for model in models]
-    with tempfile.TemporaryDirectory() as scratch, progress_bar("benchmark") as progress:
+    with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
-        results = benchmark(files, threads=counts, repeats=repeats, warmup=warmup, progress=progress)
+        with progress_bar("benchmark") as progress:
+            results = benchmark(files, threads=counts, repeats=repeats, warmup=warmup, progress=progress)
+        measured = None
+        if profile:
+            with progress_bar("profile") as progress:
+                measured = measure(files[0], threads=counts[0], repeats=repeats, warmup=warmup, progress=progress)
     original = dict(zip(map(str, files), map(str, named), strict=True))
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
-    print_result({"results": [result.to_dict() for result in results]}, format_results(results), as_json=as_json)
+    text = format_results(results)
+    if profile and measured:
+        measured = dataclasses.replace(measured, model=str(named[0]))
+        save_profile(profile, measured)
+        text = f"{text}\n\n{format_profile(measured)}"
+    values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
+    print_result(values, text, as_json=as_json)
 
 
 def _thread_counts(text: str) -> tuple[int, ...]:

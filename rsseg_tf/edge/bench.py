@@ -7,18 +7,16 @@ Every model runs in a process of its own, so that peak memory is its own. The mo
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 
+from rsseg_tf.edge.child import Child, open_child
 from rsseg_tf.edge.sysinfo import SystemInfo, read_system, was_throttled
-from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import file_hash
 
 _RUNS_A_TURN = 5
@@ -123,13 +121,13 @@ def benchmark(
         ModelError: a file is no model, or crashes.
         ConfigError: no repeats, no threads.
     """
-    _check_settings(threads, repeats, warmup)
+    check_settings(threads, repeats, warmup)
     before = read_system()
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(path, count, seed)) for count in threads for path in paths]
         for worker in workers:
             worker.run(warmup)
-        for turn in _turns(repeats):
+        for turn in turns(repeats):
             for worker in workers:
                 worker.run(turn, keep=True)
             if progress:
@@ -171,14 +169,19 @@ def _conditions(result: BenchmarkResult) -> str:
     return f"{result.cpu}{clock}{heat}{throttled}; {result.repeats} runs each"
 
 
-def _check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
+def check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
+    """Nothing, if these can be measured with.
+
+    Raises:
+        ConfigError: no repeats, no threads.
+    """
     if not threads or min(threads) < 1:
         raise ConfigError(f"threads must be 1 or more, got {', '.join(map(str, threads)) or 'none'}")
     if repeats < 1 or warmup < 0:
         raise ConfigError(f"repeats must be 1 or more and warmup 0 or more, got {repeats} and {warmup}")
 
 
-def _turns(repeats: int) -> list[int]:
+def turns(repeats: int) -> list[int]:
     """How many timed runs each turn has."""
     full, rest = divmod(repeats, _RUNS_A_TURN)
     return [_RUNS_A_TURN] * full + [rest] * bool(rest)
@@ -187,49 +190,29 @@ def _turns(repeats: int) -> list[int]:
 class _Worker:
     """The near end of a child process that holds one model."""
 
-    def __init__(self, path: Path, threads: int, *, requests: IO[str], answers: IO[str]) -> None:
+    def __init__(self, path: Path, threads: int, child: Child) -> None:
         self.path = path
         self.threads = threads
         self.times_ms: list[tuple[float, float]] = []
-        self._requests = requests
-        self._answers = answers
-        self._facts = self._read()
+        self._child = child
+        self._facts = child.read()
 
     def run(self, count: int, *, keep: bool = False) -> None:
         """Time `count` runs; keep the times or forget them."""
-        with contextlib.suppress(BrokenPipeError):  # the missing answer is reported
-            self._requests.write(f"{count}\n")
-            self._requests.flush()
-        times = self._read()["times_ms"]
+        times = self._child.ask(str(count))["times_ms"]
         if keep:
             self.times_ms.extend((inside, whole) for inside, whole in times)
 
     def finish(self) -> _Measured:
         """End the process and return what was measured."""
-        self._requests.close()
-        return _Measured(self.path, self.threads, self._facts, self.times_ms, self._read()["peak_rss_mb"])
-
-    def _read(self) -> dict[str, Any]:
-        line = self._answers.readline()
-        if not line:
-            raise ModelError(f"`{self.path}` ended its benchmark process", hint="the interpreter crashed on it")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise ModelError(answer["error"], hint=answer["hint"])
-        return answer
+        self._child.end()
+        return _Measured(self.path, self.threads, self._facts, self.times_ms, self._child.read()["peak_rss_mb"])
 
 
 @contextlib.contextmanager
 def _worker(path: Path, threads: int, seed: int) -> Iterator[_Worker]:
-    command = [sys.executable, "-m", "rsseg_tf.edge.bench_worker", str(path), str(threads), str(seed)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    with process, cast("IO[str]", process.stdin) as requests, cast("IO[str]", process.stdout) as answers:
-        try:
-            yield _Worker(path, threads, requests=requests, answers=answers)
-        finally:
-            process.kill()
+    with open_child("rsseg_tf.edge.bench_worker", str(path), str(threads), str(seed), path=path) as child:
+        yield _Worker(path, threads, child)
 
 
 def _results(

@@ -6,13 +6,13 @@ JSON on stdout.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from rsseg_tf.edge.child import answer
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.edge.sysinfo import memory_mb
 from rsseg_tf.edge.tiling import Image
@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> int:
         runner = TFLiteRunner(path, threads=int(threads))
         frame = np.random.default_rng(int(seed)).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
         first_ms, _ = timed_run(runner, frame)
-        _answer(_facts(runner, first_ms))
+        answer(_facts(runner, first_ms))
         for line in sys.stdin:
             timed_run(runner, frame)  # brings the model back into the caches that other models used
-            _answer({"times_ms": [timed_run(runner, frame) for _ in range(int(line))]})
-        _answer({"peak_rss_mb": memory_mb("VmHWM")})
+            answer({"times_ms": [timed_run(runner, frame) for _ in range(int(line))]})
+        answer({"peak_rss_mb": memory_mb("VmHWM")})
     except RssegError as error:
-        _answer({"error": error.message, "hint": error.hint})
+        answer({"error": error.message, "hint": error.hint})
         return error.exit_code
     return 0
 
@@ -59,11 +59,6 @@ def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
         "arena_bytes": runner.arena_bytes,
         "delegate_partitions": runner.partitions()[0],
     }
-
-
-def _answer(values: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(values) + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -227,9 +227,9 @@ def _prepend(original: bytes, document: bytes) -> bytes:
     index = _metadata_buffer_index(root)
     if index is None:
         entries.append(_metadata_entry(builder, len(buffers)))
-        buffers.append(_buffer(builder, document))
+        buffers.append(aligned_buffer(builder, document))
     else:
-        buffers[index] = _buffer(builder, document)
+        buffers[index] = aligned_buffer(builder, document)
     fields[_BUFFERS_SLOT] = _offsets_vector(builder, buffers)
     fields[_METADATA_SLOT] = _offsets_vector(builder, entries)
 
@@ -264,13 +264,14 @@ def _metadata_entry(builder: Any, buffer_index: int) -> int:
     return offset
 
 
-def _buffer(builder: Any, document: bytes) -> int:
-    builder.StartVector(1, len(document), _ALIGNMENT)
-    builder.head -= len(document)
-    builder.Bytes[builder.head : builder.head + len(document)] = document
-    data = builder.EndVector()
+def aligned_buffer(builder: Any, data: bytes) -> int:
+    """Write a buffer table whose bytes begin at a multiple of 16, as kernels expect of weights."""
+    builder.StartVector(1, len(data), _ALIGNMENT)
+    builder.head -= len(data)
+    builder.Bytes[builder.head : builder.head + len(data)] = data
+    vector = builder.EndVector()
     schema.BufferStart(builder)
-    schema.BufferAddData(builder, data)
+    schema.BufferAddData(builder, vector)
     offset: int = schema.BufferEnd(builder)
     return offset
 

@@ -5,6 +5,7 @@ from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.importance import CRITERIA, score
+from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop import SCHEDULES, Hooks, prune_loop
 from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
 from rsseg_tf.pruning.plan import Plan
@@ -23,6 +24,7 @@ __all__ = [
     "Family",
     "Groups",
     "Hooks",
+    "LatencyProfile",
     "LayerCost",
     "Plan",
     "RankCorrelation",
@@ -37,6 +39,7 @@ __all__ = [
     "flatten",
     "flows",
     "group_scores",
+    "load_profile",
     "mask",
     "oracle",
     "prune_loop",

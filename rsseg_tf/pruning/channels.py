@@ -51,6 +51,7 @@ class LayerNotes:
         folds: per channel of `in`, the constant that a removed one goes on sending; None until known.
         creates: whether the ids of `out` are the layer's own.
         positions: `in` or `out` → positions summed over the calls, None where unknown.
+        emitted: the ids of what the layer returns; None where no rule says so.
     """
 
     axes: dict[str, Ids] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class LayerNotes:
     folds: Values | None = None
     creates: bool = False
     positions: dict[str, int | None] = field(default_factory=dict)
+    emitted: Ids | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +164,7 @@ class Site:
 
     def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:
         """The signal that flows out."""
+        self._notes.emitted = ids
         return Signal(self.output_shape, ids, np.broadcast_to(np.asarray(dead, np.float64), ids.shape))
 
     def count_positions(self, output: Signal) -> None:

@@ -7,14 +7,14 @@ linear in how many groups of each family stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.channels import Values
+from rsseg_tf.pruning.channels import Ids, Values
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")
@@ -146,6 +146,19 @@ METRICS = tuple(field.name for field in fields(LayerCost) if field.name != "name
 
 
 @dataclass(frozen=True)
+class Term:
+    """A part of a cost that is in proportion to one width of the graph, or to the product of two.
+
+    Attributes:
+        widths: up to two arrays of channel ids, whose numbers of kept ids are multiplied.
+        factors: metric → what that product is multiplied with.
+    """
+
+    widths: tuple[Ids, ...]
+    factors: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class CostTerms:
     """A graph's cost as a function of how many groups of each family stay.
 
@@ -175,40 +188,41 @@ class CostTerms:
         return by_width @ self.slopes
 
 
-def cost_terms(wiring: Wiring, family_of: NDArray[np.int64]) -> CostTerms:
-    """The terms of a graph's cost.
+def variable_terms(wiring: Wiring) -> list[Term]:
+    """The terms of `METRICS`, one a variable."""
+    return [
+        Term(
+            widths=tuple(layer.axes[label] for label in variable.labels.values()),
+            factors={metric: factor * _fixed_elements(variable) for metric, factor in _factors(variable).items()},
+        )
+        for layer in wiring.layers.values()
+        for variable in layer.variables
+    ]
+
+
+def cost_terms(terms: Sequence[Term], family_of: NDArray[np.int64], group_of: Ids) -> CostTerms:
+    """The terms of a graph's cost as functions of how many groups stay.
 
     Args:
-        wiring: the graph.
+        terms: what the cost is the sum of.
         family_of: int64 (ids,), the family of every channel id, −1 where frozen. Groups of a family
-            take the same share of every axis.
+            take the same share of every width.
+        group_of: int64 (ids,), the group of every channel id, −1 where frozen.
     """
     families = int(family_of.max(initial=-1)) + 1
-    group_sizes = np.zeros(families)
-    group_sizes[:] = [len(np.unique(wiring.group_of[family_of == family])) for family in range(families)]
-    rows: list[Values] = []
-    offsets: list[float] = []
-    place: dict[tuple[str, str], int] = {}
-    for layer in wiring.layers.values():
-        for label, ids in layer.axes.items():
-            place[layer.name, label] = len(rows)
-            members = np.bincount(family_of[ids] + 1, minlength=families + 1)
-            rows.append(members[1:] / np.maximum(group_sizes, 1))
-            offsets.append(float(members[0]))
-    one = len(rows)
-    left, right, factors = [], [], []
-    for layer in wiring.layers.values():
-        for variable in layer.variables:
-            widths = [place[layer.name, label] for label in variable.labels.values()]
-            left.append([*widths, one, one][0])
-            right.append([*widths, one, one][1])
-            fixed = _fixed_elements(variable)
-            factors.append([factor * fixed for factor in _factors(variable).values()])
-    table = np.asarray(factors, np.float64).reshape(-1, len(METRICS))
+    group_sizes = np.asarray([len(np.unique(group_of[family_of == family])) for family in range(families)])
+    # Most layers pass on the array that they got: each is counted once.
+    arrays = {id(ids): ids for term in terms for ids in term.widths}
+    place = {key: number for number, key in enumerate(arrays)}
+    members = [np.bincount(family_of[ids] + 1, minlength=families + 1) for ids in arrays.values()]
+    one = len(members)
+    pairs = [[*(place[id(ids)] for ids in term.widths), one, one][:2] for term in terms]
+    left, right = np.asarray(pairs, np.int64).reshape(-1, 2).T
+    metrics = {metric for term in terms for metric in term.factors} | {*METRICS}
     return CostTerms(
-        slopes=np.stack([*rows, np.zeros(families)]),
-        constants=np.asarray([*offsets, 1.0]),
-        left=np.asarray(left, np.int64),
-        right=np.asarray(right, np.int64),
-        factors={metric: table[:, index] for index, metric in enumerate(METRICS)},
+        slopes=np.stack([*(row[1:] / np.maximum(group_sizes, 1) for row in members), np.zeros(families)]),
+        constants=np.asarray([*(row[0] for row in members), 1.0], np.float64),
+        left=left,
+        right=right,
+        factors={metric: np.asarray([term.factors.get(metric, 0) for term in terms], float) for metric in metrics},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.pruning.channels import Ids
-from rsseg_tf.pruning.cost import Cost, CostTerms, cost_terms, wired_cost
+from rsseg_tf.pruning.cost import Cost, CostTerms, Term, cost_terms, variable_terms, wired_cost
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.wiring import Wiring, trace
 
@@ -66,8 +66,13 @@ class Groups:
     @cached_property
     def terms(self) -> CostTerms:
         """The cost as a function of how many groups of each family stay."""
+        return self.terms_with(())
+
+    def terms_with(self, measured: Sequence[Term]) -> CostTerms:
+        """As `terms`, with terms of a metric that does not follow from the graph, such as latency."""
         group_of = self.wiring.group_of
-        return cost_terms(self.wiring, np.where(group_of < 0, -1, self.family_of[group_of]) if len(self) else group_of)
+        family_of = np.where(group_of < 0, -1, self.family_of[group_of]) if len(self) else group_of
+        return cost_terms([*variable_terms(self.wiring), *measured], family_of, group_of)
 
     @property
     def counts(self) -> NDArray[np.float64]:
@@ -82,6 +87,10 @@ class Groups:
             if len(channels):
                 found[name] = tuple(channels.tolist())
         return found
+
+    def counts_kept(self, removed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How many groups of each family stay, (families,), without those where `removed`, bool (groups,)."""
+        return self.counts - np.bincount(self.family_of[removed], minlength=len(self.families))
 
     def plan(self, removed: NDArray[np.bool_], **details: object) -> Plan:
         """The plan that removes the groups where `removed`, bool (groups,), and what it leaves of the cost."""

@@ -20,6 +20,7 @@ import numpy as np
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.importance import Loss
+from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, load_profile
 from rsseg_tf.pruning.loop_state import LoopState, read_state, save_state
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.ranking import Ranking
@@ -171,6 +172,7 @@ class _Chooser:
         self._groups = groups
         self._settings = settings
         self._ranking = Ranking(settings.aggregate, settings.normalise, settings.cost)
+        self._profile = _profile(settings)
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
         """The plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
@@ -183,12 +185,28 @@ class _Chooser:
             skip=self._settings.skip,
             ranking=self._ranking,
             start=start,
+            profile=self._profile,
         )
 
     def _target(self, done: float) -> Target:
         share = SCHEDULES[self._settings.schedule]
-        goals = {metric: getattr(self._settings, metric) for metric in ("macs", "params", "int8_bytes")}
-        return Target(**{metric: share(goal, done) for metric, goal in goals.items() if goal < 1})
+        shares = {metric: getattr(self._settings, metric) for metric in ("macs", "params", "int8_bytes")}
+        targets = {metric: share(goal, done) for metric, goal in shares.items() if goal < 1}
+        if self._settings.latency_ms > 0:
+            dense = self._profile.total_ms if self._profile else self._settings.latency_ms
+            targets[LATENCY] = dense * share(min(1.0, self._settings.latency_ms / dense), done)
+        return Target(**targets)
+
+
+def _profile(settings: PruneConfig) -> LatencyProfile | None:
+    if settings.profile:
+        return load_profile(Path(settings.profile))
+    if settings.latency_ms > 0 or settings.cost == LATENCY:
+        raise ConfigError(
+            "latency as a target or as the cost needs `profile`, measured on the device",
+            hint="rsseg-tf benchmark DENSE.tflite --profile FILE",
+        )
+    return None
 
 
 def _is_turn(loop: int, every: int, loops: int) -> bool:

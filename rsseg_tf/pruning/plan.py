@@ -21,7 +21,8 @@ class Plan:
     Attributes:
         keep: layer → sorted indices of the output channels that stay, for layers that lose some.
         widths: the same layers → how many output channels they have in the dense model.
-        cost: metric (`params`, `macs`, `int8_bytes`) → what is left of it.
+        cost: metric (`params`, `macs`, `int8_bytes`, and `latency_ms` where there was a profile) → what is left of
+            it; whole numbers but for the time, None where unknown.
         dense_cost: the same metrics of the dense model.
         details: how the plan was made: target, options, criterion, summary of the scores.
         versions: package → version.
@@ -29,8 +30,8 @@ class Plan:
 
     keep: Mapping[str, tuple[int, ...]]
     widths: Mapping[str, int]
-    cost: Mapping[str, int | None]
-    dense_cost: Mapping[str, int | None]
+    cost: Mapping[str, Any]
+    dense_cost: Mapping[str, Any]
     details: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=package_versions)
 
@@ -50,8 +51,8 @@ class Plan:
         )
 
     def share(self, metric: str) -> float:
-        """Share of the dense model's `params`, `macs` or `int8_bytes` that is left; NaN where unknown."""
-        left, dense = self.cost[metric], self.dense_cost[metric]
+        """Share of the dense model's `params`, `macs`, `int8_bytes` or `latency_ms` that is left; NaN where unknown."""
+        left, dense = self.cost.get(metric), self.dense_cost.get(metric)
         return left / dense if left is not None and dense else float("nan")
 
     def to_json(self) -> str:

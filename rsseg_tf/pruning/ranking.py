@@ -20,12 +20,12 @@ class Ranking:
     Attributes:
         aggregate: of a group's channels: `sum` (what first-order theory says), `mean` or `max`.
         normalise: divide each layer's scores by their `mean` or their `l2` norm first, or `none`.
-        cost: divide a group's score by what it adds to this metric (`params`, `macs`), or `none`.
+        cost: divide a group's score by what it adds to this metric, or `none`.
     """
 
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["none", "params", "macs", "int8_bytes"] = "none"
+    cost: Literal["none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
 
 
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError, ModelError, RssegError
+from rsseg_tf.pruning.cost import CostTerms
 from rsseg_tf.pruning.groups import Family, Groups
+from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, latency_terms
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.scores import Scores
@@ -21,27 +23,41 @@ _RANKING = Ranking()
 
 @dataclass(frozen=True)
 class Target:
-    """Shares of the dense model to keep at most, above 0 and up to 1; None for no such target.
+    """What may be left of the dense model at most; None for no such target.
 
     Attributes:
-        macs: multiply-accumulates.
-        params: parameters.
-        int8_bytes: estimated size of the int8 model.
+        macs: share of the multiply-accumulates, above 0 and up to 1.
+        params: share of the parameters.
+        int8_bytes: share of the estimated size of the int8 model.
+        latency_ms: milliseconds, estimated from a measured profile of the dense model.
     """
 
     macs: float | None = None
     params: float | None = None
     int8_bytes: float | None = None
+    latency_ms: float | None = None
 
     def __post_init__(self) -> None:
         for name, share in self.shares.items():
             if not 0 < share <= 1:
                 raise ConfigError(f"`{name}` is the share to keep, above 0 and at most 1, got {share}")
+        if self.latency_ms is not None and not 0 < self.latency_ms < math.inf:
+            raise ConfigError(f"`latency_ms` is a time in milliseconds, above 0, got {self.latency_ms}")
 
     @property
     def shares(self) -> dict[str, float]:
-        """Metric → share, of the targets that are set."""
-        return {name: share for name, share in asdict(self).items() if share is not None}
+        """Metric → share, of the targets that are set and are shares."""
+        return {name: value for name, value in self.given.items() if name != LATENCY}
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Metric → target, of the targets that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def goals(self, dense: Callable[[str], float]) -> dict[str, float]:
+        """Metric → the most of it that may be left, of the targets that are set; `dense` gives the dense totals."""
+        shares = {name: share * dense(name) for name, share in self.shares.items()}
+        return shares if self.latency_ms is None else {**shares, LATENCY: self.latency_ms}
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     skip: Sequence[str] = (),
     ranking: Ranking = _RANKING,
     start: Plan | None = None,
+    profile: LatencyProfile | None = None,
 ) -> Plan:
     """The plan that meets a target by removing the groups that matter least.
 
@@ -78,14 +95,16 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     Args:
         groups: of the dense model.
         scores: of its channels.
-        target: shares of the dense model's cost to keep at most; all must be met.
+        target: what may be left of the dense model's cost at most; all must be met.
         round_to: kept counts are multiples of this, or the dense count.
         min_channels: no layer keeps fewer, unless it has fewer.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
         ranking: how members' scores become a group's, and how layers are made comparable.
         start: a plan whose removed groups stay removed.
+        profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
 
     Raises:
+        ConfigError: latency is a target or the ranking's cost and there is no profile, or it is of another model.
         RssegError: the target cannot be met; the message names the largest possible cut.
         ModelError: the model's multiply-accumulates are needed and its input size is open.
     """
@@ -93,14 +112,36 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
-    removed = _Greedy(groups, queues, target, ranking.cost).run(gone)
-    return groups.plan(
+    terms = _terms(groups, {*target.given, ranking.cost}, profile)
+    removed = _Greedy(groups, queues, target, terms, ranking.cost).run(gone)
+    plan = groups.plan(
         removed,
-        target=target.shares,
+        target=target.given,
         limits=asdict(limits),
         ranking=asdict(ranking),
         scores=_summary(scores, values, removed),
     )
+    if profile is None:
+        return plan
+    left, dense = (terms.total(LATENCY, counts) for counts in (groups.counts_kept(removed), groups.counts))
+    return replace(plan, cost={**plan.cost, LATENCY: left}, dense_cost={**plan.dense_cost, LATENCY: dense})
+
+
+def _terms(groups: Groups, metrics: Set[str], profile: LatencyProfile | None) -> CostTerms:
+    """The cost as a function of how many groups stay, with latency where there is a profile."""
+    if "macs" in metrics and groups.cost().macs is None:
+        raise ModelError(
+            f"the input size of `{groups.model}` is open, so its multiply-accumulates are not known",
+            hint="build it with a fixed input size, or set a target for params",
+        )
+    if profile is not None:
+        return groups.terms_with(latency_terms(profile, groups.wiring))
+    if LATENCY in metrics:
+        raise ConfigError(
+            f"`{LATENCY}` needs a latency profile of the dense model",
+            hint="measure one on the device with `rsseg-tf benchmark MODEL.tflite --profile FILE.json`",
+        )
+    return groups.terms
 
 
 def random_plan(groups: Groups, fraction: float = 0.5, *, seed: int) -> Plan:
@@ -155,17 +196,14 @@ def _allowed(family: Family, limits: Limits) -> list[int]:
 class _Greedy:
     """Takes the block with the lowest score until every target is met."""
 
-    def __init__(self, groups: Groups, queues: list[_Queue], target: Target, cost_metric: str) -> None:
+    def __init__(
+        self, groups: Groups, queues: list[_Queue], target: Target, terms: CostTerms, cost_metric: str
+    ) -> None:
         self._groups = groups
         self._queues = queues
         self._metric = cost_metric
-        terms, counts = groups.terms, groups.counts
-        if "macs" in {*target.shares, cost_metric} and groups.cost().macs is None:
-            raise ModelError(
-                f"the input size of `{groups.model}` is open, so its multiply-accumulates are not known",
-                hint="build it with a fixed input size, or set a target for params",
-            )
-        self._goals = {metric: share * terms.total(metric, counts) for metric, share in target.shares.items()}
+        self._terms = terms
+        self._goals = target.goals(lambda metric: terms.total(metric, groups.counts))
 
     def run(self, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
         self._check_reachable()
@@ -185,17 +223,16 @@ class _Greedy:
     def _ranked(self, scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._metric == "none":
             return scores
-        return scores / np.maximum(self._groups.terms.slope(self._metric, counts), 1e-12)
+        return scores / np.maximum(self._terms.slope(self._metric, counts), 1e-12)
 
     def _met(self, counts: NDArray[np.float64]) -> bool:
-        totals = self._groups.terms.total
-        return all(totals(metric, counts) <= goal * (1 + 1e-9) for metric, goal in self._goals.items())
+        return all(self._terms.total(metric, counts) <= goal * (1 + 1e-9) for metric, goal in self._goals.items())
 
     def _check_reachable(self) -> None:
         least = np.asarray([queue.stops[-1] for queue in self._queues], np.float64)
         if self._met(least):
             return
-        total, dense = self._groups.terms.total, self._groups.counts
+        total, dense = self._terms.total, self._groups.counts
         cuts = [f"{1 - total(metric, least) / total(metric, dense):.1%} of the {metric}" for metric in self._goals]
         raise RssegError(
             f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can go",

@@ -52,6 +52,8 @@ class LayerWiring:
         folds: constant that a removed channel of `in` goes on sending, or None.
         creates: whether the ids of `out` are the layer's own.
         variables: all of the layer's, in the order of `layer.weights`.
+        emitted: the ids of what the layer returns, in its last call; None where no rule says so.
+        reads: the layers whose outputs it takes.
     """
 
     name: str
@@ -61,6 +63,8 @@ class LayerWiring:
     folds: Values | None
     creates: bool
     variables: tuple[Variable, ...]
+    emitted: Ids | None
+    reads: tuple[str, ...]
 
     @property
     def multiplies(self) -> bool:
@@ -101,7 +105,8 @@ def trace(model: keras.Model) -> Wiring:
     for call in calls(flat):
         _freeze_outputs(call, flat, signals, ledger)
     group_of, reasons = _components(ledger)
-    layers = {name: _layer(operation, ledger) for name, operation in operations.items()}
+    reads = _reads(flat)
+    layers = {name: _layer(operation, ledger, reads[name]) for name, operation in operations.items()}
     number = int(group_of.max(initial=-1)) + 1
     effective = {id(freeze) for freeze in reasons.values()}
     blockers = [x for x in ledger.freezes if id(x) in effective or not rule_for(operations[x.layer])]
@@ -183,7 +188,17 @@ def _frozen_layers(
     return frozen_layers
 
 
-def _layer(operation: keras.Operation, ledger: Ledger) -> LayerWiring:
+def _reads(flat: keras.Model) -> dict[str, tuple[str, ...]]:
+    """Layer → the layers whose outputs it takes, over all of its calls."""
+    producer = {id(tensor): call.operation.name for call in calls(flat) for tensor in call.outputs}
+    reads: dict[str, tuple[str, ...]] = {}
+    for call in calls(flat):
+        name = call.operation.name
+        reads[name] = reads.get(name, ()) + tuple(producer[id(tensor)] for tensor in call.inputs)
+    return reads
+
+
+def _layer(operation: keras.Operation, ledger: Ledger, reads: tuple[str, ...]) -> LayerWiring:
     notes = ledger.notes[operation.name]
     rule = rule_for(operation) or Rule(frozen_flow)
     resize = dict(notes.resize)
@@ -196,6 +211,8 @@ def _layer(operation: keras.Operation, ledger: Ledger) -> LayerWiring:
         folds=notes.folds if notes.folds is not None and np.any(notes.folds != 0) else None,
         creates=notes.creates,
         variables=tuple(_variables(operation, rule, ledger)),
+        emitted=notes.emitted,
+        reads=reads,
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.edge.flatbuffer import Op, read_model
+from rsseg_tf.edge.layer_names import layers_of_ops, op_tensors
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import CheckFailedError
 
@@ -61,12 +61,13 @@ class Proof:
 def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
     """The facts about the TFLite file at `path`; ops are named by those of `layer_names` that made them."""
     model = read_model(path)
+    layers = layers_of_ops(op_tensors(model), dict.fromkeys(layer_names, ()))
     partitions, undelegated = TFLiteRunner(path).partitions()
     banned = [op for op in model.ops if op.name in _BANNED_OPS]
     return Proof(
         ops=model.op_counts,
-        float_ops=tuple(_layer_of(op, layer_names) for op in model.float_ops),
-        banned_ops=tuple(_layer_of(op, layer_names) for op in banned),
+        float_ops=tuple(_layer_of(op, layers) for op in model.float_ops),
+        banned_ops=tuple(_layer_of(op, layers) for op in banned),
         partitions=partitions,
         undelegated=tuple(undelegated),
         weight_bytes=model.weight_bytes,
@@ -86,13 +87,9 @@ def require(proof: Proof, number_format: str, *, path: Path) -> None:
         )
 
 
-def _layer_of(op: Op, layer_names: Sequence[str]) -> str:
-    """The Keras layer that an op came from, else its output tensor's name; TFLite joins names when it fuses ops."""
-    tensor = op.outputs[0].name
-    parts = tensor.replace(";", "/").split("/")
-    scopes = {*parts, *(re.sub(r"_\d+$", "", part) for part in parts)}  # a second trace of a layer counts its scope up
-    found = [name for name in layer_names if name in scopes]
-    return found[-1] if found else tensor
+def _layer_of(op: Op, layers: Sequence[Sequence[str]]) -> str:
+    """The last of the Keras layers that an op came from, else its output tensor's name."""
+    return layers[op.index][-1] if layers[op.index] else op.outputs[0].name
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:

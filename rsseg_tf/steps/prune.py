@@ -15,7 +15,7 @@ from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
-from rsseg_tf.settings import Config
+from rsseg_tf.settings import Config, PruneConfig
 from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
@@ -43,10 +43,8 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     """
     if folder.resolve() == dense_path.resolve().parent:
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
-    if config.prune.macs == config.prune.params == config.prune.int8_bytes == 1:
-        raise ConfigError(
-            "`prune.macs`, `prune.params` and `prune.int8_bytes` keep everything", hint="for example prune.macs=0.5"
-        )
+    if not _has_target(config.prune):
+        raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
     dataset = open_dataset(config.data, seed=config.seed)
     keras.utils.set_random_seed(config.seed)
     dense = load_keras_model(dense_path)
@@ -79,6 +77,10 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
         inputs = {str(dense_path): dense_hash, **data_inputs(dataset)}
         finish_run(folder, slim, config=config, inputs=inputs, results=results, leftovers=(STATE, BEST, _STATE))
     return results
+
+
+def _has_target(settings: PruneConfig) -> bool:
+    return min(settings.macs, settings.params, settings.int8_bytes) < 1 or settings.latency_ms > 0
 
 
 def _slimmed(

@@ -7,6 +7,7 @@ import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.edge.metadata import embed_metadata
+from rsseg_tf.runs import file_hash
 from tests.edge.networks import METADATA, tiny_model
 from tests.edge.without_tensorflow import run_without_tensorflow
 
@@ -41,9 +42,37 @@ def test_the_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
+def test_a_profile_is_written_and_printed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "profile.json"
+    assert main(["benchmark", str(model), *QUICK, "--profile", str(out), "--json"]) == 0
+    profile = json.loads(capsys.readouterr().out)["profile"]
+    assert profile == json.loads(out.read_text())
+    assert profile["model"] == str(model)
+    assert profile["sha256"] == file_hash(model)
+    assert {"CONV_2D", "RESIZE_BILINEAR"} <= {layer["type"] for layer in profile["layers"]}
+    assert main(["benchmark", str(model), *QUICK, "--profile", str(out)]) == 0
+    assert "sum of operators" in capsys.readouterr().out
+
+
+def test_without_a_profile_its_key_is_null(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["benchmark", str(model), *QUICK, "--json"])
+    assert json.loads(capsys.readouterr().out)["profile"] is None
+
+
+@pytest.mark.parametrize("extra", [("--threads", "1,2"), ("{model}",)])
+def test_a_profile_is_of_one_model_and_number_of_threads(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: tuple[str, ...]
+) -> None:
+    more = [word.format(model=model) for word in extra]
+    assert main(["benchmark", str(model), *more, *QUICK, "--profile", str(tmp_path / "p.json")]) == 2
+    assert "one MODEL and one number of threads" in capsys.readouterr().err
+    assert not (tmp_path / "p.json").exists()
+
+
 def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(model: Path) -> None:
-    done = run_without_tensorflow("benchmark", model, *QUICK)
+    done = run_without_tensorflow("benchmark", model, *QUICK, "--profile", model.with_suffix(".json"))
     assert (done.returncode, done.stderr) == (0, "")
+    assert "sum of operators" in done.stdout
     assert "tiny.tflite" in done.stdout
 
 

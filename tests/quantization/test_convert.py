@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from rsseg_tf.edge.flatbuffer import parse_model
+from rsseg_tf.edge.layer_names import layers_of_ops, op_tensors
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import CheckFailedError, ConfigError, ModelError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.pruning.wiring import trace
 from rsseg_tf.quantization import proof
 from rsseg_tf.quantization.convert import FORMATS, convert
 
@@ -64,6 +66,37 @@ def test_int8_is_proven(files, model):
     assert facts.undelegated == ("QUANTIZE",), "the step from uint8 to int8 at the input, which XNNPACK leaves out"
     assert "SPACE_TO_BATCH_ND" not in facts.ops
     assert facts.ops["CONV_2D"] == 29
+
+
+@pytest.mark.parametrize("number_format", list(FORMATS))
+def test_every_operator_maps_to_the_layers_it_came_from(files, model, number_format):
+    graph = parse_model(files[number_format].read_bytes(), name=number_format)
+    sources = layers_of_ops(op_tensors(graph), {name: layer.reads for name, layer in trace(model).layers.items()})
+    stages = [f"stage{stage}_block{block}" for stage in (1, 2, 3, 4) for block in (1, 2)]
+
+    found = {kind: [x for op, x in zip(graph.ops, sources, strict=True) if op.name == kind] for kind in graph.op_counts}
+
+    assert all(sources)
+    assert found["ADD"] == [("normalise",), *((f"{name}_add", f"{name}_relu") for name in stages)]
+    assert found["CONCATENATION"] == [("aspp_concat",), ("decoder_concat",)]
+    assert found["RESIZE_BILINEAR"] == [("decoder_upsample",), ("logits",)]
+    layers = {layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)}
+    assert layers <= {name for names in sources for name in names}
+
+
+@pytest.mark.parametrize("number_format", ["int8", "float32"])
+def test_every_convolution_holds_the_kernel_of_the_layer_that_it_maps_to(files, model, number_format):
+    graph = parse_model(files[number_format].read_bytes(), name=number_format)
+    sources = layers_of_ops(op_tensors(graph), dict.fromkeys((layer.name for layer in model.layers), ()))
+    kernels = {layer.name: layer.get_weights()[0] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+
+    mapped = [(op, names[0]) for op, names in zip(graph.ops, sources, strict=True) if op.name == "CONV_2D"]
+
+    assert sorted(name for _, name in mapped) == sorted(kernels)
+    for op, name in mapped:
+        scales = op.inputs[1].scales if number_format == "int8" else np.ones(1)
+        kernel = np.moveaxis(op.inputs[1].values() * scales.reshape(-1, 1, 1, 1), 0, -1)
+        assert np.abs(kernel - kernels[name]).max() < 0.01 * np.abs(kernels[name]).max(), name
 
 
 def test_the_input_is_the_cameras_uint8(files):

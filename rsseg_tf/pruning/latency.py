@@ -1,0 +1,98 @@
+"""Latency as a part of the cost: what a measured profile says of a model with fewer channels.
+
+An operator with a kernel takes time in proportion to the product of its input and output widths, as its
+multiply-accumulates do; any other in proportion to the width that it returns. The operators are scaled so that
+those of the dense model add up to the measured time of the whole (`LatencyProfile.total_ms`).
+
+That is an estimate. Kernels work in blocks of 8 or 16 channels, so odd widths cost more than it says, and small
+operators have a fixed share that does not shrink. Measure the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rsseg_tf.edge.layer_names import layers_of_ops
+from rsseg_tf.edge.profile import LatencyProfile, OpLatency, load_profile
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning.channels import Ids
+from rsseg_tf.pruning.cost import Term, wired_cost
+from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
+
+__all__ = ["LATENCY", "LatencyProfile", "latency_terms", "load_profile"]
+
+LATENCY = "latency_ms"
+"""The metric's name."""
+
+_NAMED = 5
+
+
+def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
+    """The terms of the metric `latency_ms`, one an operator of the profile.
+
+    Args:
+        profile: of the same model, at the same input size, in any number format.
+        wiring: of the dense model.
+
+    Raises:
+        ConfigError: the profile is of another model: kernels are missing, or of another size.
+    """
+    reads = {name: layer.reads for name, layer in wiring.layers.items()}
+    names = layers_of_ops([op.tensors for op in profile.layers], reads)
+    sources = [[wiring.layers[name] for name in each] for each in names]
+    _check_complete(profile, wiring, sources)
+    scale = profile.total_ms / profile.sum_ms
+    return [_term(op, layers, scale) for op, layers in zip(profile.layers, sources, strict=True)]
+
+
+def _term(op: OpLatency, layers: Sequence[LayerWiring], scale: float) -> Term:
+    widths = _widths(op, layers)
+    dense = np.prod([len(ids) for ids in widths], dtype=np.float64)
+    return Term(widths, {LATENCY: op.ms * scale / float(dense)})
+
+
+def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids, ...]:
+    """The channel ids whose numbers an operator's time is in proportion to."""
+    layer = _kernel_layer(op, layers)
+    if layer is not None:
+        kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - op.macs))
+        return tuple(layer.axes[label] for label in kernel.labels.values())
+    emitted = layers[-1].emitted if layers else None
+    return (emitted,) if emitted is not None and len(emitted) else ()
+
+
+def _kernel_layer(op: OpLatency, layers: Sequence[LayerWiring]) -> LayerWiring | None:
+    return next((layer for layer in layers if layer.multiplies), None) if op.macs else None
+
+
+def _kernels(layer: LayerWiring) -> list[Variable]:
+    return [variable for variable in layer.variables if variable.positions != 0]
+
+
+def _macs(kernel: Variable) -> int:
+    return (kernel.positions or 0) * int(np.prod(kernel.shape, dtype=np.int64))
+
+
+def _check_complete(profile: LatencyProfile, wiring: Wiring, sources: Sequence[Sequence[LayerWiring]]) -> None:
+    measured: dict[str, int] = {}
+    for op, layers in zip(profile.layers, sources, strict=True):
+        layer = _kernel_layer(op, layers)
+        if layer is not None:
+            measured[layer.name] = measured.get(layer.name, 0) + op.macs
+    here = {layer.name: layer.macs for layer in wired_cost(wiring, np.ones(len(wiring.group_of), bool)).layers}
+    kernels = [layer.name for layer in wiring.layers.values() if layer.multiplies]
+    _refuse(profile, [name for name in kernels if name not in measured], "has no operators of")
+    resized = [name for name in kernels if here[name] is not None and here[name] != measured[name]]
+    _refuse(profile, resized, "was measured at another size of")
+
+
+def _refuse(profile: LatencyProfile, names: Sequence[str], what: str) -> None:
+    if names:
+        more = f" and {len(names) - _NAMED} more layers" if len(names) > _NAMED else ""
+        listed = ", ".join(f"`{name}`" for name in names[:_NAMED])
+        raise ConfigError(
+            f"the latency profile of `{profile.model}` {what} {listed}{more}",
+            hint="measure the dense model that is to be pruned, at the same input size",
+        )

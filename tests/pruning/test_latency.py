@@ -1,0 +1,237 @@
+"""Latency as a target: what a profile says of a model with fewer channels, by hand and on real files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf import pruning
+from rsseg_tf.edge.layer_names import OpTensors
+from rsseg_tf.edge.profile import OpLatency, profile, save_profile
+from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.pruning.latency import latency_terms
+from rsseg_tf.settings import PruneConfig
+from tests.edge.networks import converted
+
+FIRST = 16 * 9 * 3 * 16
+SECOND = 16 * 16 * 8
+HEAD = 16 * 8 * 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Two convolutions with a pooling between them, and a classifier."""
+    x = inputs = keras.Input((8, 8, 3), batch_size=1, name="image")
+    x = layers.Conv2D(16, 3, strides=2, padding="same", name="first")(x)
+    x = layers.MaxPooling2D(3, strides=1, padding="same", name="pool")(x)
+    x = layers.Conv2D(8, 1, name="second")(x)
+    return keras.Model(inputs, layers.Conv2D(2, 1, name="head")(x), name="net")
+
+
+@pytest.fixture(scope="module")
+def groups(model):
+    return pruning.find_groups(model)
+
+
+def op(index, kind, name, width, macs, ms):
+    tensors = OpTensors(f"net_1/{name}_1/{kind}", (f"in{index}",), ())
+    return OpLatency(index, kind, tensors, (1, 4, 4, width), macs, ms)
+
+
+def made(*ops, total_ms=10.0):
+    return pruning.LatencyProfile("m.tflite", "00", 1, 50, "cpu", None, True, total_ms, ops)
+
+
+QUANTIZE = OpLatency(0, "QUANTIZE", OpTensors("tfl.quantize", ("pixels",), ()), (1, 8, 8, 3), 0, 0.5)
+PROFILE = made(
+    QUANTIZE,
+    op(1, "CONV_2D", "first", 16, FIRST, 2.0),
+    op(2, "MAX_POOL_2D", "pool", 16, 0, 0.5),
+    op(3, "CONV_2D", "second", 8, SECOND, 1.5),
+    op(4, "CONV_2D", "head", 2, HEAD, 0.5),
+)
+
+
+def ascending():
+    return pruning.Scores("given", {"first": 1.0 + np.arange(16), "second": 100 + np.arange(8.0)})
+
+
+def estimate(first, second):
+    """By hand: the operators sum up to 5 ms and the whole took 10, so everything counts double."""
+    shares = first / 16, second / 8
+    return 2 * (0.5 + 2.0 * shares[0] + 0.5 * shares[0] + 1.5 * shares[0] * shares[1] + 0.5 * shares[1])
+
+
+def test_the_dense_model_takes_the_measured_time(groups):
+    terms = groups.terms_with(latency_terms(PROFILE, groups.wiring))
+    assert terms.total("latency_ms", groups.counts) == pytest.approx(PROFILE.total_ms)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
+def test_a_plan_takes_what_is_counted_by_hand(groups, fraction):
+    plan = pruning.random_plan(groups, fraction, seed=0)
+    left = {"first": 16, "second": 8} | {name: len(kept) for name, kept in plan.keep.items()}
+    terms = groups.terms_with(latency_terms(PROFILE, groups.wiring))
+    counts = groups.counts_kept(groups.removed(plan))
+    assert terms.total("latency_ms", counts) == pytest.approx(estimate(**left))
+
+
+def test_other_metrics_are_as_without_a_profile(groups):
+    measured = groups.terms_with(latency_terms(PROFILE, groups.wiring))
+    for metric in ("params", "macs", "int8_bytes"):
+        assert measured.total(metric, groups.counts) == groups.terms.total(metric, groups.counts)
+        np.testing.assert_array_equal(measured.slope(metric, groups.counts), groups.terms.slope(metric, groups.counts))
+
+
+def test_the_slope_is_what_one_channel_takes(groups):
+    terms = groups.terms_with(latency_terms(PROFILE, groups.wiring))
+    assert terms.slope("latency_ms", groups.counts) == pytest.approx(
+        [estimate(16, 8) - estimate(15, 8), estimate(16, 8) - estimate(16, 7)]
+    )
+
+
+@pytest.mark.parametrize("milliseconds", [8.0, 5.0, 3.0])
+def test_the_target_is_met_and_no_more_than_that(groups, milliseconds):
+    target = pruning.Target(latency_ms=milliseconds)
+    plan = pruning.choose(groups, ascending(), target, round_to=1, profile=PROFILE)
+    assert plan.cost["latency_ms"] <= milliseconds
+    assert plan.cost["latency_ms"] > milliseconds - 0.8
+    assert plan.dense_cost["latency_ms"] == pytest.approx(10)
+    assert plan.share("latency_ms") == pytest.approx(plan.cost["latency_ms"] / 10)
+    assert plan.details["target"] == {"latency_ms": milliseconds}
+
+
+def test_it_goes_together_with_other_targets(groups):
+    target = pruning.Target(latency_ms=9.0, params=0.3)
+    plan = pruning.choose(groups, ascending(), target, round_to=1, profile=PROFILE)
+    assert plan.share("params") <= 0.3
+    assert plan.cost["latency_ms"] <= 9
+
+
+def test_ranking_by_latency_takes_what_saves_most_time(groups):
+    slow_second = dataclasses.replace(PROFILE, layers=(*PROFILE.layers[:3], op(3, "CONV_2D", "second", 8, SECOND, 90)))
+    slow_second = dataclasses.replace(slow_second, layers=(*slow_second.layers, PROFILE.layers[4]))
+    scores = pruning.Scores("given", {"first": np.ones(16), "second": np.full(8, 1.5)})
+    ranking = pruning.Ranking(cost="latency_ms")
+    plan = pruning.choose(
+        groups, scores, pruning.Target(latency_ms=9.0), round_to=1, ranking=ranking, profile=slow_second
+    )
+    assert set(plan.keep) == {"second"}
+
+
+def test_a_plan_with_latency_is_saved_and_shown(groups):
+    plan = pruning.choose(groups, ascending(), pruning.Target(macs=0.7), profile=PROFILE)
+    assert pruning.Plan.from_json(plan.to_json()) == plan
+    assert "of the latency_ms" in str(plan)
+
+
+def test_a_plan_that_was_saved_without_latency_loads(groups):
+    plan = pruning.choose(groups, ascending(), pruning.Target(macs=0.7))
+    assert "latency_ms" not in plan.cost
+    assert np.isnan(pruning.Plan.from_json(plan.to_json()).share("latency_ms"))
+
+
+@pytest.mark.parametrize(
+    ("target", "ranking"),
+    [
+        (pruning.Target(latency_ms=5.0), pruning.Ranking()),
+        (pruning.Target(macs=0.5), pruning.Ranking(cost="latency_ms")),
+    ],
+)
+def test_latency_without_a_profile_is_refused(groups, target, ranking):
+    with pytest.raises(ConfigError, match="needs a latency profile") as caught:
+        pruning.choose(groups, ascending(), target, ranking=ranking)
+    assert "--profile" in caught.value.hint
+
+
+@pytest.mark.parametrize("milliseconds", [0, -1, float("inf"), float("nan")])
+def test_a_latency_target_is_a_time(milliseconds):
+    with pytest.raises(ConfigError, match="milliseconds"):
+        pruning.Target(latency_ms=milliseconds)
+
+
+def test_a_profile_without_some_layers_is_refused_by_name(groups):
+    other = made(QUANTIZE, PROFILE.layers[1], op(2, "CONV_2D", "elsewhere", 8, 5, 1.0))
+    with pytest.raises(ConfigError, match="has no operators of `second`, `head`"):
+        pruning.choose(groups, ascending(), pruning.Target(latency_ms=5.0), profile=other)
+
+
+def test_a_profile_at_another_size_is_refused_by_name(groups):
+    slim = made(*PROFILE.layers[:3], op(3, "CONV_2D", "second", 4, SECOND // 2, 1.0), PROFILE.layers[4])
+    with pytest.raises(ConfigError, match="another size of `second`"):
+        pruning.choose(groups, ascending(), pruning.Target(latency_ms=5.0), profile=slim)
+
+
+def test_an_impossible_target_names_the_largest_cut(groups):
+    with pytest.raises(RssegError, match=r"at most \d\d\.\d% of the latency_ms"):
+        pruning.choose(groups, ascending(), pruning.Target(latency_ms=0.5), round_to=1, profile=PROFILE)
+
+
+def test_depthwise_grouped_and_shared_layers_are_found_with_all_their_work():
+    x = inputs = keras.Input((8, 8, 4), batch_size=1, name="image")
+    x = layers.Conv2D(8, 1, name="wide")(x)
+    x = layers.SeparableConv2D(6, 3, padding="same", name="separable")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    shared = layers.Conv2D(6, 1, name="shared")
+    x = layers.Add(name="join")([shared(shared(x)), x])
+    x = layers.Conv2DTranspose(4, 2, strides=2, name="enlarge")(x)
+    model = keras.Model(inputs, layers.Dense(3, name="dense")(layers.GlobalAveragePooling2D(name="mean")(x)))
+    groups = pruning.find_groups(model)
+    measured = converted_profile(model)
+    terms = groups.terms_with(latency_terms(measured, groups.wiring))
+    assert terms.total("latency_ms", groups.counts) == pytest.approx(measured.total_ms)
+    assert terms.total("latency_ms", groups.counts / 2) < measured.total_ms
+
+
+def test_a_measured_profile_serves_the_model_that_was_converted(model, groups, tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(converted_profile(model).to_dict()))
+    measured = pruning.load_profile(path)
+    target = pruning.Target(latency_ms=0.75 * measured.total_ms)
+    plan = pruning.choose(groups, ascending(), target, round_to=1, profile=measured)
+    assert plan.share("latency_ms") <= 0.75
+
+
+@pytest.fixture(autouse=True)
+def _model_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def converted_profile(model):
+    """Measured once on the float file of a model, in the test's own folder."""
+    from pathlib import Path
+
+    path = Path("model.tflite")
+    path.write_bytes(converted(model, kind="float32"))
+    return profile(path, repeats=1, warmup=0)
+
+
+def looped(model, **settings):
+    rng = np.random.default_rng(0)
+    pairs = [(rng.random((2, 8, 8, 3), np.float32), rng.random((2, 4, 4, 2), np.float32))]
+    chosen = PruneConfig(loops=4, macs=1.0, round_to=2, min_channels=2, **settings)
+    return pruning.prune_loop(
+        model, batches=lambda _loop: pairs, loss=lambda y, out: keras.ops.mean((y - out) ** 2), settings=chosen
+    )
+
+
+def test_the_loop_comes_down_to_the_milliseconds_that_are_asked_for(model, tmp_path):
+    save_profile(tmp_path / "board.json", PROFILE)
+
+    slim, plan = looped(model, latency_ms=6.0, profile=str(tmp_path / "board.json"), cost="latency_ms")
+
+    assert 4.0 < plan.cost["latency_ms"] <= 6.0
+    widths = {name: slim.get_layer(name).filters for name in ("first", "second")}
+    assert plan.cost["latency_ms"] == pytest.approx(estimate(**widths))
+
+
+@pytest.mark.parametrize("settings", [{"latency_ms": 5.0}, {"cost": "latency_ms"}])
+def test_the_loop_without_a_profile_says_how_to_get_one(model, settings):
+    with pytest.raises(ConfigError, match="needs `profile`") as caught:
+        looped(model, **settings)
+    assert "benchmark" in caught.value.hint
