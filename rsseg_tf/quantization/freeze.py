@@ -61,9 +61,15 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
     return forward
 
 
+def has_low_head(model: keras.Model) -> bool:
+    """Whether `model` ends in a bilinear upsampling, before which the head `logits-low` ends."""
+    last = model.outputs[0]._keras_history.operation
+    return isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"
+
+
 def _before_last_upsampling(model: keras.Model) -> keras.KerasTensor:
     last = model.outputs[0]._keras_history.operation
-    if not (isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"):
+    if not has_low_head(model):
         raise ConfigError(
             f"`{model.name}` ends in `{last.name}`, not in a bilinear upsampling, so it has no `logits-low` head",
             hint="use the head `logits`",
