@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.edge.edgetpu_ops import limits_of
-from rsseg_tf.edge.edgetpu_rules import CACHE_BYTES, CORAL, CPU, ISSUE, NOTE, RISK, Limit
+from rsseg_tf.edge.edgetpu_rules import CACHE_BYTES, CORAL, CPU, ISSUE, NOTE, RISK, SMALLER, Limit
 from rsseg_tf.edge.flatbuffer import read_model
 from rsseg_tf.edge.graph import Op, TFLiteModel
 from rsseg_tf.errors import CheckFailedError
@@ -138,11 +138,12 @@ def format_report(facts: Mapping[str, Any]) -> str:
     share, worst = facts["mac_share"], facts["mac_share_at_worst"]
     at_worst = f", at worst {worst:.1%}" if worst != share else ""
     streamed = f", at least {facts['streamed_bytes'] / 1e6:.2f} MB streamed" if facts["streamed_bytes"] else ""
+    sizes = f"{facts['weight_bytes'] / 1e6:.2f} MB, on a chip of {facts['cache_bytes'] / 1e6:.2f} MB{streamed}"
     lines = [
         "Edge TPU, estimated from published limits, not by its compiler",
         f"operators mapped     {facts['ops_mapped']} of {facts['ops_total']}",
         f"of the MACs          {share:.1%}{at_worst}",
-        f"their weights        {facts['weight_bytes'] / 1e6:.2f} MB, chip {facts['cache_bytes'] / 1e6:.2f} MB{streamed}",
+        f"their weights        {sizes}",
         *_grouped(facts["findings"], {CPU, RISK, NOTE}),
     ]
     return "\n".join(lines)
@@ -165,7 +166,7 @@ def _limits(op: Op, model: TFLiteModel) -> list[Limit]:
     is_last = any(tensor is result for tensor in op.outputs for result in model.outputs)
     if not (is_last and op.name == "RESIZE_BILINEAR"):
         return limits_of(op)
-    return [limit if limit.severity == NOTE else dataclasses.replace(limit, fix=_LOW_HEAD) for limit in limits_of(op)]
+    return [dataclasses.replace(limit, fix=_LOW_HEAD) if limit.fix == SMALLER else limit for limit in limits_of(op)]
 
 
 def _after_padding(op: Op, model: TFLiteModel) -> Iterator[Limit]:

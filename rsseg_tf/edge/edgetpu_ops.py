@@ -28,15 +28,16 @@ class Supported:
 
 
 def limits_of(op: Op) -> list[Limit]:
-    """Everything that the Edge TPU minds about `op` alone."""
+    """What the Edge TPU minds about `op` alone."""
     row = SUPPORTED.get(op.name)
     if row is None:
         fix = _ALTERNATIVES.get(op.name, "use operators of the table in docs/edgetpu.md")
         return [Limit(CPU, "the Edge TPU has no such operator", fix, CORAL)]
-    general = [limit for check in _GENERAL for limit in check(op)]
-    if any(limit.severity == CPU for limit in general):
-        return general
-    return [*general, *rules.not_constant(op, row.constants), *(limit for check in row.checks for limit in check(op))]
+    general = [*rules.not_constant(op, row.constants), *(limit for check in _GENERAL for limit in check(op))]
+    kept_out = [limit for limit in general if limit.severity == CPU]
+    if kept_out:
+        return kept_out
+    return [*general, *(limit for check in row.checks for limit in check(op))]
 
 
 _GENERAL: tuple[Check, ...] = (rules.eight_bits, rules.static_shapes, rules.fits_on_chip)

@@ -30,7 +30,8 @@ _UNMAPPED_RESIZE = (512, 512, 32)
 _UNMAPPED_RESIZE_PIXELS = 256 * 512
 _REFUSED_CONCAT = (60, 152, 90)
 
-_SMALLER = "use a smaller data.input_size, or prune the layers around it"
+SMALLER = "use a smaller data.input_size, or prune the layers around it"
+"""What to do about an operator that is too large."""
 _AXIS_INPUTS = {**dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), (1, 0)), "SPLIT": (0, 1)}
 
 
@@ -81,7 +82,7 @@ def fits_on_chip(op: Op) -> Iterator[Limit]:
     needed = sum(tensor.nbytes for tensor in op.activations)
     if needed > CACHE_BYTES:
         reason = f"its inputs and outputs take {needed / 1e6:.1f} MB, more than the {CACHE_BYTES >> 20} MiB on the chip"
-        yield Limit(RISK, reason, _SMALLER, f"{ISSUE}508, {ISSUE}439")
+        yield Limit(RISK, reason, SMALLER, f"{ISSUE}508, {ISSUE}439")
 
 
 def not_constant(op: Op, positions: tuple[int, ...]) -> Iterator[Limit]:
@@ -123,7 +124,7 @@ def small_concatenation(op: Op) -> Iterator[Limit]:
     """It is below what a maintainer called too large."""
     if op.outputs[0].elements >= math.prod(_REFUSED_CONCAT):
         reason = f"it joins into {_size(op.outputs[0])}; {_times(_REFUSED_CONCAT)} is reported to be refused"
-        yield Limit(RISK, reason, _SMALLER, f"{ISSUE}309")
+        yield Limit(RISK, reason, SMALLER, f"{ISSUE}309")
 
 
 def one_dimensional(op: Op) -> Iterator[Limit]:
@@ -201,7 +202,7 @@ def large_reshape(op: Op) -> Iterator[Limit]:
     """It is not larger than what is reported to map."""
     if op.outputs[0].elements > math.prod(_MAPPED_RESIZE):
         reason = f"it reshapes {op.outputs[0].elements:,} numbers, and large ones are reported to be left out"
-        yield Limit(RISK, reason, _SMALLER, f"{CORAL}, {ISSUE}512")
+        yield Limit(RISK, reason, SMALLER, f"{CORAL}, {ISSUE}512")
 
 
 def strided_transpose(op: Op) -> Iterator[Limit]:
@@ -217,10 +218,10 @@ def small_resize(op: Op) -> Iterator[Limit]:
     pixels = math.prod(result.shape[-3:-1])
     if pixels >= _UNMAPPED_RESIZE_PIXELS or result.elements >= math.prod(_UNMAPPED_RESIZE):
         reason = f"it enlarges to {_size(result)}; {_times(_UNMAPPED_RESIZE)} and 256×512 are reported to be left out"
-        yield Limit(CPU, reason, _SMALLER, f"{ISSUE}31, {ISSUE}377")
+        yield Limit(CPU, reason, SMALLER, f"{ISSUE}31, {ISSUE}377")
     elif pixels > math.prod(_MAPPED_RESIZE[:2]) or result.elements > math.prod(_MAPPED_RESIZE):
         reason = f"it enlarges to {_size(result)}; the largest that is reported to map is {_times(_MAPPED_RESIZE)}"
-        yield Limit(RISK, reason, _SMALLER, f"{ISSUE}31, {ISSUE}187")
+        yield Limit(RISK, reason, SMALLER, f"{ISSUE}31, {ISSUE}187")
 
 
 def pixel_centres(op: Op) -> Iterator[Limit]:

@@ -52,7 +52,7 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
     if head not in HEADS:
         raise ConfigError(f"unknown head `{head}`", hint=f"known: {', '.join(HEADS)}")
     if head == "logits-low":
-        model = keras.Model(model.inputs, _before_last_upsampling(model))
+        model = keras.Model(model.inputs, _before_last_upsampling(model), name=model.name)
 
     def forward(image: tf.Tensor) -> tf.Tensor:
         logits = model(image, training=False)
