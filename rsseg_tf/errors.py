@@ -34,14 +34,14 @@ class ConfigError(RssegError):
 
 
 class MissingExtraError(RssegError):
-    """A command that needs an optional part of the installation."""
+    """A command that needs an optional part of the installation, or with an empty `extra` a part of the base."""
 
     exit_code = 2
 
     def __init__(self, package: str, *, extra: str) -> None:
         super().__init__(
             f"this needs the package `{package}`, which is not installed",
-            hint=f"pip install 'rsseg-tf[{extra}]'",
+            hint=f"pip install 'rsseg-tf[{extra}]'" if extra else f"pip install {package.replace('_', '-')}",
         )
 
 

@@ -208,6 +208,7 @@ class ExportConfig:
         calibration_samples: training samples that the int8 ranges are measured on.
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails.
+        target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
     """
 
     type: Literal["int8", "float32", "float16", "dynamic"] = "int8"
@@ -215,6 +216,7 @@ class ExportConfig:
     calibration_samples: int = 128
     check_samples: int = 32
     max_drop: float = 2.0
+    target: Literal["cpu", "edgetpu"] = "cpu"
 
 
 @dataclass(frozen=True)

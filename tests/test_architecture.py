@@ -76,6 +76,22 @@ sys.exit(main({arguments!r}))
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_board_without_the_interpreter_says_what_to_install(tmp_path):
+    code = f"""
+sys.modules["ai_edge_litert"] = None
+from rsseg_tf.cli.main import main
+model = {str(tmp_path / "model.tflite")!r}
+open(model, "wb").close()
+sys.exit(main(["inspect", model]))
+"""
+
+    result = run_without_tensorflow(code)
+
+    assert result.returncode == 2
+    assert "pip install ai-edge-litert" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):

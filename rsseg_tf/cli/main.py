@@ -34,7 +34,9 @@ _EXTRA_OF_PACKAGE = {
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",
+    "ai_edge_litert": "",
 }
+"""Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 
 
 class _LazyGroup(click.Group):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +11,7 @@ import click
 
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.quiet import quiet_stderr
 from rsseg_tf.runs import CONFIG, json_ready
 from rsseg_tf.settings import Config
 
@@ -77,14 +76,7 @@ def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None
 
 def quiet_tensorflow() -> None:
     """Import TensorFlow and start it while stderr is closed: its C++ side greets with lines about drivers."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device, not a file
-        os.dup2(nowhere.fileno(), 2)
-    try:
+    with quiet_stderr():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -34,6 +34,7 @@ class Tensor:
         zero_points: as many as `scales`.
         axis: the dimension that a scale a channel runs along.
         data: raw bytes of a constant, None for what is computed.
+        is_dynamic: whether the file leaves a dimension open, which `shape` then gives as 1.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Tensor:
     zero_points: IntArray
     axis: int
     data: NDArray[np.uint8] | None
+    is_dynamic: bool = False
 
     @property
     def is_constant(self) -> bool:

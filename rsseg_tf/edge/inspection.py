@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.edge import edgetpu as edgetpu_lint
 from rsseg_tf.edge.arena import arena_bytes
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import Op, Tensor
@@ -20,14 +21,15 @@ from rsseg_tf.runs import file_hash
 _NAME_WIDTH = 48
 
 
-def inspect_tflite(path: Path) -> dict[str, Any]:
-    """Facts about any TFLite file, as JSON values.
+def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
+    """Facts about any TFLite file, as JSON values; with `edgetpu` also what the Edge TPU would run of it.
 
     Returns:
         `file_bytes`, `sha256`, `partitions` (delegate partitions that the interpreter makes), `undelegated`
         (operators outside them), `ops` (operator → count), `float_ops` (names of what they compute), `params`,
         `macs`, `weight_bytes`, `arena_bytes`, `inputs`, `outputs`, `metadata` (or null) and `layers`: of
-        each operator `name`, `type`, `output_shape`, `dtype`, `params`, `macs`, `bytes`.
+        each operator `name`, `type`, `output_shape`, `dtype`, `params`, `macs`, `bytes`. On request `edgetpu`: see
+        `rsseg_tf.edge.edgetpu.EdgeTPUReport`.
 
     Raises:
         ModelError: no such file, or one that cannot be run.
@@ -56,6 +58,7 @@ def inspect_tflite(path: Path) -> dict[str, Any]:
         "outputs": [_port(tensor) for tensor in model.outputs],
         "metadata": None if metadata is None else asdict(metadata),
         "layers": [_layer(op) for op in model.ops],
+        **({"edgetpu": edgetpu_lint.lint(model).record()} if edgetpu else {}),
     }
 
 
@@ -75,7 +78,8 @@ def format_inspection(facts: Mapping[str, Any]) -> str:
         *(f"output               {_port_text(port)}" for port in facts["outputs"]),
         f"metadata             {_metadata_text(facts['metadata'])}",
     ]
-    return "\n".join([*lines, "", format_layers(facts["layers"])])
+    mapping = ["", edgetpu_lint.format_report(facts["edgetpu"])] if "edgetpu" in facts else []
+    return "\n".join([*lines, *mapping, "", format_layers(facts["layers"])])
 
 
 def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:

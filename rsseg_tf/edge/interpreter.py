@@ -1,36 +1,29 @@
-"""The native TFLite interpreter: from `ai-edge-litert`, or from `tflite-runtime` on older boards."""
+"""The native TFLite interpreter of `ai-edge-litert`.
+
+Not of `tflite-runtime`, its predecessor: the last release (2.14.0) is built for NumPy 1 and fails with NumPy 2.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
-import os
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rsseg_tf.errors import MissingExtraError, ModelError
+from rsseg_tf.errors import ModelError
+from rsseg_tf.quiet import quiet_stderr
 
-_RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+_RUNTIME = "ai_edge_litert.interpreter"
 _DELEGATE = "DELEGATE"
 _MESSAGE_LENGTH = 200
 
 
 def load_runtime() -> ModuleType:
-    """The module with `Interpreter` and `load_delegate`.
-
-    Raises:
-        MissingExtraError: neither runtime is installed.
-    """
-    for name in _RUNTIMES:
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    raise MissingExtraError("ai-edge-litert", extra="dev")
+    """The module with `Interpreter` and `load_delegate`."""
+    return importlib.import_module(_RUNTIME)
 
 
 def open_interpreter(path: Path, *, threads: int, delegate: Path | None = None) -> Any:
@@ -42,7 +35,7 @@ def open_interpreter(path: Path, *, threads: int, delegate: Path | None = None) 
     runtime = load_runtime()
     delegates = [_load_delegate(runtime, delegate)] if delegate else None
     try:
-        with _quiet_native_log():
+        with quiet_stderr():  # what it says of failures is in its exceptions
             native = runtime.Interpreter(model_path=str(path), num_threads=threads, experimental_delegates=delegates)
             native.allocate_tensors()
     except (RuntimeError, ValueError) as error:
@@ -86,24 +79,6 @@ def _replaced(partition: Mapping[str, Any], producers: Mapping[int, Mapping[str,
             found.add(op["index"])
             pending.extend(int(tensor) for tensor in op["inputs"] if int(tensor) not in border)
     return found
-
-
-@contextlib.contextmanager
-def _quiet_native_log() -> Iterator[None]:
-    """Keep the library's chatter off stderr: what it says of failures is in its exceptions."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # stderr is closed
-        yield
-        return
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(silence)
 
 
 def _load_delegate(runtime: ModuleType, path: Path) -> Any:

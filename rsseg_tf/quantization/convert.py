@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.freeze import frozen_function
+from rsseg_tf.quiet import quiet_stderr
 
 
 def convert(
@@ -105,15 +104,11 @@ def _check_finite(model: keras.Model) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the converter's own chatter, from Python and from C++, off stderr."""
-    sys.stderr.flush()
-    verbosity, kept = absl_logging.get_verbosity(), os.dup(2)
-    with open(os.devnull, "w") as nowhere, warnings.catch_warnings():  # noqa: PTH123 - a device, not a file
+    verbosity = absl_logging.get_verbosity()
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         absl_logging.set_verbosity(absl_logging.FATAL)
-        os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
             absl_logging.set_verbosity(verbosity)

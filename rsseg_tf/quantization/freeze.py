@@ -52,7 +52,7 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
     if head not in HEADS:
         raise ConfigError(f"unknown head `{head}`", hint=f"known: {', '.join(HEADS)}")
     if head == "logits-low":
-        model = keras.Model(model.inputs, _before_last_upsampling(model))
+        model = keras.Model(model.inputs, _before_last_upsampling(model), name=model.name)
 
     def forward(image: tf.Tensor) -> tf.Tensor:
         logits = model(image, training=False)
@@ -61,9 +61,15 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
     return forward
 
 
+def has_low_head(model: keras.Model) -> bool:
+    """Whether `model` ends in a bilinear upsampling, before which the head `logits-low` ends."""
+    last = model.outputs[0]._keras_history.operation
+    return isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"
+
+
 def _before_last_upsampling(model: keras.Model) -> keras.KerasTensor:
     last = model.outputs[0]._keras_history.operation
-    if not (isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"):
+    if not has_low_head(model):
         raise ConfigError(
             f"`{model.name}` ends in `{last.name}`, not in a bilinear upsampling, so it has no `logits-low` head",
             hint="use the head `logits`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from rsseg_tf.config import to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.edge import edgetpu
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.edge.predict import usual_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
@@ -22,6 +24,7 @@ from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_cal
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import AugmentConfig, Config
+from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.training_data import windows_of
 
@@ -35,15 +38,18 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
-        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`.
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`, and `edgetpu` (for that
+        target, else null).
 
     Raises:
-        CheckFailedError: the file is not what its type promises, or loses too much accuracy.
+        CheckFailedError: the file is not what its type promises, does not map to its target, or loses too much
+            accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
+    config = dataclasses.replace(config, export=for_target(config.export, model))
     calibration = _calibration(dataset, config) if config.export.type == "int8" else None
     flatbuffer = convert(
         model,
@@ -56,6 +62,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         temporary.write_bytes(embed_metadata(flatbuffer, metadata))
         facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
         proof.require(facts, config.export.type, path=out)
+        mapped = edgetpu.require_mapped(temporary, out=out) if config.export.target == "edgetpu" else None
         compared = _compared(model, temporary, dataset, config)
         agreement.require(compared, max_drop=config.export.max_drop)
     result = {
@@ -66,6 +73,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "proof": facts.record(),
         "agreement": compared.record(),
         "calibration": calibration.record() if calibration else None,
+        "edgetpu": mapped.record() if mapped else None,
     }
     record = {
         "sha256": file_hash(out),

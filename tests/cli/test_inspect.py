@@ -28,6 +28,34 @@ def test_json_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) -
     ]
 
 
+def test_the_edge_tpus_part_is_there_when_asked_for(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model), "--edgetpu", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert list(facts)[-1] == "edgetpu"
+    assert facts["edgetpu"]["maps_fully"]
+    assert facts["edgetpu"]["ops_total"] == len(facts["layers"])
+
+
+def test_a_float_file_is_reported_and_not_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "float32.tflite").write_bytes(tiny_model("float32"))
+    assert main(["inspect", str(tmp_path / "float32.tflite"), "--edgetpu"]) == 0
+    assert "it works on float32" in capsys.readouterr().out
+
+
+def test_the_edge_tpu_lint_needs_no_tensorflow(model: Path) -> None:
+    done = run_without_tensorflow("inspect", model, "--edgetpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "operators mapped" in done.stdout
+
+
+def test_the_edge_tpu_lint_of_a_keras_file_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.keras").write_bytes(b"")
+    assert main(["inspect", str(tmp_path), "--edgetpu"]) == 2
+    message = capsys.readouterr().err
+    assert "model.keras" in message
+    assert "export-tflite" in message
+
+
 def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(model: Path) -> None:
     done = run_without_tensorflow("inspect", model)
     assert (done.returncode, done.stderr) == (0, "")
