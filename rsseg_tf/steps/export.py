@@ -44,7 +44,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
-    calibration = _calibration(dataset, config) if config.export.type == "int8" else None
+    calibration = calibration_of(dataset, config) if config.export.type == "int8" else None
     flatbuffer = convert(
         model,
         number_format=config.export.type,
@@ -79,8 +79,8 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     return result
 
 
-def _calibration(dataset: Dataset, config: Config) -> Calibration:
-    """Training windows, drawn as inference sees them: without augmentation."""
+def calibration_of(dataset: Dataset, config: Config) -> Calibration:
+    """Training windows to measure ranges on, drawn as inference sees them: without augmentation."""
     candidates = [
         Candidate(name, image, mask)
         for name, image, mask in _windows(
