@@ -57,7 +57,7 @@ def rounded_outputs(model: keras.Model) -> dict[str, str]:
         name = call.operation.name
         if _passes_on(call.operation) or not any(_is_float(tensor) for tensor in call.outputs):
             continue
-        before = made_by.get(id(call.inputs[0]), "") if call.inputs else ""
+        before = made_by.get(id(call.inputs[0]), "")
         fused = (
             _is_relu(call.operation)
             and before in outputs
