@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": ("predict", "Predict class maps of whole images."),
     "benchmark": ("benchmark", "Measure latency and memory of TFLite files."),
     "inspect": ("inspect", "Print what a .keras or .tflite model is made of."),
+    "ranges": ("ranges", "Show which bits the numbers of a .keras model need."),
 }
 """Command → module in `rsseg_tf.cli` that holds it as `command`, and the line that lists it."""
 
@@ -35,6 +36,7 @@ _EXTRA_OF_PACKAGE = {
     "tensorboard": "train",
     "rasterio": "geo",
     "ai_edge_litert": "",
+    "matplotlib": "report",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

@@ -50,7 +50,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     config = dataclasses.replace(config, export=for_target(config.export, model))
-    calibration = _calibration(dataset, config) if config.export.type == "int8" else None
+    calibration = calibration_of(dataset, config) if config.export.type == "int8" else None
     flatbuffer = convert(
         model,
         number_format=config.export.type,
@@ -87,8 +87,8 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     return result
 
 
-def _calibration(dataset: Dataset, config: Config) -> Calibration:
-    """Training windows, drawn as inference sees them: without augmentation."""
+def calibration_of(dataset: Dataset, config: Config) -> Calibration:
+    """Training windows to measure ranges on, drawn as inference sees them: without augmentation."""
     candidates = [
         Candidate(name, image, mask)
         for name, image, mask in _windows(

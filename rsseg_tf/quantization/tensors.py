@@ -1,0 +1,92 @@
+"""Which tensors of a network an 8-bit device rounds: its weights, its biases, and what its layers hand on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import layers, tree
+
+from rsseg_tf.quantization.graph import Call, calls
+
+KINDS = ("weights", "biases", "activations")
+"""The three kinds of tensors of the paper's Figure 1."""
+
+_BIASES = frozenset({"bias", "beta"})
+_STATISTICS = frozenset({"moving_mean", "moving_variance", "mean", "variance", "count"})
+
+_PASSING_ON = (
+    *(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
+    *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D),
+    *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
+    *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+    *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.Identity),
+    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
+    *(layers.GaussianDropout, layers.GaussianNoise, layers.UpSampling1D, layers.UpSampling3D),
+)
+"""Layers whose output holds values of their input, and zeros: rounded numbers pass through them as they are."""
+
+
+def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
+    """Kind (`weights` or `biases`), layer and variable of everything that is multiplied or added, in order."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            if keras.backend.is_float_dtype(variable.dtype) and variable.name not in _STATISTICS:
+                yield "biases" if variable.name in _BIASES else "weights", layer.name, variable
+
+
+def rounded_outputs(model: keras.Model) -> dict[str, str]:
+    """Which outputs are rounded: name of the layer that returns it → name of the layer that computes it.
+
+    The two differ where a ReLU alone reads a layer's output: a device computes both at once and rounds
+    what comes out. Not rounded are the model's inputs (8-bit pixels already), outputs of layers that only
+    select or move values, and integers.
+
+    Args:
+        model: a flat functional model.
+    """
+    every = calls(model)
+    times = Counter(call.operation.name for call in every)
+    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
+    readers.update(id(tensor) for tensor in model.outputs)
+    made_by = {id(tensor): call.operation.name for call in every for tensor in call.outputs}
+    outputs: dict[str, str] = {}
+    for call in every:
+        name = call.operation.name
+        if _passes_on(call.operation) or not any(_is_float(tensor) for tensor in call.outputs):
+            continue
+        before = made_by.get(id(call.inputs[0]), "")
+        fused = (
+            _is_relu(call.operation)
+            and before in outputs
+            and readers[id(call.inputs[0])] == times[name] == times[before] == 1
+        )
+        outputs[name] = outputs.pop(before) if fused else name
+    return outputs
+
+
+def float_outputs(model: keras.Model, names: set[str]) -> list[tuple[str, keras.KerasTensor]]:
+    """The outputs, with the layer's name, of every call of the named layers."""
+
+    def of(call: Call) -> list[tuple[str, keras.KerasTensor]]:
+        return [(call.operation.name, tensor) for tensor in tree.flatten(call.outputs) if _is_float(tensor)]
+
+    return [pair for call in calls(model) if call.operation.name in names for pair in of(call)]
+
+
+def _is_float(tensor: keras.KerasTensor) -> bool:
+    return bool(keras.backend.is_float_dtype(tensor.dtype))
+
+
+def _passes_on(operation: keras.Operation) -> bool:
+    nearest = isinstance(operation, layers.UpSampling2D) and operation.interpolation == "nearest"
+    return nearest or isinstance(operation, _PASSING_ON)
+
+
+def _is_relu(operation: keras.Operation) -> bool:
+    by_name = getattr(getattr(operation, "activation", None), "__name__", "") in ("relu", "relu6", "leaky_relu")
+    return isinstance(operation, layers.ReLU | layers.LeakyReLU) or (
+        isinstance(operation, layers.Activation) and by_name
+    )
