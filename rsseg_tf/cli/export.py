@@ -44,4 +44,6 @@ def command(model: Path, config_path: Path | None, out: Path | None, as_json: bo
         f"{facts['partitions']} delegate partition(s), {len(facts['float_ops'])} float ops; "
         f"{compared['argmax']:.2%} of pixels agree with Keras, mIoU {compared['drop']:+.2f} points lost"
     )
+    if result["recovered"]:
+        text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
     print_result(result, text, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rsseg_tf.quantization.convert import convert
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import AugmentConfig, Config
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
+from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.training_data import windows_of
 
 _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
@@ -35,7 +37,8 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
-        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`.
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`, and `recovered`: None, or
+        where `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back.
 
     Raises:
         CheckFailedError: the file is not what its type promises, or loses too much accuracy.
@@ -44,28 +47,33 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
-    calibration = _calibration(dataset, config) if config.export.type == "int8" else None
-    flatbuffer = convert(
-        model,
-        number_format=config.export.type,
-        head=config.export.head,
-        calibration=calibration.images if calibration else (),
-    )
+    calibration = _calibration(dataset, config) if config.export.type in ("int8", "int8-qat") else None
     metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
     with atomic_path(out) as temporary:
-        temporary.write_bytes(embed_metadata(flatbuffer, metadata))
-        facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
-        proof.require(facts, config.export.type, path=out)
-        compared = _compared(model, temporary, dataset, config)
+
+        def attempt(kind: str) -> tuple[proof.Proof, agreement.Agreement]:
+            flatbuffer = _flatbuffer(kind, model, dataset, config, calibration=calibration)
+            notes = {**metadata.notes, "type": kind}
+            temporary.write_bytes(embed_metadata(flatbuffer, replace(metadata, notes=notes)))
+            facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
+            proof.require(facts, kind.removesuffix("-qat"), path=out)
+            return facts, _compared(model, temporary, dataset, config)
+
+        kind, lost = config.export.type, None
+        facts, compared = attempt(kind)
+        if kind == "int8" and config.export.recover == "qat" and compared.drop > config.export.max_drop:
+            kind, lost = "int8-qat", compared
+            facts, compared = attempt(kind)
         agreement.require(compared, max_drop=config.export.max_drop)
     result = {
         "model": str(out),
-        "type": config.export.type,
+        "type": kind,
         "head": config.export.head,
         "file_bytes": out.stat().st_size,
         "proof": facts.record(),
         "agreement": compared.record(),
         "calibration": calibration.record() if calibration else None,
+        "recovered": {"int8": lost.record(), "won_back": lost.drop - compared.drop} if lost else None,
     }
     record = {
         "sha256": file_hash(out),
@@ -77,6 +85,15 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **record})
     return result
+
+
+def _flatbuffer(
+    kind: str, model: keras.Model, dataset: Dataset, config: Config, *, calibration: Calibration | None
+) -> bytes:
+    if kind == "int8-qat" and calibration is not None:
+        return qat_flatbuffer(model, dataset, config, calibration)
+    images = calibration.images if calibration else ()
+    return convert(model, number_format=kind, head=config.export.head, calibration=images)
 
 
 def _calibration(dataset: Dataset, config: Config) -> Calibration:
