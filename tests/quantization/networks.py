@@ -12,10 +12,10 @@ SHAPE = (24, 32, 3)
 CLASSES = 3
 
 
-def small(seed: int = 0) -> keras.Model:
+def small(seed: int = 0, *, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> keras.Model:
     """Normalisation, padding, dilation, a residual, bare convolutions, two concatenations, both upsamplings."""
     keras.utils.set_random_seed(seed)
-    image = layers.Input(SHAPE, name="image")
+    image = layers.Input(shape, name="image")
     x = layers.Rescaling([1 / 58, 1 / 57, 1 / 56], [-2.1, -2.0, -1.8], name="normalise")(image)
     x = conv_bn_relu(x, 8, 3, stride=2, name="stem")
     y = conv_bn(x, 8, 3, dilation=2, name="residual")
@@ -26,7 +26,7 @@ def small(seed: int = 0) -> keras.Model:
     x = layers.Concatenate(name="joined")([x, z, pooled])
     x = layers.Conv2DTranspose(8, 4, strides=2, padding="same", use_bias=False, name="enlarged")(x)
     x = layers.MaxPooling2D(2, name="halved")(x)
-    x = layers.Conv2D(CLASSES, 1, name="classifier")(x)
+    x = layers.Conv2D(classes, 1, name="classifier")(x)
     model = keras.Model(image, layers.UpSampling2D(2, interpolation="bilinear", name="logits")(x), name="small")
     rng = np.random.default_rng(seed)
     for layer in model.layers:
