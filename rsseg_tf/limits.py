@@ -36,6 +36,12 @@ LIMITS: _Limits = {
     "prune.distill.temperature": _ABOVE_ZERO,
     "export.calibration_samples": _POSITIVE,
     "export.check_samples": _POSITIVE,
+    "export.qat.epochs": _POSITIVE,
+    "export.qat.steps_per_epoch": _NOT_NEGATIVE,
+    "export.qat.batch_size": _POSITIVE,
+    "export.qat.learning_rate": _ABOVE_ZERO,
+    "export.qat.distill.weight": _SHARE,
+    "export.qat.distill.temperature": _ABOVE_ZERO,
     "evaluate.overlap": _NOT_NEGATIVE,
     "evaluate.boundary_tolerance": (1e-12, 1),
 }

@@ -199,6 +199,25 @@ class PruneConfig:
 
 
 @dataclass(frozen=True)
+class QatConfig:
+    """Quantization-aware training before an `int8-qat` export; the augmentation and class weights are those of `fit`.
+
+    Attributes:
+        epochs: rounds of `steps_per_epoch` steps.
+        steps_per_epoch: 0 for as many as one pass over the training split needs.
+        batch_size: samples a step.
+        learning_rate: of the first step; falls to zero as a cosine. A tenth of the training's last or less.
+        distill: learning from the float model beside the labels.
+    """
+
+    epochs: int = 2
+    steps_per_epoch: int = 100
+    batch_size: int = 4
+    learning_rate: float = 1e-5
+    distill: DistillConfig = field(default_factory=DistillConfig)
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The TFLite file.
 
@@ -209,14 +228,18 @@ class ExportConfig:
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails.
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
+        recover: (int8) what to do about a file that loses more: nothing, or train and export it as `int8-qat`.
+        qat: the training before an `int8-qat` file.
     """
 
-    type: Literal["int8", "float32", "float16", "dynamic"] = "int8"
+    type: Literal["int8", "float32", "float16", "dynamic", "int8-qat"] = "int8"
     head: Literal["logits", "logits-low", "classes"] = "logits"
     calibration_samples: int = 128
     check_samples: int = 32
     max_drop: float = 2.0
     target: Literal["cpu", "edgetpu"] = "cpu"
+    recover: Literal["none", "qat"] = "none"
+    qat: QatConfig = field(default_factory=QatConfig)
 
 
 @dataclass(frozen=True)

@@ -55,5 +55,7 @@ def command(
         f"{facts['partitions']} delegate partition(s), {len(facts['float_ops'])} float ops; "
         f"{compared['argmax']:.2%} of pixels agree with Keras, mIoU {compared['drop']:+.2f} points lost"
     )
+    if result["recovered"]:
+        text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
     mapping = f"\n\n{format_report(result['edgetpu'])}" if result["edgetpu"] else ""
     print_result(result, text + mapping, as_json=as_json)

@@ -43,15 +43,32 @@ def convert(
     if number_format not in FORMATS:
         raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(FORMATS)}")
     _check_finite(model)
-    function = frozen_function(model, head=head)
+    return run_converter(
+        frozen_function(model, head=head),
+        lambda converter: FORMATS[number_format](converter, calibration, head),
+        name=model.name,
+    )
+
+
+def run_converter(function: Any, configure: Callable[[Any], None], *, name: str) -> bytes:
+    """The TFLite flatbuffer of a frozen concrete function.
+
+    Args:
+        function: from `rsseg_tf.quantization.freeze`.
+        configure: sets options on the converter.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: it cannot be converted.
+    """
     with _quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-        FORMATS[number_format](converter, calibration, head)
+        configure(converter)
         try:
             flatbuffer: bytes = converter.convert()
         except Exception as error:  # the converter raises whatever its C++ side throws
             reason = str(error).strip().splitlines()
-            raise ModelError(f"`{model.name}` cannot be converted: {reason[0] if reason else error!r}") from error
+            raise ModelError(f"`{name}` cannot be converted: {reason[0] if reason else error!r}") from error
     return flatbuffer
 
 

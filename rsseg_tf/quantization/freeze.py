@@ -44,19 +44,38 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
             f"the input of `{model.name}` has no fixed size: {tuple(shape)}", hint="build it with a fixed input shape"
         )
     forward = _head_function(model, head)
+    return freeze(forward, shape)
+
+
+def freeze(forward: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...]) -> Any:
+    """A concrete function of `forward` on float32 (1, *shape), with the variables that it reads frozen to constants."""
     traced = tf.function(forward).get_concrete_function(tf.TensorSpec((1, *shape), tf.float32, name="image"))
     return convert_variables_to_constants_v2(traced)
 
 
-def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Tensor]:
+def check_head(head: str) -> None:
+    """Nothing, if `head` is a name in `HEADS`.
+
+    Raises:
+        ConfigError: it is not.
+    """
     if head not in HEADS:
         raise ConfigError(f"unknown head `{head}`", hint=f"known: {', '.join(HEADS)}")
+
+
+def class_map(logits: tf.Tensor) -> tf.Tensor:
+    """The likeliest class of each pixel, uint8 (N, H, W), of logits (N, H, W, C)."""
+    return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+
+
+def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    check_head(head)
     if head == "logits-low":
         model = keras.Model(model.inputs, _before_last_upsampling(model), name=model.name)
 
     def forward(image: tf.Tensor) -> tf.Tensor:
         logits = model(image, training=False)
-        return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8) if head == "classes" else logits
+        return class_map(logits) if head == "classes" else logits
 
     return forward
 

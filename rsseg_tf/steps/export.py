@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, w
 from rsseg_tf.settings import AugmentConfig, Config
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
+from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.training_data import windows_of
 
 _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
@@ -38,8 +39,9 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
-        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`, and `edgetpu` (for that
-        target, else null).
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `recovered`: None, or
+        where `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
+        and `edgetpu`: the lint for that target, else None.
 
     Raises:
         CheckFailedError: the file is not what its type promises, does not map to its target, or loses too much
@@ -49,31 +51,36 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
-    config = dataclasses.replace(config, export=for_target(config.export, model))
-    calibration = calibration_of(dataset, config) if config.export.type == "int8" else None
-    flatbuffer = convert(
-        model,
-        number_format=config.export.type,
-        head=config.export.head,
-        calibration=calibration.images if calibration else (),
-    )
+    config = replace(config, export=for_target(config.export, model))
+    calibration = calibration_of(dataset, config) if config.export.type in ("int8", "int8-qat") else None
     metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
     with atomic_path(out) as temporary:
-        temporary.write_bytes(embed_metadata(flatbuffer, metadata))
-        facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
-        proof.require(facts, config.export.type, path=out)
+
+        def attempt(kind: str) -> tuple[proof.Proof, agreement.Agreement]:
+            flatbuffer = _flatbuffer(kind, model, dataset, config, calibration=calibration)
+            notes = {**metadata.notes, "type": kind}
+            temporary.write_bytes(embed_metadata(flatbuffer, replace(metadata, notes=notes)))
+            facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
+            proof.require(facts, kind.removesuffix("-qat"), path=out)
+            return facts, _compared(model, temporary, dataset, config)
+
+        kind, lost = config.export.type, None
+        facts, compared = attempt(kind)
+        if kind == "int8" and config.export.recover == "qat" and compared.drop > config.export.max_drop:
+            kind, lost = "int8-qat", compared
+            facts, compared = attempt(kind)
         mapped = edgetpu.require_mapped(temporary, out=out) if config.export.target == "edgetpu" else None
-        compared = _compared(model, temporary, dataset, config)
         agreement.require(compared, max_drop=config.export.max_drop)
     result = {
         "model": str(out),
-        "type": config.export.type,
+        "type": kind,
         "head": config.export.head,
         "file_bytes": out.stat().st_size,
         "proof": facts.record(),
         "agreement": compared.record(),
         "calibration": calibration.record() if calibration else None,
         "edgetpu": mapped.record() if mapped else None,
+        "recovered": {"int8": lost.record(), "won_back": lost.drop - compared.drop} if lost else None,
     }
     record = {
         "sha256": file_hash(out),
@@ -85,6 +92,15 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **record})
     return result
+
+
+def _flatbuffer(
+    kind: str, model: keras.Model, dataset: Dataset, config: Config, *, calibration: Calibration | None
+) -> bytes:
+    if kind == "int8-qat" and calibration is not None:
+        return qat_flatbuffer(model, dataset, config, calibration)
+    images = calibration.images if calibration else ()
+    return convert(model, number_format=kind, head=config.export.head, calibration=images)
 
 
 def calibration_of(dataset: Dataset, config: Config) -> Calibration:

@@ -1,0 +1,179 @@
+"""Keras 3 graphs as `tf_keras` graphs and back: tensorflow-model-optimization knows only the latter."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from rsseg_tf.errors import ModelError
+
+_CONVOLUTION = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups", "activation", "use_bias")
+_POOLING = ("pool_size", "strides", "padding", "data_format")
+_GLOBAL = ("data_format", "keepdims")
+
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    "Conv2D": ("filters", *_CONVOLUTION),
+    "DepthwiseConv2D": ("depth_multiplier", *(key for key in _CONVOLUTION if key != "groups")),
+    "SeparableConv2D": ("filters", "depth_multiplier", *(key for key in _CONVOLUTION if key != "groups")),
+    "Conv2DTranspose": ("filters", "output_padding", *(key for key in _CONVOLUTION if key != "groups")),
+    "Dense": ("units", "activation", "use_bias"),
+    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
+    "Rescaling": ("scale", "offset"),
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "PReLU": ("shared_axes",),
+    "Softmax": ("axis",),
+    "Activation": ("activation",),
+    "Concatenate": ("axis",),
+    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Identity"), ()),
+    "ZeroPadding2D": ("padding", "data_format"),
+    "Cropping2D": ("cropping", "data_format"),
+    "UpSampling2D": ("size", "data_format", "interpolation"),
+    "MaxPooling2D": _POOLING,
+    "AveragePooling2D": _POOLING,
+    "GlobalMaxPooling2D": _GLOBAL,
+    "GlobalAveragePooling2D": _GLOBAL,
+    "Flatten": ("data_format",),
+    "Reshape": ("target_shape",),
+    "Permute": ("dims",),
+    "Dropout": ("rate",),
+    "SpatialDropout2D": ("rate", "data_format"),
+}
+"""Type of layer that both Kerases have → the settings that make it up, named as in Keras 3."""
+
+_RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
+_TWIN_NAMES = {("DepthwiseConv2D", "kernel"): "depthwise_kernel"}
+_ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "softplus", "elu", "selu", "silu", "gelu")
+
+
+def to_tf_keras(model: keras.Model) -> Any:
+    """The `tf_keras` twin of a Keras 3 model: same layer names, same weights, equal outputs.
+
+    Args:
+        model: functional or Sequential, of layers in `LAYERS`, without nested models.
+
+    Returns:
+        A functional `tf_keras.Model` with weights of its own.
+
+    Raises:
+        ModelError: the model is no such graph; the message names the layer and its type.
+
+    Example:
+        >>> x = keras.Input((8, 8, 3))
+        >>> to_tf_keras(keras.Model(x, keras.layers.Conv2D(2, 1, name="classifier")(x))).get_layer("classifier").filters
+        2
+    """
+    import tf_keras
+
+    flat = _functional(model)
+    graph = flat.get_config()
+    entries = {entry["name"]: entry for entry in graph["layers"]}
+    layers = {name: _twin_layer(entry) for name, entry in entries.items() if entry["class_name"] != "InputLayer"}
+
+    @functools.cache
+    def tensor(name: str, node: int) -> Any:
+        entry = entries[name]
+        if name not in layers:
+            shape, dtype = entry["config"]["batch_shape"], entry["config"]["dtype"]
+            return tf_keras.Input(batch_shape=tuple(shape), dtype=dtype, name=name)
+        call = entry["inbound_nodes"][node]
+        return layers[name](*_resolved(call["args"], tensor), **_call_options(entry, call["kwargs"]))
+
+    inputs, outputs = (_resolved_ends(graph[end], tensor) for end in ("input_layers", "output_layers"))
+    twin = tf_keras.Model(inputs, outputs, name=model.name)
+    for name in layers:
+        twin.get_layer(name).set_weights(flat.get_layer(name).get_weights())
+    return twin
+
+
+def with_weights_of(model: keras.Model, twin: Any) -> keras.Model:
+    """A copy of a Keras 3 model with the weights that its `tf_keras` twin has by now.
+
+    Args:
+        model: what `twin` was made from.
+        twin: from `to_tf_keras`, or made quantization-aware by `rsseg_tf.quantization.qat`.
+
+    Raises:
+        ModelError: a layer of `model` has no weights of its name and shape in `twin`.
+    """
+    values = {layer.name: {short_name(weight): weight.numpy() for weight in layer.weights} for layer in twin.layers}
+    copy = keras.models.clone_model(_functional(model))
+    for layer in copy.layers:
+        theirs, kind, names = values.get(layer.name, {}), type(layer).__name__, [one.name for one in layer.weights]
+        try:
+            layer.set_weights([theirs[_TWIN_NAMES.get((kind, name), name)] for name in names])
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"`{twin.name}` has other weights in the layer `{layer.name}`: {error}") from error
+    return copy
+
+
+def short_name(weight: Any) -> str:
+    """The name of a `tf_keras` weight within its layer, such as `kernel`.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> short_name(tf.Variable(0.0, name="stem_conv/kernel"))
+        'kernel'
+    """
+    name: str = weight.name
+    return name.rpartition("/")[2].partition(":")[0]
+
+
+def _functional(model: keras.Model) -> keras.Model:
+    if isinstance(model, keras.Sequential) and model.built:
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    if not isinstance(model, keras.Function):
+        raise ModelError(
+            f"`{model.name}` ({type(model).__name__}) is not a functional model, so it has no tf_keras twin",
+            hint="build it as keras.Model(inputs, outputs)",
+        )
+    return model
+
+
+def _twin_layer(entry: Mapping[str, Any]) -> Any:
+    """A `tf_keras` layer, not built yet, from a layer's entry in the configuration of a Keras 3 model."""
+    import tf_keras
+
+    kind, name, settings = entry["class_name"], entry["name"], entry["config"]
+    if entry["module"] != "keras.layers" or kind not in LAYERS:
+        raise ModelError(
+            f"the layer `{name}` is a {kind}, which quantization-aware training cannot take",
+            hint="export another type, such as int8",
+        )
+    if settings.get("activation", "linear") not in _ACTIVATIONS:
+        raise ModelError(
+            f"the layer `{name}` ({kind}) has the activation {settings['activation']!r}, which has no tf_keras twin",
+            hint=f"known: {', '.join(_ACTIVATIONS)}",
+        )
+    arguments = {_RENAMED.get((kind, key), key): settings[key] for key in LAYERS[kind]}
+    if arguments.get("activation") == "silu":
+        arguments["activation"] = "swish"
+    return getattr(tf_keras.layers, kind)(**arguments, name=name)
+
+
+def _call_options(entry: Mapping[str, Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = {key: value for key, value in options.items() if value is not None}
+    if set(given) - {"training"}:
+        raise ModelError(f"the layer `{entry['name']}` ({entry['class_name']}) is called with {', '.join(given)}")
+    return given
+
+
+def _resolved(argument: Any, tensor: Callable[[str, int], Any]) -> Any:
+    """An argument of a call with the twin's tensors in the places of Keras' own."""
+    if isinstance(argument, list | tuple):
+        return [_resolved(item, tensor) for item in argument]
+    if isinstance(argument, Mapping) and argument.get("class_name") == "__keras_tensor__":
+        name, node, _ = argument["config"]["keras_history"]
+        return tensor(name, node)
+    return argument
+
+
+def _resolved_ends(ends: Any, tensor: Callable[[str, int], Any]) -> Any:
+    """The inputs or outputs of a model: one `[layer, node, tensor]`, or a list of such."""
+    if isinstance(ends[0], str):
+        return tensor(ends[0], ends[1])
+    return [_resolved_ends(end, tensor) for end in ends]

@@ -1,0 +1,143 @@
+"""Exports with quantization-aware training, from the command line to the record beside the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf.cli.main import main
+from rsseg_tf.config import load_config
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.edge.metadata import read_metadata
+from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.quantization.agreement import Agreement
+from rsseg_tf.steps import export, qat
+from tests.quantization.bridged_networks import small
+
+CLASSES = 6
+SETTINGS = (
+    "data.name=scenes",
+    "data.scenes.train=6",
+    "data.scenes.val=3",
+    "data.scenes.size=64",
+    "data.input_size=[64, 64]",
+    "export.calibration_samples=6",
+    "export.check_samples=3",
+    "export.max_drop=100",
+    "export.qat.epochs=1",
+    "export.qat.steps_per_epoch=4",
+    "export.qat.batch_size=2",
+    "export.qat.learning_rate=1e-3",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder with a small untrained network and its settings."""
+    place = tmp_path_factory.mktemp("qat")
+    small(shape=(64, 64, 3), classes=CLASSES).save(place / "model.keras")
+    (place / "config.yaml").write_text("seed: 1\n")
+    return place
+
+
+def exported(model: Path, out: Path, *settings: str) -> int:
+    return main(["export-tflite", str(model), "-o", str(out), "--json", *SETTINGS, *settings])
+
+
+def agreement_with(student, path: Path, settings: tuple[str, ...] = SETTINGS) -> float:
+    """Share of test pixels in which a file and the rounded model that it was made from agree."""
+    dataset = open_dataset(load_config(overrides=settings).data, seed=1)
+    images = [dataset.read(sample)[0] for sample in dataset.samples("val")]
+    runner = TFLiteRunner(path)
+    expected = student(np.stack(images).astype(np.float32), training=False).numpy().argmax(-1)
+    return float((np.stack([runner.classes(image) for image in images]) == expected).mean())
+
+
+@pytest.fixture
+def students(monkeypatch) -> list:
+    """The quantization-aware models that exports convert."""
+    kept = []
+    convert = qat.convert_student
+    monkeypatch.setattr(
+        qat, "convert_student", lambda student, **options: kept.append(student) or convert(student, **options)
+    )
+    return kept
+
+
+def test_an_int8_qat_file_is_what_was_trained(folder, students, tmp_path, capsys):
+    out = tmp_path / "model.tflite"
+
+    assert exported(folder, out, "export.type=int8-qat", "export.qat.learning_rate=3e-2") == 0
+
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert (result["type"], result["recovered"]) == ("int8-qat", None)
+    assert (result["proof"]["partitions"], result["proof"]["float_ops"]) == (1, [])
+    assert result["calibration"]["samples"] == 6
+    assert "qat epoch 1/1" in captured.err
+    assert read_metadata(out.read_bytes()).notes["type"] == "int8-qat"
+    assert agreement_with(students[0], out) >= 0.99
+
+
+def test_a_file_that_loses_too_much_is_trained_and_both_losses_go_on_record(
+    folder, students, monkeypatch, tmp_path, capsys
+):
+    out, compare, drops = tmp_path / "model.tflite", export._compared, [0.5]
+
+    def compared(*arguments) -> Agreement:
+        real = compare(*arguments)
+        return Agreement(3, 0.5, real.miou_keras + drops.pop(), real.miou_tflite) if drops else real
+
+    monkeypatch.setattr(export, "_compared", compared)
+
+    assert exported(folder, out, "export.recover=qat", "export.max_drop=40") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    lost = result["recovered"]["int8"]["drop"]
+    assert result["type"] == "int8-qat"
+    assert lost > 40
+    assert result["recovered"]["won_back"] == pytest.approx(lost - result["agreement"]["drop"])
+    assert read_metadata(out.read_bytes()).notes["type"] == "int8-qat"
+    assert len(students) == 1
+    assert json.loads((tmp_path / "model.tflite.json").read_text())["recovered"] == result["recovered"]
+
+
+def test_a_good_file_is_not_trained(folder, students, tmp_path, capsys):
+    assert exported(folder, tmp_path / "model.tflite", "export.recover=qat") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert (result["type"], result["recovered"], students) == ("int8", None, [])
+
+
+def test_a_model_that_cannot_be_bridged_is_an_error_that_names_the_layer(tmp_path, capsys):
+    image = layers.Input((64, 64, 3))
+    x = layers.GroupNormalization(2, name="grouped")(layers.Conv2D(4, 3, padding="same")(image))
+    keras.Model(image, layers.Conv2D(CLASSES, 1)(x)).save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    before = set(tmp_path.iterdir())
+
+    assert exported(tmp_path, tmp_path / "out.tflite", "export.type=int8-qat") == 1
+
+    error = capsys.readouterr().err
+    assert "`grouped` is a GroupNormalization" in error
+    assert "Traceback" not in error
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_deeplab_trained_on_scenes_becomes_an_int8_qat_file(students, tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "model.tflite"
+    fitting = ("fit.epochs=4", "fit.steps_per_epoch=10", "fit.batch_size=4", "fit.optimizer=adamw")
+    assert main(["fit", "-o", str(run), *SETTINGS, *fitting]) == 0
+    capsys.readouterr()
+
+    assert exported(run, out, "export.type=int8-qat", "export.qat.learning_rate=1e-5", "export.max_drop=5") == 0
+
+    result = json.loads(capsys.readouterr().out)
+    assert (result["proof"]["partitions"], result["proof"]["float_ops"]) == (1, [])
+    assert agreement_with(students[0], out) >= 0.99
