@@ -10,6 +10,8 @@ an operator, and what is not:
 * Borders. Every run enters the interpreter and the delegate anew and wakes the threads: a few microseconds, nothing
   to a convolution, all of a tiny operator. Several threads pay more of it, and the threads of other pieces may not
   have gone to sleep yet.
+* Other load. An interruption falls into most runs of the whole model but into few runs of any one operator, whose
+  median does not see it: on a busy machine `sum_ms` is far below `total_ms`.
 * Fusion. What a delegate does over several operators at once (a padding drawn into a convolution) is not seen.
 
 So the sum of the operators (`sum_ms`) is not the time of the whole model (`total_ms`), which is timed in the same

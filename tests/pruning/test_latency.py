@@ -172,7 +172,7 @@ def test_an_impossible_target_names_the_largest_cut(groups):
         pruning.choose(groups, ascending(), pruning.Target(latency_ms=0.5), round_to=1, profile=PROFILE)
 
 
-def test_depthwise_grouped_and_shared_layers_are_found_with_all_their_work():
+def test_depthwise_grouped_and_shared_layers_are_found_with_all_their_work(tmp_path):
     x = inputs = keras.Input((8, 8, 4), batch_size=1, name="image")
     x = layers.Conv2D(8, 1, name="wide")(x)
     x = layers.SeparableConv2D(6, 3, padding="same", name="separable")(x)
@@ -182,7 +182,7 @@ def test_depthwise_grouped_and_shared_layers_are_found_with_all_their_work():
     x = layers.Conv2DTranspose(4, 2, strides=2, name="enlarge")(x)
     model = keras.Model(inputs, layers.Dense(3, name="dense")(layers.GlobalAveragePooling2D(name="mean")(x)))
     groups = pruning.find_groups(model)
-    measured = converted_profile(model)
+    measured = converted_profile(model, tmp_path / "model.tflite")
     terms = groups.terms_with(latency_terms(measured, groups.wiring))
     assert terms.total("latency_ms", groups.counts) == pytest.approx(measured.total_ms)
     assert terms.total("latency_ms", groups.counts / 2) < measured.total_ms
@@ -190,23 +190,15 @@ def test_depthwise_grouped_and_shared_layers_are_found_with_all_their_work():
 
 def test_a_measured_profile_serves_the_model_that_was_converted(model, groups, tmp_path):
     path = tmp_path / "p.json"
-    path.write_text(json.dumps(converted_profile(model).to_dict()))
+    path.write_text(json.dumps(converted_profile(model, tmp_path / "model.tflite").to_dict()))
     measured = pruning.load_profile(path)
     target = pruning.Target(latency_ms=0.75 * measured.total_ms)
     plan = pruning.choose(groups, ascending(), target, round_to=1, profile=measured)
     assert plan.share("latency_ms") <= 0.75
 
 
-@pytest.fixture(autouse=True)
-def _model_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def converted_profile(model):
-    """Measured once on the float file of a model, in the test's own folder."""
-    from pathlib import Path
-
-    path = Path("model.tflite")
+def converted_profile(model, path):
+    """Measured once on the float file of a model, written to `path`."""
     path.write_bytes(converted(model, kind="float32"))
     return profile(path, repeats=1, warmup=0)
 
