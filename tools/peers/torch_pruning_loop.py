@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import importlib.metadata
 import json
 import statistics
 import sys
@@ -131,9 +132,6 @@ class Bench:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run both, in turns; seconds of each and their ratio."""
-    import torch
-    import torch_pruning
-
     bench = Bench(options)
     dense_macs, dense_params = bench.cost(bench.model)
     if dense_params != DENSE_PARAMS[options.backbone]:
@@ -158,7 +156,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     prune_s = setup_s + sum(scoring) + sum(removing)
     return {
         "work": {key: value for key, value in vars(options).items() if key not in ("venv", "out")},
-        "versions": {"torch": torch.__version__, "torch-pruning": torch_pruning.__version__},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "torch-pruning")},
         "dense_params": dense_params,
         "macs_share": macs / dense_macs,
         "params_share": params / dense_params,
