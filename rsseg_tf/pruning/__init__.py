@@ -8,12 +8,14 @@ from rsseg_tf.pruning.importance import CRITERIA, score
 from rsseg_tf.pruning.loop import prune_loop
 from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.randomise import randomise
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask, rebuild
 from rsseg_tf.pruning.recalibrate import recalibrate
 from rsseg_tf.pruning.rules import RULES, Rule
 from rsseg_tf.pruning.scores import Scores
-from rsseg_tf.pruning.select import Target, choose, random_plan
+from rsseg_tf.pruning.select import Target, choose, largest_cut, random_plan
+from rsseg_tf.pruning.verify import Verification, verify
 
 __all__ = [
     "CRITERIA",
@@ -29,18 +31,22 @@ __all__ = [
     "Scores",
     "Target",
     "Truth",
+    "Verification",
     "choose",
     "cost",
     "find_groups",
     "flatten",
     "flows",
     "group_scores",
+    "largest_cut",
     "mask",
     "oracle",
     "prune_loop",
     "random_plan",
+    "randomise",
     "rank_correlation",
     "rebuild",
     "recalibrate",
     "score",
+    "verify",
 ]

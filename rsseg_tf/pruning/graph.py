@@ -5,7 +5,7 @@ Every private name of Keras that this package needs is in this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,12 @@ class Call:
     def evaluate(self, values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """What the operation returns when its symbolic inputs are `values`."""
         known = {id(tensor): value for tensor, value in zip(self.inputs, values, strict=True)}
+        return np.asarray(keras.ops.convert_to_numpy(self.run(known)), np.float64)
+
+    def run(self, known: Mapping[int, Any]) -> Any:
+        """What the operation returns when its symbolic inputs have the values that `known` gives for their ids."""
         args, kwargs = self.node.arguments.fill_in(known)
-        return np.asarray(keras.ops.convert_to_numpy(self.operation(*args, **kwargs)), np.float64)
+        return self.operation(*args, **kwargs)
 
 
 def calls(model: keras.Model) -> Iterator[Call]:
@@ -92,6 +96,12 @@ def new_inputs(model: keras.Model) -> Any:
     return tree.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name), model.input
     )
+
+
+def refresh(operation: keras.Operation) -> None:
+    """Have a layer whose weights were set take them into what it computes with: Normalization holds copies."""
+    if isinstance(operation, keras.layers.Normalization):
+        operation.finalize_state()
 
 
 def _functional(model: keras.Model) -> keras.Model:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.graph import flatten, new_inputs
+from rsseg_tf.pruning.graph import flatten, new_inputs, refresh
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.wiring import CONTRACTED, LayerWiring, Variable, Wiring, trace
@@ -98,6 +98,7 @@ def rebuild(model: keras.Model, plan: Plan) -> keras.Model:
         if getattr(source, "weights", ()):
             weights = [keras.ops.convert_to_numpy(weight) for weight in source.weights]
             operation.set_weights(_sliced(weights, wiring.layers[operation.name], kept))
+            refresh(operation)
     return slim
 
 
