@@ -65,7 +65,7 @@ def random_inputs(model: keras.Model, *, batch: int = 2, seed: int = 1) -> Any:
             return rng.normal(0, 1, (tensor.shape[0] or batch, *shape)).astype(np.float32)
         return rng.integers(0, 2, (tensor.shape[0] or batch, *shape)).astype(tensor.dtype)
 
-    return tree.map_structure(draw, model.input)
+    return tree.map_structure(draw, flatten(model).input)
 
 
 def _given(model: keras.Model, x: Any, rng: np.random.Generator) -> Any:
@@ -110,11 +110,11 @@ def _fit_kernels(kernels: list[Any], spread: float) -> None:
 
 def _spread_without_bias(call: Call, known: dict[int, Any]) -> float:
     """Standard deviation of a layer's output within its channels, were the bias 0."""
-    bias = getattr(call.operation, "bias", None)
-    kept = None if bias is None else keras.ops.convert_to_numpy(bias)
-    if kept is not None:
-        bias.assign(np.zeros_like(kept))
+    biases = [weight for weight in getattr(call.operation, "weights", ()) if weight.name == "bias"]
+    kept = [keras.ops.convert_to_numpy(bias) for bias in biases]
+    for bias in biases:
+        bias.assign(np.zeros(bias.shape))
     y = keras.ops.convert_to_numpy(call.run(known)).astype(np.float64)
-    if kept is not None:
-        bias.assign(kept)
+    for bias, value in zip(biases, kept, strict=True):
+        bias.assign(value)
     return float(np.sqrt(y.var(axis=tuple(range(y.ndim - 1))).mean()))
