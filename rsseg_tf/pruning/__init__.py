@@ -9,12 +9,14 @@ from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop import SCHEDULES, Hooks, prune_loop
 from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.randomise import randomise
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask, rebuild
 from rsseg_tf.pruning.recalibrate import recalibrate
 from rsseg_tf.pruning.rules import RULES, Rule
 from rsseg_tf.pruning.scores import Scores
-from rsseg_tf.pruning.select import Target, choose, random_plan
+from rsseg_tf.pruning.select import Target, choose, largest_cut, random_plan
+from rsseg_tf.pruning.verify import Verification, verify
 
 __all__ = [
     "CRITERIA",
@@ -33,20 +35,24 @@ __all__ = [
     "Scores",
     "Target",
     "Truth",
+    "Verification",
     "choose",
     "cost",
     "find_groups",
     "flatten",
     "flows",
     "group_scores",
+    "largest_cut",
     "load_profile",
     "mask",
     "oracle",
     "prune_loop",
     "random_plan",
+    "randomise",
     "rank_correlation",
     "rebuild",
     "recalibrate",
     "score",
     "spread_groups",
+    "verify",
 ]

@@ -157,9 +157,14 @@ class Site:
         self.freeze(signal.ids[lost], "would go on receiving a constant from them that no bias can take over")
         self._notes.folds = np.where(lost, 0.0, dead)
 
-    def evaluate(self) -> Values:
-        """What the layer makes of removed channels, for layers that act on each element alone; float64 (C,)."""
-        values = [s.dead.reshape((1,) * len(s.shape) + (-1,)).astype(np.float32) for s in self.inputs]
+    def evaluate(self, unknown: float = np.nan) -> Values:
+        """What the layer makes of removed channels, for layers that act on each element alone; float64 (C,).
+
+        `unknown` takes the place of values that are not the same everywhere.
+        """
+        dead = [np.where(np.isnan(signal.dead), unknown, signal.dead) for signal in self.inputs]
+        shapes = [(1,) * len(signal.shape) + (-1,) for signal in self.inputs]
+        values = [value.reshape(shape).astype(np.float32) for value, shape in zip(dead, shapes, strict=True)]
         return self._call.evaluate(values).reshape(-1)
 
     def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:

@@ -15,6 +15,11 @@ ELEMENTWISE_ACTIVATIONS = (
 )
 """Keras activations that act on each element alone."""
 
+_ELEMENTWISE_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
+
+_PROBES = (-1.0, 0.0, 1.0)
+"""Values that are tried where a removed channel's value is not known: a division by 0 or root of −1 shows."""
+
 
 def frozen(site: Site, reason: str) -> Signal:
     """All channels that come in stay. Where their number does not change they are also those that go out.
@@ -56,7 +61,7 @@ def elementwise(site: Site) -> Signal:
     x = site.inputs[0]
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
-    return site.output(x.ids, _with_nan(site.evaluate(), [x]))
+    return site.output(x.ids, _emitted(site, x.ids, [x]))
 
 
 def rescaled(site: Site) -> Signal:
@@ -82,8 +87,8 @@ def merged(site: Site) -> Signal:
         site.join(wide[0].ids, signal.ids)
     for signal in narrow:
         site.freeze(signal.ids, "spreads this one channel over others")
-    values = site.evaluate()
-    return site.output(wide[0].ids, np.nan if narrow else _with_nan(values, wide))
+    emitted = _emitted(site, wide[0].ids, wide)
+    return site.output(wide[0].ids, np.nan if narrow else emitted)
 
 
 def product(site: Site) -> Signal:
@@ -113,6 +118,8 @@ def reduced(site: Site) -> Signal:
     axes = np.atleast_1d(site.layer.axis if site.layer.axis is not None else -1)
     if np.any((axes == -1) | (axes == len(x.shape)) | (axes == 0)):
         return frozen(site, "reduces over the channels")
+    if getattr(site.layer, "initial", None) is not None:
+        return frozen(site, "starts from a value of its own")
     return passing(site)
 
 
@@ -124,7 +131,11 @@ def reshaped(site: Site) -> Signal:
     if order is None:
         return frozen(site, f"lays out {x.shape} as {site.output_shape}, which splits channels")
     site.axis("out", x.ids[order])
-    return site.output(x.ids[order], x.dead[order])
+    dead = x.dead[order]
+    if len(order) < len(x.ids):
+        rows = x.dead.reshape(-1, len(order))
+        dead = np.where(np.all(rows == rows[0], axis=0), dead, np.nan)
+    return site.output(x.ids[order], dead)
 
 
 def convolution(site: Site) -> Signal:
@@ -152,11 +163,11 @@ def depthwise(site: Site) -> Signal:
 
 
 def separable(site: Site) -> Signal:
-    """A depthwise convolution, then new channels from a sum over all."""
+    """A depthwise convolution, which sends 0 where its kernel is zeroed, then new channels from a sum over all."""
     layer, x = site.layer, site.inputs[0]
     site.axis("through", x.ids)
-    middle = Signal(x.shape, np.repeat(x.ids, layer.depth_multiplier), np.repeat(x.dead, layer.depth_multiplier))
-    site.contract(middle, can_fold=False)
+    ids = np.repeat(x.ids, layer.depth_multiplier)
+    site.contract(Signal(x.shape, ids, np.zeros(len(ids))), can_fold=False)
     return activated(site, site.created(layer.filters))
 
 
@@ -202,8 +213,10 @@ def activated(site: Site, ids: Ids) -> Signal:
 
 
 def is_elementwise(function: Callable[..., object] | None) -> bool:
-    """Whether an activation is one of `ELEMENTWISE_ACTIVATIONS`."""
-    return function is None or any(function is keras.activations.get(name) for name in ELEMENTWISE_ACTIVATIONS)
+    """Whether an activation is one of `ELEMENTWISE_ACTIVATIONS`, or a layer that does the same."""
+    if function is None or isinstance(function, _ELEMENTWISE_LAYERS):
+        return True
+    return any(function is keras.activations.get(name) for name in ELEMENTWISE_ACTIVATIONS)
 
 
 def _grouped(site: Site) -> Signal:
@@ -240,9 +253,12 @@ def _by_width(site: Site) -> tuple[list[Signal], list[Signal]]:
     return wide, [signal for signal in site.inputs if len(signal.ids) == 1 and width > 1]
 
 
-def _with_nan(values: Values, signals: list[Signal]) -> Values:
-    """`values`, NaN where one of the signals is: some functions swallow NaN."""
-    return np.where(np.any([np.isnan(signal.dead) for signal in signals], axis=0), np.nan, values)
+def _emitted(site: Site, ids: Ids, signals: list[Signal]) -> Values:
+    """What a removed channel emits: NaN where that is not the same everywhere. Where it is no number, it stays."""
+    unknown = np.any([np.isnan(signal.dead) for signal in signals], axis=0)
+    values = [site.evaluate(probe) for probe in _PROBES]
+    site.freeze(ids[~np.isfinite(values).all(axis=0)], "has no value, such as 0/0, where channels are removed")
+    return np.where(unknown, np.nan, values[0])
 
 
 def _wide_constant(site: Site) -> bool:

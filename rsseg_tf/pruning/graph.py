@@ -5,17 +5,20 @@ Every private name of Keras that this package needs is in this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
-from keras.src.models.functional import operation_fn
+from keras.src.models.functional import Functional, operation_fn
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
+
+_GRAPH_CALLS = (Functional.call, keras.Function.call, keras.Sequential.call)
+"""What calling a model does where its graph says it all."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,12 @@ class Call:
     def evaluate(self, values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """What the operation returns when its symbolic inputs are `values`."""
         known = {id(tensor): value for tensor, value in zip(self.inputs, values, strict=True)}
+        return np.asarray(keras.ops.convert_to_numpy(self.run(known)), np.float64)
+
+    def run(self, known: Mapping[int, Any]) -> Any:
+        """What the operation returns when its symbolic inputs have the values that `known` gives for their ids."""
         args, kwargs = self.node.arguments.fill_in(known)
-        return np.asarray(keras.ops.convert_to_numpy(self.operation(*args, **kwargs)), np.float64)
+        return self.operation(*args, **kwargs)
 
 
 def calls(model: keras.Model) -> Iterator[Call]:
@@ -94,13 +101,31 @@ def new_inputs(model: keras.Model) -> Any:
     )
 
 
+def copy_of(operation: keras.Operation, config: dict[str, Any]) -> keras.Operation:
+    """A new layer or operation like `operation`, with other entries in its config."""
+    if type(operation) is keras.layers.Lambda:
+        # From its config Keras makes a function of Python's byte code, and only after asking.
+        functions = {"function": operation.function, "output_shape": operation._output_shape, "mask": operation.mask}
+        return keras.layers.Lambda(**{**config, **functions, "arguments": operation.arguments})
+    return type(operation).from_config(config)
+
+
+def refresh(operation: keras.Operation) -> None:
+    """Have a layer whose weights were set take them into what it computes with: Normalization holds copies."""
+    if isinstance(operation, keras.layers.Normalization):
+        operation.finalize_state()
+
+
 def _functional(model: keras.Model) -> keras.Model:
-    if isinstance(model, keras.Function):
-        # A view on the same graph where compiling would get in the way of cloning.
-        return keras.Model(model.input, model.output, name=model.name) if model.compiled else model
-    if isinstance(model, keras.Sequential) and model._functional is not None:
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     kind = "is not built" if isinstance(model, keras.Sequential) else "is not a functional model"
+    if isinstance(model, keras.Function | keras.Sequential) and type(model).call not in _GRAPH_CALLS:
+        kind = "has a call of its own"
+    elif isinstance(model, keras.Function):
+        # A view on the same graph where compiling, or a class of the user's, would get in the way of cloning.
+        plain = type(model) is Functional and not model.compiled
+        return model if plain else keras.Model(model.input, model.output, name=model.name)
+    elif isinstance(model, keras.Sequential) and model._functional is not None:
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     raise ModelError(
         f"`{getattr(model, 'name', model)}` ({type(model).__name__}) {kind}, so its graph cannot be read",
         hint="build it as keras.Model(inputs, outputs), or give a Sequential model an input shape",

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.graph import flatten, new_inputs
+from rsseg_tf.errors import ModelError
+from rsseg_tf.pruning.graph import copy_of, flatten, new_inputs, refresh
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.wiring import CONTRACTED, LayerWiring, Variable, Wiring, trace
@@ -70,7 +71,7 @@ def rebuild(model: keras.Model, plan: Plan) -> keras.Model:
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
 
     Raises:
-        ModelError: the plan was made for another model.
+        ModelError: the plan was made for another model, or a layer cannot be built anew.
 
     Example:
         >>> from rsseg_tf import pruning
@@ -84,21 +85,74 @@ def rebuild(model: keras.Model, plan: Plan) -> keras.Model:
     wiring = trace(model)
     kept = kept_ids(wiring, plan)
     flat = flatten(model)
-
-    def resized(operation: keras.Operation) -> keras.Operation:
-        config = operation.get_config()
-        for key, ids in wiring.layers[operation.name].resize.items():
-            config[key] = _resized(config[key], int(kept[ids].sum()))
-        return type(operation).from_config(config)
-
-    slim = keras.models.clone_model(flat, new_inputs(flat), clone_function=resized)
+    slim = _built(flat, wiring, kept)
     sources = {operation.name: operation for operation in flat.operations}
     for operation in slim.operations:
         source = sources[operation.name]
         if getattr(source, "weights", ()):
             weights = [keras.ops.convert_to_numpy(weight) for weight in source.weights]
-            operation.set_weights(_sliced(weights, wiring.layers[operation.name], kept))
+            _set_weights(operation, _sliced(weights, wiring.layers[operation.name], kept))
     return slim
+
+
+def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
+    """The slim graph, with weights yet to be set."""
+
+    def resized(operation: keras.Operation) -> keras.Operation:
+        try:
+            return copy_of(operation, _slim_config(operation, wiring.layers[operation.name], kept))
+        except Exception as error:  # A layer's own code may raise anything.
+            raise ModelError(
+                f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {_first_line(error)}",
+                hint="give it a get_config that holds every argument of its __init__",
+            ) from error
+
+    try:
+        return keras.models.clone_model(flat, new_inputs(flat), clone_function=resized)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"`{flat.name}` cannot be built with fewer channels: {_first_line(error)}") from error
+
+
+def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> dict[str, Any]:
+    config: dict[str, Any] = operation.get_config()
+    for key, ids in layer.resize.items():
+        config[key] = _resized(config[key], int(kept[ids].sum()))
+    if all(kept[ids].all() for ids in layer.axes.values()):
+        return config
+    return {key: _ZEROS if _holds_values(value) else value for key, value in config.items()}
+
+
+_ZEROS: Mapping[str, Any] = {
+    "module": "keras.initializers",
+    "class_name": "Zeros",
+    "config": {},
+    "registered_name": None,
+}
+
+
+def _holds_values(initializer: Any) -> bool:
+    """Whether a config entry is an initializer with a value for each weight, which fits the dense shape alone."""
+    if not isinstance(initializer, Mapping) or initializer.get("class_name") != "Constant":
+        return False
+    return np.ndim(keras.initializers.deserialize(dict(initializer)).value) > 0
+
+
+def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:
+    for weight, value in zip(operation.weights, weights, strict=True):
+        if tuple(weight.shape) != value.shape:
+            raise ModelError(
+                f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {tuple(weight.shape)} "
+                f"once it is slim, and is to take over {value.shape}",
+                hint="its rule has to say which axes channels index, and which config entries hold their number",
+            )
+    operation.set_weights(weights)
+    refresh(operation)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _resized(value: Any, width: int) -> Any:

@@ -130,7 +130,9 @@ RULES: dict[type | str, Rule] = {
         )
     },
     **{f"keras.src.ops.numpy.{name}": _REDUCED for name in ("Mean", "Max", "Amax", "Min", "Amin")},
-    "keras.src.ops.core.Cast": _PASSING,
+    "keras.src.ops.core.Cast": _ELEMENTWISE,
+    **dict.fromkeys(("keras.src.ops.nn.MaxPool", "keras.src.ops.nn.AveragePool"), _PASSING),
+    **dict.fromkeys(("keras.src.ops.numpy.ExpandDims", "keras.src.ops.numpy.Squeeze"), Rule(flows.reshaped)),
 }
 """Type of layer, or module and name where Keras has no public one → its rule. Add rows for layers of your own."""
 

@@ -160,6 +160,27 @@ def random_plan(groups: Groups, fraction: float = 0.5, *, seed: int) -> Plan:
     return groups.plan(removed, random={"fraction": fraction, "seed": seed})
 
 
+def largest_cut(groups: Groups, *, round_to: int = 8, min_channels: int = 1, skip: Sequence[str] = ()) -> Plan:
+    """The plan that removes as many groups as the limits of `choose` allow: no target can ask for more.
+
+    Which groups of a family stay does not matter to its cost; here it is the last ones.
+
+    Example:
+        >>> import keras
+        >>> from rsseg_tf import pruning
+        >>> x = keras.Input((8, 8, 3))
+        >>> y = keras.layers.Conv2D(32, 3, name="stem")(x)
+        >>> model = keras.Model(x, keras.layers.Conv2D(2, 1)(y))
+        >>> len(largest_cut(pruning.find_groups(model), round_to=8).keep["stem"])
+        8
+    """
+    limits = Limits(round_to, min_channels, tuple(skip))
+    removed = np.zeros(len(groups), bool)
+    for family in groups.families:
+        removed[family.groups[: len(family) - _allowed(family, limits)[-1]]] = True
+    return groups.plan(removed, limits=asdict(limits))
+
+
 @dataclass(frozen=True)
 class _Queue:
     """A family's groups, least important first, and the numbers of them that may stay, largest first."""

@@ -149,7 +149,10 @@ def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str 
         return "has the channels first"
     if len(call.outputs) != 1 or not inputs or any(not len(signal.ids) for signal in inputs):
         return "has tensors whose number of channels is not known"
-    return None
+    named = {id(getattr(call.operation, name, None)) for name in rule.axes}
+    others = [weight for weight in getattr(call.operation, "weights", ()) if id(weight) not in named]
+    unknown = [weight.name for weight in others if np.prod(weight.shape) > 1]
+    return f"holds `{unknown[0]}`, of which its rule says nothing" if unknown else None
 
 
 def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:

@@ -1,0 +1,156 @@
+"""Prune half of the groups of every keras.applications CNN and of our networks, and print how exact that is.
+
+One process a network, one JSON file each in --out; a run that was stopped goes on with what is missing. Where a
+network does not hold the law, the exit code is 3.
+
+python tools/prune_applications.py --out runs/applications
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+
+from rsseg_tf import pruning
+from rsseg_tf.cli.shared import ANY_PATH
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.runs import cpu_model, write_json
+
+SMALLEST_INPUT = {
+    **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), 32),
+    **dict.fromkeys(("ResNet50V2", "ResNet101V2", "ResNet152V2"), 32),
+    "InceptionV3": 75,
+    "InceptionResNetV2": 75,
+    "Xception": 71,
+    **dict.fromkeys(("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"), 32),
+    **dict.fromkeys(("DenseNet121", "DenseNet169", "DenseNet201", "NASNetMobile", "NASNetLarge"), 32),
+    **{f"EfficientNetB{number}": 32 for number in range(8)},
+    **{f"EfficientNetV2{name}": 32 for name in ("B0", "B1", "B2", "B3", "S", "M", "L")},
+    **{f"ConvNeXt{name}": 32 for name in ("Tiny", "Small", "Base", "Large", "XLarge")},
+}
+"""Network of keras.applications → height and width of the smallest input that it takes."""
+
+_HEADS = {
+    "bilinear": {"upsampling": "bilinear"},
+    "transposed": {"upsampling": "transposed"},
+    "image pooling": {"upsampling": "bilinear", "image_pooling": True},
+}
+
+
+def _application(name: str) -> keras.Model:
+    size = SMALLEST_INPUT[name]
+    # Without its softmax, which would hide small errors, and large ones behind a 1.
+    return getattr(keras.applications, name)(weights=None, classifier_activation=None, input_shape=(size, size, 3))
+
+
+NETWORKS: Mapping[str, Callable[[], keras.Model]] = {
+    **{name: functools.partial(_application, name) for name in SMALLEST_INPUT},
+    **{
+        f"DeepLabV3+ {backbone} {head}": functools.partial(deeplab_v3_plus, backbone, 8, (32, 32, 3), **options)
+        for backbone in ("resnet18", "resnet50")
+        for head, options in _HEADS.items()
+    },
+}
+"""Name → how the network is built."""
+
+
+def examine(name: str) -> dict[str, Any]:
+    """One network's row: its groups, what pruning half of them leaves, and how exact that is."""
+    start = time.monotonic()
+    model = NETWORKS[name]()
+    pruning.randomise(model)
+    groups = pruning.find_groups(model)
+    plan = pruning.random_plan(groups, 0.5, seed=0)
+    verification = pruning.verify(model, plan)
+    return {
+        "name": name,
+        "input_size": list(model.input_shape[1:3]),
+        "groups": len(groups),
+        "families": len(groups.families),
+        "frozen": dict(groups.frozen),
+        "params": plan.dense_cost["params"],
+        **asdict(verification),
+        "largest_error": verification.largest_error,
+        "holds": verification.holds,
+        "seconds": time.monotonic() - start,
+    }
+
+
+@click.command()
+@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the JSON files.")
+@click.option("--only", default="*", metavar="PATTERN", help="Names to examine, as in a shell.")
+@click.option("--threads", default=1, show_default=True, help="Threads of each operation.")
+@click.option("--worker", hidden=True, type=click.Choice(list(NETWORKS)))
+def main(out: Path, only: str, threads: int, worker: str | None) -> None:
+    """Examine every network, each in a process of its own, and print the table."""
+    if worker:
+        write_json(_file(out, worker), examine(worker))
+        return
+    wanted = [name for name in NETWORKS if fnmatch.fnmatchcase(name, only)]
+    for name in wanted:
+        if not _file(out, name).is_file():
+            click.echo(name, err=True)
+            _examine_apart(name, out, threads)
+    rows = {name: json.loads(_file(out, name).read_text()) for name in wanted if _file(out, name).is_file()}
+    click.echo(table(rows))
+    click.echo(f"\n{len(rows)} of {len(wanted)} networks examined; {cpu_model()}, {threads} thread(s) an operation.")
+    if len(rows) < len(wanted):
+        sys.exit(1)
+    if not all(row["holds"] for row in rows.values()):
+        sys.exit(3)
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The rows as Markdown."""
+    head = ("network", "input", "groups", "families", "frozen layers", "params before", "params after")
+    lines = [(*head, "as predicted", "signal", "largest error", "seconds"), ("---",) * 11]
+    lines += [_cells(row) for row in rows.values()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    error = row["largest_error"]
+    return (
+        row["name"],
+        "×".join(map(str, row["input_size"])),
+        f"{row['groups']:,}",
+        f"{row['families']:,}",
+        str(len(row["frozen"])),
+        f"{row['params']:,}",
+        f"{row['params_built']:,}",
+        "yes" if row["cost_as_predicted"] else "**no**",
+        f"{row['signal']:.2g}",
+        "**NaN**" if error is None else f"{error:.1e}" if row["holds"] else f"**{error:.1e}**",
+        f"{row['seconds']:.0f}",
+    )
+
+
+def _examine_apart(name: str, out: Path, threads: int) -> None:
+    """Examine a network in a process of its own, whose memory goes when it ends."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--out", str(out), "--worker", name],
+        env={**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"},
+        check=False,
+    )
+    if done.returncode:
+        click.echo(f"{name} ended with {done.returncode}", err=True)
+
+
+def _file(out: Path, name: str) -> Path:
+    return out / f"{name.replace(' ', '_')}.json"
+
+
+if __name__ == "__main__":
+    main()
