@@ -81,11 +81,19 @@ def prepared(twin: Any) -> Any:
 
     Args:
         twin: from `rsseg_tf.quantization.bridge.to_tf_keras`.
+
+    Raises:
+        ModelError: a layer is called more than once, or is of a type that TFMOT would replace under another name.
     """
     import tf_keras
 
     layers = tf_keras.layers
-    rescalings = {layer.name: layer for layer in twin.layers if isinstance(layer, layers.Rescaling)}
+    _check_layers(twin)
+    rescalings = {
+        layer.name: layer
+        for layer in twin.layers
+        if isinstance(layer, layers.Rescaling) and layer.output.shape.rank == 4
+    }
     activated = {layer.name: relu for layer in twin.layers if (relu := _relu_behind(layer, twin)) is not None}
     inside = {relu.name for relu in activated.values()}
 
@@ -104,13 +112,27 @@ def prepared(twin: Any) -> Any:
     return changed
 
 
+def _check_layers(twin: Any) -> None:
+    for layer in twin.layers:
+        if len(layer.inbound_nodes) > 1:
+            raise ModelError(
+                f"the layer `{layer.name}` is used {len(layer.inbound_nodes)} times, so it has no one range",
+                hint="export another type, such as int8",
+            )
+        if type(layer).__name__ == "SeparableConv2D":
+            raise ModelError(
+                f"the layer `{layer.name}` is a SeparableConv2D, which quantization-aware training cannot take",
+                hint="build it as a DepthwiseConv2D and a 1×1 Conv2D",
+            )
+
+
 def _relu_behind(layer: Any, twin: Any) -> Any | None:
     """The plain ReLU that alone reads a convolution or dense layer without activation, None where there is none."""
     import tf_keras
 
     layers = tf_keras.layers
-    weighing = isinstance(layer, layers.Conv2D | layers.Dense)  # of which the other convolutions are sub-classes
-    if not weighing or layer.activation is not tf_keras.activations.linear or len(layer.inbound_nodes) != 1:
+    weighing = isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense)
+    if not weighing or layer.activation is not tf_keras.activations.linear:
         return None
     readers = [node.layer for node in layer.outbound_nodes]
     if len(readers) != 1 or any(layer.output is output for output in twin.outputs):

@@ -70,9 +70,10 @@ def test_every_kernel_is_rounded_and_spans_its_own_range(model, student):
     for layer in model.layers:
         if hasattr(layer, "kernel"):
             found = {short_name(weight): weight.numpy() for weight in student.get_layer(layer.name).weights}
-            axes = tuple(range(4 - found["kernel_max"].ndim))
-            assert np.array_equal(found["kernel_max"], np.abs(found["kernel"]).max(axis=axes)), layer.name
-            assert np.array_equal(found["kernel_min"], -found["kernel_max"]), layer.name
+            kernel = "depthwise_kernel" if "depthwise_kernel" in found else "kernel"
+            upper, axes = found[f"{kernel}_max"], tuple(range(4 - found[f"{kernel}_max"].ndim))
+            assert np.array_equal(upper, np.abs(found[kernel]).max(axis=axes)), layer.name
+            assert np.array_equal(found[f"{kernel}_min"], -upper), layer.name
 
 
 def test_a_kernel_of_zeros_keeps_a_range():
@@ -105,6 +106,23 @@ def test_a_layer_that_cannot_be_rounded_is_named():
     model = keras.Model(image, layers.BatchNormalization(name="alone")(layers.MaxPooling2D(name="pool")(image)))
 
     with pytest.raises(ModelError, match="alone"):
+        quantization_aware(model, [np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_a_layer_used_twice_is_named():
+    image = layers.Input((4, 4, 3))
+    twice = layers.Conv2D(3, 1, name="twice")
+    model = keras.Model(image, twice(twice(image)))
+
+    with pytest.raises(ModelError, match="`twice` is used 2 times"):
+        quantization_aware(model, [np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_a_separable_convolution_is_named():
+    image = layers.Input((4, 4, 3))
+    model = keras.Model(image, layers.SeparableConv2D(3, 3, name="separable")(image))
+
+    with pytest.raises(ModelError, match="`separable` is a SeparableConv2D"):
         quantization_aware(model, [np.zeros((4, 4, 3), np.uint8)])
 
 
