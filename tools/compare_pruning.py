@@ -124,8 +124,7 @@ def _dense_row(comparison: Comparison) -> Mapping[str, Any]:
 def _method_row(comparison: Comparison, method: Method, params_share: float | None) -> Mapping[str, Any]:
     config = replace(comparison.config, prune=method.configured(comparison.config.prune))
     path = comparison.folder / f"{method.slug}.json"
-    name = method.name if method.kind != "tfmot" else f"{method.name} {params_share}"
-    fingerprint = comparison.fingerprint(name, config)
+    fingerprint = comparison.fingerprint(_identity(method, params_share), config)
     row = _finished(path, fingerprint)
     if row is None:
         click.echo(f"{method.name}:", err=True)
@@ -134,6 +133,17 @@ def _method_row(comparison: Comparison, method: Method, params_share: float | No
         row = {**row, "fingerprint": fingerprint}
         write_json(path, row)
     return row
+
+
+def _identity(method: Method, params_share: float | None) -> str:
+    """The method's name with what it takes from elsewhere."""
+    if method.kind == "tfmot":
+        return f"{method.name} {params_share}"
+    if method.file is not None:
+        if not method.file.is_file():
+            raise ConfigError(f"no file `{method.file}`", hint="tools/peers/mct_prune.py writes one")
+        return f"{method.name} {file_hash(method.file)}"
+    return method.name
 
 
 def _work_folder(folder: Path, fingerprint: str) -> Path:
@@ -160,7 +170,8 @@ def _measured(
     use_precision(config.prune.retrain.precision)
     schedule = training_schedule(comparison.dataset, config, config.prune.retrain)
     loss = training_loss(schedule, config.prune.retrain, num_classes=comparison.dataset.palette.num_classes)
-    task = Task(load_keras_model(comparison.model_path), config, schedule, loss, params_share)
+    dense = load_keras_model(comparison.model_path)
+    task = Task(dense, config, schedule, loss, params_share, kept_file=method.file)
     model = make(method, task, folder)
     before = _before(comparison, config, model, folder / _BEFORE)
     best_epoch = _retrain(comparison, task, model, folder)
@@ -243,7 +254,7 @@ def _latencies(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[
     "--methods",
     default="ours,l1-uniform,random,tfmot",
     show_default=True,
-    help="Also ours:CRITERION[+NORMALISE][/COST], for example ours:taylor-bn/macs.",
+    help="Also ours:CRITERION[+NORMALISE][/COST], for example ours:taylor-bn/macs, and kept:FILE (a peer's choice).",
 )
 @click.option("--retrain-epochs", type=click.IntRange(1), help="Instead of the configuration's.")
 @click.option("--retrain-steps", type=click.IntRange(1), help="Steps an epoch, instead of the configuration's.")

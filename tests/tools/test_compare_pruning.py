@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 from comparison import magnitude
+from comparison.kept import plan_of_kept, read_kept
 from comparison.methods import parse_methods
 from comparison.same_share import l1_values, random_values, same_share_plan
 from comparison.table import HEAD, comparison_table
@@ -138,11 +139,45 @@ def test_methods_carry_their_settings_and_tfmot_goes_last():
 
 
 @pytest.mark.parametrize(
-    "text", ["ours,ours", "magic", "random:l1", "ours:magic", "ours:taylor/watts", "ours:taylor+odd", "ours:", ""]
+    "text",
+    [
+        "ours,ours",
+        "magic",
+        "random:l1",
+        "ours:magic",
+        "ours:taylor/watts",
+        "ours:taylor+odd",
+        "ours:",
+        "kept",
+        "kept:",
+        "",
+    ],
 )
 def test_a_method_that_is_not_known_is_refused(text):
     with pytest.raises(ConfigError):
         parse_methods(text)
+
+
+def test_what_a_peer_keeps_becomes_a_plan(groups, tmp_path):
+    (tmp_path / "peer.json").write_text(
+        json.dumps({"keep": {"inner": list(range(0, 128, 2)), "last": list(range(96))}})
+    )
+    plan = plan_of_kept(groups, read_kept(tmp_path / "peer.json"))
+
+    assert plan.keep == {"inner": tuple(range(0, 128, 2))}
+    assert parse_methods(f"kept:{tmp_path}/peer.json")[0].file == tmp_path / "peer.json"
+
+
+@pytest.mark.parametrize("keep", [{"classifier": [0]}, {"nowhere": [0]}])
+def test_what_cannot_go_is_refused(groups, keep):
+    with pytest.raises(ModelError):
+        plan_of_kept(groups, keep)
+
+
+def test_a_file_without_a_choice_is_refused(tmp_path):
+    (tmp_path / "peer.json").write_text("[]")
+    with pytest.raises(ModelError, match="does not say what to keep"):
+        read_kept(tmp_path / "peer.json")
 
 
 def test_the_command_line_overrides_the_retraining_for_all():

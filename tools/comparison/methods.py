@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from comparison.kept import plan_of_kept, read_kept
 from comparison.magnitude import MagnitudeMasks, copy_of
 from comparison.same_share import l1_values, random_values, same_share_plan
 from rsseg_tf import pruning
@@ -35,11 +36,13 @@ class Method:
         name: as it was asked for, such as `ours:taylor-bn+mean/macs`.
         kind: a key of `MAKERS`.
         settings: `prune` settings that it overrides.
+        file: JSON with what another program keeps.
     """
 
     name: str
     kind: str
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     @property
     def slug(self) -> str:
@@ -66,9 +69,11 @@ def parse_methods(text: str) -> tuple[Method, ...]:
 
 def _parse(name: str) -> Method:
     kind, colon, rest = name.partition(":")
+    if kind == "kept" and rest:
+        return Method(name, kind, file=Path(rest))
     match = _OURS.fullmatch(rest)
-    if kind not in MAKERS or (colon and (kind != "ours" or match is None)):
-        known = "ours, ours:CRITERION[+NORMALISE][/COST], l1-uniform, random, tfmot"
+    if kind not in MAKERS or kind == "kept" or (colon and (kind != "ours" or match is None)):
+        known = "ours, ours:CRITERION[+NORMALISE][/COST], l1-uniform, random, tfmot, kept:FILE"
         raise ConfigError(f"unknown method `{name}`", hint=f"known: {known}")
     settings = {key: value for key, value in match.groupdict().items() if value} if match else {}
     load_config(overrides=[f"prune.{key}={value}" for key, value in settings.items()])
@@ -87,6 +92,7 @@ class Task:
         schedule: of the training batches.
         loss: of labels and logits.
         params_share: share of the parameters that ours left, for the methods that need it.
+        kept_file: JSON with what another program keeps, for `kept`.
     """
 
     dense: keras.Model
@@ -94,6 +100,7 @@ class Task:
     schedule: BatchSchedule
     loss: Loss
     params_share: float | None = None
+    kept_file: Path | None = None
 
 
 def make(method: Method, task: Task, folder: Path) -> keras.Model:
@@ -139,6 +146,12 @@ def _random(task: Task, _folder: Path) -> pruning.Plan:
     return same_share_plan(groups, random_values(groups, seed=task.config.seed), task.config.prune, criterion="random")
 
 
+def _kept(task: Task, _folder: Path) -> pruning.Plan:
+    if task.kept_file is None:
+        raise ConfigError("`kept` needs a file")
+    return plan_of_kept(pruning.find_groups(task.dense), read_kept(task.kept_file))
+
+
 def _tfmot(task: Task, _folder: Path) -> keras.Model:
     if task.params_share is None:
         raise ConfigError(
@@ -153,6 +166,7 @@ MAKERS: Mapping[str, Callable[[Task, Path], Any]] = {
     "ours": _planned(_ours),
     "l1-uniform": _planned(_l1_uniform),
     "random": _planned(_random),
+    "kept": _planned(_kept),
     "tfmot": _tfmot,
 }
 """Kind of method → what makes the smaller model of a task, in a folder of its own."""

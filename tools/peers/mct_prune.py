@@ -5,7 +5,8 @@ python tools/peers/mct_prune.py --venv peers/mct -c configs/dubai_r18.yaml --mod
 
 It knows Keras 2 only, so the script makes `--venv` with TensorFlow 2.15 and runs there. `rsseg_tf.models` builds the
 very same graph under Keras 2; weights and images go over as NumPy files. Its budget is memory of the weights, so the
-share of the parameters is given. The result says which layers it pruned, which it left, and what is kept of each.
+share of the parameters is given. The result says which layers it pruned, which it left, and what is kept of each;
+`compare_pruning.py --methods kept:peers/mct_r18.json` then retrains what it chose beside the others.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def main() -> int:
     venv.make()
     with tempfile.TemporaryDirectory() as folder:
         write_twin(options, Path(folder))
-        extra = {"PYTHONPATH": str(ROOT), "RSSEG_TWIN": str(Path(folder) / _TWIN)}
+        extra = {"PYTHONPATH": str(ROOT), "RSSEG_TWIN": str(Path(folder) / _TWIN), "TQDM_DISABLE": "1"}
         return venv.run(Path(__file__), sys.argv[1:], extra)
 
 
