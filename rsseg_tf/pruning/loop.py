@@ -30,8 +30,7 @@ from rsseg_tf.pruning.select import Target, choose
 from rsseg_tf.pruning.shrinking import Shrinking, Snapshot
 from rsseg_tf.settings import PruneConfig
 
-Batches = Iterable[tuple[Any, Any]]
-BatchesOfLoop = Callable[[int], Batches]
+BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
 
 SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "geometric": lambda goal, done: goal**done,
@@ -96,7 +95,7 @@ def prune_loop(
     fingerprint = _fingerprint(model, settings)
     state = read_state(state_path, fingerprint) or loop.start()
     while not state.stopped and state.now.loop < settings.loops:
-        state = loop.advance(state, batches(state.now.loop))
+        state = loop.advance(state, batches)
         if state_path is not None:
             save_state(state_path, state, fingerprint)
         if hooks.on_loop is not None:
@@ -134,19 +133,18 @@ class _Loop:
         first = Snapshot(0, everything, everything)
         return LoopState(first, good=first, stopped={})
 
-    def advance(self, state: LoopState, batches: Batches) -> LoopState:
+    def advance(self, state: LoopState, batches: BatchesOfLoop) -> LoopState:
         """The state after one more loop."""
         settings, number = self._settings, state.now.loop
         slim = self._model_at(state)
-        pairs = list(batches)
-        plan = self._choose(slim.scores(pairs), done=(number + 1) / settings.loops, start=state.now.plan)
+        plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
         slim.remove(plan, loops_left=settings.loops - number - 1)
         if settings.tune_steps and self._hooks.tune:
             self._hooks.tune(slim.model, number)
             slim.trained()
         is_checked = settings.accuracy_floor > 0 and _is_turn(number, settings.check_every, settings.loops)
         if is_checked or (settings.recalibrate_every and _is_turn(number, settings.recalibrate_every, settings.loops)):
-            recalibrate(slim.model, pairs)
+            recalibrate(slim.model, batches(number))
             slim.trained()
         return self._judged(replace(state, now=slim.snapshot(number + 1)), slim.model, is_checked=is_checked)
 
