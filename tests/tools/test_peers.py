@@ -70,3 +70,15 @@ def test_help_needs_none_of_the_peers_packages(script):
 
     assert result.returncode == 0
     assert "--venv" in result.stdout
+
+
+@pytest.mark.parametrize("script", ["torch_pruning_loop.py", "mct_prune.py"])
+def test_a_finished_result_is_not_measured_again(tmp_path, script):
+    path, out = own_venv.Path(own_venv.__file__).parent / script, tmp_path / "out.json"
+    out.write_text("{}")
+    command = [sys.executable, str(path), "--venv", str(tmp_path / "venv"), "--out", str(out)]
+    command += ["--model", "none.keras"] * (script == "mct_prune.py")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (result.returncode, out.read_text(), (tmp_path / "venv").exists()) == (0, "{}", False)
+    assert "is there already" in result.stderr

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from own_venv import OwnVenv, is_inside
+from own_venv import OwnVenv, is_finished, is_inside
 
 REQUIREMENTS = ("model-compression-toolkit==2.6.1", "tensorflow==2.15.1", "numpy<2", "setuptools<81")
 PYTHON = "python3.11"
@@ -142,6 +142,8 @@ def main() -> int:
             f"{result['params'] / result['dense_params']:.1%} of the parameters left, {result['seconds']:.0f} s; "
             f"{len(result['pruned'])} layers pruned, {len(result['untouched'])} left as they were"
         )
+        return 0
+    if is_finished(options.out):
         return 0
     venv = OwnVenv(options.venv, REQUIREMENTS, python=PYTHON)
     venv.make()

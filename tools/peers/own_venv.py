@@ -63,3 +63,10 @@ class OwnVenv:
 def is_inside() -> bool:
     """Whether this process runs in the script's own environment."""
     return INSIDE in os.environ
+
+
+def is_finished(out: Path) -> bool:
+    """Whether the result is there; says so, since nothing is measured then."""
+    if out.exists():
+        print(f"{out} is there already; delete it to measure again", file=sys.stderr)
+    return out.exists()

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from own_venv import OwnVenv, is_inside
+from own_venv import OwnVenv, is_finished, is_inside
 
 if TYPE_CHECKING:
     import torch
@@ -198,6 +198,8 @@ def main() -> int:
     """Make the environment and run there, or measure where this is it."""
     options = parser().parse_args()
     if not is_inside():
+        if is_finished(options.out):
+            return 0
         venv = OwnVenv(options.venv, REQUIREMENTS)
         venv.make()
         return venv.run(Path(__file__), sys.argv[1:])
