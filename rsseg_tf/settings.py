@@ -146,7 +146,8 @@ class PruneConfig:
     """Channel pruning and the retraining after it.
 
     Attributes:
-        criterion: how a channel is scored; see `rsseg_tf.pruning.importance`.
+        criterion: how a channel is scored; see `rsseg_tf.pruning.importance`. The default agrees best with the
+            oracle (docs/results.md); the paper's is `taylor`.
         aggregate: how the scores of the channels that go together become one.
         normalise: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
         cost: divide a group's score by what it adds to this metric, or `none`.

@@ -102,7 +102,7 @@ CRITERIA = (*_GRADIENT_CRITERIA, *_WEIGHT_CRITERIA, "random")
 
 
 def score(
-    model: keras.Model, batches: Batches = (), *, criterion: str = "taylor", loss: Loss | None = None, seed: int = 0
+    model: keras.Model, batches: Batches = (), *, criterion: str = "taylor-bn", loss: Loss | None = None, seed: int = 0
 ) -> Scores:
     """How much each channel of a model matters.
 
@@ -141,7 +141,7 @@ class Scorer:
     """
 
     def __init__(
-        self, model: keras.Model, *, criterion: str = "taylor", loss: Loss | None = None, seed: int = 0
+        self, model: keras.Model, *, criterion: str = "taylor-bn", loss: Loss | None = None, seed: int = 0
     ) -> None:
         if criterion not in CRITERIA:
             raise ConfigError(f"unknown criterion `{criterion}`", hint=f"known: {', '.join(CRITERIA)}")

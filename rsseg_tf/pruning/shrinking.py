@@ -95,6 +95,7 @@ class Shrinking:
     def trained(self) -> None:
         """To be called when `model`'s weights were changed from outside: what is gone is zeroed again."""
         self._trained = True
+        self._alive[:] = True
         self._mask()
 
     def snapshot(self, loop: int) -> Snapshot:
@@ -107,11 +108,15 @@ class Shrinking:
         self._base = base
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model)
+        self._alive = np.ones(len(self._wiring.group_of), bool)
         self._scorer = Scorer(model, criterion=self._criterion, loss=self._loss)
         self._mask()
 
     def _mask(self) -> None:
-        mask_wired(self.model, self._wiring, kept_ids(self._wiring, within(self._plan, self._base)))
+        """Zero what is gone and was not zero yet."""
+        kept = kept_ids(self._wiring, within(self._plan, self._base))
+        mask_wired(self.model, self._wiring, kept | ~self._alive)
+        self._alive = kept
 
     def _spread(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """A layer's scores at their places in the dense model."""
