@@ -30,6 +30,8 @@ LIMITS: _Limits = {
     "prune.distill.temperature": _ABOVE_ZERO,
     "export.calibration_samples": _POSITIVE,
     "export.check_samples": _POSITIVE,
+    "export.layer_error": _NOT_NEGATIVE,
+    "export.keep_float": _NOT_NEGATIVE,
     "evaluate.overlap": _NOT_NEGATIVE,
     "evaluate.boundary_tolerance": (1e-12, 1),
 }

@@ -181,13 +181,21 @@ class ExportConfig:
         calibration_samples: training samples that the int8 ranges are measured on.
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails.
+        calibration_method: (int8) how the range of an activation follows from what was seen: `min-max` is all of it,
+            `percentile` leaves one value in ten thousand outside, `moving-average` averages the images' extremes,
+            `mse` has the least squared error.
+        layer_error: (int8) list so many layers by the error that int8 adds in them, worst first; 0 for none.
+        keep_float: (int8) so many of the worst layers stay float.
     """
 
-    type: Literal["int8", "float32", "float16", "dynamic"] = "int8"
+    type: Literal["int8", "int16x8", "float32", "float16", "dynamic"] = "int8"
     head: Literal["logits", "logits-low", "classes"] = "logits"
     calibration_samples: int = 128
     check_samples: int = 32
     max_drop: float = 2.0
+    calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
+    layer_error: int = 0
+    keep_float: int = 0
 
 
 @dataclass(frozen=True)

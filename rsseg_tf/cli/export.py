@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,9 +24,22 @@ from rsseg_tf.cli.shared import (
 @click.argument("model", type=ANY_PATH)
 @config_option
 @click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")
+@click.option(
+    "--layer-error", type=int, help="List N layers, worst first; short for export.layer_error=N.", metavar="N"
+)
+@click.option(
+    "--keep-float", type=int, help="Leave the N worst layers float; short for export.keep_float=N.", metavar="N"
+)
 @json_option
 @overrides_argument
-def command(model: Path, config_path: Path | None, out: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
+def command(
+    model: Path,
+    config_path: Path | None,
+    out: Path | None,
+    as_json: bool,
+    overrides: tuple[str, ...],
+    **shortcuts: int | None,
+) -> None:
     """Write MODEL as a TFLite file and prove what is in it.
 
     MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
@@ -33,7 +48,8 @@ def command(model: Path, config_path: Path | None, out: Path | None, as_json: bo
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
     path = model_in(model)
-    config = config_for(path, config_path, overrides)
+    words = [f"export.{name}={number}" for name, number in shortcuts.items() if number is not None]
+    config = config_for(path, config_path, (*overrides, *words))
     quiet_tensorflow()
     from rsseg_tf.steps.export import export
 
@@ -44,4 +60,22 @@ def command(model: Path, config_path: Path | None, out: Path | None, as_json: bo
         f"{facts['partitions']} delegate partition(s), {len(facts['float_ops'])} float ops; "
         f"{compared['argmax']:.2%} of pixels agree with Keras, mIoU {compared['drop']:+.2f} points lost"
     )
-    print_result(result, text, as_json=as_json)
+    table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
+    print_result(result, "\n\n".join(filter(None, [text, table])), as_json=as_json)
+
+
+def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Layers and their signal-to-noise ratios as a text table; empty without any."""
+    if not errors:
+        return ""
+    rows = [("layer", "operator", "alone dB", "so far dB", "weights dB"), *(_row(error) for error in errors)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (zip(row, widths, strict=True) for row in rows)
+    )
+
+
+def _row(error: Mapping[str, Any]) -> tuple[str, ...]:
+    figures = (error["local_db"], error["cumulative_db"], error["weights_db"])
+    return (error["layer"], error["op"], *("–" if figure is None else f"{figure:.1f}" for figure in figures))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.edge.flatbuffer import Op, TFLiteModel, read_model
+from rsseg_tf.edge.flatbuffer import TFLiteModel, read_model
 from rsseg_tf.edge.guard import check_loads
 from rsseg_tf.edge.interpreter import delegate_partitions, open_interpreter
+from rsseg_tf.edge.layer_names import layers_of_ops, op_tensors
 from rsseg_tf.errors import CheckFailedError
 
 _BANNED_OPS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
@@ -97,8 +97,8 @@ class Proof:
         return faults
 
     def _float_faults(self, keep_float: Sequence[str]) -> list[str]:
-        others = [name for name in self.float_tensors if not any(_is_named(name, kept) for kept in keep_float)]
-        absent = [kept for kept in keep_float if not any(_is_named(name, kept) for name in self.float_tensors)]
+        others = [name for name in self.float_tensors if not any(is_named(name, kept) for kept in keep_float)]
+        absent = [kept for kept in keep_float if not any(is_named(name, kept) for name in self.float_tensors)]
         faults = []
         if others:
             faults.append(f"ops work on floats in {_listed(others)}")
@@ -120,16 +120,17 @@ class Proof:
 def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
     """The facts about the TFLite file at `path`; ops are named by those of `layer_names` that made them."""
     model = read_model(path)
+    layers = layers_by_op(model, layer_names)
     check_loads(path, path.read_bytes())
     partitions, undelegated = delegate_partitions(open_interpreter(path, threads=1))
     banned = [op for op in model.ops if op.name in _BANNED_OPS]
     return Proof(
         ops=model.op_counts,
-        float_ops=tuple(_layer_of(op, layer_names) for op in model.float_ops),
+        float_ops=tuple(layers[op.index] for op in model.float_ops),
         float_tensors=tuple(op.outputs[0].name for op in model.float_ops if op.name not in _SEAMS),
-        activations=_activation_types(model, layer_names),
-        weights=_weight_types(model, layer_names),
-        banned_ops=tuple(_layer_of(op, layer_names) for op in banned),
+        activations=_activation_types(model, layers),
+        weights=_weight_types(model, layers),
+        banned_ops=tuple(layers[op.index] for op in banned),
         partitions=partitions,
         undelegated=tuple(undelegated),
         weight_bytes=model.weight_bytes,
@@ -149,23 +150,23 @@ def require(proof: Proof, number_format: str, *, path: Path, keep_float: Sequenc
         )
 
 
-def _activation_types(model: TFLiteModel, layer_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _activation_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for op in model.ops:
         for kind in {tensor.dtype for tensor in op.activations}:
-            found.setdefault(kind, []).append(_layer_of(op, layer_names))
-    return {kind: tuple(layers) for kind, layers in found.items()}
+            found.setdefault(kind, []).append(layers[op.index])
+    return {kind: tuple(names) for kind, names in found.items()}
 
 
-def _weight_types(model: TFLiteModel, layer_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _weight_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for op in model.ops:
         for kind in {tensor.dtype for tensor in op.inputs if tensor and tensor.is_weight}:
-            found.setdefault(kind, []).append(_layer_of(op, layer_names))
-    return {kind: tuple(layers) for kind, layers in found.items()}
+            found.setdefault(kind, []).append(layers[op.index])
+    return {kind: tuple(names) for kind, names in found.items()}
 
 
-def _is_named(tensor: str, wanted: str) -> bool:
+def is_named(tensor: str, wanted: str) -> bool:
     """Whether `tensor` is the one called `wanted`; the converter counts up a name that is taken."""
     return tensor == wanted or (tensor.startswith(wanted) and tensor[len(wanted) :].isdigit())
 
@@ -174,13 +175,10 @@ def _plural(kind: str) -> str:
     return "floats" if kind.startswith("float") else kind
 
 
-def _layer_of(op: Op, layer_names: Sequence[str]) -> str:
-    """The Keras layer that an op came from, else its output tensor's name; TFLite joins names when it fuses ops."""
-    tensor = op.outputs[0].name
-    parts = tensor.replace(";", "/").split("/")
-    scopes = {*parts, *(re.sub(r"_\d+$", "", part) for part in parts)}  # a second trace of a layer counts its scope up
-    found = [name for name in layer_names if name in scopes]
-    return found[-1] if found else tensor
+def layers_by_op(model: TFLiteModel, layer_names: Sequence[str]) -> tuple[str, ...]:
+    """For each op the last of the Keras layers that it came from, else its output tensor's name."""
+    found = layers_of_ops(op_tensors(model), dict.fromkeys(layer_names, ()))
+    return tuple(layers[-1] if layers else op.outputs[0].name for op, layers in zip(model.ops, found, strict=True))
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:

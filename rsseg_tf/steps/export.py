@@ -16,17 +16,21 @@ from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.edge.predict import usual_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
-from rsseg_tf.quantization.convert import convert
+from rsseg_tf.quantization.convert import calibrated_model, convert
+from rsseg_tf.quantization.repair import Int8File, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
-from rsseg_tf.settings import AugmentConfig, Config
+from rsseg_tf.settings import AugmentConfig, Config, ExportConfig
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.training_data import windows_of
 
 _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
 _CANDIDATES_PER_SAMPLE = 4
+_CALIBRATED_TYPES = ("int8", "int16x8")
+_ERROR_SAMPLES = 8
 
 
 def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
@@ -35,27 +39,24 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
-        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`.
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`, `keep_float` (layers) and
+        `layer_errors`, worst first, if `export.layer_error` asks for them.
 
     Raises:
         CheckFailedError: the file is not what its type promises, or loses too much accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
+    _check_settings(config.export)
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
-    calibration = _calibration(dataset, config) if config.export.type == "int8" else None
-    flatbuffer = convert(
-        model,
-        number_format=config.export.type,
-        head=config.export.head,
-        calibration=calibration.images if calibration else (),
-    )
+    calibration = _calibration(dataset, config) if config.export.type in _CALIBRATED_TYPES else None
+    made = _made(model, dataset, config, calibration)
     metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
     with atomic_path(out) as temporary:
-        temporary.write_bytes(embed_metadata(flatbuffer, metadata))
+        temporary.write_bytes(embed_metadata(made.content, metadata))
         facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
-        proof.require(facts, config.export.type, path=out)
+        proof.require(facts, config.export.type, path=out, keep_float=made.keep_float)
         compared = _compared(model, temporary, dataset, config)
         agreement.require(compared, max_drop=config.export.max_drop)
     result = {
@@ -65,7 +66,9 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "file_bytes": out.stat().st_size,
         "proof": facts.record(),
         "agreement": compared.record(),
-        "calibration": calibration.record() if calibration else None,
+        "calibration": _calibration_record(calibration, config),
+        "keep_float": made.float_layers,
+        "layer_errors": [error.record() for error in made.errors] if config.export.layer_error else [],
     }
     record = {
         "sha256": file_hash(out),
@@ -77,6 +80,34 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **record})
     return result
+
+
+def _check_settings(settings: ExportConfig) -> None:
+    for name in ("keep_float", "layer_error"):
+        if getattr(settings, name) and settings.type != "int8":
+            raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
+
+
+def _made(model: keras.Model, dataset: Dataset, config: Config, calibration: Calibration | None) -> Int8File:
+    """The file as the converter made it; of types other than int8 there is nothing to say but its bytes."""
+    wanted = config.export
+    images = calibration.images if calibration else ()
+    if wanted.type != "int8":
+        method = wanted.calibration_method
+        return Int8File(convert(model, number_format=wanted.type, head=wanted.head, calibration=images, method=method))
+    measured = wanted.layer_error or wanted.keep_float
+    windows = _windows(dataset, config, "val", count=_ERROR_SAMPLES) if measured else []
+    return int8_file(
+        calibrated_model(model, head=wanted.head, calibration=images, method=wanted.calibration_method),
+        head=wanted.head,
+        images=[image for _, image, _ in windows],
+        layer_names=[layer.name for layer in model.layers],
+        keep_float=wanted.keep_float,
+    )
+
+
+def _calibration_record(calibration: Calibration | None, config: Config) -> dict[str, Any] | None:
+    return {**calibration.record(), "method": config.export.calibration_method} if calibration else None
 
 
 def _calibration(dataset: Dataset, config: Config) -> Calibration:
@@ -133,5 +164,5 @@ def _metadata(
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
         hashes={"model": file_hash(model_path), "data": dataset.fingerprint("train")},
         versions=package_versions(),
-        notes={"type": config.export.type, "calibration": calibration.record() if calibration else None},
+        notes={"type": config.export.type, "calibration": _calibration_record(calibration, config)},
     )

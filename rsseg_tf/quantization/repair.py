@@ -1,0 +1,59 @@
+"""An int8 file whose worst layers may stay float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsseg_tf.quantization.calibrated import Images, quantize
+from rsseg_tf.quantization.layer_error import LayerError, float_tensors, layer_errors
+
+
+@dataclass(frozen=True)
+class Int8File:
+    """A file and what it was decided on.
+
+    Attributes:
+        content: the TFLite file.
+        keep_float: tensors whose operators stay float; empty where all are int8.
+        errors: of every operator while all were int8, worst first; empty where they were not measured.
+    """
+
+    content: bytes
+    keep_float: tuple[str, ...] = ()
+    errors: tuple[LayerError, ...] = ()
+
+    @property
+    def float_layers(self) -> tuple[str, ...]:
+        """The Keras layers that stay float, worst first."""
+        return tuple(dict.fromkeys(error.layer for error in self.errors if error.tensor in self.keep_float))
+
+
+def int8_file(
+    calibrated: bytes,
+    *,
+    head: str = "logits",
+    images: Images = (),
+    layer_names: Sequence[str] = (),
+    keep_float: int = 0,
+) -> Int8File:
+    """The int8 file of a float file with ranges.
+
+    Args:
+        calibrated: from `rsseg_tf.quantization.convert.calibrated_model`.
+        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
+        images: uint8 (H, W, C), on which the layers' errors are measured; none for not at all.
+        layer_names: of the Keras model, to name the operators by.
+        keep_float: how many of the worst layers stay float; needs `images`.
+
+    Raises:
+        ModelError: the converter fails.
+    """
+    content = quantize(calibrated, head=head)
+    if not images:
+        return Int8File(content)
+    errors = tuple(layer_errors(content, calibrated, images, layer_names=layer_names))
+    if not keep_float:
+        return Int8File(content, errors=errors)
+    tensors = float_tensors(errors, calibrated, count=keep_float)
+    return Int8File(quantize(calibrated, head=head, keep_float=tensors), tensors, errors)
