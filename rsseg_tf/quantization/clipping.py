@@ -81,7 +81,11 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
     """
     if method not in METHODS:
         raise ConfigError(f"unknown calibration method `{method}`", hint=f"known: {', '.join(METHODS)}")
-    seen = observe(calibrated, images, histograms=method in _NEED_HISTOGRAMS)
+    return with_chosen(calibrated, observe(calibrated, images, histograms=method in _NEED_HISTOGRAMS), method=method)
+
+
+def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
+    """As `with_method`, from what has been seen already, with histograms if the method needs them."""
     chosen = {index: METHODS[method](observed) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
 

@@ -65,6 +65,24 @@ def calibrated_model(model: keras.Model, *, head: str, calibration: Images, meth
     return _calibrated(frozen_function(model, head=head), _Wanted(head, calibration, method))
 
 
+def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:
+    """The TFLite flatbuffer of a frozen concrete function.
+
+    Args:
+        function: from `rsseg_tf.quantization.freeze`.
+        configure: sets options on the converter.
+        name: of the model, for messages.
+
+    Raises:
+        ModelError: it cannot be converted.
+    """
+    with converting(name):
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+        configure(converter)
+        flatbuffer: bytes = converter.convert()
+    return flatbuffer
+
+
 def _calibrated(function: Any, wanted: _Wanted) -> bytes:
     _check_images("int8", wanted)
     slots = with_range_slots(function, wanted.calibration[0])
@@ -88,26 +106,22 @@ def _int16x8(function: Any, wanted: _Wanted) -> bytes:
 
 
 def _float32(function: Any, _wanted: _Wanted) -> bytes:
-    with converting():
-        flatbuffer: bytes = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
-    return flatbuffer
+    return run_converter(function, lambda _converter: None)
 
 
 def _float16(function: Any, _wanted: _Wanted) -> bytes:
-    with converting():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-        flatbuffer: bytes = converter.convert()
-    return flatbuffer
+
+    return run_converter(function, configure)
 
 
 def _dynamic(function: Any, _wanted: _Wanted) -> bytes:
-    with converting():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        flatbuffer: bytes = converter.convert()
-    return flatbuffer
+
+    return run_converter(function, configure)
 
 
 FORMATS: Mapping[str, Callable[[Any, _Wanted], bytes]] = {

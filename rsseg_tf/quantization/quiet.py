@@ -14,8 +14,8 @@ from rsseg_tf.errors import ModelError, RssegError
 
 
 @contextlib.contextmanager
-def converting() -> Iterator[None]:
-    """Keep the converter's own chatter off stderr, and make what it raises one line.
+def converting(name: str = "the model") -> Iterator[None]:
+    """Keep the converter's own chatter off stderr, and make what it raises one line that begins with `name`.
 
     Raises:
         ModelError: whatever the converter raises.
@@ -27,7 +27,7 @@ def converting() -> Iterator[None]:
             raise
         except Exception as error:  # the converter raises whatever its C++ side throws
             reason = str(error).strip().splitlines()
-            raise ModelError(f"the model cannot be converted: {reason[0] if reason else error!r}") from error
+            raise ModelError(f"{name} cannot be converted: {reason[0] if reason else error!r}") from error
 
 
 @contextlib.contextmanager

@@ -50,8 +50,8 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
-    calibration = _calibration(dataset, config) if config.export.type in _CALIBRATED_TYPES else None
-    made = _made(model, dataset, config, calibration)
+    calibration = calibration_of(dataset, config) if config.export.type in _CALIBRATED_TYPES else None
+    made = _made(model, config, calibration)
     metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
     with atomic_path(out) as temporary:
         temporary.write_bytes(embed_metadata(made.content, metadata))
@@ -88,7 +88,7 @@ def _check_settings(settings: ExportConfig) -> None:
             raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
 
 
-def _made(model: keras.Model, dataset: Dataset, config: Config, calibration: Calibration | None) -> Int8File:
+def _made(model: keras.Model, config: Config, calibration: Calibration | None) -> Int8File:
     """The file as the converter made it; of types other than int8 there is nothing to say but its bytes."""
     wanted = config.export
     images = calibration.images if calibration else ()
@@ -96,11 +96,10 @@ def _made(model: keras.Model, dataset: Dataset, config: Config, calibration: Cal
         method = wanted.calibration_method
         return Int8File(convert(model, number_format=wanted.type, head=wanted.head, calibration=images, method=method))
     measured = wanted.layer_error or wanted.keep_float
-    windows = _windows(dataset, config, "val", count=_ERROR_SAMPLES) if measured else []
     return int8_file(
         calibrated_model(model, head=wanted.head, calibration=images, method=wanted.calibration_method),
         head=wanted.head,
-        images=[image for _, image, _ in windows],
+        images=images[:_ERROR_SAMPLES] if measured else (),
         layer_names=[layer.name for layer in model.layers],
         keep_float=wanted.keep_float,
     )
@@ -110,11 +109,11 @@ def _calibration_record(calibration: Calibration | None, config: Config) -> dict
     return {**calibration.record(), "method": config.export.calibration_method} if calibration else None
 
 
-def _calibration(dataset: Dataset, config: Config) -> Calibration:
+def calibration_of(dataset: Dataset, config: Config) -> Calibration:
     """Training windows, drawn as inference sees them: without augmentation."""
     candidates = [
         Candidate(name, image, mask)
-        for name, image, mask in _windows(
+        for name, image, mask in windows(
             dataset, config, "train", count=_CANDIDATES_PER_SAMPLE * config.export.calibration_samples
         )
     ]
@@ -126,7 +125,7 @@ def _calibration(dataset: Dataset, config: Config) -> Calibration:
     )
 
 
-def _windows(
+def windows(
     dataset: Dataset, config: Config, split: str, *, count: int
 ) -> list[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
     """At most `count` windows of a split, seeded, each pair giving as many as its area is worth."""
@@ -142,9 +141,9 @@ def _windows(
 
 def _compared(model: keras.Model, path: Path, dataset: Dataset, config: Config) -> agreement.Agreement:
     infer, runner = model_infer(model), TFLiteRunner(path)
-    windows = _windows(dataset, config, "val", count=config.export.check_samples)
+    pairs = windows(dataset, config, "val", count=config.export.check_samples)
     return agreement.compare(
-        ((image, mask) for _, image, mask in windows),
+        ((image, mask) for _, image, mask in pairs),
         keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
         tflite_classes=runner.classes,
         num_classes=len(dataset.palette.names),
