@@ -186,6 +186,8 @@ class ExportConfig:
             `mse` has the least squared error.
         layer_error: (int8) list so many layers by the error that int8 adds in them, worst first; 0 for none.
         keep_float: (int8) so many of the worst layers stay float.
+        equalize: (int8) make the channels between two convolutions equally loud first.
+        bias_correction: (int8) take the mean that rounded weights add off the biases.
     """
 
     type: Literal["int8", "int16x8", "float32", "float16", "dynamic"] = "int8"
@@ -196,6 +198,8 @@ class ExportConfig:
     calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
     layer_error: int = 0
     keep_float: int = 0
+    equalize: bool = False
+    bias_correction: bool = False
 
 
 @dataclass(frozen=True)

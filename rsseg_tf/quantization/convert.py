@@ -13,6 +13,7 @@ import tensorflow as tf
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.calibrated import Images, quantize, with_range_slots
 from rsseg_tf.quantization.clipping import MIN_MAX, with_method
+from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
 from rsseg_tf.quantization.int16 import int16_file
 from rsseg_tf.quantization.quiet import converting
@@ -25,6 +26,7 @@ class _Wanted:
     head: str
     calibration: Images
     method: str
+    equalize: bool = False
 
 
 def convert(
@@ -56,13 +58,15 @@ def convert(
     return FORMATS[number_format](frozen_function(model, head=head), _Wanted(head, calibration, method))
 
 
-def calibrated_model(model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX) -> bytes:
+def calibrated_model(
+    model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX, equalize: bool = False
+) -> bytes:
     """The float file with ranges of which `rsseg_tf.quantization.calibrated.quantize` makes an int8 file.
 
-    Arguments and errors as `convert`.
+    Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.equalize`.
     """
     _check_finite(model)
-    return _calibrated(frozen_function(model, head=head), _Wanted(head, calibration, method))
+    return _calibrated(frozen_function(model, head=head), _Wanted(head, calibration, method, equalize))
 
 
 def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:
@@ -86,6 +90,8 @@ def run_converter(function: Any, configure: Callable[[Any], None], *, name: str 
 def _calibrated(function: Any, wanted: _Wanted) -> bytes:
     _check_images("int8", wanted)
     slots = with_range_slots(function, wanted.calibration[0])
+    if wanted.equalize:
+        slots = equalized(slots, wanted.calibration)
     return with_method(slots, wanted.calibration, method=wanted.method)
 
 

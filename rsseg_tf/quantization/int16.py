@@ -6,11 +6,9 @@ int8 activations cost, and serves boards whose accelerator computes in int16.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 
 from rsseg_tf.quantization.calibrated import Images, with_range_slots
+from rsseg_tf.quantization.constants import packed, with_own_constants
 from rsseg_tf.quantization.quiet import converting
 
 _STEPS_PER_PIXEL = 128
@@ -34,7 +33,8 @@ def int16_file(function: Any, images: Images) -> bytes:
     Raises:
         ModelError: the function cannot be converted, or holds an operator without int16 kernel.
     """
-    calibrator = Calibrator(_with_own_constants(with_range_slots(function, images[0])))
+    # The int16 quantizer rounds a shared bias once, to the scale that its first reader needs: others get a wrong one.
+    calibrator = Calibrator(with_own_constants(with_range_slots(function, images[0])))
     with converting():
         file: bytes = calibrator.calibrate_and_quantize(
             lambda: _batches(images),
@@ -57,41 +57,6 @@ def _batches(images: Images) -> Iterator[list[NDArray[np.float32]]]:
         yield [pixels]
 
 
-def _with_own_constants(file: bytes) -> bytes:
-    """The file with a copy of every shared constant for each operator that reads it.
-
-    The int16 quantizer rounds a constant once, to the scale that its first reader needs: other readers of an
-    equal bias would add a wrong one.
-    """
-    model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
-    taken: set[int] = set()
-    for op in model.subgraphs[0].operators:
-        op.inputs = [_own(model, int(index)) if int(index) in taken else int(index) for index in op.inputs]
-        taken.update(index for index in op.inputs if index >= 0 and _values(model, index) is not None)
-    return _packed(model, size=len(file))
-
-
-def _own(model: Any, index: int) -> int:
-    """The number of a new constant that is a copy of another."""
-    graph = model.subgraphs[0]
-    tensor, buffer = copy.copy(graph.tensors[index]), schema.BufferT()
-    buffer.data = _values(model, index)
-    model.buffers.append(buffer)
-    tensor.buffer = len(model.buffers) - 1
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _values(model: Any, index: int) -> Any:
-    return model.buffers[model.subgraphs[0].tensors[index].buffer].data
-
-
-def _packed(model: Any, *, size: int) -> bytes:
-    builder = flatbuffers.Builder(size)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
-
-
 def _with_pixel_input(file: bytes) -> bytes:
     """The file with a QUANTIZE operator in front that turns uint8 pixels into its int16 input, exactly."""
     model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
@@ -103,7 +68,7 @@ def _with_pixel_input(file: bytes) -> bytes:
     for signature in model.signatureDefs or []:
         for entry in signature.inputs:
             entry.tensorIndex = new
-    return _packed(model, size=len(file))
+    return packed(model, size=len(file))
 
 
 def _pixels_like(tensor: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rsseg_tf.quantization.bias_correction import bias_corrected
 from rsseg_tf.quantization.calibrated import Images, quantize
 from rsseg_tf.quantization.layer_error import LayerError, float_tensors, layer_errors
 
@@ -36,6 +37,7 @@ def int8_file(
     images: Images = (),
     layer_names: Sequence[str] = (),
     keep_float: int = 0,
+    correct_on: Images = (),
 ) -> Int8File:
     """The int8 file of a float file with ranges.
 
@@ -45,15 +47,15 @@ def int8_file(
         images: uint8 (H, W, C), on which the layers' errors are measured; none for not at all.
         layer_names: of the Keras model, to name the operators by.
         keep_float: how many of the worst layers stay float; needs `images`.
+        correct_on: images over which biases are corrected, which the errors do not show; none for not at all.
 
     Raises:
         ModelError: the converter fails.
     """
-    content = quantize(calibrated, head=head)
-    if not images:
-        return Int8File(content)
-    errors = tuple(layer_errors(content, calibrated, images, layer_names=layer_names))
-    if not keep_float:
-        return Int8File(content, errors=errors)
-    tensors = float_tensors(errors, calibrated, count=keep_float)
-    return Int8File(quantize(calibrated, head=head, keep_float=tensors), tensors, errors)
+    errors: tuple[LayerError, ...] = ()
+    tensors: tuple[str, ...] = ()
+    if images:
+        errors = tuple(layer_errors(quantize(calibrated, head=head), calibrated, images, layer_names=layer_names))
+        tensors = float_tensors(errors, calibrated, count=keep_float)
+    final = bias_corrected(calibrated, correct_on) if correct_on else calibrated
+    return Int8File(quantize(final, head=head, keep_float=tensors), tensors, errors)

@@ -83,7 +83,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
 
 
 def _check_settings(settings: ExportConfig) -> None:
-    for name in ("keep_float", "layer_error"):
+    for name in ("keep_float", "layer_error", "equalize", "bias_correction"):
         if getattr(settings, name) and settings.type != "int8":
             raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
 
@@ -97,11 +97,18 @@ def _made(model: keras.Model, config: Config, calibration: Calibration | None) -
         return Int8File(convert(model, number_format=wanted.type, head=wanted.head, calibration=images, method=method))
     measured = wanted.layer_error or wanted.keep_float
     return int8_file(
-        calibrated_model(model, head=wanted.head, calibration=images, method=wanted.calibration_method),
+        calibrated_model(
+            model,
+            head=wanted.head,
+            calibration=images,
+            method=wanted.calibration_method,
+            equalize=wanted.equalize,
+        ),
         head=wanted.head,
         images=images[:_ERROR_SAMPLES] if measured else (),
         layer_names=[layer.name for layer in model.layers],
         keep_float=wanted.keep_float,
+        correct_on=images if wanted.bias_correction else (),
     )
 
 

@@ -71,6 +71,13 @@ def test_the_calibration_method_is_recorded_in_the_file_too(workshop, method):
     assert metadata.notes["calibration"]["method"] == method
 
 
+def test_equalised_and_corrected_files_are_proven_like_any_other(workshop):
+    assert export(workshop, "export.equalize=true", "export.bias_correction=true") == 0
+
+    assert (record(workshop)["proof"]["partitions"], record(workshop)["proof"]["float_ops"]) == (1, [])
+    assert record(workshop)["agreement"]["argmax"] > 0.95
+
+
 def test_an_int16x8_file_is_made_and_evaluated(workshop, capsys):
     assert export(workshop, "export.type=int16x8", out="wide.tflite") == 0
     capsys.readouterr()
@@ -88,6 +95,7 @@ def test_an_int16x8_file_is_made_and_evaluated(workshop, capsys):
     [
         (["--keep-float", "1", "export.type=float32"], "export.keep_float"),
         (["--layer-error", "1", "export.type=int16x8"], "export.layer_error"),
+        (["export.equalize=true", "export.type=dynamic"], "export.equalize"),
         (["--keep-float", "-1"], "export.keep_float"),
         (["export.calibration_method=guess"], "calibration_method"),
         (["export.type=int16x8", "export.head=classes"], "int16x8"),
