@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from rsseg_tf.cli.shared import ANY_PATH, config_for, config_option, model_in, overrides_argument
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import clipping, proof
 from rsseg_tf.quantization.calibrated import Images, with_range_slots
 from rsseg_tf.quantization.convert import run_converter
+from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
 from rsseg_tf.quantization.int16 import int16_file
 from rsseg_tf.quantization.noise import ChannelNoise
@@ -80,10 +82,14 @@ def _files(network: keras.Model, images: Images) -> Iterator[tuple[str, bytes, d
     for method in clipping.METHODS:
         yield f"int8, {method}", int8_file(clipping.with_chosen(slots, seen, method=method)).content, {}
     calibrated = clipping.with_chosen(slots, seen, method=clipping.MIN_MAX)
+    yield "int8, bias correction", int8_file(calibrated, correct_on=images).content, {}
     for count in KEPT:
         made = int8_file(calibrated, images=images[:ERROR_SAMPLES], layer_names=names, keep_float=count)
         errors = [error.record() for error in made.errors]
         yield f"int8, keep_float={count}", made.content, {"float_layers": made.float_layers, "errors": errors}
+    even = clipping.with_method(equalized(slots, images), images, method=clipping.MIN_MAX)
+    yield "int8, equalised", int8_file(even).content, {}
+    yield "int8, equalised, bias correction", int8_file(even, correct_on=images).content, {}
     yield "int16x8", int16_file(function, images), {}
 
 
@@ -98,8 +104,6 @@ def _by_tensorflow(function: Any, images: Images) -> bytes:
 
 
 def _measured(content: bytes, check: Check, *, classes: int) -> dict[str, Any]:
-    from rsseg_tf.metrics import ConfusionMatrix
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(content)

@@ -45,7 +45,7 @@ def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
     Raises:
         ModelError: the function cannot be converted.
     """
-    with converting():
+    with converting(function=function):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: iter([[image.astype(np.float32)[None]]])

@@ -80,7 +80,7 @@ def run_converter(function: Any, configure: Callable[[Any], None], *, name: str 
     Raises:
         ModelError: it cannot be converted.
     """
-    with converting(name):
+    with converting(name, function=function):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         configure(converter)
         flatbuffer: bytes = converter.convert()

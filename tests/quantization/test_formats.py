@@ -10,7 +10,7 @@ import pytest
 
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.runner import TFLiteRunner
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization import proof
 from rsseg_tf.quantization.convert import FORMATS, convert
 from rsseg_tf.quantization.observe import TensorReader
@@ -102,3 +102,13 @@ def test_a_classifier_that_is_not_ours_converts_as_well(name, tmp_path):
 
     assert proof.prove(path).faults(name) == []
     np.testing.assert_allclose(scores, model(IMAGES[0][None].astype(np.float32)), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["float32", "int8", "int16x8"])
+def test_an_operation_that_tflite_does_not_have_is_named_with_its_layer(name):
+    image = keras.Input((24, 24, 3))
+    model = keras.Model(image, keras.layers.Resizing(48, 48, interpolation="bicubic", name="enlarge")(image))
+
+    with pytest.raises(ModelError, match=r"no operator ResizeBicubic.*enlarge") as caught:
+        convert(model, number_format=name, calibration=IMAGES)
+    assert "\n" not in caught.value.message
