@@ -42,6 +42,8 @@ LIMITS: _Limits = {
     "export.qat.learning_rate": _ABOVE_ZERO,
     "export.qat.distill.weight": _SHARE,
     "export.qat.distill.temperature": _ABOVE_ZERO,
+    "export.layer_error": _NOT_NEGATIVE,
+    "export.keep_float": _NOT_NEGATIVE,
     "evaluate.overlap": _NOT_NEGATIVE,
     "evaluate.boundary_tolerance": (1e-12, 1),
 }

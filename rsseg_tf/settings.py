@@ -231,9 +231,16 @@ class ExportConfig:
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
         recover: (int8) what to do about a file that loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
+        calibration_method: (int8) how the range of an activation follows from what was seen: `min-max` is all of it,
+            `percentile` leaves one value in ten thousand outside, `moving-average` averages the images' extremes,
+            `mse` has the least squared error.
+        layer_error: (int8) list so many layers by the error that int8 adds in them, worst first; 0 for none.
+        keep_float: (int8) so many of the worst layers stay float.
+        equalize: (int8) make the channels between two convolutions equally loud first.
+        bias_correction: (int8) take the mean that rounded weights add off the biases.
     """
 
-    type: Literal["int8", "float32", "float16", "dynamic", "int8-qat"] = "int8"
+    type: Literal["int8", "int8-qat", "int16x8", "float32", "float16", "dynamic"] = "int8"
     head: Literal["logits", "logits-low", "classes"] = "logits"
     calibration_samples: int = 128
     check_samples: int = 32
@@ -241,6 +248,11 @@ class ExportConfig:
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
+    calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
+    layer_error: int = 0
+    keep_float: int = 0
+    equalize: bool = False
+    bias_correction: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ def main(models: tuple[Path, ...], config_path: Path, split: str, repeats: int) 
     config = load_config(config_path)
     dataset = open_dataset(config.data, seed=config.seed)
     results = benchmark(models, threads=THREADS, repeats=repeats)
-    latency = {(Path(result.model), result.threads): result.p50_ms for result in results}
+    latency = {(Path(result.model), result.threads): (result.p50_ms, result.end_to_end_p50_ms) for result in results}
     scores = {model: evaluate(open_predictor(model, threads=2), dataset, split) for model in models}
     rows = [_row(model, scores[model], [latency[model, count] for count in THREADS]) for model in models]
     head = ["model", "accuracy %", "mIoU %", "boundary F1 %", "params M", "GMACs", "file MB"]
-    head += [f"ms ({count} thread{'s' * (count > 1)})" for count in THREADS]
+    head += [f"{what} ({count} thread{'s' * (count > 1)})" for count in THREADS for what in ("ms", "ms with host work")]
     _print_table(head, rows)
     click.echo()
     names = dataset.palette.names
@@ -43,7 +43,7 @@ def main(models: tuple[Path, ...], config_path: Path, split: str, repeats: int) 
     click.echo(f"\n{results[0].cpu}; median of {repeats} runs taken in turns; split `{split}` of {config_path}.")
 
 
-def _row(model: Path, score: Evaluation, latencies_ms: list[float]) -> list[str]:
+def _row(model: Path, score: Evaluation, latencies_ms: list[tuple[float, float]]) -> list[str]:
     graph = read_model(model)
     return [
         model.stem,
@@ -53,7 +53,7 @@ def _row(model: Path, score: Evaluation, latencies_ms: list[float]) -> list[str]
         f"{graph.params / 1e6:.2f}",
         f"{graph.macs / 1e9:.2f}",
         f"{model.stat().st_size / 1e6:.2f}",
-        *(f"{value:.1f}" for value in latencies_ms),
+        *(f"{value:.1f}" for pair in latencies_ms for value in pair),
     ]
 
 

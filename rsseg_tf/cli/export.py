@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,15 +25,21 @@ from rsseg_tf.cli.shared import (
 @config_option
 @click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")
 @click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="What is to run the file.")
+@click.option(
+    "--layer-error", type=int, help="List N layers, worst first; short for export.layer_error=N.", metavar="N"
+)
+@click.option(
+    "--keep-float", type=int, help="Leave the N worst layers float; short for export.keep_float=N.", metavar="N"
+)
 @json_option
 @overrides_argument
 def command(
     model: Path,
     config_path: Path | None,
     out: Path | None,
-    target: str | None,
     as_json: bool,
     overrides: tuple[str, ...],
+    **shortcuts: int | str | None,
 ) -> None:
     """Write MODEL as a TFLite file and prove what is in it.
 
@@ -42,7 +50,8 @@ def command(
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
     path = model_in(model)
-    config = config_for(path, config_path, (*overrides, *([f"export.target={target}"] if target else [])))
+    words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
+    config = config_for(path, config_path, (*overrides, *words))
     quiet_tensorflow()
     from rsseg_tf.edge.edgetpu import format_report
     from rsseg_tf.steps.export import export
@@ -57,5 +66,23 @@ def command(
     )
     if result["recovered"]:
         text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
-    mapping = f"\n\n{format_report(result['edgetpu'])}" if result["edgetpu"] else ""
-    print_result(result, text + mapping, as_json=as_json)
+    table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
+    mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
+    print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)
+
+
+def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Layers and their signal-to-noise ratios as a text table; empty without any."""
+    if not errors:
+        return ""
+    rows = [("layer", "operator", "alone dB", "so far dB", "weights dB"), *(_row(error) for error in errors)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
+        for cells in (zip(row, widths, strict=True) for row in rows)
+    )
+
+
+def _row(error: Mapping[str, Any]) -> tuple[str, ...]:
+    figures = (error["local_db"], error["cumulative_db"], error["weights_db"])
+    return (error["layer"], error["op"], *("–" if figure is None else f"{figure:.1f}" for figure in figures))

@@ -1,21 +1,32 @@
-"""Keras model → TFLite flatbuffer, in the number formats that the TFLite converter knows."""
+"""Keras model → TFLite flatbuffer, in the number formats that TFLite knows."""
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging as absl_logging
-from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.quantization.calibrated import Images, quantize, with_range_slots
+from rsseg_tf.quantization.clipping import MIN_MAX, with_method
+from rsseg_tf.quantization.converting import converting
+from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
-from rsseg_tf.quiet import quiet_stderr
+from rsseg_tf.quantization.int16 import int16_file
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a format may need to know beside the graph."""
+
+    head: str
+    calibration: Images
+    method: str
+    equalize: bool = False
 
 
 def convert(
@@ -23,34 +34,42 @@ def convert(
     *,
     number_format: str = "int8",
     head: str = "logits",
-    calibration: Sequence[NDArray[np.uint8]] = (),
+    calibration: Images = (),
+    method: str = MIN_MAX,
 ) -> bytes:
     """The TFLite flatbuffer of `model`.
 
-    The int8 file takes the camera's uint8 pixels as they are: the calibration data is extended by pixels of
-    0 and 255, so that the input scale is exactly 1 and its zero point 0.
+    Integer files take the camera's uint8 pixels as they are, the others the same pixels as float32.
 
     Args:
-        model: from pixels 0–255, float32 (N, H, W, 3), to logits (N, H, W, C).
+        model: any functional model from pixels 0–255, float32 (N, H, W, C), to one output.
         number_format: a name in `FORMATS`.
         head: a name in `rsseg_tf.quantization.freeze.HEADS`.
-        calibration: (int8) images uint8 (H, W, 3) on which the ranges of activations are measured.
+        calibration: (int8, int16x8) images uint8 (H, W, C) on which the ranges of activations are measured.
+        method: (int8) `min-max`, or a name in `rsseg_tf.quantization.clipping.METHODS`.
 
     Raises:
-        ConfigError: an unknown format, or no calibration images for int8.
+        ConfigError: an unknown format or method, no calibration images, or a head that the format does not have.
         ModelError: the model cannot be converted, or holds a weight that is not finite.
     """
     if number_format not in FORMATS:
         raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(FORMATS)}")
     _check_finite(model)
-    return run_converter(
-        frozen_function(model, head=head),
-        lambda converter: FORMATS[number_format](converter, calibration, head),
-        name=model.name,
-    )
+    return FORMATS[number_format](frozen_function(model, head=head), _Wanted(head, calibration, method))
 
 
-def run_converter(function: Any, configure: Callable[[Any], None], *, name: str) -> bytes:
+def calibrated_model(
+    model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX, equalize: bool = False
+) -> bytes:
+    """The float file with ranges of which `rsseg_tf.quantization.calibrated.quantize` makes an int8 file.
+
+    Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.equalize`.
+    """
+    _check_finite(model)
+    return _calibrated(frozen_function(model, head=head), _Wanted(head, calibration, method, equalize))
+
+
+def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:
     """The TFLite flatbuffer of a frozen concrete function.
 
     Args:
@@ -61,71 +80,74 @@ def run_converter(function: Any, configure: Callable[[Any], None], *, name: str)
     Raises:
         ModelError: it cannot be converted.
     """
-    with _quiet():
+    with converting(name, function=function):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         configure(converter)
-        try:
-            flatbuffer: bytes = converter.convert()
-        except Exception as error:  # the converter raises whatever its C++ side throws
-            reason = str(error).strip().splitlines()
-            raise ModelError(f"`{name}` cannot be converted: {reason[0] if reason else error!r}") from error
+        flatbuffer: bytes = converter.convert()
     return flatbuffer
 
 
-def _as_float32(_converter: Any, _calibration: Sequence[NDArray[np.uint8]], _head: str) -> None:
-    """The converter's own default."""
+def _calibrated(function: Any, wanted: _Wanted) -> bytes:
+    _check_images("int8", wanted)
+    slots = with_range_slots(function, wanted.calibration[0])
+    if wanted.equalize:
+        slots = equalized(slots, wanted.calibration)
+    return with_method(slots, wanted.calibration, method=wanted.method)
 
 
-def _as_float16(converter: Any, _calibration: Sequence[NDArray[np.uint8]], _head: str) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
+def _int8(function: Any, wanted: _Wanted) -> bytes:
+    return quantize(_calibrated(function, wanted), head=wanted.head)
 
 
-def _as_dynamic(converter: Any, _calibration: Sequence[NDArray[np.uint8]], _head: str) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+def _int16x8(function: Any, wanted: _Wanted) -> bytes:
+    if wanted.head == "classes":
+        raise ConfigError("int16x8 has no head `classes`: TFLite has no ARG_MAX on int16", hint="use the head `logits`")
+    if wanted.method != MIN_MAX:
+        raise ConfigError(
+            f"int16x8 is calibrated by {MIN_MAX} only, got `{wanted.method}`",
+            hint="65,536 steps are fine enough for the whole range",
+        )
+    _check_images("int16x8", wanted)
+    return int16_file(function, wanted.calibration)
 
 
-def _as_int8(converter: Any, calibration: Sequence[NDArray[np.uint8]], head: str) -> None:
-    if len(calibration) == 0:
-        raise ConfigError("int8 needs calibration images, got none", hint="raise export.calibration_samples")
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.uint8 if head == "classes" else tf.int8
-    converter.representative_dataset = lambda: _representative(calibration)
+def _float32(function: Any, _wanted: _Wanted) -> bytes:
+    return run_converter(function, lambda _converter: None)
 
 
-FORMATS: Mapping[str, Callable[[Any, Sequence[NDArray[np.uint8]], str], None]] = {
-    "int8": _as_int8,
-    "float32": _as_float32,
-    "float16": _as_float16,
-    "dynamic": _as_dynamic,
+def _float16(function: Any, _wanted: _Wanted) -> bytes:
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+
+    return run_converter(function, configure)
+
+
+def _dynamic(function: Any, _wanted: _Wanted) -> bytes:
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    return run_converter(function, configure)
+
+
+FORMATS: Mapping[str, Callable[[Any, _Wanted], bytes]] = {
+    "int8": _int8,
+    "int16x8": _int16x8,
+    "float32": _float32,
+    "float16": _float16,
+    "dynamic": _dynamic,
 }
-"""Number format → what it sets on the converter."""
+"""Number format → function of a frozen graph."""
 
 
-def _representative(images: Sequence[NDArray[np.uint8]]) -> Iterator[list[NDArray[np.float32]]]:
-    for number, image in enumerate(images):
-        pixels = image.astype(np.float32)[None]
-        if number == 0:
-            pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
-        yield [pixels]
+def _check_images(number_format: str, wanted: _Wanted) -> None:
+    if len(wanted.calibration) == 0:
+        raise ConfigError(
+            f"{number_format} needs calibration images, got none", hint="raise export.calibration_samples"
+        )
 
 
 def _check_finite(model: keras.Model) -> None:
     for layer in model.layers:
         if not all(np.isfinite(array).all() for array in layer.get_weights()):
             raise ModelError(f"the layer `{layer.name}` of `{model.name}` holds weights that are NaN or infinite")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's own chatter, from Python and from C++, off stderr."""
-    verbosity = absl_logging.get_verbosity()
-    with quiet_stderr(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        absl_logging.set_verbosity(absl_logging.FATAL)
-        try:
-            yield
-        finally:
-            absl_logging.set_verbosity(verbosity)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from rsseg_tf.config import to_dict
 from rsseg_tf.datasets import Dataset
@@ -18,19 +17,21 @@ from rsseg_tf.edge import edgetpu
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.edge.predict import usual_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import agreement, proof
-from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
-from rsseg_tf.quantization.convert import convert
+from rsseg_tf.quantization.calibration import Calibration
+from rsseg_tf.quantization.convert import calibrated_model, convert
+from rsseg_tf.quantization.repair import Int8File, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
-from rsseg_tf.settings import AugmentConfig, Config
+from rsseg_tf.settings import Config, ExportConfig
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.qat import qat_flatbuffer
-from rsseg_tf.steps.training_data import windows_of
+from rsseg_tf.steps.windows import calibration_of, windows
 
-_AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
-_CANDIDATES_PER_SAMPLE = 4
+_CALIBRATED_TYPES = ("int8", "int8-qat", "int16x8")
+_ERROR_SAMPLES = 8
 
 
 def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
@@ -39,114 +40,155 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
 
     Returns:
-        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `recovered`: None, or
-        where `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
-        and `edgetpu`: the lint for that target, else None.
+        `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
+        `layer_errors`, worst first, if `export.layer_error` asks for them; `recovered`: None, or where
+        `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back; and
+        `edgetpu`: the lint for that target, else None.
 
     Raises:
         CheckFailedError: the file is not what its type promises, does not map to its target, or loses too much
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
+    _check_settings(config.export)
     dataset = open_dataset(config.data, seed=config.seed)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     config = replace(config, export=for_target(config.export, model))
-    calibration = calibration_of(dataset, config) if config.export.type in ("int8", "int8-qat") else None
-    metadata = _metadata(dataset, config, model, model_path=model_path, calibration=calibration)
+    calibration = calibration_of(dataset, config) if config.export.type in _CALIBRATED_TYPES else None
+    source = _Source(model, model_path, dataset, config, calibration)
     with atomic_path(out) as temporary:
-
-        def attempt(kind: str) -> tuple[proof.Proof, agreement.Agreement]:
-            flatbuffer = _flatbuffer(kind, model, dataset, config, calibration=calibration)
-            notes = {**metadata.notes, "type": kind}
-            temporary.write_bytes(embed_metadata(flatbuffer, replace(metadata, notes=notes)))
-            facts = proof.prove(temporary, layer_names=[layer.name for layer in model.layers])
-            proof.require(facts, kind.removesuffix("-qat"), path=out)
-            return facts, _compared(model, temporary, dataset, config)
-
-        kind, lost = config.export.type, None
-        facts, compared = attempt(kind)
-        if kind == "int8" and config.export.recover == "qat" and compared.drop > config.export.max_drop:
-            kind, lost = "int8-qat", compared
-            facts, compared = attempt(kind)
+        tried = [_attempt(source, config.export.type, temporary, out=out)]
+        if _is_to_recover(tried[0], config.export):
+            tried.append(_attempt(source, "int8-qat", temporary, out=out))
         mapped = edgetpu.require_mapped(temporary, out=out) if config.export.target == "edgetpu" else None
-        agreement.require(compared, max_drop=config.export.max_drop)
+        agreement.require(tried[-1].agreement, max_drop=config.export.max_drop)
     result = {
         "model": str(out),
-        "type": kind,
-        "head": config.export.head,
+        **tried[-1].record(source),
         "file_bytes": out.stat().st_size,
-        "proof": facts.record(),
-        "agreement": compared.record(),
-        "calibration": calibration.record() if calibration else None,
+        "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
-        "recovered": {"int8": lost.record(), "won_back": lost.drop - compared.drop} if lost else None,
     }
-    record = {
-        "sha256": file_hash(out),
-        "made_from": {str(model_path): metadata.hashes["model"], "data:train": metadata.hashes["data"]},
-        "calibration_windows": calibration.names if calibration else [],
-        "settings": to_dict(config),
-        "versions": package_versions(),
-        "git": git_state(),
-    }
-    write_json(out.with_name(f"{out.name}.json"), {**result, **record})
+    write_json(out.with_name(f"{out.name}.json"), {**result, **_provenance(source, out)})
     return result
 
 
-def _flatbuffer(
-    kind: str, model: keras.Model, dataset: Dataset, config: Config, *, calibration: Calibration | None
-) -> bytes:
-    if kind == "int8-qat" and calibration is not None:
-        return qat_flatbuffer(model, dataset, config, calibration)
-    images = calibration.images if calibration else ()
-    return convert(model, number_format=kind, head=config.export.head, calibration=images)
+@dataclass(frozen=True)
+class _Source:
+    """What a file is made from."""
+
+    model: keras.Model
+    path: Path
+    dataset: Dataset
+    config: Config
+    calibration: Calibration | None
+
+    @property
+    def layer_names(self) -> list[str]:
+        return [layer.name for layer in self.model.layers]
+
+    def calibration_record(self) -> dict[str, Any] | None:
+        method = self.config.export.calibration_method
+        return {**self.calibration.record(), "method": method} if self.calibration else None
 
 
-def calibration_of(dataset: Dataset, config: Config) -> Calibration:
-    """Training windows to measure ranges on, drawn as inference sees them: without augmentation."""
-    candidates = [
-        Candidate(name, image, mask)
-        for name, image, mask in _windows(
-            dataset, config, "train", count=_CANDIDATES_PER_SAMPLE * config.export.calibration_samples
-        )
-    ]
-    return choose_calibration(
-        candidates,
-        count=config.export.calibration_samples,
-        num_classes=len(dataset.palette.names),
-        seed=config.seed,
+@dataclass(frozen=True)
+class _Attempt:
+    """A file of one type, proven, and how it compares with its model."""
+
+    number_format: str
+    made: Int8File
+    proof: proof.Proof
+    agreement: agreement.Agreement
+
+    def record(self, source: _Source) -> dict[str, Any]:
+        wanted = source.config.export
+        return {
+            "type": self.number_format,
+            "head": wanted.head,
+            "proof": self.proof.record(),
+            "agreement": self.agreement.record(),
+            "calibration": source.calibration_record(),
+            "keep_float": self.made.float_layers,
+            "layer_errors": [error.record() for error in self.made.errors] if wanted.layer_error else [],
+        }
+
+
+def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
+    """The file of a type, written to `path` and proven as `out`."""
+    made = _MAKERS.get(number_format, _plain)(source)
+    path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
+    facts = proof.prove(path, layer_names=source.layer_names)
+    proof.require(facts, number_format.removesuffix("-qat"), path=out, keep_float=made.keep_float)
+    return _Attempt(number_format, made, facts, _compared(source, path))
+
+
+def _is_to_recover(attempt: _Attempt, wanted: ExportConfig) -> bool:
+    loses = attempt.agreement.drop > wanted.max_drop
+    return attempt.number_format == "int8" and wanted.recover == "qat" and loses
+
+
+def _recovered(plain: _Attempt, trained: _Attempt) -> dict[str, Any]:
+    return {"int8": plain.agreement.record(), "won_back": plain.agreement.drop - trained.agreement.drop}
+
+
+def _check_settings(settings: ExportConfig) -> None:
+    for name in ("keep_float", "layer_error", "equalize", "bias_correction"):
+        if getattr(settings, name) and settings.type != "int8":
+            raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
+
+
+def _plain(source: _Source) -> Int8File:
+    """The file as the converter made it; there is nothing to say but its bytes."""
+    wanted = source.config.export
+    images = source.calibration.images if source.calibration else ()
+    method = wanted.calibration_method
+    content = convert(source.model, number_format=wanted.type, head=wanted.head, calibration=images, method=method)
+    return Int8File(content)
+
+
+def _int8(source: _Source) -> Int8File:
+    wanted = source.config.export
+    images = source.calibration.images if source.calibration else ()
+    ranged = calibrated_model(
+        source.model,
+        head=wanted.head,
+        calibration=images,
+        method=wanted.calibration_method,
+        equalize=wanted.equalize,
+    )
+    return int8_file(
+        ranged,
+        head=wanted.head,
+        images=images[:_ERROR_SAMPLES] if wanted.layer_error or wanted.keep_float else (),
+        layer_names=source.layer_names,
+        keep_float=wanted.keep_float,
+        correct_on=images if wanted.bias_correction else (),
     )
 
 
-def _windows(
-    dataset: Dataset, config: Config, split: str, *, count: int
-) -> list[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-    """At most `count` windows of a split, seeded, each pair giving as many as its area is worth."""
-    source = windows_of(dataset, config, _AS_IT_IS, split=split)
-    samples = dataset.samples(split)
-    pool = np.repeat(np.arange(source.count), source.windows_per_pair())
-    order = np.random.default_rng(config.seed).permutation(pool)[:count]
-    return [
-        (f"{samples[index].name}#{position}", *source.window(int(index), epoch=0, position=position))
-        for position, index in enumerate(order)
-    ]
+def _int8_qat(source: _Source) -> Int8File:
+    calibration = source.calibration or calibration_of(source.dataset, source.config)
+    return Int8File(qat_flatbuffer(source.model, source.dataset, source.config, calibration))
 
 
-def _compared(model: keras.Model, path: Path, dataset: Dataset, config: Config) -> agreement.Agreement:
-    infer, runner = model_infer(model), TFLiteRunner(path)
-    windows = _windows(dataset, config, "val", count=config.export.check_samples)
+_MAKERS = {"int8": _int8, "int8-qat": _int8_qat}
+
+
+def _compared(source: _Source, path: Path) -> agreement.Agreement:
+    infer, runner = model_infer(source.model), TFLiteRunner(path)
+    drawn = windows(source.dataset, source.config, "val", count=source.config.export.check_samples)
     return agreement.compare(
-        ((image, mask) for _, image, mask in windows),
+        ((image, mask) for _, image, mask in drawn),
         keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
         tflite_classes=runner.classes,
-        num_classes=len(dataset.palette.names),
+        num_classes=len(source.dataset.palette.names),
     )
 
 
-def _metadata(
-    dataset: Dataset, config: Config, model: keras.Model, *, model_path: Path, calibration: Calibration | None
-) -> ModelMetadata:
+def _metadata(source: _Source, number_format: str) -> ModelMetadata:
+    config, dataset, model = source.config, source.dataset, source.model
     return ModelMetadata(
         class_names=dataset.palette.names,
         class_colors=dataset.palette.colors,
@@ -155,7 +197,18 @@ def _metadata(
         head=config.export.head,
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
-        hashes={"model": file_hash(model_path), "data": dataset.fingerprint("train")},
+        hashes={"model": file_hash(source.path), "data": dataset.fingerprint("train")},
         versions=package_versions(),
-        notes={"type": config.export.type, "calibration": calibration.record() if calibration else None},
+        notes={"type": number_format, "calibration": source.calibration_record()},
     )
+
+
+def _provenance(source: _Source, out: Path) -> dict[str, Any]:
+    return {
+        "sha256": file_hash(out),
+        "made_from": {str(source.path): file_hash(source.path), "data:train": source.dataset.fingerprint("train")},
+        "calibration_windows": source.calibration.names if source.calibration else [],
+        "settings": to_dict(source.config),
+        "versions": package_versions(),
+        "git": git_state(),
+    }

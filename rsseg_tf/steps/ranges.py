@@ -23,8 +23,8 @@ from rsseg_tf.quantization.tensors import KINDS
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import Config
-from rsseg_tf.steps.export import calibration_of
 from rsseg_tf.steps.keras_predictor import check_model, keras_predictor
+from rsseg_tf.steps.windows import calibration_of
 
 _BATCH = 4
 

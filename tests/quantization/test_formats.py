@@ -1,0 +1,114 @@
+"""Every number format keeps its promise, on networks that are not ours as well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from rsseg_tf.edge.flatbuffer import parse_model
+from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.convert import FORMATS, convert
+from rsseg_tf.quantization.observe import TensorReader
+from tests.quantization.tiny import classifier, pixels, segmenter
+
+IMAGES = pixels()
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return segmenter()
+
+
+@pytest.fixture(scope="module")
+def files(model, tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("formats")
+    paths = {name: folder / f"{name}.tflite" for name in FORMATS}
+    for name, path in paths.items():
+        path.write_bytes(convert(model, number_format=name, calibration=IMAGES))
+    return paths
+
+
+def noise_db(path: Path, model: keras.Model) -> float:
+    expected = np.asarray(model(IMAGES[0][None].astype(np.float32)))[0]
+    return 10 * np.log10(expected.var() / ((TFLiteRunner(path).logits(IMAGES[0]) - expected) ** 2).mean())
+
+
+def test_every_format_has_a_promise_and_keeps_it(files):
+    assert set(FORMATS) == set(files) <= set(proof.PROMISES)
+    assert {name: proof.prove(path).faults(name) for name, path in files.items()} == {name: [] for name in files}
+
+
+@pytest.mark.parametrize(("made", "claimed"), [("float32", "int8"), ("float32", "int16x8"), ("int8", "float32")])
+def test_no_format_passes_for_another(files, made, claimed):
+    assert proof.prove(files[made]).faults(claimed)
+    assert proof.prove(files["float32"]).faults("float16")
+
+
+@pytest.mark.parametrize(("name", "least"), [("float32", 90), ("float16", 50), ("dynamic", 30), ("int8", 22)])
+def test_every_format_says_what_the_model_says(files, model, name, least):
+    assert noise_db(files[name], model) > least
+
+
+def test_int16_activations_lose_less_than_int8_ones(files, model):
+    assert noise_db(files["int16x8"], model) > noise_db(files["int8"], model) + 3
+
+
+def test_int16x8_takes_the_cameras_pixels_exactly(files):
+    file = parse_model(files["int16x8"].read_bytes(), name="file")
+    first = file.ops[0]
+
+    assert (file.inputs[0].dtype, file.inputs[0].scales.tolist(), file.inputs[0].zero_points.tolist()) == (
+        ("uint8", [1.0], [0])
+    )
+    assert (first.name, first.outputs[0].dtype, first.outputs[0].scales.tolist()) == ("QUANTIZE", "int16", [1 / 128])
+    reader = TensorReader(files["int16x8"].read_bytes())
+    reader.run(IMAGES[0])
+    np.testing.assert_array_equal(reader.tensor(first.outputs[0].index)[0], IMAGES[0].astype(np.int16) * 128)
+
+
+def test_int16x8_computes_on_no_float_and_scores_in_int16(files):
+    facts = proof.prove(files["int16x8"])
+
+    assert (facts.float_ops, facts.partitions) == ((), 0)
+    assert set(facts.activations) == {"uint8", "int16"}
+    assert parse_model(files["int16x8"].read_bytes(), name="file").outputs[0].dtype == "int16"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"head": "classes"}, "classes"), ({"method": "mse"}, "min-max"), ({"calibration": ()}, "calibration images")],
+)
+def test_what_int16x8_cannot_do_is_said(model, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        convert(model, number_format="int16x8", **{"calibration": IMAGES, **arguments})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_classifier_that_is_not_ours_converts_as_well(name, tmp_path):
+    model = classifier()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, number_format=name, calibration=IMAGES))
+    file, reader = parse_model(path.read_bytes(), name="file"), TensorReader(path.read_bytes())
+
+    reader.run(IMAGES[0])
+    (result,) = file.outputs
+    stored = reader.tensor(result.index).astype(np.float64)
+    scores = (stored - result.zero_points) * result.scales if result.scales.size else stored
+
+    assert proof.prove(path).faults(name) == []
+    np.testing.assert_allclose(scores, model(IMAGES[0][None].astype(np.float32)), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["float32", "int8", "int16x8"])
+def test_an_operation_that_tflite_does_not_have_is_named_with_its_layer(name):
+    image = keras.Input((24, 24, 3))
+    model = keras.Model(image, keras.layers.Resizing(48, 48, interpolation="bicubic", name="enlarge")(image))
+
+    with pytest.raises(ModelError, match=r"no operator ResizeBicubic.*enlarge") as caught:
+        convert(model, number_format=name, calibration=IMAGES)
+    assert "\n" not in caught.value.message

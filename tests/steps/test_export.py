@@ -1,0 +1,108 @@
+"""`export-tflite` on a small network: types, calibration methods, layer errors, layers kept float."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rsseg_tf.cli.main import main
+from rsseg_tf.edge.flatbuffer import read_model
+from rsseg_tf.edge.metadata import read_metadata
+from tests.quantization.tiny import segmenter
+
+CONFIG = """
+data: {name: scenes, scenes: {train: 2, val: 1, test: 1, size: 64}, input_size: [32, 32]}
+export: {calibration_samples: 3, check_samples: 2, max_drop: 100}
+evaluate: {overlap: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    segmenter(size=32, classes=6).save(folder / "model.keras")
+    (folder / "config.yaml").write_text(CONFIG)
+    return folder
+
+
+def export(workshop: Path, *words: str, out: str = "model.tflite") -> int:
+    return main(["export-tflite", str(workshop / "model.keras"), "-o", str(workshop / out), *words])
+
+
+def record(workshop: Path, out: str = "model.tflite") -> dict:
+    return json.loads((workshop / f"{out}.json").read_text())
+
+
+def test_layer_errors_are_listed_and_recorded(workshop, capsys):
+    assert export(workshop, "--layer-error", "2") == 0
+
+    listed = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    errors = record(workshop)["layer_errors"]
+    local = [error["local_db"] for error in errors]
+    assert [line.split()[0] for line in listed] == ["layer", errors[0]["layer"], errors[1]["layer"]]
+    assert local == sorted(local)
+    assert {"first_relu", "second_relu", "add", "third_relu", "classifier"} <= {error["layer"] for error in errors}
+
+
+def test_without_being_asked_no_error_is_measured(workshop):
+    assert export(workshop) == 0
+    assert (record(workshop)["layer_errors"], record(workshop)["keep_float"]) == ([], [])
+
+
+def test_layers_kept_float_are_the_only_float_ones_and_are_recorded(workshop):
+    assert export(workshop, "--keep-float", "1") == 0
+
+    made = record(workshop)
+    assert made["keep_float"]
+    assert made["proof"]["float_ops"]
+    assert made["proof"]["partitions"] >= 1
+    assert any(op.name == "CONV_2D" and not op.is_float for op in read_model(workshop / "model.tflite").ops)
+
+
+@pytest.mark.parametrize("method", ["percentile", "moving-average", "mse"])
+def test_the_calibration_method_is_recorded_in_the_file_too(workshop, method):
+    assert export(workshop, f"export.calibration_method={method}") == 0
+
+    metadata = read_metadata((workshop / "model.tflite").read_bytes())
+    assert record(workshop)["calibration"]["method"] == method
+    assert metadata is not None
+    assert metadata.notes["calibration"]["method"] == method
+
+
+def test_equalised_and_corrected_files_are_proven_like_any_other(workshop):
+    assert export(workshop, "export.equalize=true", "export.bias_correction=true") == 0
+
+    assert (record(workshop)["proof"]["partitions"], record(workshop)["proof"]["float_ops"]) == (1, [])
+    assert record(workshop)["agreement"]["argmax"] > 0.95
+
+
+def test_an_int16x8_file_is_made_and_evaluated(workshop, capsys):
+    assert export(workshop, "export.type=int16x8", out="wide.tflite") == 0
+    capsys.readouterr()
+
+    assert record(workshop, "wide.tflite")["agreement"]["argmax"] > 0.97
+    config = str(workshop / "config.yaml")
+    assert main(["evaluate", str(workshop / "wide.tflite"), "-c", config, "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+    assert main(["inspect", str(workshop / "wide.tflite"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["float_ops"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--keep-float", "1", "export.type=float32"], "export.keep_float"),
+        (["--layer-error", "1", "export.type=int16x8"], "export.layer_error"),
+        (["export.equalize=true", "export.type=dynamic"], "export.equalize"),
+        (["--keep-float", "-1"], "export.keep_float"),
+        (["export.calibration_method=guess"], "calibration_method"),
+        (["export.type=int16x8", "export.head=classes"], "int16x8"),
+        (["export.type=int16x8", "export.calibration_method=mse"], "min-max"),
+    ],
+)
+def test_what_does_not_go_together_is_said(workshop, capsys, words, named):
+    assert export(workshop, *words, out="never.tflite") == 2
+    assert named in capsys.readouterr().err
+    assert not (workshop / "never.tflite").exists()
