@@ -57,8 +57,9 @@ def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
     """
     groups = pruning.find_groups(load_keras_model(path))
     cost = groups.cost()
-    limits = {"round_to": PruneConfig().round_to, "min_channels": PruneConfig().min_channels}
-    plan = pruning.largest_cut(groups, **limits)
+    settings = PruneConfig()
+    plan = pruning.largest_cut(groups, round_to=settings.round_to, min_channels=settings.min_channels)
+    limits = {"round_to": settings.round_to, "min_channels": settings.min_channels}
     cut = {**limits, **{metric: plan.share(metric) for metric in _METRICS}}
     each = {metric: groups.each(metric).tolist() for metric in _METRICS}
     families = [
