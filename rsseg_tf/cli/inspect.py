@@ -14,8 +14,9 @@ from rsseg_tf.errors import ConfigError
 @click.command(name="inspect")
 @click.argument("model", type=ANY_PATH)
 @click.option("--edgetpu", is_flag=True, help="Estimate what the Edge TPU would run of a .tflite file.")
+@click.option("--groups", is_flag=True, help="List what pruning can take from a .keras file, and the largest cut.")
 @json_option
-def command(model: Path, edgetpu: bool, as_json: bool) -> None:
+def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
     """Print what MODEL is made of: cost of every layer, and of a .tflite file how the delegate runs it.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run. A .tflite file needs no TensorFlow.
@@ -26,6 +27,9 @@ def command(model: Path, edgetpu: bool, as_json: bool) -> None:
     path = model_in(model)
     from rsseg_tf.edge.inspection import format_inspection, format_layers, inspect_tflite
 
+    if groups:
+        _print_groups(path, as_json=as_json)
+        return
     if not is_keras(path):
         facts = inspect_tflite(path, edgetpu=edgetpu)
         print_result(facts, format_inspection(facts), as_json=as_json)
@@ -38,5 +42,18 @@ def command(model: Path, edgetpu: bool, as_json: bool) -> None:
     from rsseg_tf.steps.inspect_keras import inspect_keras
 
     cost = inspect_keras(path)
-    total = f"{path}: {cost['params']:,} parameters, {cost['macs']:,} multiply-accumulates"
+    macs = "an unknown number of" if cost["macs"] is None else f"{cost['macs']:,}"
+    total = f"{path}: {cost['params']:,} parameters, {macs} multiply-accumulates"
     print_result(cost, f"{total}\n\n{format_layers(cost['layers'])}", as_json=as_json)
+
+
+def _print_groups(path: Path, *, as_json: bool) -> None:
+    if not is_keras(path):
+        raise ConfigError(
+            f"`--groups` reads .keras files, got `{path}`", hint="give the .keras file that it was exported from"
+        )
+    quiet_tensorflow()
+    from rsseg_tf.steps.inspect_keras import inspect_groups
+
+    facts, text = inspect_groups(path)
+    print_result(facts, text, as_json=as_json)

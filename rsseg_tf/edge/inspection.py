@@ -99,7 +99,8 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 def _layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
     shape = "×".join("?" if side is None else str(side) for side in layer["output_shape"])
     name = textwrap.shorten(layer["name"], _NAME_WIDTH) if " " in layer["name"] else _end_of(layer["name"])
-    return (name, layer["type"], shape, f"{layer['params']:,}", f"{layer['macs']:,}", f"{layer['bytes']:,}")
+    macs = "?" if layer["macs"] is None else f"{layer['macs']:,}"
+    return (name, layer["type"], shape, f"{layer['params']:,}", macs, f"{layer['bytes']:,}")
 
 
 def _end_of(name: str) -> str:

@@ -79,6 +79,11 @@ class Groups:
         """How many groups each family has, (families,)."""
         return np.asarray([len(family) for family in self.families], np.float64)
 
+    def each(self, metric: str) -> NDArray[np.float64]:
+        """What one group of each family adds to a metric of the dense model, (families,); NaN where that is open."""
+        slope = self.terms.slope(metric, self.counts)
+        return slope if getattr(self.cost(), metric) is not None else np.full_like(slope, np.nan)
+
     def members(self, group: int) -> Mapping[str, tuple[int, ...]]:
         """Layer → the output channels that go with a group, for the layers that create channels."""
         found = {}
@@ -131,11 +136,12 @@ class Groups:
                 yield layer.name, layer.axes["out"]
 
     def __str__(self) -> str:
-        params, macs = (self.terms.slope(metric, self.counts) for metric in ("params", "macs"))
+        params, macs = self.each("params"), self.each("macs")
+        costs = [f"{params[i]:,.0f} params, {_number(macs[i])} MACs" for i in range(len(self.families))]
         lines = [f"{self.model}: {len(self)} groups in {len(self.families)} families"]
         lines += [
-            f"{len(family):6} groups of {_listed(family.members)}: {params[i]:,.0f} params, {macs[i]:,.0f} MACs each"
-            for i, family in enumerate(self.families)
+            f"{len(family):6} groups of {_listed(family.members)}: {each} each"
+            for family, each in zip(self.families, costs, strict=True)
         ]
         lines += [f"frozen `{name}`: {reason}" for name, reason in self.frozen.items()]
         return "\n".join(lines)
@@ -211,6 +217,10 @@ def _family(wiring: Wiring, groups: Ids) -> Family:
             if count:
                 members[layer.name] = count
     return Family(groups, members)
+
+
+def _number(value: float) -> str:
+    return "unknown" if np.isnan(value) else f"{value:,.0f}"
 
 
 def _listed(members: Mapping[str, int]) -> str:

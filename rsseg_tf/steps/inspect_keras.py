@@ -1,28 +1,37 @@
-"""What a `.keras` model is made of, layer by layer."""
+"""What a `.keras` model is made of: layer by layer, and by what pruning can take."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf import pruning
 from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.pruning.graph import calls
+from rsseg_tf.settings import PruneConfig
+
+_METRICS = {"params": "params", "macs": "MACs", "int8_bytes": "int8 bytes"}
 
 
 def inspect_keras(path: Path) -> Mapping[str, Any]:
     """Parameters, multiply-accumulates and bytes of the model in `path` and of each of its layers.
 
+    Layers of nested models are listed as if they were inlined; multiply-accumulates are null where the input
+    size is open.
+
     Raises:
-        ModelError: the file is not a Keras model.
+        ModelError: the file is not a Keras model, or its graph cannot be read.
     """
     model = load_keras_model(path)
     cost = pruning.cost(model)
+    first_calls = {call.operation.name: call for call in reversed(list(calls(pruning.flatten(model))))}
     layers = [
         {
             "name": layer.name,
-            "type": type(model.get_layer(layer.name)).__name__,
-            "output_shape": list(model.get_layer(layer.name).output.shape),
+            "type": type(first_calls[layer.name].operation).__name__,
+            "output_shape": list(first_calls[layer.name].outputs[0].shape),
             "params": layer.params,
             "macs": layer.macs,
             "bytes": layer.bytes,
@@ -30,3 +39,45 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
         for layer in cost.layers
     ]
     return {"model": model.name, "params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "layers": layers}
+
+
+def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
+    """The channel groups of the model in `path` and how far it can be cut, as JSON values and as text.
+
+    Multiply-accumulates are null where the input size is open. The limits of the cut are the default settings.
+
+    Returns:
+        `model`, its `params`, `macs` and `int8_bytes`, the number of `groups`, `families` (of each the number of
+        `groups`, its `members` as layer → channels a group, and `params`, `macs` and `int8_bytes` of one
+        group), `frozen` (layer → reason) and `largest_cut`: `round_to`, `min_channels`, and the shares of
+        `params`, `macs` and `int8_bytes` that it leaves. Then the same to read.
+
+    Raises:
+        ModelError: the file is not a Keras model, or its graph cannot be read.
+    """
+    groups = pruning.find_groups(load_keras_model(path))
+    cost = groups.cost()
+    settings = PruneConfig()
+    plan = pruning.largest_cut(groups, round_to=settings.round_to, min_channels=settings.min_channels)
+    limits = {"round_to": settings.round_to, "min_channels": settings.min_channels}
+    cut = {**limits, **{metric: plan.share(metric) for metric in _METRICS}}
+    each = {metric: groups.each(metric).tolist() for metric in _METRICS}
+    families = [
+        {"groups": len(family), "members": dict(family.members), **{metric: each[metric][i] for metric in _METRICS}}
+        for i, family in enumerate(groups.families)
+    ]
+    facts = {
+        "model": groups.model,
+        **{metric: getattr(cost, metric) for metric in _METRICS},
+        "groups": len(groups),
+        "families": families,
+        "frozen": dict(groups.frozen),
+        "largest_cut": cut,
+    }
+    return facts, f"{groups}\n{_cut_text(cut)}"
+
+
+def _cut_text(cut: Mapping[str, float]) -> str:
+    left = [f"{cut[metric]:.1%} of the {name}" for metric, name in _METRICS.items() if not math.isnan(cut[metric])]
+    limits = f"kept counts multiples of {cut['round_to']} and at least {cut['min_channels']}"
+    return f"the largest cut ({limits}) leaves {', '.join(left)}"

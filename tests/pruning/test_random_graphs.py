@@ -1,9 +1,11 @@
 """The law on graphs that nobody thought of."""
 
+import os
+
 import keras
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keras import layers
+from keras import layers, ops
 
 from tests.pruning.law import check_law
 
@@ -53,7 +55,57 @@ def squeeze_and_excite(draw, pool):
     return layers.Multiply()([x, layers.Reshape((1, 1, x.shape[-1]))(gate)])
 
 
-BLOCKS = [conv, norm, add, concat, depthwise, down_and_up, squeeze_and_excite]
+def grouped(draw, pool):
+    x = draw(st.sampled_from(pool))
+    blocks = draw(st.sampled_from([n for n in (1, 2, 3) if x.shape[-1] % n == 0]))
+    return layers.Conv2D(blocks * draw(st.sampled_from([1, 2])), 3, groups=blocks, padding="same")(x)
+
+
+def separable(draw, pool):
+    layer = layers.SeparableConv2D(draw(WIDTHS), 3, padding="same", depth_multiplier=draw(st.sampled_from([1, 2])))
+    return layer(draw(st.sampled_from(pool)))
+
+
+def shared(draw, pool):
+    x = draw(st.sampled_from(pool))
+    others = [y for y in pool if y.shape == x.shape]
+    layer = layers.Conv2D(draw(WIDTHS), 1)
+    return layers.Add()([layer(x), layer(layers.Activation("sigmoid")(draw(st.sampled_from(others))))])
+
+
+def slope(draw, pool):
+    axes = draw(st.sampled_from([(1, 2), (3,), None]))
+    x = layers.PReLU(shared_axes=axes)(draw(st.sampled_from(pool)))
+    return layers.GroupNormalization(-1, scale=draw(st.booleans()))(x)
+
+
+def nested(draw, pool):
+    x = draw(st.sampled_from(pool))
+    inner = keras.Input(x.shape[1:])
+    return keras.Model(inner, norm(draw, [conv(draw, [inner]), inner]))(x)
+
+
+def arithmetic(draw, pool):
+    x = draw(st.sampled_from(pool))
+    y = draw(st.sampled_from([y for y in pool if y.shape == x.shape]))
+    return draw(st.sampled_from([x + y, x * y, 1 - x, x * 2.0, ops.maximum(x, 0.1), ops.exp(ops.minimum(x, 1.0)) - y]))
+
+
+def moved(draw, pool):
+    x = layers.ZeroPadding2D(1)(draw(st.sampled_from(pool)))
+    move = draw(st.sampled_from([layers.AveragePooling2D(3, 1), layers.MaxPooling2D(3, 1), layers.Cropping2D(1)]))
+    return layers.Dropout(0.5)(move(x))
+
+
+def relaid(draw, pool):
+    x = draw(st.sampled_from(pool))
+    return layers.Reshape((SIZE, SIZE, -1))(layers.Reshape((SIZE // 2, 2 * SIZE, x.shape[-1]))(x))
+
+
+BLOCKS = [
+    *(conv, norm, add, concat, depthwise, down_and_up, squeeze_and_excite),
+    *(grouped, separable, shared, slope, nested, arithmetic, moved, relaid),
+]
 
 
 def graph(draw):
@@ -63,10 +115,17 @@ def graph(draw):
         pool.append(block(draw, pool))
     joined = layers.Concatenate()(pool)
     head = layers.Flatten if draw(st.booleans()) else layers.GlobalMaxPooling2D
-    return keras.Model(inputs, layers.Dense(4)(head()(joined)))
+    outputs = [layers.Dense(4)(head()(joined))]
+    if draw(st.booleans()):
+        outputs.append(draw(st.sampled_from(pool)))
+    return keras.Model(inputs, outputs)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("RSSEG_GRAPHS", "12"))
+"""How many graphs are drawn; set RSSEG_GRAPHS to look further."""
+
+
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_masked_equals_rebuilt(data):
     law = check_law(graph(data.draw), seed=data.draw(st.integers(0, 99)))

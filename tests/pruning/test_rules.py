@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from rsseg_tf import pruning
+from rsseg_tf.errors import ModelError
 from tests.pruning.law import check_law
 
 
@@ -55,6 +56,35 @@ def test_with_a_row_it_is_pruned_exactly():
     assert law.holds, law
     plan = pruning.random_plan(pruning.find_groups(model), seed=0)
     assert pruning.rebuild(model, plan).get_layer("gain").gain.shape == (3,)
+
+
+def test_a_row_that_forgets_a_weight_freezes(monkeypatch):
+    monkeypatch.setitem(pruning.RULES, Gain, pruning.Rule(pruning.flows.passing))
+    frozen = pruning.find_groups(with_layer(Gain(name="gain"))).frozen
+    assert frozen["before"] == "`gain` holds `gain`, of which its rule says nothing"
+
+
+def test_a_row_with_a_wrong_axis_is_a_clear_error(monkeypatch):
+    monkeypatch.setitem(pruning.RULES, Gain, pruning.Rule(pruning.flows.scaled, axes={"gain": (None,)}))
+    model = with_layer(Gain(name="gain"))
+    with pytest.raises(ModelError, match=r"`gain` \(Gain\) has `gain` of shape \(3,\) once it is slim") as caught:
+        pruning.rebuild(model, pruning.random_plan(pruning.find_groups(model), seed=0))
+    assert "which axes channels index" in caught.value.hint
+
+
+def test_a_layer_that_cannot_be_copied_is_a_clear_error():
+    class Scale(layers.Layer):
+        def __init__(self, factor):
+            super().__init__(name="scale")
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+    model = with_layer(Scale(2.0))
+    with pytest.raises(ModelError, match=r"`scale` \(Scale\) cannot be copied") as caught:
+        pruning.rebuild(model, pruning.random_plan(pruning.find_groups(model), 0.0, seed=0))
+    assert "get_config" in caught.value.hint
 
 
 def test_a_subclass_that_changes_the_call_has_no_rule():

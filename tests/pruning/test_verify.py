@@ -1,0 +1,113 @@
+"""Verification sees what is wrong, and leaves the model as it was."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf import pruning
+from rsseg_tf.errors import ModelError
+from tests.pruning.law import random_inputs, run
+
+# By their names, since the package shows the functions of the same names.
+rebuilding = importlib.import_module("rsseg_tf.pruning.rebuild")
+verifying = importlib.import_module("rsseg_tf.pruning.verify")
+
+
+@pytest.fixture
+def model():
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(6, 3, use_bias=False, name="stem")(x))
+    x = layers.Conv2D(8, 1, name="takes_constants")(layers.Activation("sigmoid")(x))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    pruning.randomise(model)
+    return model
+
+
+@pytest.fixture
+def plan(model):
+    return pruning.random_plan(pruning.find_groups(model), seed=0)
+
+
+def test_what_is_exact_holds_and_says_so(model, plan):
+    found = pruning.verify(model, plan)
+    assert found.holds
+    assert found.params_built == found.params_predicted == plan.cost["params"]
+    assert found.reload_error == 0
+    assert str(found).startswith("exact: masked and rebuilt differ by ")
+
+
+def test_the_model_stays_as_it_is(model, plan):
+    x = random_inputs(model)
+    before, outputs = model.get_weights(), run(model, x)
+    pruning.verify(model, plan)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+    assert (run(model, x)[0] == outputs[0]).all()
+
+
+def test_constants_that_are_not_folded_are_seen(model, plan, monkeypatch):
+    monkeypatch.setattr(rebuilding, "_folded", lambda kernel, _constants: np.zeros(kernel.shape[-1], kernel.dtype))
+    found = pruning.verify(model, plan)
+    assert not found.holds
+    assert found.masked_error > 0.01
+    assert str(found).startswith("NOT exact")
+
+
+def test_weights_of_other_channels_are_seen_in_the_first_layer(model, plan, monkeypatch):
+    def cut(weight, labels, layer, kept):
+        shifted = np.roll(weight, 1, axis=-1) if layer.name == "stem" else weight
+        return right(shifted, labels, layer, kept)
+
+    right = rebuilding._cut
+    monkeypatch.setattr(rebuilding, "_cut", cut)
+    found = pruning.verify(model, plan)
+    assert found.identity_error > 0.01
+    assert not found.holds
+
+
+def test_a_cost_that_was_not_foretold_is_seen(model, plan, monkeypatch):
+    monkeypatch.setattr(verifying, "cost", lambda _slim: pruning.cost(model))
+    found = pruning.verify(model, plan)
+    assert not found.holds
+    assert found.params_built > found.params_predicted
+
+
+def test_an_output_that_is_not_a_number_does_not_hold():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(6, 3)(keras.ops.log(layers.Conv2D(6, 1)(inputs)))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    found = pruning.verify(model, pruning.random_plan(pruning.find_groups(model), seed=0))
+    assert np.isnan(found.largest_error)
+    assert not found.holds
+
+
+def test_the_weights_that_randomise_gives_let_the_input_through():
+    """Forty layers deep, where a fixed spread of weights would leave a constant."""
+    x = inputs = keras.Input((8, 8, 3))
+    for _ in range(20):
+        x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", activation="relu")(x))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    plan = pruning.random_plan(pruning.find_groups(model), seed=0)
+    pruning.randomise(model)
+    assert pruning.verify(model, plan).signal > 0.1
+    statistics = [layer.moving_mean.numpy() for layer in model.layers if "batch_norm" in layer.name]
+    assert all(np.unique(values).size == 4 for values in statistics)
+
+
+def test_the_same_seed_gives_the_same_weights(model):
+    first = model.get_weights()
+    pruning.randomise(model)
+    again = model.get_weights()
+    pruning.randomise(model, seed=1)
+    biases = [[w for w in weights if w.ndim == 1] for weights in (first, again, model.get_weights())]
+    assert all((a == b).all() for a, b in zip(biases[0][:2], biases[1][:2], strict=True))
+    assert all((a != b).all() for a, b in zip(biases[0][:2], biases[2][:2], strict=True))
+
+
+def test_a_plan_for_another_model_is_refused(model):
+    inputs = keras.Input((8, 8, 3))
+    other = keras.Model(inputs, layers.Conv2D(2, 1)(layers.Conv2D(5, 1, name="elsewhere")(inputs)))
+    with pytest.raises(ModelError, match="does not fit this model"):
+        pruning.verify(model, pruning.random_plan(pruning.find_groups(other), seed=0))
