@@ -21,7 +21,7 @@ from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration, Candidate, choose_calibration
 from rsseg_tf.quantization.convert import calibrated_model, convert
-from rsseg_tf.quantization.repair import Int8File, int8_file
+from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import AugmentConfig, Config, ExportConfig
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
@@ -88,13 +88,15 @@ def _check_settings(settings: ExportConfig) -> None:
             raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
 
 
-def _made(model: keras.Model, config: Config, calibration: Calibration | None) -> Int8File:
+def _made(model: keras.Model, config: Config, calibration: Calibration | None) -> ConvertedFile:
     """The file as the converter made it; of types other than int8 there is nothing to say but its bytes."""
     wanted = config.export
     images = calibration.images if calibration else ()
     if wanted.type != "int8":
         method = wanted.calibration_method
-        return Int8File(convert(model, number_format=wanted.type, head=wanted.head, calibration=images, method=method))
+        return ConvertedFile(
+            convert(model, number_format=wanted.type, head=wanted.head, calibration=images, method=method)
+        )
     measured = wanted.layer_error or wanted.keep_float
     return int8_file(
         calibrated_model(
