@@ -11,8 +11,8 @@ from rsseg_tf.quantization.layer_error import LayerError, float_tensors, layer_e
 
 
 @dataclass(frozen=True)
-class Int8File:
-    """A file and what it was decided on.
+class ConvertedFile:
+    """A file and what was decided on the way.
 
     Attributes:
         content: the TFLite file.
@@ -38,7 +38,7 @@ def int8_file(
     layer_names: Sequence[str] = (),
     keep_float: int = 0,
     correct_on: Images = (),
-) -> Int8File:
+) -> ConvertedFile:
     """The int8 file of a float file with ranges.
 
     Args:
@@ -58,4 +58,4 @@ def int8_file(
         errors = tuple(layer_errors(quantize(calibrated, head=head), calibrated, images, layer_names=layer_names))
         tensors = float_tensors(errors, calibrated, count=keep_float)
     final = bias_corrected(calibrated, correct_on) if correct_on else calibrated
-    return Int8File(quantize(final, head=head, keep_float=tensors), tensors, errors)
+    return ConvertedFile(quantize(final, head=head, keep_float=tensors), tensors, errors)

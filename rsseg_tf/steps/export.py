@@ -22,7 +22,7 @@ from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.quantization import agreement, proof
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.convert import calibrated_model, convert
-from rsseg_tf.quantization.repair import Int8File, int8_file
+from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import Config, ExportConfig
 from rsseg_tf.steps.edgetpu_variant import for_target
@@ -98,7 +98,7 @@ class _Attempt:
     """A file of one type, proven, and how it compares with its model."""
 
     number_format: str
-    made: Int8File
+    made: ConvertedFile
     proof: proof.Proof
     agreement: agreement.Agreement
 
@@ -139,16 +139,16 @@ def _check_settings(settings: ExportConfig) -> None:
             raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
 
 
-def _plain(source: _Source) -> Int8File:
+def _plain(source: _Source) -> ConvertedFile:
     """The file as the converter made it; there is nothing to say but its bytes."""
     wanted = source.config.export
     images = source.calibration.images if source.calibration else ()
     method = wanted.calibration_method
     content = convert(source.model, number_format=wanted.type, head=wanted.head, calibration=images, method=method)
-    return Int8File(content)
+    return ConvertedFile(content)
 
 
-def _int8(source: _Source) -> Int8File:
+def _int8(source: _Source) -> ConvertedFile:
     wanted = source.config.export
     images = source.calibration.images if source.calibration else ()
     ranged = calibrated_model(
@@ -168,9 +168,9 @@ def _int8(source: _Source) -> Int8File:
     )
 
 
-def _int8_qat(source: _Source) -> Int8File:
+def _int8_qat(source: _Source) -> ConvertedFile:
     calibration = source.calibration or calibration_of(source.dataset, source.config)
-    return Int8File(qat_flatbuffer(source.model, source.dataset, source.config, calibration))
+    return ConvertedFile(qat_flatbuffer(source.model, source.dataset, source.config, calibration))
 
 
 _MAKERS = {"int8": _int8, "int8-qat": _int8_qat}
