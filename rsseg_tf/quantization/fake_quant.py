@@ -132,13 +132,22 @@ def _relu_behind(layer: Any, twin: Any) -> Any | None:
 
     layers = tf_keras.layers
     weighing = isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense)
-    if not weighing or layer.activation is not tf_keras.activations.linear:
+    if not weighing or isinstance(layer, layers.Conv2DTranspose) or layer.activation is not tf_keras.activations.linear:
         return None
     readers = [node.layer for node in layer.outbound_nodes]
     if len(readers) != 1 or any(layer.output is output for output in twin.outputs):
         return None
     plain = isinstance(readers[0], layers.ReLU) and layers.ReLU(name=readers[0].name).get_config()
     return readers[0] if plain and {**readers[0].get_config(), "dtype": plain["dtype"]} == plain else None
+
+
+def _behind_transposed(layer: Any) -> bool:
+    """Whether a layer is a ReLU that reads a transposed convolution, which TFLite cannot merge in int8."""
+    import tf_keras
+
+    if not isinstance(layer, tf_keras.layers.ReLU):
+        return False
+    return isinstance(layer.inbound_nodes[0].inbound_layers, tf_keras.layers.Conv2DTranspose)
 
 
 def _diagonal(rescaling: Any) -> list[NDArray[np.float32]]:
@@ -156,6 +165,8 @@ def _annotated(twin: Any) -> Any:
         configs = _configs()
 
         def annotated(layer: Any) -> Any:
+            if _behind_transposed(layer):
+                return type(layer).from_config(layer.get_config())  # TFMOT then rounds before and behind it.
             return tfmot.quantize_annotate_layer(layer, configs.get(type(layer).__name__))
 
         try:

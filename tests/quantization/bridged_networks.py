@@ -25,7 +25,6 @@ def small(seed: int = 0, *, shape: tuple[int, int, int] = SHAPE, classes: int = 
     pooled = layers.UpSampling2D(z.shape[1:3], interpolation="bilinear", name="spread")(pooled)
     x = layers.Concatenate(name="joined")([x, z, pooled])
     x = layers.Conv2DTranspose(8, 4, strides=2, padding="same", use_bias=False, name="enlarged")(x)
-    x = layers.ReLU(name="enlarged_relu")(x)
     x = layers.ReLU(name="through_relu")(layers.DepthwiseConv2D(3, padding="same", name="through")(x))
     x = layers.MaxPooling2D(2, name="halved")(x)
     x = layers.Conv2D(classes, 1, name="classifier")(x)
