@@ -86,7 +86,7 @@ def demo_config() -> Config:
         "prune.batches=1",
         "prune.macs=0.48",
         "prune.recalibration_batches=8",
-        "export.calibration_samples=32",
+        "export.calibration_samples=16",
         "export.check_samples=8",
         "export.max_drop=5",
         "evaluate.overlap=0",
