@@ -15,10 +15,7 @@ and says from which ranges the rounding starts. Where it departs from TFMOT's ow
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +25,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.quantization.bridge import short_name, to_tf_keras
+from rsseg_tf.quantization.tfmot import tfmot
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -161,18 +159,19 @@ def _annotated(twin: Any) -> Any:
     """The twin with fake quantization put in by TFMOT's default 8-bit scheme."""
     import tf_keras
 
-    with _tfmot() as tfmot:
+    with tfmot() as library:
+        tools = library.quantization.keras
         configs = _configs()
 
         def annotated(layer: Any) -> Any:
             if _behind_transposed(layer):
                 return type(layer).from_config(layer.get_config())  # TFMOT then rounds before and behind it.
-            return tfmot.quantize_annotate_layer(layer, configs.get(type(layer).__name__))
+            return tools.quantize_annotate_layer(layer, configs.get(type(layer).__name__))
 
         try:
-            with tfmot.quantize_scope():
+            with tools.quantize_scope():
                 marked = tf_keras.models.clone_model(twin, clone_function=annotated)
-                return tfmot.quantize_apply(marked, quantized_layer_name_prefix="")
+                return tools.quantize_apply(marked, quantized_layer_name_prefix="")
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"`{twin.name}` cannot be trained quantization-aware: {error}") from error
 
@@ -193,26 +192,6 @@ def _configs() -> Mapping[str, Any]:
         "Identity": known.NoOpQuantizeConfig(),
         **dict.fromkeys(("Subtract", "Multiply", "Average", "Maximum", "Minimum", "ELU", "PReLU"), output),
     }
-
-
-@contextlib.contextmanager
-def _tfmot() -> Iterator[Any]:
-    """TFMOT's `quantization.keras`, without the trace that its import leaves in the environment.
-
-    It sets `TF_USE_LEGACY_KERAS`, which would turn `tf.keras` into `tf_keras` in child processes; asking for
-    `tf.keras` first settles that it is Keras 3 in this one.
-    """
-    kept = os.environ.get("TF_USE_LEGACY_KERAS")
-    tf.keras.version()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import tensorflow_model_optimization as tfmot
-
-        if kept is None:
-            os.environ.pop("TF_USE_LEGACY_KERAS", None)
-        else:
-            os.environ["TF_USE_LEGACY_KERAS"] = kept
-        yield tfmot.quantization.keras
 
 
 def _freeze_batch_norms(student: Any) -> None:

@@ -22,6 +22,7 @@ from keras import layers
 from rsseg_tf import pruning
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.quantization.tfmot import tfmot
 from rsseg_tf.settings import PruneConfig
 from tests.pruning.law import randomise
 
@@ -84,9 +85,8 @@ def test_random_plans_differ_by_seed_and_agree_on_size(groups):
 
 
 def test_masks_are_what_tfmot_gives_a_tf_keras_layer():
-    import tf_keras
-    from tensorflow_model_optimization.sparsity import keras as sparsity
-
+    with tfmot("sparsity.keras") as sparsity:
+        import tf_keras
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(3, 3, 4, 8)).astype(np.float32), rng.normal(size=8).astype(np.float32)]
     ours = keras.Sequential([keras.Input((6, 6, 4)), layers.Conv2D(8, 3, name="conv")])

@@ -14,6 +14,9 @@ import keras
 import tensorflow as tf
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.quantization.tfmot import tfmot
+
+_SPARSITY = "python.core.sparsity.keras"
 
 
 class MagnitudeMasks:
@@ -28,23 +31,21 @@ class MagnitudeMasks:
     """
 
     def __init__(self, model: keras.Model, *, kept_share: float) -> None:
-        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_impl import Pruning
-        from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import ConstantSparsity
-
         self._kernels = list(prunable_kernels(model))
         self._masks = [tf.Variable(tf.ones(kernel.shape), trainable=False) for kernel in self._kernels]
-        schedule = ConstantSparsity(kernel_sparsity(model, self._kernels, kept_share), begin_step=0)
+        sparsity = kernel_sparsity(model, self._kernels, kept_share)
         variables = [
             (kernel.value, mask, tf.Variable(0.0, trainable=False))
             for kernel, mask in zip(self._kernels, self._masks, strict=True)
         ]
-        self._pruning = Pruning(
-            training_step_fn=lambda: tf.constant(0),
-            pruning_vars=variables,
-            pruning_schedule=schedule,
-            block_size=(1, 1),
-            block_pooling_type="AVG",
-        )
+        with tfmot(f"{_SPARSITY}.pruning_schedule") as schedules, tfmot(f"{_SPARSITY}.pruning_impl") as masking:
+            self._pruning = masking.Pruning(
+                training_step_fn=lambda: tf.constant(0),
+                pruning_vars=variables,
+                pruning_schedule=schedules.ConstantSparsity(sparsity, begin_step=0),
+                block_size=(1, 1),
+                block_pooling_type="AVG",
+            )
 
     def hold(self) -> None:
         """Have the library compute and apply the masks, and keep them through any training."""
@@ -70,9 +71,8 @@ def prunable_kernels(model: keras.Model) -> Iterator[keras.Variable]:
     Raises:
         ModelError: it knows no layer of a kind, and would refuse the model.
     """
-    from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
-
-    known = {kind.__name__: names for kind, names in PruneRegistry._LAYERS_WEIGHTS_MAP.items()}
+    with tfmot(f"{_SPARSITY}.prune_registry") as registry:
+        known = {kind.__name__: names for kind, names in registry.PruneRegistry._LAYERS_WEIGHTS_MAP.items()}
     for layer in model.layers:
         names = known.get(type(layer).__name__)
         if names is None and layer.weights:
