@@ -9,13 +9,14 @@ layer of your own be pruned, add a row. For a layer that scales each channel by 
 
 `flows.scaled` says: the channels that come in go out, indexed by the label `out`, and emit 0 once masked. A layer
 that acts on each element alone and has no weights takes `Rule(pruning.flows.elementwise)`.
-Rows of Keras' layers stand for the sub-classes too, unless these override `call`.
+Rows of Keras' layers stand for the sub-classes too, unless these override what it computes with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 
 import keras
 from keras import layers
@@ -151,7 +152,7 @@ def rule_for(operation: keras.Operation) -> Rule | None:
     for kind in type(operation).__mro__:
         row = RULES.get(kind) or RULES.get(f"{kind.__module__}.{kind.__qualname__}")
         if row is not None:
-            return row if _calls_like(operation, kind) else None
+            return row if _computes_like(operation, kind) else None
     return None
 
 
@@ -163,6 +164,10 @@ def why_frozen(operation: keras.Operation) -> str:
     return f"is a {type(operation).__name__}, which has no rule"
 
 
-def _calls_like(operation: keras.Operation, kind: type) -> bool:
-    """Whether a sub-class does what the row's type does."""
-    return type(operation).call is kind.call  # type: ignore[attr-defined]
+def _computes_like(operation: keras.Operation, kind: type) -> bool:
+    """Whether a sub-class overrides nothing that the row's type computes with, such as `call` or `convolution_op`."""
+    classes = type(operation).__mro__
+    added = [item for cls in classes[: classes.index(kind)] for item in vars(cls).items()]
+    methods = (FunctionType, classmethod, staticmethod, property)
+    overridden = {name for name, value in added if isinstance(value, methods) and hasattr(kind, name)}
+    return overridden <= {"__init__", "get_config", "from_config"}
