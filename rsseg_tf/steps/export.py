@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,11 @@ class _Source:
     @property
     def layer_names(self) -> list[str]:
         return [layer.name for layer in self.model.layers]
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Of the model's file and of the training data, each read once."""
+        return {"model": file_hash(self.path), "data": self.dataset.fingerprint("train")}
 
     def calibration_record(self) -> dict[str, Any] | None:
         method = self.config.export.calibration_method
@@ -197,7 +203,7 @@ def _metadata(source: _Source, number_format: str) -> ModelMetadata:
         head=config.export.head,
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
-        hashes={"model": file_hash(source.path), "data": dataset.fingerprint("train")},
+        hashes=source.hashes,
         versions=package_versions(),
         notes={"type": number_format, "calibration": source.calibration_record()},
     )
@@ -206,7 +212,7 @@ def _metadata(source: _Source, number_format: str) -> ModelMetadata:
 def _provenance(source: _Source, out: Path) -> dict[str, Any]:
     return {
         "sha256": file_hash(out),
-        "made_from": {str(source.path): file_hash(source.path), "data:train": source.dataset.fingerprint("train")},
+        "made_from": {str(source.path): source.hashes["model"], "data:train": source.hashes["data"]},
         "calibration_windows": source.calibration.names if source.calibration else [],
         "settings": to_dict(source.config),
         "versions": package_versions(),
