@@ -1,4 +1,4 @@
-"""Keras 3 graphs as `tf_keras` graphs and back: tensorflow-model-optimization knows only the latter."""
+"""Keras 3 graphs as `tf_keras` graphs: tensorflow-model-optimization knows only the latter."""
 
 from __future__ import annotations
 
@@ -46,7 +46,6 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 """Type of layer that both Kerases have → the settings that make it up, named as in Keras 3."""
 
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
-_TWIN_NAMES = {("DepthwiseConv2D", "kernel"): "depthwise_kernel"}
 _ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "softplus", "elu", "selu", "silu", "gelu")
 
 
@@ -88,27 +87,6 @@ def to_tf_keras(model: keras.Model) -> Any:
     for name in layers:
         twin.get_layer(name).set_weights(flat.get_layer(name).get_weights())
     return twin
-
-
-def with_weights_of(model: keras.Model, twin: Any) -> keras.Model:
-    """A copy of a Keras 3 model with the weights that its `tf_keras` twin has by now.
-
-    Args:
-        model: what `twin` was made from.
-        twin: from `to_tf_keras`, or made quantization-aware by `rsseg_tf.quantization.qat`.
-
-    Raises:
-        ModelError: a layer of `model` has no weights of its name and shape in `twin`.
-    """
-    values = {layer.name: {short_name(weight): weight.numpy() for weight in layer.weights} for layer in twin.layers}
-    copy = keras.models.clone_model(_functional(model))
-    for layer in copy.layers:
-        theirs, kind, names = values.get(layer.name, {}), type(layer).__name__, [one.name for one in layer.weights]
-        try:
-            layer.set_weights([theirs[_TWIN_NAMES.get((kind, name), name)] for name in names])
-        except (KeyError, ValueError) as error:
-            raise ModelError(f"`{twin.name}` has other weights in the layer `{layer.name}`: {error}") from error
-    return copy
 
 
 def short_name(weight: Any) -> str:

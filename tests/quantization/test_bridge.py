@@ -10,7 +10,7 @@ from keras import layers
 from rsseg_tf import pruning
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from rsseg_tf.quantization.bridge import to_tf_keras, with_weights_of
+from rsseg_tf.quantization.bridge import to_tf_keras
 
 SHAPE = (64, 48, 3)
 
@@ -84,20 +84,6 @@ def test_a_twin_has_the_same_layers_and_computes_the_same(kind):
     assert {layer.name for layer in model.layers} <= theirs
 
 
-@pytest.mark.parametrize("kind", ["pruned", "mixed"])
-def test_a_trained_twin_goes_back_into_a_copy_of_the_model(kind):
-    model = MODELS[kind]()
-    before = model.get_weights()
-    twin = to_tf_keras(model)
-    scattered(twin)
-
-    back = with_weights_of(model, twin)
-
-    image = pixels(model.input_shape[1:])
-    assert relative_difference(twin(image, training=False).numpy(), np.asarray(back(image, training=False))) <= 1e-5
-    assert all(np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
-
-
 def test_a_frozen_call_stays_frozen():
     image = layers.Input((4, 4, 3))
     model = keras.Model(image, layers.Dropout(0.9)(image, training=False))
@@ -137,11 +123,3 @@ def test_a_subclassed_model_is_an_error():
 
     with pytest.raises(ModelError, match="not a functional model"):
         to_tf_keras(Opaque(name="opaque"))
-
-
-def test_weights_of_another_model_do_not_go_back():
-    image = layers.Input((8, 8, 3))
-    narrow, wide = (keras.Model(image, layers.Conv2D(width, 1, name="conv")(image)) for width in (2, 3))
-
-    with pytest.raises(ModelError, match="`conv`"):
-        with_weights_of(narrow, to_tf_keras(wide))
