@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from rsseg_tf.edge.edgetpu_ops import limits_of
 from rsseg_tf.edge.edgetpu_rules import CACHE_BYTES, CORAL, CPU, ISSUE, NOTE, RISK, SMALLER, Limit
 from rsseg_tf.edge.flatbuffer import read_model
 from rsseg_tf.edge.graph import Op, TFLiteModel
+from rsseg_tf.edge.layer_names import layers_by_op
 from rsseg_tf.errors import CheckFailedError
 
 _NAMED = 3
 _LOW_HEAD = "export with --for edgetpu: the host enlarges, the Edge TPU stops before"
-
-NameOf = Callable[[Op], str]
 
 
 @dataclass(frozen=True)
@@ -80,12 +79,7 @@ class EdgeTPUReport:
         return {"maps_fully": self.maps_fully, **values, "findings": [asdict(finding) for finding in self.findings]}
 
 
-def file_name_of(op: Op) -> str:
-    """The readable end of what the converter called an operator's output: the last of the names that it joined."""
-    return op.outputs[0].name.rpartition(";")[2] if op.outputs else op.name
-
-
-def lint(model: TFLiteModel, *, name_of: NameOf = file_name_of) -> EdgeTPUReport:
+def lint(model: TFLiteModel, *, layer_names: Sequence[str] = ()) -> EdgeTPUReport:
     """What the Edge TPU would run of `model`.
 
     The compiler maps one piece of the graph, from its beginning to the first operator that does not map: that one
@@ -94,15 +88,18 @@ def lint(model: TFLiteModel, *, name_of: NameOf = file_name_of) -> EdgeTPUReport
 
     Args:
         model: a graph.
-        name_of: an operator → what findings call it.
+        layer_names: the Keras model's layers in topological order, after which findings are named; else they are named
+            after the last of the names that the converter joined to one.
     """
     limits = {op.index: [*_limits(op, model), *_after_padding(op, model)] for op in model.ops}
     mapped = _mapped(model, limits, {CPU})
     surely_mapped = _mapped(model, limits, {CPU, RISK})
     weight_bytes = _weight_bytes(mapped)
     streamed_bytes = max(0, weight_bytes - CACHE_BYTES)
+    names = [name.rpartition(";")[2] for name in layers_by_op(model, layer_names)]
     findings = [
-        Finding(op=op.index, type=op.name, layer=name_of(op), **asdict(limit)) for op, limit in _pairs(model, limits)
+        Finding(op=op.index, type=op.name, layer=names[op.index], **asdict(limit))
+        for op, limit in _pairs(model, limits)
     ]
     return EdgeTPUReport(
         ops_mapped=len(mapped),
@@ -116,13 +113,13 @@ def lint(model: TFLiteModel, *, name_of: NameOf = file_name_of) -> EdgeTPUReport
     )
 
 
-def require_mapped(path: Path, *, out: Path, name_of: NameOf = file_name_of) -> EdgeTPUReport:
+def require_mapped(path: Path, *, out: Path, layer_names: Sequence[str] = ()) -> EdgeTPUReport:
     """The report on the file `path`, which errors call `out`.
 
     Raises:
         CheckFailedError: an operator does not map; the message names the layers and says what to do.
     """
-    report = lint(read_model(path), name_of=name_of)
+    report = lint(read_model(path), layer_names=layer_names)
     if not report.maps_fully:
         reasons = textwrap.indent("\n".join(_grouped(report.record()["findings"], {CPU})), "  ")
         raise CheckFailedError(

@@ -14,6 +14,7 @@ from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import Op, Tensor
 from rsseg_tf.edge.guard import check_loads
 from rsseg_tf.edge.interpreter import delegate_partitions, open_interpreter
+from rsseg_tf.edge.layer_names import layers_by_op
 from rsseg_tf.edge.metadata import metadata_in
 from rsseg_tf.errors import ModelError
 from rsseg_tf.runs import file_hash
@@ -26,9 +27,10 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
 
     Returns:
         `file_bytes`, `sha256`, `partitions` (delegate partitions that the interpreter makes), `undelegated`
-        (operators outside them), `ops` (operator → count), `float_ops` (names of what they compute), `params`,
-        `macs`, `weight_bytes`, `arena_bytes`, `inputs`, `outputs`, `metadata` (or null) and `layers`: of
-        each operator `name`, `type`, `output_shape`, `dtype`, `params`, `macs`, `bytes`. On request `edgetpu`: see
+        (operators outside them), `ops` (operator → count), `float_ops` (their names), `params`, `macs`, `weight_bytes`,
+        `arena_bytes`, `inputs`, `outputs`, `metadata` (or null) and `layers`: of each operator `name`, `type`,
+        `output_shape`, `dtype`, `params`, `macs`, `bytes`. Operators are named after the Keras layers that the
+        metadata lists, else after the tensor that they compute. On request `edgetpu`: see
         `rsseg_tf.edge.edgetpu.EdgeTPUReport`.
 
     Raises:
@@ -42,6 +44,8 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
     metadata = metadata_in(content, path=path)
     check_loads(path, content)
     partitions, undelegated = delegate_partitions(open_interpreter(path, threads=1))
+    layer_names = metadata.layers if metadata else ()
+    names = layers_by_op(model, layer_names)
     return {
         "model": str(path),
         "file_bytes": len(content),
@@ -49,7 +53,7 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
         "partitions": partitions,
         "undelegated": undelegated,
         "ops": model.op_counts,
-        "float_ops": [_computes(op) for op in model.float_ops],
+        "float_ops": [names[op.index] for op in model.float_ops],
         "params": model.params,
         "macs": model.macs,
         "weight_bytes": model.weight_bytes,
@@ -57,8 +61,8 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
         "inputs": [_port(tensor) for tensor in model.inputs],
         "outputs": [_port(tensor) for tensor in model.outputs],
         "metadata": None if metadata is None else asdict(metadata),
-        "layers": [_layer(op) for op in model.ops],
-        **({"edgetpu": edgetpu_lint.lint(model).record()} if edgetpu else {}),
+        "layers": [_layer(op, names[op.index]) for op in model.ops],
+        **({"edgetpu": edgetpu_lint.lint(model, layer_names=layer_names).record()} if edgetpu else {}),
     }
 
 
@@ -108,11 +112,11 @@ def _end_of(name: str) -> str:
     return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 
-def _layer(op: Op) -> dict[str, Any]:
+def _layer(op: Op, name: str) -> dict[str, Any]:
     result = op.outputs[0] if op.outputs else None
     weights = [tensor for tensor in op.inputs if tensor and tensor.is_weight]
     return {
-        "name": _computes(op),
+        "name": name,
         "type": op.name,
         "output_shape": list(result.shape) if result else [],
         "dtype": result.dtype if result else "",
@@ -120,10 +124,6 @@ def _layer(op: Op) -> dict[str, Any]:
         "macs": op.macs,
         "bytes": sum(tensor.nbytes for tensor in weights),
     }
-
-
-def _computes(op: Op) -> str:
-    return op.outputs[0].name if op.outputs else op.name
 
 
 def _port(tensor: Tensor) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rsseg_tf.edge.graph import TFLiteModel
+from rsseg_tf.edge.graph import Op, TFLiteModel
 
 Reading = Callable[[str], str]
 """From the name of a scope to that of the layer which it would be the scope of."""
@@ -48,6 +48,21 @@ def op_tensors(model: TFLiteModel) -> tuple[OpTensors, ...]:
         )
         for op in model.ops
     )
+
+
+def layers_by_op(model: TFLiteModel, layer_names: Sequence[str]) -> tuple[str, ...]:
+    """For each operator the last of the Keras layers that it came from, else its output tensor's name.
+
+    Args:
+        model: a graph.
+        layer_names: the Keras model's layers in topological order.
+    """
+    found = layers_of_ops(op_tensors(model), dict.fromkeys(layer_names, ()))
+    return tuple(layers[-1] if layers else _output_name(op) for op, layers in zip(model.ops, found, strict=True))
+
+
+def _output_name(op: Op) -> str:
+    return op.outputs[0].name if op.outputs else op.name
 
 
 def layers_of_ops(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:

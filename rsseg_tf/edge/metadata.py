@@ -43,6 +43,7 @@ class ModelMetadata:
         hashes: `model` and `data` → SHA-256 of what the file was made from.
         versions: package → version that made it.
         notes: anything else that JSON can hold, such as the calibration summary.
+        layers: of the Keras model that the file was made from, in topological order.
     """
 
     class_names: tuple[str, ...]
@@ -55,6 +56,7 @@ class ModelMetadata:
     hashes: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no exporter writes, so that a broken file is noticed when it is opened."""
@@ -129,6 +131,8 @@ def verify_seal(model: bytes) -> bool:
 
 def _to_json(metadata: ModelMetadata, original: bytes) -> bytes:
     values = asdict(metadata)
+    if not metadata.layers:  # as in files from before there were any, whose seal is over what they say
+        del values["layers"]
     document = {
         "format": 1,
         "metadata": values,
@@ -158,6 +162,7 @@ def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
             hashes=dict(values["hashes"]),
             versions=dict(values["versions"]),
             notes=dict(values["notes"]),
+            layers=tuple(str(name) for name in values.get("layers", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the model's metadata is damaged: {error!r}", hint="export the model again") from error

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.edge.flatbuffer import Op, Tensor, TFLiteModel, parse_model
+from rsseg_tf.edge.layer_names import layers_by_op
 from rsseg_tf.quantization.calibrated import Images, with_verifiers
 from rsseg_tf.quantization.noise import ChannelNoise, dequantized, kernel_db, rounded
 from rsseg_tf.quantization.observe import TensorReader
-from rsseg_tf.quantization.proof import is_named, layers_by_op
+from rsseg_tf.quantization.proof import is_named
 
 _HALF_DB = 10 * np.log10(2)
 

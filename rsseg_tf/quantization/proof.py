@@ -10,7 +10,7 @@ from typing import Any
 from rsseg_tf.edge.flatbuffer import TFLiteModel, read_model
 from rsseg_tf.edge.guard import check_loads
 from rsseg_tf.edge.interpreter import delegate_partitions, open_interpreter
-from rsseg_tf.edge.layer_names import layers_of_ops, op_tensors
+from rsseg_tf.edge.layer_names import layers_by_op
 from rsseg_tf.errors import CheckFailedError
 
 _BANNED_OPS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
@@ -173,12 +173,6 @@ def is_named(tensor: str, wanted: str) -> bool:
 
 def _plural(kind: str) -> str:
     return "floats" if kind.startswith("float") else kind
-
-
-def layers_by_op(model: TFLiteModel, layer_names: Sequence[str]) -> tuple[str, ...]:
-    """For each op the last of the Keras layers that it came from, else its output tensor's name."""
-    found = layers_of_ops(op_tensors(model), dict.fromkeys(layer_names, ()))
-    return tuple(layers[-1] if layers else op.outputs[0].name for op, layers in zip(model.ops, found, strict=True))
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:

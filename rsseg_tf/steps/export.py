@@ -62,7 +62,9 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         tried = [_attempt(source, config.export.type, temporary, out=out)]
         if _is_to_recover(tried[0], config.export):
             tried.append(_attempt(source, "int8-qat", temporary, out=out))
-        mapped = edgetpu.require_mapped(temporary, out=out) if config.export.target == "edgetpu" else None
+        mapped = None
+        if config.export.target == "edgetpu":
+            mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
         agreement.require(tried[-1].agreement, max_drop=config.export.max_drop)
     result = {
         "model": str(out),
@@ -206,6 +208,7 @@ def _metadata(source: _Source, number_format: str) -> ModelMetadata:
         hashes=source.hashes,
         versions=package_versions(),
         notes={"type": number_format, "calibration": source.calibration_record()},
+        layers=tuple(source.layer_names),
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.edge.edgetpu import file_name_of, format_report, lint, require_mapped
+from rsseg_tf.edge.edgetpu import format_report, lint, require_mapped
 from rsseg_tf.edge.edgetpu_rules import CACHE_BYTES
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import TFLiteModel
@@ -144,10 +144,12 @@ def test_a_batch_that_is_left_open_is_found() -> None:
 
 
 def test_findings_name_the_last_of_the_joined_scopes() -> None:
-    (op,) = operator("RELU", PIXELS, out=PIXELS).ops
-    assert file_name_of(op) == "scope/t1"
-    report = lint(operator("GELU", PIXELS, out=PIXELS), name_of=lambda op: f"layer {op.index}")
-    assert report.findings[0].layer == "layer 0"
+    assert lint(operator("GELU", PIXELS, out=PIXELS)).findings[0].layer == "scope/t1"
+
+
+def test_findings_name_the_keras_layer_where_the_layers_are_known() -> None:
+    report = lint(operator("GELU", PIXELS, out=PIXELS), layer_names=("other", "scope"))
+    assert report.findings[0].layer == "scope"
 
 
 def test_the_record_is_json_with_stable_keys() -> None:

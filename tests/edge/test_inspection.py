@@ -8,9 +8,10 @@ import pytest
 
 from rsseg_tf.edge.flatbuffer import read_model
 from rsseg_tf.edge.inspection import format_inspection, inspect_tflite
+from rsseg_tf.edge.metadata import embed_metadata
 from rsseg_tf.errors import ModelError
 from rsseg_tf.runs import file_hash
-from tests.edge.networks import METADATA, products_model
+from tests.edge.networks import METADATA, products_model, tiny_model
 
 
 def test_layers_add_up_to_the_file(models: Path) -> None:
@@ -42,6 +43,17 @@ def test_float_operators_are_named(models: Path) -> None:
     facts = inspect_tflite(models / "float32.tflite")
     assert len(facts["float_ops"]) == len(facts["layers"])
     assert any("depthwise" in name for name in facts["float_ops"])
+
+
+def test_operators_are_named_after_the_keras_layers_that_the_file_lists(tmp_path: Path) -> None:
+    layers = ("input_layer", "rescaling", "conv2d", "depthwise_conv2d", "conv2d_1", "up_sampling2d")
+    path = tmp_path / "named.tflite"
+    path.write_bytes(embed_metadata(tiny_model("int8"), dataclasses.replace(METADATA, layers=layers)))
+    facts = inspect_tflite(path, edgetpu=True)
+    named = {layer["type"]: layer["name"] for layer in facts["layers"]}
+    assert named["DEPTHWISE_CONV_2D"] == "depthwise_conv2d"
+    assert named["RESIZE_BILINEAR"] == "up_sampling2d"
+    assert {finding["layer"] for finding in facts["edgetpu"]["findings"]} <= {*layers, "tfl.quantize", ""}
 
 
 def test_networks_of_another_kind_can_be_looked_at(tmp_path: Path) -> None:

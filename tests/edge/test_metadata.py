@@ -29,6 +29,7 @@ def descriptions(draw: st.DrawFn) -> ModelMetadata:
         hashes=draw(st.dictionaries(st.text(), st.text(), max_size=3)),
         versions=draw(st.dictionaries(st.text(), st.text(), max_size=3)),
         notes=draw(st.dictionaries(st.text(), st.recursive(st.integers() | st.text(), st.lists), max_size=3)),
+        layers=tuple(draw(st.lists(st.text(), max_size=3))),
     )
 
 

@@ -6,12 +6,17 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import int8_runtimes
+import numpy as np
 import own_venv
 import pytest
 import torch_pruning_loop
 
 from rsseg_tf import pruning
+from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.models.deeplab import deeplab_v3_plus
+
+SCRIPTS = ["torch_pruning_loop.py", "mct_prune.py", "int8_runtimes.py"]
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def test_the_torch_script_expects_our_number_of_parameters(backbone):
     assert torch_pruning_loop.DENSE_PARAMS[backbone] == pruning.cost(ours).params
 
 
-@pytest.mark.parametrize("script", ["torch_pruning_loop.py", "mct_prune.py"])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_needs_none_of_the_peers_packages(script):
     path = own_venv.Path(own_venv.__file__).parent / script
     result = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
@@ -72,13 +77,38 @@ def test_help_needs_none_of_the_peers_packages(script):
     assert "--venv" in result.stdout
 
 
-@pytest.mark.parametrize("script", ["torch_pruning_loop.py", "mct_prune.py"])
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_finished_result_is_not_measured_again(tmp_path, script):
     path, out = own_venv.Path(own_venv.__file__).parent / script, tmp_path / "out.json"
     out.write_text("{}")
     command = [sys.executable, str(path), "--venv", str(tmp_path / "venv"), "--out", str(out)]
-    command += ["--model", "none.keras"] * (script == "mct_prune.py")
+    command += ["--model", "none.keras"] * (script != "torch_pruning_loop.py")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (result.returncode, out.read_text(), (tmp_path / "venv").exists()) == (0, "{}", False)
     assert "is there already" in result.stderr
+
+
+def test_every_runtime_takes_its_turns_and_is_compared_with_ours():
+    runs = []
+    networks = {name: lambda _image, name=name: runs.append(name) for name in ("ours", "OpenVINO")}
+    medians = int8_runtimes.latencies(networks, None, repeats=2)
+    assert set(medians) == set(networks)
+    assert runs == [name for _turn in range(3) for name in networks for _ in range(5)]
+
+    scores = {"miou": 0.5, "boundary_f1": 0.25}
+    rows = {
+        name: {"scores": scores, "bytes": 2e6, "p50_ms_1": ms} for name, ms in (("ours", 4.0), ("plain TFLite", 6.0))
+    }
+    last = int8_runtimes.table(rows, [1]).splitlines()[-1]
+    assert last == "| plain TFLite | 50.00 | 25.00 | 2.00 | 6.0 | 1.50 |"
+
+
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
+def test_the_plain_export_is_full_integer_and_ours_is_what_it_is_compared_with():
+    model = deeplab_v3_plus("resnet18", 4, (32, 32, 3))
+    images = tuple(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8))
+    plain = parse_model(int8_runtimes.plain_export(model, images), name="plain")
+    assert plain.inputs[0].dtype == "uint8"
+    assert not plain.float_ops
+    assert "SPACE_TO_BATCH_ND" in plain.op_counts

@@ -1,0 +1,261 @@
+"""Our int8 file beside the plain TFLite export, ONNX Runtime's and OpenVINO's int8 of the same trained network.
+
+python tools/peers/int8_runtimes.py --venv peers/int8 -c runs/dubai/config.yaml --model runs/dubai/model.keras \
+    --out peers/int8_r18.json
+
+All four are calibrated on the same images. *Plain* is `TFLiteConverter.from_keras_model`, as TensorFlow's guide has it.
+The float `.tflite` goes to ONNX by tf2onnx and is quantized per channel as QDQ; NNCF quantizes it for OpenVINO. Latency
+is taken in turns in one process; scores are of whole images, tiled and blended by the same code for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from own_venv import OwnVenv, is_finished, is_inside
+
+REQUIREMENTS = (
+    "tensorflow==2.21.0",
+    "tf2onnx==1.17.0",
+    "onnx==1.23.2",
+    "onnxruntime==1.32.0",
+    "openvino==2026.4.1",
+    "nncf==3.4.0",
+    "ai-edge-litert==2.3.0",
+    "opencv-python-headless==5.0.0.93",
+    "click",
+    "PyYAML",
+)
+ROOT = Path(__file__).parents[2]
+FOLDER = "RSSEG_INT8_FOLDER"
+FLOAT, OURS, PLAIN, IMAGES = "float32.tflite", "ours.tflite", "plain.tflite", "images.npy"
+_BURST = 5
+
+Image = NDArray[np.uint8]
+Network = Callable[[Image], NDArray[Any]]
+"""Pixels uint8 (h, w, 3) → scores (h, w, C)."""
+
+
+def write_files(options: argparse.Namespace, folder: Path) -> None:
+    """The calibration images, the float file, and both int8 `.tflite` files, for the other environment."""
+    from rsseg_tf.config import load_config
+    from rsseg_tf.datasets.catalog import open_dataset
+    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.quantization.convert import convert
+    from rsseg_tf.steps.windows import calibration_of
+
+    config = load_config(options.config, options.overrides)
+    images = calibration_of(open_dataset(config.data, seed=config.seed), config).images
+    model = load_keras_model(options.model)
+    np.save(folder / IMAGES, np.stack(images))
+    (folder / FLOAT).write_bytes(convert(model, number_format="float32"))
+    (folder / OURS).write_bytes(convert(model, calibration=images))
+    (folder / PLAIN).write_bytes(plain_export(model, images))
+
+
+def plain_export(model: Any, images: tuple[Image, ...]) -> bytes:
+    """The full-integer `.tflite` that TensorFlow's own recipe gives of a Keras model."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.int8
+    flatbuffer: bytes = converter.convert()
+    return flatbuffer
+
+
+def onnx_int8(folder: Path) -> Path:
+    """The QDQ file that ONNX Runtime's static quantization makes of the float network, int8 weights per channel."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    plain, prepared, quantized = (folder / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
+    command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(folder / FLOAT), "--output", str(plain)]
+    subprocess.run([*command, "--opset", "17"], check=True, capture_output=True)
+    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+
+    class Images(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._images = iter(np.load(folder / IMAGES))
+
+        def get_next(self) -> Mapping[str, Any] | None:
+            image = next(self._images, None)
+            return None if image is None else {"image": image[None].astype(np.float32)}
+
+    quantize_static(
+        str(prepared),
+        str(quantized),
+        Images(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return quantized
+
+
+def openvino_int8(folder: Path) -> Path:
+    """The file that NNCF's post-training quantization makes of the float network."""
+    import nncf
+    import openvino
+
+    images = np.load(folder / IMAGES)
+    dataset = nncf.Dataset(list(images), lambda image: image[None].astype(np.float32))
+    model = nncf.quantize(openvino.Core().read_model(folder / FLOAT), dataset, subset_size=len(images))
+    path = folder / "int8.xml"
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path
+
+
+def litert(path: Path, threads: int) -> Network:
+    """A `.tflite` in LiteRT with XNNPACK."""
+    from rsseg_tf.edge.runner import TFLiteRunner
+
+    return TFLiteRunner(path, threads=threads).scores
+
+
+def onnx_runtime(path: Path, threads: int) -> Network:
+    """An ONNX file in ONNX Runtime's CPU provider."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda image: np.asarray(session.run(None, {name: image[None].astype(np.float32)})[0][0])
+
+
+def openvino_runtime(path: Path, threads: int) -> Network:
+    """An OpenVINO model on its CPU device, set for latency."""
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return lambda image: np.asarray(compiled(image[None].astype(np.float32))[0][0])
+
+
+def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> dict[str, float]:
+    """Median milliseconds of each, which take turns of a few runs."""
+    taken: dict[str, list[float]] = {name: [] for name in networks}
+    for turn in range(-1, repeats):
+        for name, network in networks.items():
+            for _ in range(_BURST):
+                started = time.perf_counter()
+                network(image)
+                if turn >= 0:
+                    taken[name].append(1e3 * (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def score(network: Network, options: argparse.Namespace) -> dict[str, Any]:
+    """Scores of a network on whole images of the split."""
+    from rsseg_tf.config import load_config
+    from rsseg_tf.datasets.catalog import open_dataset
+    from rsseg_tf.edge.evaluate import evaluate
+    from rsseg_tf.edge.predict import TiledPredictor, batched
+
+    config = load_config(options.config, options.overrides)
+    dataset = open_dataset(config.data, seed=config.seed)
+    height, width = config.data.input_size
+    overlap = config.evaluate.overlap
+    predictor = TiledPredictor(batched(network), dataset.palette, (height, width), config.data.fitting, overlap)
+    return evaluate(predictor, dataset, options.split).to_dict()
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Make the other int8 files, time and score all."""
+    from rsseg_tf.edge.runner import TFLiteRunner
+
+    folder = Path(os.environ[FOLDER])
+    onnx_file, openvino_file = onnx_int8(folder), openvino_int8(folder)
+    openers: dict[str, tuple[Callable[[Path, int], Network], Path]] = {
+        "ours": (litert, folder / OURS),
+        "plain TFLite": (litert, folder / PLAIN),
+        "ONNX Runtime": (onnx_runtime, onnx_file),
+        "OpenVINO": (openvino_runtime, openvino_file),
+    }
+    image = np.load(folder / IMAGES)[0]
+    rows: dict[str, dict[str, Any]] = {name: {"bytes": _bytes(path)} for name, (_, path) in openers.items()}
+    for name in ("ours", "plain TFLite"):
+        rows[name]["partitions"] = TFLiteRunner(openers[name][1]).partitions()[0]
+    for threads in options.threads:
+        medians = latencies(
+            {name: opener(path, threads) for name, (opener, path) in openers.items()}, image, options.repeats
+        )
+        for name, median in medians.items():
+            rows[name][f"p50_ms_{threads}"] = median
+    for name, (opener, path) in openers.items():
+        rows[name]["scores"] = score(opener(path, max(options.threads)), options)
+    packages = ("ai-edge-litert", "onnxruntime", "openvino", "nncf", "tf2onnx", "tensorflow")
+    return {"rows": rows, "versions": {name: importlib.metadata.version(name) for name in packages}}
+
+
+def _bytes(path: Path) -> int:
+    weights = path.with_suffix(".bin")
+    return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" else 0)
+
+
+def table(rows: Mapping[str, Mapping[str, Any]], threads: list[int]) -> str:
+    """The rows as a Markdown table, latencies also as multiples of ours."""
+    head = ["int8 by", "mIoU %", "boundary F1 %", "file MB", *(f"ms ({count} threads)" for count in threads), "× ours"]
+    lines = [head, ["---"] * len(head)]
+    for name, row in rows.items():
+        keys = [f"p50_ms_{count}" for count in threads]
+        cells = [f"{100 * row['scores'][key]:.2f}" for key in ("miou", "boundary_f1")]
+        cells += [f"{row['bytes'] / 1e6:.2f}", *(f"{row[key]:.1f}" for key in keys)]
+        lines.append([name, *cells, " / ".join(f"{row[key] / rows['ours'][key]:.2f}" for key in keys)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(description="Compare int8 files of one network across runtimes, in turns.")
+    made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
+    made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
+    made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data")
+    made.add_argument("--split", default="test", help="of the data that is scored; default test")
+    made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
+    made.add_argument("--repeats", type=int, default=10, help=f"turns of {_BURST} runs each; default 10")
+    made.add_argument("--out", type=Path, required=True, help="JSON file")
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
+    return made
+
+
+def main() -> int:
+    """Write the files, make the environment and run there; or measure where this is it."""
+    options = parser().parse_args()
+    if is_inside():
+        result = measure(options)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = options.out.with_suffix(".part")
+        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(options.out)
+        print(table(result["rows"], options.threads))
+        return 0
+    if is_finished(options.out):
+        return 0
+    venv = OwnVenv(options.venv, REQUIREMENTS)
+    venv.make()
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(options, Path(folder))
+        return venv.run(Path(__file__), sys.argv[1:], {"PYTHONPATH": str(ROOT), FOLDER: folder})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
