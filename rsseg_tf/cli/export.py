@@ -66,6 +66,9 @@ def command(
     )
     if result["recovered"]:
         text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
+    found, asked = (result["calibration"] or {}).get("samples"), config.export.calibration_samples
+    if found is not None and found < asked:
+        text += f"\nonly {found} training windows to calibrate on, {asked} were asked for: check it on a whole split"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
     print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)

@@ -18,6 +18,8 @@ def load_keras_model(path: Path) -> keras.Model:
     """
     if not path.is_file():
         raise ModelError(f"no model at `{path}`")
+    if path.suffix == ".tflite":
+        raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
     if not zipfile.is_zipfile(path):
         raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint="save it again with model.save")
     try:

@@ -106,3 +106,17 @@ def test_what_does_not_go_together_is_said(workshop, capsys, words, named):
     assert export(workshop, *words, out="never.tflite") == 2
     assert named in capsys.readouterr().err
     assert not (workshop / "never.tflite").exists()
+
+
+def test_too_few_windows_to_calibrate_on_are_told(workshop, capsys):
+    assert export(workshop) == 0
+    assert "only" not in capsys.readouterr().out
+    assert export(workshop, "export.calibration_samples=500") == 0
+    assert "only 8 training windows to calibrate on, 500 were asked for" in capsys.readouterr().out
+
+
+def test_a_tflite_file_is_not_exported_again(workshop, capsys):
+    assert export(workshop) == 0
+    words = ["-c", str(workshop / "config.yaml"), "-o", str(workshop / "again.tflite")]
+    assert main(["export-tflite", str(workshop / "model.tflite"), *words]) == 1
+    assert "is a TFLite file already" in capsys.readouterr().err
