@@ -46,6 +46,8 @@ LIMITS: _Limits = {
     "export.keep_float": _NOT_NEGATIVE,
     "evaluate.overlap": _NOT_NEGATIVE,
     "evaluate.boundary_tolerance": (1e-12, 1),
+    "evaluate.boundary_tolerance_px": _NOT_NEGATIVE,
+    "evaluate.small_object_px": _POSITIVE,
 }
 """Setting → least and greatest value."""
 

@@ -262,10 +262,14 @@ class EvaluateConfig:
     Attributes:
         overlap: pixels that neighbouring tiles share, at most half a tile.
         boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
+        boundary_tolerance_px: that tolerance in pixels instead; 0 for `boundary_tolerance`.
+        small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
     overlap: int = 64
     boundary_tolerance: float = 0.0075
+    boundary_tolerance_px: float = 0.0
+    small_object_px: int = 1024
 
 
 @dataclass(frozen=True)
