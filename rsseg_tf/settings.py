@@ -9,12 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """How many generated scenes each split holds, and their height and width in pixels."""
+    """How many generated scenes each split holds, their size in pixels, and their seed, -1 for that of the run."""
 
     train: int = 160
     val: int = 16
     test: int = 32
     size: int = 256
+    seed: int = -1
 
 
 @dataclass(frozen=True)
