@@ -75,6 +75,7 @@ def drawings(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
         *([tradeoff(scored)] if len(scored) > 1 else []),
         *([confusions(scored)] if scored else []),
         *([training(logged)] if logged else []),
+        *([pruning([run for run in pruned if run.pruning])] if any(run.pruning for run in pruned) else []),
         *(channels(run) for run in pruned),
     ]
 
@@ -168,6 +169,22 @@ def _validated(run: Run) -> Iterable[tuple[float, float]]:
     if before is not None:
         yield 0, 100 * before
     yield from ((row["epoch"], 100 * row["val_miou"]) for row in run.log if row["val_miou"] == row["val_miou"])
+
+
+def pruning(runs: Sequence[Run]) -> Drawing:
+    """The shares of the dense model's multiply-accumulates and parameters that are left after each loop."""
+    figure = _figure(6.4, 3.4)
+    axis = figure.subplots()
+    for place, run in enumerate(runs):
+        loops = [0.0, *(row["loop"] for row in run.pruning)]
+        for key, label, dashes in (("macs", "MACs", "-"), ("params", "parameters", "--")):
+            left = [100.0, *(100 * row[key] for row in run.pruning)]
+            axis.plot(loops, left, dashes, color=COLORS[place % len(COLORS)], label=f"{run.path.name}: {label}")
+    axis.set(xlabel="loop", ylabel="left of the dense model (%)", ylim=(0, 103))
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    ends = (f"{run.path.name}: {100 * run.pruning[-1]['macs']:.1f} % of the MACs are left" for run in runs)
+    return Drawing("pruning", "Pruning, loop by loop", "; ".join(ends), figure)
 
 
 def channels(run: Run) -> Drawing:

@@ -47,6 +47,7 @@ class Run:
         manifest: what its `manifest.json` holds.
         log: a row an epoch, by column of `log.csv`.
         plan: what its `plan.json` holds, None for a dense model.
+        pruning: a row a pruning loop, by column of `pruning.csv`.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Run:
     manifest: Facts
     log: tuple[Mapping[str, float], ...]
     plan: Facts | None
+    pruning: tuple[Mapping[str, float], ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -175,7 +177,8 @@ def _read_run(path: Path, found: Sources) -> None:
     for name, expected in manifest["outputs"].items():
         found.problems.extend(_mismatch(path / name, expected, named_by=MANIFEST))
     plan = _json(path / "plan.json") if (path / "plan.json").is_file() else None
-    found.runs.append(Run(path, load_config(path / CONFIG), manifest, _log(path / "log.csv"), plan))
+    config, log, pruning = load_config(path / CONFIG), _log(path / "log.csv"), _log(path / "pruning.csv")
+    found.runs.append(Run(path, config, manifest, log, plan, pruning))
 
 
 def _log(path: Path) -> tuple[Mapping[str, float], ...]:
