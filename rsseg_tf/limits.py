@@ -19,6 +19,7 @@ _ABOVE_ZERO = (1e-12, math.inf)
 LIMITS: _Limits = {
     "seed": _NOT_NEGATIVE,
     "data.ground_sampling_distance_m": _NOT_NEGATIVE,
+    "data.scenes.seed": (-1, math.inf),
     "prune.loops": _POSITIVE,
     "prune.batches": _POSITIVE,
     "prune.macs": (1e-12, 1),
@@ -46,6 +47,8 @@ LIMITS: _Limits = {
     "export.keep_float": _NOT_NEGATIVE,
     "evaluate.overlap": _NOT_NEGATIVE,
     "evaluate.boundary_tolerance": (1e-12, 1),
+    "evaluate.boundary_tolerance_px": _NOT_NEGATIVE,
+    "evaluate.small_object_px": _POSITIVE,
 }
 """Setting → least and greatest value."""
 

@@ -9,12 +9,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """How many generated scenes each split holds, and their height and width in pixels."""
+    """How many generated scenes each split holds, their size in pixels, and their seed, -1 for that of the run."""
 
     train: int = 160
     val: int = 16
     test: int = 32
     size: int = 256
+    seed: int = -1
 
 
 @dataclass(frozen=True)
@@ -262,10 +263,14 @@ class EvaluateConfig:
     Attributes:
         overlap: pixels that neighbouring tiles share, at most half a tile.
         boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
+        boundary_tolerance_px: that tolerance in pixels instead; 0 for `boundary_tolerance`.
+        small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
     overlap: int = 64
     boundary_tolerance: float = 0.0075
+    boundary_tolerance_px: float = 0.0
+    small_object_px: int = 1024
 
 
 @dataclass(frozen=True)

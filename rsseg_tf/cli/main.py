@@ -23,6 +23,8 @@ COMMANDS = {
     "benchmark": ("benchmark", "Measure latency and memory of TFLite files."),
     "inspect": ("inspect", "Print what a .keras or .tflite model is made of."),
     "ranges": ("ranges", "Show which bits the numbers of a .keras model need."),
+    "ablate": ("ablate", "Repeat the paper's Table II over several seeds."),
+    "report": ("report", "Write one HTML page on runs, files and results."),
 }
 """Command → module in `rsseg_tf.cli` that holds it as `command`, and the line that lists it."""
 
@@ -37,6 +39,7 @@ _EXTRA_OF_PACKAGE = {
     "rasterio": "geo",
     "ai_edge_litert": "",
     "matplotlib": "report",
+    "jinja2": "report",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

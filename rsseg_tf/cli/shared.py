@@ -30,6 +30,24 @@ def overrides_argument(command: Command) -> Command:
     return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
 
 
+def paths_argument(metavar: str) -> Callable[[Command], Command]:
+    """One or more paths, among them `key=value` words; see `paths_and_overrides`."""
+    return click.argument("words", nargs=-1, required=True, metavar=f"{metavar}... [KEY=VALUE]...")
+
+
+def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:
+    """The paths among `words`, and the words that override settings: those with a `=` that name no file.
+
+    Raises:
+        ConfigError: there is no path.
+    """
+    overrides = tuple(word for word in words if "=" in word and not Path(word).exists())
+    paths = [Path(word) for word in words if word not in overrides]
+    if not paths:
+        raise ConfigError("nothing but settings was given", hint="name a file or folder first")
+    return paths, overrides
+
+
 def json_option(command: Command) -> Command:
     """`--json`: the result as one JSON object on stdout."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)

@@ -34,7 +34,7 @@ def _isprs(benchmark: Benchmark) -> Callable[[DataConfig, int], AnyDataset]:
 
 
 READERS: Mapping[str, Callable[[DataConfig, int], AnyDataset]] = {
-    "scenes": lambda data, seed: Scenes(data.scenes, seed=seed),
+    "scenes": lambda data, seed: Scenes(data.scenes, seed=seed if data.scenes.seed < 0 else data.scenes.seed),
     "folder": lambda data, _seed: Folder(data),
     "uavid": lambda data, _seed: Uavid(data.root, ignore_unknown=data.unknown_colors == "ignore"),
     "vaihingen": _isprs(VAIHINGEN),

@@ -25,6 +25,7 @@ def boundary_f1(
     *,
     num_classes: int,
     tolerance: float = 0.0075,
+    tolerance_px: float = 0.0,
 ) -> NDArray[np.float64]:
     """The boundary F1 of each class in one image.
 
@@ -36,6 +37,7 @@ def boundary_f1(
         prediction: (H, W) class ids.
         num_classes: C.
         tolerance: the distance below which boundary pixels match, as a share of the image diagonal.
+        tolerance_px: that distance in pixels instead, whatever the size of the image; 0 for `tolerance`.
 
     Returns:
         float64 (C,), 0 … 1: nan for a class without a boundary in the truth; 0 for a class that the truth
@@ -46,9 +48,9 @@ def boundary_f1(
     """
     if truth.ndim != 2 or truth.shape != prediction.shape:
         raise ValueError(f"expected two (H, W) of one size, got {truth.shape} and {prediction.shape}")
-    if not tolerance > 0:
-        raise ValueError(f"the tolerance must be positive, got {tolerance}")
-    limit_px = tolerance * float(np.hypot(*truth.shape))
+    if not (tolerance > 0 and tolerance_px >= 0):
+        raise ValueError(f"the tolerance must be positive, got {tolerance} and {tolerance_px} px")
+    limit_px = tolerance_px or tolerance * float(np.hypot(*truth.shape))
     known = (truth != IGNORE).astype(np.uint8)
     scores = [
         _class_score((truth == index) & (known == 1), (prediction == index) & (known == 1), known, limit_px)
@@ -63,17 +65,20 @@ class BoundaryF1:
     Args:
         num_classes: C.
         tolerance: as in `boundary_f1`.
+        tolerance_px: as in `boundary_f1`.
     """
 
-    def __init__(self, num_classes: int, *, tolerance: float = 0.0075) -> None:
+    def __init__(self, num_classes: int, *, tolerance: float = 0.0075, tolerance_px: float = 0.0) -> None:
         self.num_classes = num_classes
         self.tolerance = tolerance
+        self.tolerance_px = tolerance_px
         self._sums: NDArray[np.float64] = np.zeros(num_classes)
         self._images: NDArray[np.int64] = np.zeros(num_classes, np.int64)
 
     def update(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> None:
         """Add one image; see `boundary_f1`."""
-        scores = boundary_f1(truth, prediction, num_classes=self.num_classes, tolerance=self.tolerance)
+        tolerances = {"tolerance": self.tolerance, "tolerance_px": self.tolerance_px}
+        scores = boundary_f1(truth, prediction, num_classes=self.num_classes, **tolerances)
         self._sums += np.nan_to_num(scores)
         self._images += ~np.isnan(scores)
 
@@ -83,10 +88,14 @@ class BoundaryF1:
         Raises:
             ValueError: it has another number of classes or another tolerance.
         """
-        if (other.num_classes, other.tolerance) != (self.num_classes, self.tolerance):
+        if other._kind != self._kind:
             raise ValueError("cannot merge scores with other classes or another tolerance")
         self._sums += other._sums
         self._images += other._images
+
+    @property
+    def _kind(self) -> tuple[int, float, float]:
+        return self.num_classes, self.tolerance, self.tolerance_px
 
     @property
     def scores(self) -> NDArray[np.float64]:

@@ -76,26 +76,83 @@ class ConfusionMatrix:
         return _share(np.trace(self.counts), self.counts.sum())
 
     @property
+    def mean_accuracy(self) -> float:
+        """The mean of `recall` over the classes that the truth holds; nan before any pixel was counted."""
+        return _mean_of_known(self.recall)
+
+    @property
     def iou(self) -> NDArray[np.float64]:
         """float64 (C,): intersection over union, 0 … 1; nan for a class in neither truth nor prediction."""
-        hits = np.diagonal(self.counts).astype(np.float64)
-        unions = self.counts.sum(axis=0) + self.counts.sum(axis=1) - hits
-        iou: NDArray[np.float64] = np.divide(hits, unions, out=np.full(self.num_classes, np.nan), where=unions > 0)
-        return iou
+        return _shares(self._hits, self._true + self._predicted - self._hits)
 
     @property
     def miou(self) -> float:
         """The mean IoU of the classes that occur in truth or prediction; nan before any pixel was counted.
 
         A class that occurs nowhere has no IoU and is left out, rather than counted as 0 or 1 or
-        making the mean nan. A class that is only ever predicted counts as 0.
+        making the mean nan: `absent` lists it. A class that is only ever predicted counts as 0.
         """
-        occurring = self.iou[~np.isnan(self.iou)]
-        return float(occurring.mean()) if occurring.size else float("nan")
+        return _mean_of_known(self.iou)
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Ids of the classes in neither truth nor prediction, which no mean includes."""
+        return tuple(np.flatnonzero(self._true + self._predicted == 0).tolist())
+
+    @property
+    def frequency_weighted_iou(self) -> float:
+        """The mean IoU with each class weighted by its share of the true pixels; nan before any pixel was counted.
+
+        Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015, section 5.
+        """
+        total = self._true.sum()
+        return float((self._true * np.nan_to_num(self.iou)).sum() / total) if total else float("nan")
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """float64 (C,): the share of a class's predicted pixels that are it; nan where none is predicted."""
+        return _shares(self._hits, self._predicted)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """float64 (C,): the share of a class's true pixels that are predicted so; nan where there are none."""
+        return _shares(self._hits, self._true)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """float64 (C,): the harmonic mean of precision and recall; nan for a class in neither truth nor prediction.
+
+        That is 2 IoU / (1 + IoU), so a class that is only predicted, or never, counts as 0.
+        """
+        return _shares(2 * self._hits, self._true + self._predicted)
+
+    @property
+    def _hits(self) -> NDArray[np.int64]:
+        return np.diagonal(self.counts)
+
+    @property
+    def _true(self) -> NDArray[np.int64]:
+        sums: NDArray[np.int64] = self.counts.sum(axis=1)
+        return sums
+
+    @property
+    def _predicted(self) -> NDArray[np.int64]:
+        sums: NDArray[np.int64] = self.counts.sum(axis=0)
+        return sums
 
 
 def _share(part: np.int64, whole: np.int64) -> float:
     return float(part) / float(whole) if whole else float("nan")
+
+
+def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
+    return shares
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _flat_pair(

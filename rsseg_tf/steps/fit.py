@@ -22,6 +22,7 @@ from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 
 MODEL = "model.keras"
 PLAN = "plan.json"
+PRUNING_LOG = "pruning.csv"
 
 
 def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
@@ -87,7 +88,7 @@ def finish_run(
     """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
-    outputs = [name for name in (MODEL, LOG, CONFIG, PLAN) if (folder / name).exists()]
+    outputs = [name for name in (MODEL, LOG, CONFIG, PLAN, PRUNING_LOG) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
     for leftover in leftovers:
         (folder / leftover).unlink(missing_ok=True)

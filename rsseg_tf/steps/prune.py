@@ -16,7 +16,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.settings import Config, PruneConfig
-from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
+from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule, validation
@@ -31,7 +31,8 @@ _STATE = "pruning.npz"
 def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Remove channels of the model in `dense_path` loop by loop, retrain, and leave the result in `folder`.
 
-    The folder gets `model.keras`, `plan.json` (replays on the dense model), `log.csv` and `manifest.json`.
+    The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
+    model's MACs and parameters left after each loop), `log.csv` and `manifest.json`.
     The same call on a folder in which it was killed goes on where it was.
 
     Returns:
@@ -97,7 +98,7 @@ def _slimmed(
         settings=settings,
         state_path=folder / _STATE,
         hooks=pruning.Hooks(
-            on_loop=PruningProgress(settings.loops),
+            on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
             tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
             accuracy=_Accuracy(dataset, config),
         ),
@@ -105,6 +106,19 @@ def _slimmed(
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
     return slim, plan
+
+
+class _LoopLog:
+    """A line of `pruning.csv` for each loop, beside what shows it; loops that are repeated replace their lines."""
+
+    def __init__(self, path: Path, show: PruningProgress) -> None:
+        self._path, self._show = path, show
+        self._lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ["loop,macs,params"]
+
+    def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
+        self._lines[loop:] = [f"{loop},{macs_share!r},{params_share!r}"]
+        write_text(self._path, "\n".join(self._lines) + "\n")
+        self._show(loop, macs_share, params_share)
 
 
 class _Accuracy:

@@ -100,8 +100,8 @@ def _scores(
     for name, network in networks.items():
         with progress(f"evaluate {name} on {split}") as show:
             predictor = keras_predictor(network, dataset.palette, config)
-            tolerance = config.evaluate.boundary_tolerance
-            scores[name] = evaluate(predictor, dataset, split, tolerance=tolerance, progress=show).to_dict()
+            scored = evaluate(predictor, dataset, split, settings=config.evaluate, progress=show)
+            scores[name] = scored.to_dict()
     return scores
 
 

@@ -70,3 +70,22 @@ def test_a_model_without_settings_asks_for_them(tmp_path: Path, capsys: pytest.C
     (tmp_path / "bare.tflite").write_bytes(tiny_model())
     assert main(["evaluate", str(tmp_path / "bare.tflite")]) == 2
     assert "-c FILE" in capsys.readouterr().err
+
+
+def test_several_models_are_compared_on_the_same_pixels(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = run / "other.tflite"
+    other.write_bytes(embed_metadata(tiny_model("float32"), METADATA))
+    assert main(["evaluate", str(run), str(other), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    first, second = result["models"]
+    assert [each["model"] for each in result["models"]] == [str(run / "model.tflite"), str(other)]
+    assert len({first["sha256"], second["sha256"]}) == 2
+    assert first["data_sha256"] == second["data_sha256"]
+    (difference,) = result["differences"]
+    assert difference["difference"] == pytest.approx(second["miou"] - first["miou"])
+    assert difference["low"] <= difference["difference"] <= difference["high"] <= 0
+
+
+def test_settings_alone_are_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "evaluate.overlap=3"]) == 2
+    assert "name a file" in capsys.readouterr().err

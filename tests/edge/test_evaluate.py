@@ -10,7 +10,8 @@ import pytest
 
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.sample import Sample
-from rsseg_tf.edge.evaluate import evaluate
+from rsseg_tf.edge.compare import compared
+from rsseg_tf.edge.evaluate import evaluate, evaluate_all
 from rsseg_tf.errors import DataError, ModelError
 
 PALETTE = Palette(("road", "roof", "tree"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
@@ -116,14 +117,17 @@ def test_where_nothing_is_labelled_there_is_no_score() -> None:
 def test_the_json_keys_are_stable() -> None:
     assert list(evaluate(Reader(), Masks(blocks(32, 48, 0)), "test").to_dict()) == [
         *("split", "images", "accuracy", "miou", "boundary_f1", "iou", "boundary_f1_per_class"),
-        *("class_names", "confusion"),
+        *("class_names", "confusion", "mean_accuracy", "frequency_weighted_iou", "precision", "recall", "f1"),
+        *("absent", "small_objects", "small_object_recall", "data_sha256", "pixels"),
+        *("image_names", "image_confusions"),
     ]
 
 
 def test_the_table_names_every_class() -> None:
     lines = evaluate(Reader(), Masks(blocks(32, 48, 0, 1)), "test").table().splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["road", "roof", "tree", "mean"]
-    assert lines[3].split()[1:] == ["–", "–"]
+    assert lines[3].split()[1:] == ["–"] * 6
+    assert "in no mean: tree" in lines[-1]
 
 
 def test_progress_is_told_of_every_image() -> None:
@@ -146,3 +150,55 @@ def test_the_same_classes_in_another_order_are_refused() -> None:
 def test_a_split_without_masks_is_refused() -> None:
     with pytest.raises(DataError, match="has no mask"):
         evaluate(Reader(), Masks(blocks(32, 48, 0), labelled=False), "test")
+
+
+def test_images_add_up_to_the_whole() -> None:
+    score = evaluate(Reader(always=1), Masks(blocks(30, 30, 0, 1, 2), blocks(30, 30, 1)), "test")
+    assert score.image_confusions.sum(axis=0).tolist() == [list(row) for row in score.confusion]
+    assert score.image_names == ("0", "1")
+
+
+def test_several_models_score_as_each_alone() -> None:
+    masks = Masks(blocks(30, 30, 0, 1, 2), blocks(30, 30, 1))
+    together = evaluate_all([Reader(), Reader(always=1)], masks, "test")
+    assert together == (evaluate(Reader(), masks, "test"), evaluate(Reader(always=1), masks, "test"))
+
+
+def test_a_watcher_sees_the_pixels_that_are_scored() -> None:
+    seen = []
+    masks, readers = Masks(blocks(32, 48, 0, 1)), [Reader(fitting="resize"), Reader(fitting="resize", always=2)]
+    evaluate_all(readers, masks, "test", watch=lambda *what: seen.append(what))
+    ((name, image, mask, predictions),) = seen
+    assert (name, image.shape, mask.shape) == ("0", (16, 16, 3), (16, 16))
+    assert [np.unique(each).tolist() for each in predictions] == [[0, 1], [2]]
+
+
+def test_models_that_see_other_sizes_are_refused() -> None:
+    with pytest.raises(ModelError, match="different pixels: 16×16, whole images"):
+        evaluate_all([Reader(), Reader(fitting="resize")], Masks(blocks(32, 48, 0)), "test")
+
+
+def test_a_comparison_names_the_difference_and_its_interval() -> None:
+    masks = Masks(*(blocks(30, 30, 0, 1, 2) for _ in range(4)))
+    evaluations = evaluate_all([Reader(), Reader(always=1), Reader()], masks, "test")
+    comparison = compared(["dense", "poor", "same"], evaluations)
+    values = comparison.to_dict()
+    assert [each["model"] for each in values["models"]] == ["dense", "poor", "same"]
+    poor, same = values["differences"]
+    assert poor["against"] == "dense"
+    assert poor["high"] == pytest.approx(1 / 9 - 1)
+    assert (poor["is_clear"], same["is_clear"], same["low"], same["high"]) == (True, False, 0, 0)
+    lines = comparison.table().splitlines()
+    assert lines[2].split() == [
+        "B",
+        "poor",
+        "11.11",
+        "33.33",
+        *lines[2].split()[4:5],
+        "-88.89",
+        "-88.89",
+        "…",
+        "-88.89",
+    ]
+    assert "(holds 0)" in lines[3]
+    assert lines[5].split() == ["IoU", "%", "A", "B", "C"]

@@ -116,6 +116,16 @@ def test_the_tolerance_is_a_share_of_the_diagonal_and_not_reached_itself():
     assert boundary_f1(square(), square(3), num_classes=2, tolerance=3 / 500)[1] < 1
 
 
+@relaxed
+@given(pairs(), st.permutations(range(CLASSES)))
+def test_renaming_the_classes_permutes_the_scores(pair, order):
+    renamed = np.full(256, 255, np.uint8)
+    renamed[:CLASSES] = order
+    there = boundary_f1(*pair, num_classes=CLASSES)
+    back = boundary_f1(renamed[pair[0]], renamed[pair[1]], num_classes=CLASSES)
+    np.testing.assert_array_equal(back[list(order)], there)
+
+
 def test_a_class_that_is_missed_scores_zero_and_one_that_is_not_there_nothing():
     scores = boundary_f1(square(), np.zeros_like(square()), num_classes=3)
     assert scores[1] == 0
@@ -156,6 +166,26 @@ def test_before_any_image_there_is_no_score():
     scores = BoundaryF1(2)
     assert np.isnan(scores.scores).all()
     assert np.isnan(scores.mean)
+
+
+def test_a_tolerance_in_pixels_is_that_distance_whatever_the_size():
+    in_pixels = boundary_f1(square(), square(3), num_classes=2, tolerance_px=4)
+    np.testing.assert_array_equal(in_pixels, boundary_f1(square(), square(3), num_classes=2, tolerance=4 / 500))
+    wide = boundary_f1(square(size=900), square(3, size=900), num_classes=2, tolerance_px=4)
+    assert wide[1] == in_pixels[1] == 1
+
+
+def test_images_add_up_with_a_tolerance_in_pixels():
+    scores = BoundaryF1(2, tolerance_px=2)
+    scores.update(square(), square(1))
+    scores.update(square(), square(3))
+    one_by_one = [boundary_f1(square(), square(shift), num_classes=2, tolerance_px=2) for shift in (1, 3)]
+    np.testing.assert_allclose(scores.scores, np.mean(one_by_one, axis=0))
+
+
+def test_tolerances_in_pixels_and_in_shares_do_not_merge():
+    with pytest.raises(ValueError, match="cannot merge"):
+        BoundaryF1(2).merge(BoundaryF1(2, tolerance_px=3))
 
 
 def test_other_tolerances_do_not_merge():

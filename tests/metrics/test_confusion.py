@@ -3,10 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sklearn
 
 from rsseg_tf.metrics import ConfusionMatrix
 
 relaxed = settings(deadline=None, max_examples=50)
+few = settings(deadline=None, max_examples=15)
 CLASSES = 4
 SHAPE = (5, 7)
 TRUTHS = arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 2, 3, 255]))
@@ -150,3 +152,48 @@ def test_a_number_of_classes_that_ids_cannot_hold_is_refused(count):
 def test_matrices_of_other_classes_do_not_merge():
     with pytest.raises(ValueError, match="cannot merge 3 classes into 4"):
         ConfusionMatrix(4).merge(ConfusionMatrix(3))
+
+
+def test_classes_that_occur_nowhere_are_listed():
+    assert matrix_of((np.uint8([0, 1, 255]), np.uint8([0, 2, 3]))).absent == (3,)
+
+
+@few
+@given(TRUTHS, PREDICTIONS)
+def test_scores_by_class_equal_scikit_learn(truth, prediction):
+    matrix, known = matrix_of((truth, prediction)), truth != 255
+    if not known.any():
+        return
+    pair, labels = (truth[known], prediction[known]), np.arange(CLASSES)
+    precision, recall, f1, _ = sklearn.precision_recall_fscore_support(*pair, labels=labels, zero_division=np.nan)
+    np.testing.assert_allclose(matrix.precision, precision)
+    np.testing.assert_allclose(matrix.recall, recall)
+    np.testing.assert_allclose(matrix.f1, f1)
+    occurring = np.setdiff1d(labels, matrix.absent)
+    np.testing.assert_allclose(matrix.iou[occurring], sklearn.jaccard_score(*pair, labels=occurring, average=None))
+    assert matrix.counts.tolist() == sklearn.confusion_matrix(*pair, labels=labels).tolist()
+
+
+@few
+@given(TRUTHS, PREDICTIONS)
+def test_means_equal_scikit_learn(truth, prediction):
+    matrix, known = matrix_of((truth, prediction)), truth != 255
+    if not known.any():
+        assert np.isnan([matrix.mean_accuracy, matrix.frequency_weighted_iou]).all()
+        return
+    pair, held = (truth[known], prediction[known]), np.unique(truth[known])
+    assert matrix.mean_accuracy == pytest.approx(sklearn.recall_score(*pair, labels=held, average="macro"))
+    weighted = sklearn.jaccard_score(*pair, average="weighted", zero_division=0)
+    assert matrix.frequency_weighted_iou == pytest.approx(weighted)
+
+
+@relaxed
+@given(TRUTHS, PREDICTIONS, st.permutations(range(CLASSES)))
+def test_renaming_the_classes_permutes_the_scores_and_keeps_the_means(truth, prediction, order):
+    renamed = np.full(256, 255, np.uint8)
+    renamed[:CLASSES] = order
+    there, back = matrix_of((truth, prediction)), matrix_of((renamed[truth], renamed[prediction]))
+    for name in ("iou", "precision", "recall", "f1"):
+        np.testing.assert_allclose(getattr(back, name)[list(order)], getattr(there, name))
+    for name in ("accuracy", "mean_accuracy", "miou", "frequency_weighted_iou"):
+        np.testing.assert_allclose(getattr(back, name), getattr(there, name))

@@ -1,0 +1,229 @@
+"""The job of `rsseg-tf report`: results in, one HTML page, Markdown, CSV and figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.catalog import open_dataset, palette_of
+from rsseg_tf.datasets.palette import format_color
+from rsseg_tf.edge.bench import benchmark
+from rsseg_tf.edge.evaluate import Progress, evaluate_all
+from rsseg_tf.edge.predict import TiledPredictor, open_predictor, usual_overlap, with_overlap
+from rsseg_tf.errors import ConfigError, DataError, ModelError
+from rsseg_tf.parsing import merged, parse_override
+from rsseg_tf.report.figures import drawings, svg_url
+from rsseg_tf.report.gallery import Gallery, place_facts
+from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
+from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set
+from rsseg_tf.report.page import Page, Picture, check_jinja, write_page
+from rsseg_tf.report.provenance import provenance
+from rsseg_tf.report.results import result_tables
+from rsseg_tf.report.sources import Problem, Sources, read_sources
+from rsseg_tf.report.tables import Table
+from rsseg_tf.runs import write_text
+from rsseg_tf.settings import Config
+
+PAGE = "index.html"
+MARKDOWN = "report.md"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a report is to do beside reading.
+
+    Attributes:
+        split: which images the `.tflite` files are scored and shown on.
+        places: pictures of where models disagree; 0 for none, and then nothing is predicted.
+        threads: CPU threads.
+        measure_latency: time the `.tflite` files, in turns.
+        overrides: `key=value` words over the settings that the data are opened with.
+    """
+
+    split: str = "test"
+    places: int = 6
+    threads: int = 1
+    measure_latency: bool = False
+    overrides: tuple[str, ...] = ()
+
+
+def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progress | None = None) -> Mapping[str, Any]:
+    """Read runs, files and results, and write `index.html`, `report.md`, tables as CSV and figures into a folder.
+
+    Args:
+        paths: see `rsseg_tf.report.sources.read_sources`.
+        out: the folder.
+        wanted: what to score, show and time.
+        progress: called after every image.
+
+    Returns:
+        `page`, `markdown`, `files` (written), `models` (names) and `problems` (`source`, `message`, `is_mismatch`).
+
+    Raises:
+        MissingExtraError: matplotlib or Jinja2 is not installed.
+        ConfigError: an input does not exist, or is nothing that a report can show.
+    """
+    check_matplotlib()
+    check_jinja()
+    sources, config = of_one_data_set(read_sources(paths))
+    if config is not None:
+        config = _overridden(config, wanted.overrides)
+    if wanted.measure_latency and sources.files:
+        measured = benchmark([file.path for file in sources.files], threads=[wanted.threads])
+        sources.benchmarks[:0] = [result.to_dict() for result in measured]
+    shown = _shown(sources, config, wanted, progress) if config and wanted.places else _NOTHING
+    sources.evaluations.extend(shown.evaluations)
+    rows = model_rows(sources)
+    data_name = config.data.name if config else ""
+    tables = result_tables(rows, sources.ablations, data_name=data_name)
+    names = {row.path: row.name for row in rows}
+    page = Page(
+        title=f"Segmentation report: {_data_title(config)}",
+        summary=_summary(rows),
+        problems=sources.problems,
+        tables=tables,
+        pictures=_pictures(rows, sources, out),
+        classes=_legend(config) if shown.gallery else (),
+        names=[names[path] for path in shown.paths],
+        places=_places(shown, config, [names[path] for path in shown.paths]),
+        provenance=provenance(sources, rows),
+    )
+    write_page(out / PAGE, page)
+    return _written(page, rows, out)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What was predicted for the report."""
+
+    paths: tuple[Path, ...] = ()
+    evaluations: tuple[Mapping[str, Any], ...] = ()
+    gallery: Gallery | None = None
+
+
+_NOTHING = _Shown()
+
+
+def _overridden(config: Config, words: Iterable[str]) -> Config:
+    for word in words:
+        config = merged(config, parse_override(word), where="", source=f"`{word}`")
+    return config
+
+
+def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress | None) -> _Shown:
+    """Every `.tflite` file scored on the same images, and where they disagree; a problem instead where that fails."""
+    files = sorted(sources.files, key=lambda file: _order(file.path, sources))
+    if not files:
+        message = "there is no .tflite file among the inputs, so there are no pictures; export-tflite makes one"
+        sources.problems.append(Problem("pictures", message))
+        return _NOTHING
+    gallery = Gallery(wanted.places)
+    try:
+        dataset = open_dataset(config.data, seed=config.seed)
+        predictors = [_predictor(file.path, config, dataset, threads=wanted.threads) for file in files]
+        scored = evaluate_all(
+            predictors, dataset, wanted.split, settings=config.evaluate, progress=progress, watch=gallery.watch
+        )
+    except (DataError, ModelError, ConfigError) as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sources.problems.append(Problem("pictures", f"nothing could be predicted: {error.message}{hint}"))
+        return _NOTHING
+    facts = [{"sha256": file.sha256, **each.to_dict()} for file, each in zip(files, scored, strict=True)]
+    return _Shown(tuple(file.path for file in files), tuple(facts), gallery)
+
+
+def _order(path: Path, sources: Sources) -> int:
+    return next(place for place, row in enumerate(model_rows(sources)) if row.path == path)
+
+
+def _predictor(path: Path, config: Config, dataset: Dataset, *, threads: int) -> TiledPredictor:
+    predictor = open_predictor(path, threads=threads, palette=dataset.palette)
+    if predictor.fitting == "resize":
+        return predictor
+    return with_overlap(predictor, usual_overlap(config.evaluate.overlap, predictor.input_size))
+
+
+def _data_title(config: Config | None) -> str:
+    if config is None:
+        return "models"
+    return Path(config.data.root).name or config.data.name if config.data.name == "folder" else config.data.name
+
+
+def _summary(rows: Sequence[ModelRow]) -> list[str]:
+    """What the smallest model costs and saves against the first, in a sentence."""
+    scored = [row for row in rows if row.score("miou") is not None]
+    if len(scored) < 2:
+        return [f"{row.name}: mIoU {row.score('miou'):.2f} %." for row in scored]
+    first, last = scored[0], min(scored, key=lambda row: row.file_bytes)
+    change = (last.score("miou") or 0) - (first.score("miou") or 0)
+    sizes = [f"{row.file_bytes / 1e6:.1f} MB" for row in (first, last)]
+    words = f"{last.name} needs {sizes[1]} instead of the {sizes[0]} of {first.name}"
+    faster = ""
+    if first.latency_ms and last.latency_ms:
+        faster = f", runs {first.latency_ms / last.latency_ms:.1f} times as fast"
+    return [f"{words}{faster}, and its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points)."]
+
+
+def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Picture]:
+    pictures = [
+        Picture(drawing.name, drawing.title, drawing.description, drawing.save(out / "figures"))
+        for drawing in drawings(rows, sources.runs)
+    ]
+    for place, ranges in enumerate(sources.ranges, start=1):
+        name = f"ranges_{place}"
+        write_heatmap(ranges, [out / "figures" / f"{name}.png", out / "figures" / f"{name}.svg"])
+        title = f"Where the most significant bits lie (the paper's Figure 1): {ranges['model']}"
+        url = svg_url(out / "figures" / f"{name}.svg")
+        pictures.append(Picture(name, title, f"A row a layer of {ranges['model']}, a column a bit position", url))
+    return pictures
+
+
+def _legend(config: Config | None) -> list[tuple[str, str]]:
+    if config is None:
+        return []
+    palette = palette_of(config.data)
+    return [
+        (name, f"#{format_color(color).lower()}") for name, color in zip(palette.names, palette.colors, strict=True)
+    ]
+
+
+def _places(shown: _Shown, config: Config | None, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    if shown.gallery is None or config is None:
+        return []
+    palette = palette_of(config.data)
+    return [place_facts(place, palette, names) for place in shown.gallery.places]
+
+
+def _written(page: Page, rows: Sequence[ModelRow], out: Path) -> dict[str, Any]:
+    write_text(out / MARKDOWN, _markdown(page, page.tables))
+    for table in page.tables:
+        write_text(out / "tables" / f"{table.name}.csv", table.to_csv())
+    figures = [f"figures/{picture.name}{suffix}" for picture in page.pictures for suffix in (".png", ".svg")]
+    tables = [f"tables/{table.name}.csv" for table in page.tables]
+    return {
+        "page": str(out / PAGE),
+        "markdown": str(out / MARKDOWN),
+        "files": [PAGE, MARKDOWN, *tables, *figures],
+        "models": [row.name for row in rows],
+        "problems": [
+            {"source": each.source, "message": each.message, "is_mismatch": each.is_mismatch} for each in page.problems
+        ],
+    }
+
+
+def _markdown(page: Page, tables: Sequence[Table]) -> str:
+    problems = [f"- **problem** `{problem.source}`: {problem.message}" for problem in page.problems]
+    pictures = [f"![{picture.title}](figures/{picture.name}.png)\n" for picture in page.pictures]
+    parts = [
+        f"# {page.title}\n",
+        *page.summary,
+        "",
+        *problems,
+        "",
+        *(table.to_markdown() for table in tables),
+        *pictures,
+    ]
+    return "\n".join(parts)

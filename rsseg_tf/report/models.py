@@ -1,0 +1,175 @@
+"""One row a model: what is known of it from its run, its file, its evaluation and its benchmark, put together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsseg_tf.edge.flatbuffer import read_model
+from rsseg_tf.edge.metadata import metadata_in
+from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
+from rsseg_tf.settings import Config
+
+_BYTES_A_PARAMETER = {"float32": 4, "float16": 2}
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model of the report; None for what nothing tells.
+
+    Attributes:
+        name: short, and of no other model of the report.
+        path: its file.
+        sha256: of its file.
+        backbone: such as `resnet18`.
+        is_pruned: whether channels were removed.
+        number_format: such as `float32` or `int8`.
+        params: of the Keras model.
+        macs: multiply-accumulates of one run.
+        file_bytes: size of the file.
+        latency_ms: median of one run.
+        scores: what `evaluate --json` says of it.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    backbone: str | None
+    is_pruned: bool | None
+    number_format: str
+    params: int | None
+    macs: int | None
+    file_bytes: int
+    latency_ms: float | None
+    scores: Facts | None
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its weights have 8 bits."""
+        return self.number_format.startswith("int") or self.number_format == "dynamic"
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The paper's estimate: 4 bytes a parameter, 1 in 8 bits."""
+        if self.params is None:
+            return None
+        return self.params * (1 if self.is_quantized else _BYTES_A_PARAMETER.get(self.number_format, 4))
+
+    def score(self, key: str) -> float | None:
+        """A score in percent."""
+        value = self.scores.get(key) if self.scores else None
+        return None if value is None else 100 * float(value)
+
+
+def of_one_data_set(sources: Sources) -> tuple[Sources, Config | None]:
+    """The inputs that are of the same data and classes as the first, and its settings.
+
+    The others are named in the problems of what comes back: figures on other pixels do not compare.
+    """
+    first = next(iter(_described(sources)), None)
+    if first is None:
+        return sources, None
+    kept = Sources(benchmarks=sources.benchmarks, ranges=sources.ranges, ablations=sources.ablations)
+    kept.problems.extend(sources.problems)
+    kept.runs.extend(run for run in sources.runs if _belongs(run, first, kept.problems))
+    kept.files.extend(file for file in sources.files if _belongs(file, first, kept.problems))
+    names = class_names(first[1])
+    for facts in sources.evaluations:
+        if tuple(facts["class_names"]) == names:
+            kept.evaluations.append(facts)
+        else:
+            kept.problems.append(_stranger(str(facts.get("model", "an evaluation")), facts["class_names"], first))
+    return kept, first[1]
+
+
+def model_rows(sources: Sources) -> list[ModelRow]:
+    """The models of a report, each backbone dense, pruned, int8 and both, as in the paper's Table II."""
+    scores = {str(facts.get("sha256")): facts for facts in sources.evaluations}
+    latencies = {str(facts["sha256"]): float(facts["p50_ms"]) for facts in reversed(sources.benchmarks)}
+    runs = {run.sha256: run for run in sources.runs}
+    names = _short_names([*(file.path for file in sources.files), *(run.path for run in sources.runs)])
+    rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
+    rows += [_row_of_run(run, names[run.path], scores) for run in sources.runs if run.sha256 in scores]
+    return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned)))
+
+
+def _row_of_file(
+    file: ExportedFile, runs: dict[str, Run], name: str, scores: dict[str, Facts], latencies: dict[str, float]
+) -> ModelRow:
+    run = next((runs[sha256] for sha256 in sorted(file.made_from) if sha256 in runs), None)
+    config = run.config if run else file.config
+    return ModelRow(
+        name=name,
+        path=file.path,
+        sha256=file.sha256,
+        backbone=config.model.backbone if config else None,
+        is_pruned=run.plan is not None if run else None,
+        number_format=str(file.record.get("type", "unknown")),
+        params=run.manifest["results"]["params"] if run else None,
+        macs=read_model(file.path).macs,
+        file_bytes=file.path.stat().st_size,
+        latency_ms=latencies.get(file.sha256),
+        scores=scores.get(file.sha256),
+    )
+
+
+def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
+    return ModelRow(
+        name=name,
+        path=run.path / MODEL,
+        sha256=run.sha256,
+        backbone=run.config.model.backbone,
+        is_pruned=run.plan is not None,
+        number_format="float32",
+        params=run.manifest["results"]["params"],
+        macs=run.manifest["results"]["macs"],
+        file_bytes=(run.path / MODEL).stat().st_size,
+        latency_ms=None,
+        scores=scores[run.sha256],
+    )
+
+
+def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The stem of each path, with as many folders before it as tell it from the others."""
+    names = {path: path.stem for path in paths}
+    for depth in range(1, 8):
+        times = Counter(names.values())
+        for path, name in names.items():
+            if times[name] > 1:
+                names[path] = "/".join([*path.parent.parts[-depth:], path.stem])
+    return names
+
+
+def _described(sources: Sources) -> Iterable[tuple[str, Config, str]]:
+    """Name, settings and fingerprint of the data of every input that has them."""
+    yield from ((str(run.path), run.config, run.data_sha256) for run in sources.runs)
+    yield from ((str(file.path), file.config, file.data_sha256) for file in sources.files if file.config)
+
+
+def _belongs(source: Run | ExportedFile, first: tuple[str, Config, str], problems: list[Problem]) -> bool:
+    names = _names_of(source)
+    if names is not None and names != class_names(first[1]):
+        problems.append(_stranger(str(source.path), names, first))
+        return False
+    if source.data_sha256 and first[2] and source.data_sha256 != first[2]:
+        message = f"it was trained on other data than `{first[0]}`, so it is left out: report it on its own"
+        problems.append(Problem(str(source.path), message))
+        return False
+    return True
+
+
+def _names_of(source: Run | ExportedFile) -> tuple[str, ...] | None:
+    if source.config is not None:
+        return class_names(source.config)
+    metadata = metadata_in(source.path.read_bytes(), path=source.path)
+    return metadata.class_names if metadata else None
+
+
+def _stranger(source: str, names: Iterable[str], first: tuple[str, Config, str]) -> Problem:
+    ours = ", ".join(class_names(first[1]))
+    return Problem(
+        source,
+        f"its classes are {', '.join(names)}, those of `{first[0]}` {ours}: it is left out, report it on its own",
+    )

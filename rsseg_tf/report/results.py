@@ -1,0 +1,193 @@
+"""The tables of the paper's results section, of our models: Tables II to V, and what the paper does not show."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from rsseg_tf.metrics import miou_difference
+from rsseg_tf.report.models import ModelRow
+from rsseg_tf.report.paper import CLASS_IOU, paper_row
+from rsseg_tf.report.sources import Facts
+from rsseg_tf.report.tables import Column, Spread, Table, Value
+
+_PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "paper params M")
+
+
+def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_name: str) -> list[Table]:
+    """Every table that the models and ablations have figures for."""
+    tables = [
+        *(ablation_table(facts, place) for place, facts in enumerate(ablations, start=1)),
+        summary_table(rows, data_name=data_name),
+        compression_table(rows),
+        difference_table(rows),
+        *class_tables(rows, data_name=data_name),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def summary_table(rows: Sequence[ModelRow], *, data_name: str) -> Table:
+    """Table II: what pruning (P) and quantization (Q) cost and save, with the paper's figures where it has them."""
+    printed = [_paper_figures(row, data_name) for row in rows]
+    with_paper = any(figure is not None for figures in printed for figure in figures)
+    columns = (
+        *(Column("model"), Column("backbone"), Column("P"), Column("Q"), Column("accuracy %", best="max")),
+        *(Column("mIoU %", best="max"), Column("mBF %", best="max"), Column("params M", best="min")),
+        *(Column("memory MB", best="min"), Column("file MB", best="min"), Column("GMACs", best="min")),
+        Column("latency ms", best="min"),
+        *(Column(head) for head in _PAPER_HEADS if with_paper),
+    )
+    values = [(*_summary(row), *(figures if with_paper else ())) for row, figures in zip(rows, printed, strict=True)]
+    note = (
+        "P: pruned. Q: 8 bits. mBF: boundary F1, averaged over images and classes. Memory is the paper's estimate, 4 "
+        "bytes a parameter and 1 in 8 bits. Latency: median of one run in the interpreter, one thread."
+    )
+    return Table("summary", "Accuracy and size (the paper's Table II)", columns, tuple(values), note)
+
+
+def _summary(row: ModelRow) -> tuple[Value, ...]:
+    scores = [row.score(key) for key in ("accuracy", "miou", "boundary_f1")]
+    sizes = (_scaled(row.params, 1e6), _scaled(row.memory_bytes, 1e6), row.file_bytes / 1e6, _scaled(row.macs, 1e9))
+    return (row.name, row.backbone, row.is_pruned, row.is_quantized, *scores, *sizes, row.latency_ms)
+
+
+def _paper_figures(row: ModelRow, data_name: str) -> tuple[float | None, ...]:
+    known = row.backbone is not None and row.is_pruned is not None
+    printed = known and paper_row(
+        data_name, backbone=str(row.backbone), pruned=bool(row.is_pruned), quantized=row.is_quantized
+    )
+    if not printed:
+        return (None,) * len(_PAPER_HEADS)
+    return printed.accuracy, printed.miou, printed.boundary_f1, printed.memory_mb, printed.params_m
+
+
+def compression_table(rows: Sequence[ModelRow]) -> Table:
+    """Table III's question, within one method: what is left of the dense model, and what it costs."""
+    values: list[tuple[Value, ...]] = []
+    for _, group in groupby(rows, key=lambda row: row.backbone):
+        first, *others = group
+        for row in others:
+            shares = [_ratio(getattr(row, key), getattr(first, key)) for key in ("params", "macs", "file_bytes")]
+            faster = _ratio(first.latency_ms, row.latency_ms, scale=1)
+            lost = [_less(row.score(key), first.score(key)) for key in ("miou", "boundary_f1")]
+            values.append((row.name, first.name, *shares, faster, *lost))
+    columns = (
+        *(Column("model"), Column("against"), Column("params left %", 1), Column("MACs left %", 1)),
+        *(Column("file left %", 1), Column("times faster"), Column("Δ mIoU points"), Column("Δ mBF points")),
+    )
+    return Table("compression", "What is left, and what it costs (the paper's Table III)", columns, tuple(values))
+
+
+def difference_table(rows: Sequence[ModelRow]) -> Table:
+    """Each model's mean IoU less the first's, with a paired bootstrap interval over the same images."""
+    scored = [(row, row.scores) for row in rows if row.scores and row.scores.get("image_confusions")]
+    values: list[tuple[Value, ...]] = []
+    for row, scores in scored[1:]:
+        base_row, base = scored[0]
+        if _pixels(base) == _pixels(scores):
+            counts = [np.array(each["image_confusions"], np.int64) for each in (base, scores)]
+            found = miou_difference(*counts)
+            points = (100 * found.difference, 100 * found.low, 100 * found.high)
+            values.append((row.name, base_row.name, *points, "yes" if found.is_clear else "no", found.images))
+    columns = (
+        *(Column("model"), Column("against"), Column("Δ mIoU points"), Column("low"), Column("high")),
+        *(Column("clear of 0"), Column("images")),
+    )
+    note = (
+        "95 % interval: the images are drawn again, the same for both models. It tells how far the choice of test "
+        "images matters, not how far another training would; only models scored on the same pixels are compared."
+    )
+    return Table("differences", "Is the difference in mIoU more than chance?", columns, tuple(values), note)
+
+
+def _pixels(scores: Facts) -> tuple[Any, ...]:
+    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
+
+
+def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
+    """Tables IV and V: a row a class, a column a model; IoU with the paper's, then what else is known by class."""
+    scored = [row for row in rows if row.scores]
+    if not scored or scored[0].scores is None:
+        return []
+    names = list(scored[0].scores["class_names"])
+    absent = sorted({name for row in scored if row.scores for name in row.scores.get("absent", ())})
+    note = f"In neither truth nor prediction, and in no mean: {', '.join(absent)}." if absent else ""
+    printed = CLASS_IOU.get(data_name, {})
+    tables = [_class_table("iou", "IoU by class, % (the paper's Tables IV and V)", names, scored, note, printed)]
+    for key, title, remark in (
+        ("boundary_f1_per_class", "Boundary F1 by class, %", ""),
+        ("small_object_recall", "Small objects found, %", "A small object is a connected patch of few pixels."),
+        ("precision", "Precision by class, %", ""),
+        ("recall", "Recall by class, %", ""),
+    ):
+        if any(row.scores and row.scores.get(key) for row in scored):
+            tables.append(_class_table(key, title, names, scored, remark, {}))
+    return tables
+
+
+def _class_table(
+    key: str,
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[ModelRow],
+    note: str,
+    printed: Mapping[str, Mapping[str, float]],
+) -> Table:
+    columns = (Column("class"), *(Column(row.name) for row in rows), *(Column(name) for name in printed))
+    values: list[tuple[Value, ...]] = [
+        (
+            name,
+            *(_scaled((row.scores or {}).get(key, {}).get(name), 0.01) for row in rows),
+            *(column.get(name) for column in printed.values()),
+        )
+        for name in names
+    ]
+    return Table(key, title, columns, tuple(values), note)
+
+
+def ablation_table(ablation: Facts, place: int = 1) -> Table:
+    """Table II over repeats: mean ± sample standard deviation over the seeds, the paper's mIoU beside."""
+    groups: dict[tuple[str, bool, bool], list[Facts]] = {}
+    for cell in ablation["cells"]:
+        groups.setdefault((cell["backbone"], cell["pruned"], cell["quantized"]), []).append(cell)
+    values = []
+    for (backbone, pruned, quantized), cells in sorted(groups.items(), key=lambda item: (item[0][0], *item[0][:0:-1])):
+        scores = [_spread(cells, key, 0.01) for key in ("accuracy", "miou", "boundary_f1")]
+        sizes = [_spread(cells, *each) for each in (("params", 1e6), ("file_bytes", 1e6), ("macs", 1e9))]
+        printed = paper_row(ablation["data"], backbone=backbone, pruned=pruned, quantized=quantized)
+        paper = (printed.accuracy, printed.miou, printed.boundary_f1) if printed else (None,) * 3
+        values.append((backbone, pruned, quantized, len(cells), *scores, *sizes, *paper))
+    with_paper = any(value is not None for row in values for value in row[-3:])
+    columns = (
+        *(Column("backbone"), Column("P"), Column("Q"), Column("seeds"), Column("accuracy %", best="max")),
+        *(Column("mIoU %", best="max"), Column("mBF %", best="max"), Column("params M"), Column("file MB")),
+        *(Column("GMACs"), *(Column(head) for head in _PAPER_HEADS[:3] if with_paper)),
+    )
+    rows = tuple(tuple(row) if with_paper else tuple(row[:-3]) for row in values)
+    note = f"Mean ± standard deviation over the seeds, on `{ablation['split']}` of {ablation['data']}."
+    name = "ablation" if place == 1 else f"ablation_{place}"
+    return Table(name, "Ablation: backbone × pruning × quantization (the paper's Table II)", columns, rows, note)
+
+
+def _spread(cells: Sequence[Facts], key: str, scale: float) -> Spread | None:
+    numbers = [float(cell[key]) / scale for cell in cells if cell.get(key) is not None]
+    if not numbers:
+        return None
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Spread(statistics.fmean(numbers), deviation, len(numbers))
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
+
+
+def _ratio(part: float | None, whole: float | None, *, scale: float = 100) -> float | None:
+    return scale * part / whole if part is not None and whole else None
+
+
+def _less(value: float | None, base: float | None) -> float | None:
+    return None if value is None or base is None else value - base

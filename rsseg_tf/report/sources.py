@@ -1,0 +1,254 @@
+"""What a report is made from: run folders, exported files and JSON results, read and checked."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.config import load_config
+from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.parsing import merged
+from rsseg_tf.runs import CONFIG, MANIFEST, file_hash, read_manifest
+from rsseg_tf.settings import Config
+
+ABLATION = "ablation.json"
+MODEL = "model.keras"
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about an input that a reader of the report must know.
+
+    Attributes:
+        source: which input.
+        message: what is wrong with it, and what that means for the page.
+        is_mismatch: whether a file is not the one that its manifest names.
+    """
+
+    source: str
+    message: str
+    is_mismatch: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished `fit` or `prune`.
+
+    Attributes:
+        path: its folder.
+        config: its settings.
+        manifest: what its `manifest.json` holds.
+        log: a row an epoch, by column of `log.csv`.
+        plan: what its `plan.json` holds, None for a dense model.
+        pruning: a row a pruning loop, by column of `pruning.csv`.
+    """
+
+    path: Path
+    config: Config
+    manifest: Facts
+    log: tuple[Mapping[str, float], ...]
+    plan: Facts | None
+    pruning: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of its model file."""
+        return str(self.manifest["outputs"].get(MODEL, ""))
+
+    @property
+    def data_sha256(self) -> str:
+        """Fingerprint of the training split, empty where unknown."""
+        return str(self.manifest["inputs"].get("data:train", ""))
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A `.tflite` file and what was written beside it.
+
+    Attributes:
+        path: of the file.
+        sha256: of the file.
+        record: what its `.tflite.json` holds, empty where there is none.
+        config: the settings it was exported with, None where unknown.
+    """
+
+    path: Path
+    sha256: str
+    record: Facts
+    config: Config | None
+
+    @property
+    def data_sha256(self) -> str:
+        """Fingerprint of the training split, empty where unknown."""
+        return str(self.record.get("made_from", {}).get("data:train", ""))
+
+    @property
+    def made_from(self) -> frozenset[str]:
+        """SHA-256 of everything it was made from."""
+        return frozenset(self.record.get("made_from", {}).values())
+
+
+@dataclass
+class Sources:
+    """Everything that was read, in the order given."""
+
+    runs: list[Run] = field(default_factory=list)
+    files: list[ExportedFile] = field(default_factory=list)
+    evaluations: list[Facts] = field(default_factory=list)
+    benchmarks: list[Facts] = field(default_factory=list)
+    ranges: list[Facts] = field(default_factory=list)
+    ablations: list[Facts] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_sources(paths: Sequence[Path]) -> Sources:
+    """Read every input; what can only partly be used is named in `problems`.
+
+    Args:
+        paths: run folders, ablation folders, `.tflite` files, and JSON files that `evaluate`, `benchmark` or
+            `ranges` wrote.
+
+    Raises:
+        ConfigError: one does not exist, or is nothing that a report can show.
+    """
+    found = Sources()
+    for path in paths:
+        _read(path, found)
+    return found
+
+
+def class_names(config: Config) -> tuple[str, ...]:
+    """The classes of the data set of `config`."""
+    return palette_of(config.data).names
+
+
+def _read(path: Path, found: Sources) -> None:
+    if (path / ABLATION).is_file():
+        _read_ablation(path, found)
+    elif path.is_dir():
+        _read_run(path, found)
+    elif path.suffix == ".tflite" and path.is_file():
+        found.files.append(_exported_file(path, found.problems))
+    elif path.suffix == ".json" and path.is_file():
+        _read_json(path, found)
+    else:
+        what = "cannot be reported" if path.exists() else "does not exist"
+        raise ConfigError(f"`{path}` {what}", hint="give run folders, .tflite files, or JSON results")
+
+
+def _read_ablation(path: Path, found: Sources) -> None:
+    """The table of an ablation, and everything of the first seed of each backbone."""
+    ablation = _json(path / ABLATION)
+    found.ablations.append(ablation)
+    for backbone in ablation["backbones"]:
+        seeds = sorted((path / backbone).glob("seed*"), key=lambda folder: int(folder.name[4:]))
+        whole = [folder for folder in seeds if (folder / "evaluation.json").is_file()]
+        for folder in whole[:1]:
+            for part in _parts(folder):
+                _read(part, found)
+        if len(whole) < ablation["repeats"]:
+            message = f"{len(whole)} of {ablation['repeats']} repeats of {backbone} are done: the same command goes on"
+            found.problems.append(Problem(str(path), message))
+    if (path / "benchmark.json").is_file():
+        _read(path / "benchmark.json", found)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    yield from (folder / run for run in ("dense", "pruned") if (folder / run).is_dir())
+    yield from sorted(folder.glob("*.tflite"))
+    yield folder / "evaluation.json"
+
+
+def _read_run(path: Path, found: Sources) -> None:
+    manifest = read_manifest(path)
+    if manifest is None and not (path / CONFIG).is_file():
+        raise ConfigError(f"`{path}` is no run folder", hint="give the --out of a finished fit, prune or ablate")
+    if manifest is None:
+        state = "its manifest cannot be read" if (path / MANIFEST).exists() else "the run is unfinished"
+        found.problems.append(Problem(str(path), f"{state}, so it is left out; repeat its command to finish it"))
+        return
+    for name, expected in manifest["outputs"].items():
+        found.problems.extend(_mismatch(path / name, expected, named_by=MANIFEST))
+    plan = _json(path / "plan.json") if (path / "plan.json").is_file() else None
+    config, log, pruning = load_config(path / CONFIG), _log(path / "log.csv"), _log(path / "pruning.csv")
+    found.runs.append(Run(path, config, manifest, log, plan, pruning))
+
+
+def _log(path: Path) -> tuple[Mapping[str, float], ...]:
+    if not path.is_file():
+        return ()
+    with path.open(encoding="utf-8", newline="") as stream:
+        return tuple({key: float(value) for key, value in row.items()} for row in csv.DictReader(stream))
+
+
+def _exported_file(path: Path, problems: list[Problem]) -> ExportedFile:
+    beside = path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        problems.append(
+            Problem(str(path), f"there is no `{beside.name}` beside it, so what it was made from is unknown")
+        )
+        return ExportedFile(path, file_hash(path), {}, None)
+    record = _json(beside)
+    problems.extend(_mismatch(path, record.get("sha256", ""), named_by=beside.name))
+    return ExportedFile(path, file_hash(path), record, _settings(record, beside, problems))
+
+
+def _settings(record: Facts, beside: Path, problems: list[Problem]) -> Config | None:
+    try:
+        settings: Config = merged(Config(), _as_text(record["settings"]), where="", source=f"`{beside}`")
+    except (RssegError, KeyError) as error:
+        problems.append(Problem(str(beside), f"its settings cannot be read ({error}), so no pictures are made with it"))
+        return None
+    return settings
+
+
+def _as_text(value: Any) -> Any:
+    """JSON values as the text that YAML would hold."""
+    if isinstance(value, Mapping):
+        return {key: _as_text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_text(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _mismatch(path: Path, expected: str, *, named_by: str) -> list[Problem]:
+    if not path.is_file():
+        return [Problem(str(path), f"`{named_by}` names this file, and it is gone", is_mismatch=True)]
+    if file_hash(path) == expected:
+        return []
+    message = f"its bytes are not those that `{named_by}` names: it was changed since, and figures of it may not hold"
+    return [Problem(str(path), message, is_mismatch=True)]
+
+
+def _read_json(path: Path, found: Sources) -> None:
+    facts = _json(path)
+    if "models" in facts and "differences" in facts:
+        found.evaluations.extend(facts["models"])
+    elif {"miou", "confusion", "class_names"} <= facts.keys():
+        found.evaluations.append(facts)
+    elif "results" in facts and all("p50_ms" in each for each in facts["results"]):
+        found.benchmarks.extend(facts["results"])
+    elif {"tensors", "layers", "samples"} <= facts.keys():
+        found.ranges.append(facts)
+    else:
+        raise ConfigError(
+            f"`{path}` is no result that a report can show",
+            hint="give what evaluate --json, benchmark --json or ranges wrote",
+        )
+
+
+def _json(path: Path) -> Facts:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"`{path}` is not JSON: {error}", hint="write it again") from error
+    if not isinstance(facts, Mapping):
+        raise ConfigError(f"`{path}` holds no JSON object")
+    return facts

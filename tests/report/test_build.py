@@ -1,0 +1,255 @@
+"""The report of two tiny runs: what it says, what it refuses, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rsseg_tf.cli.main import main
+from rsseg_tf.report.build import Wanted, report
+from rsseg_tf.runs import write_json
+from tests.report.browser import CHROMIUM, use
+from tests.report.data import make_data, make_file, make_inputs, make_run
+
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> list[Path]:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def made(inputs, tmp_path_factory):
+    """The result of a report of everything, and its folder."""
+    folder = tmp_path_factory.mktemp("report")
+    paths = [*inputs, _benchmark(inputs, folder)]
+    return report(paths, folder / "out", Wanted(places=2)), folder / "out"
+
+
+def _benchmark(inputs: list[Path], folder: Path) -> Path:
+    path = folder / "bench.json"
+    records = [json.loads(file.with_name(f"{file.name}.json").read_text()) for file in inputs[2:]]
+    results = [{"sha256": each["sha256"], "p50_ms": 3.0 + place} for place, each in enumerate(records)]
+    write_json(path, {"results": results})
+    return path
+
+
+def page_of(made) -> str:
+    return (made[1] / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_file_that_it_names_is_there(made):
+    result, out = made
+    assert result["problems"] == []
+    assert all((out / name).stat().st_size > 0 for name in result["files"])
+    names = {"index.html", "report.md", "tables/summary.csv", "tables/iou.csv", "tables/differences.csv"}
+    assert names | {"figures/tradeoff.svg", "figures/confusion.png", "figures/training.svg"} <= set(result["files"])
+    assert {"figures/channels_pruned.png", "figures/pruning.svg"} <= set(result["files"])
+
+
+def test_the_page_needs_nothing_from_outside(made):
+    urls = re.findall(r"(?:src|href)=\"([^\"]+)\"|url\(([^)]+)\)", page_of(made))
+    assert {(first or second).partition(":")[0] for first, second in urls if not first.startswith("#")} == {"data"}
+
+
+def test_models_come_in_the_order_of_the_papers_table(made):
+    lines = (made[1] / "tables" / "summary.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [
+        *("dense_float32", "pruned_float32", "dense_int8", "pruned_int8"),
+    ]
+    assert [line.split(",")[2:4] for line in lines[1:]] == [
+        *(["False", "False"], ["True", "False"], ["False", "True"], ["True", "True"]),
+    ]
+
+
+def test_figures_of_one_model_come_from_its_run_its_file_and_the_benchmark(made):
+    lines = (made[1] / "tables" / "summary.csv").read_text().splitlines()
+    heads, row = lines[0].split(","), lines[4].split(",")
+    figures = dict(zip(heads, row, strict=True))
+    assert (float(figures["params M"]), float(figures["memory MB"])) == (0.0005, 0.0005)
+    assert 20 < float(figures["mIoU %"]) < 100
+    assert float(figures["latency ms"]) > 0
+
+
+def test_a_model_beside_its_twin_differs_by_nothing(made):
+    rows = [line.split(",") for line in (made[1] / "tables" / "differences.csv").read_text().splitlines()]
+    assert rows[1][:2] == ["pruned_float32", "dense_float32"]
+    assert [float(value) for value in rows[1][2:5]] == [0, 0, 0]
+    assert rows[1][5] == "no"
+
+
+def test_names_from_files_cannot_inject_markup(tmp_path):
+    config = make_data(tmp_path / "data")
+    run = make_run(tmp_path / "<script>alert(1)<", config)
+    report([run], tmp_path / "out", Wanted(places=0))
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_the_same_inputs_give_the_same_page(inputs, tmp_path):
+    for name in ("a", "b"):
+        report(inputs, tmp_path / name, Wanted(places=1))
+    assert (tmp_path / "a" / "index.html").read_bytes() == (tmp_path / "b" / "index.html").read_bytes()
+
+
+def problems_of(paths, tmp_path) -> tuple[list[dict], str]:
+    result = report(paths, tmp_path / "out", Wanted(places=0))
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert page.count("<li><code>") == len(result["problems"])
+    return result["problems"], page
+
+
+def test_a_run_of_other_classes_is_left_out_and_named(tmp_path):
+    ours = make_run(tmp_path / "ours", make_data(tmp_path / "data"))
+    theirs = make_run(tmp_path / "theirs", make_data(tmp_path / "other", ("road", "roof", "tree", "boat")))
+    problems, page = problems_of([ours, theirs], tmp_path)
+    assert [problem["source"] for problem in problems] == [str(theirs)]
+    assert "road, roof, tree, boat" in problems[0]["message"]
+    assert "road, roof, tree, boat" in page
+
+
+def test_a_run_of_other_images_is_left_out_and_named(tmp_path):
+    ours = make_run(tmp_path / "ours", make_data(tmp_path / "data"))
+    theirs = make_run(tmp_path / "theirs", make_data(tmp_path / "other", images=4))
+    problems, _ = problems_of([ours, theirs], tmp_path)
+    assert "trained on other data" in problems[0]["message"]
+
+
+def test_an_unfinished_run_is_left_out_and_named(tmp_path):
+    config = make_data(tmp_path / "data")
+    runs = [make_run(tmp_path / name, config) for name in ("whole", "half")]
+    (runs[1] / "manifest.json").unlink()
+    problems, page = problems_of(runs, tmp_path)
+    assert "unfinished" in problems[0]["message"]
+    assert "unfinished" in page
+
+
+def test_a_file_that_changed_since_ends_in_exit_code_3_with_the_page_written(tmp_path, capsys):
+    config = make_data(tmp_path / "data")
+    run = make_run(tmp_path / "run", config)
+    file = make_file(tmp_path / "run_float32.tflite", run, config)
+    (run / "model.keras").write_text("another model")
+    file.write_bytes(file.read_bytes() + b"\0")
+    out = tmp_path / "out"
+    assert main(["report", str(run), str(file), "-o", str(out), "--places", "0"]) == 3
+    message = capsys.readouterr().err
+    assert f"{run / 'model.keras'}: its bytes are not those that `manifest.json` names" in message
+    assert "(2 in all)" in message
+    assert (out / "index.html").read_text(encoding="utf-8").count("its bytes are not those") == 2
+
+
+def test_data_that_are_gone_leave_a_page_without_pictures(inputs, tmp_path):
+    result = report(inputs, tmp_path / "out", Wanted(overrides=(f"data.root={tmp_path / 'nowhere'}",)))
+    (problem,) = result["problems"]
+    assert problem["source"] == "pictures"
+    assert "nowhere" in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing", None, "does not exist"),
+        ("notes.txt", "hello", "cannot be reported"),
+        ("broken.json", "{", "is not JSON"),
+        ("empty.json", "", "is not JSON"),
+        ("other.json", '{"a": 1}', "no result that a report can show"),
+        ("list.json", "[]", "no JSON object"),
+    ],
+)
+def test_what_is_no_result_is_refused_with_its_name(name, content, message, tmp_path, capsys):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    assert main(["report", str(path), "-o", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert name in error
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_without_the_extra_it_says_what_to_install(package, tmp_path):
+    code = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "{package}":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+import importlib.util
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "{package}" else real(name, *rest)
+sys.meta_path.insert(0, Absent())
+from rsseg_tf.cli.main import main
+sys.exit(main(["report", "run", "-o", {str(tmp_path / "out")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'rsseg-tf[report]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@in_browser
+def test_tables_sort_by_number_and_back(made):
+    clicked = """
+      const table = page.querySelector("#summary table");
+      const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
+      const order = [];
+      const head = [...table.tHead.rows[0].cells].find((cell) => cell.textContent.startsWith("latency"));
+      for (let click = 0; click < 2; click++) { head.querySelector("button").click(); order.push(names()); }
+      return [...order, head.getAttribute("aria-sort")];
+    """
+    rising, falling, state = use(made[1] / "index.html", clicked)
+    assert rising == falling[::-1]
+    assert rising[0] == "dense_float32"
+    assert state == "descending"
+
+
+@in_browser
+def test_the_slider_moves_and_the_pair_can_be_chosen(made):
+    moved = """
+      const swipe = page.querySelector(".swipe"), slider = swipe.querySelector("input");
+      const clip = () => frame.contentWindow.getComputedStyle(swipe.querySelector(".left")).clipPath;
+      const before = clip();
+      slider.value = 20; slider.dispatchEvent(new Event("input")); await settle();
+      const left = page.getElementById("left"), marks = page.getElementById("differences");
+      left.value = "ground truth"; left.dispatchEvent(new Event("change"));
+      marks.checked = true; marks.dispatchEvent(new Event("change"));
+      page.getElementById("safe").click(); await settle(); await settle();
+      return {before, after: clip(), tag: swipe.querySelector(".tag-left").textContent,
+        shares: [...page.querySelectorAll(".share")].map((each) => parseFloat(each.textContent)),
+        marks: page.querySelector(".marks").width, loaded: swipe.querySelector(".left").naturalWidth,
+        focusable: slider.tabIndex};
+    """
+    result = use(made[1] / "index.html", moved)
+    assert result["before"] != result["after"]
+    assert "80%" in result["after"]
+    assert result["tag"] == "ground truth"
+    assert result["shares"] == sorted(result["shares"], reverse=True)
+    assert result["shares"][0] > 0
+    assert (result["marks"], result["loaded"], result["focusable"]) == (44, 44, 0)
+
+
+@in_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_a_desktop(made, width):
+    measured = """
+      const broken = [...page.images].filter((image) => image.src && !image.naturalWidth).length;
+      return [page.documentElement.scrollWidth, frame.contentWindow.innerWidth, broken];
+    """
+    content, window, broken = use(made[1] / "index.html", measured, width=width)
+    assert content <= window
+    assert broken == 0
+
+
+@in_browser
+def test_a_browser_has_nothing_to_complain_about(made, tmp_path):
+    page = shutil.copy(made[1] / "index.html", tmp_path / "index.html")
+    assert use(Path(page), "return page.title") == "Segmentation report: data"
