@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rsseg_tf.datasets.image import read_image, read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.edge.folders import class_areas, find_images, output_names, predict_files
+from rsseg_tf.edge.areas import class_areas
+from rsseg_tf.edge.folders import find_images, output_names, predict_files
 from rsseg_tf.edge.predict import TiledPredictor, open_predictor, resized_mask, with_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import ConfigError, DataError
@@ -111,14 +112,14 @@ def test_every_image_gets_a_class_map_an_overlay_and_a_record(tmp_path: Path) ->
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 10))
 def test_areas_add_up_to_the_image(height: int, width: int, metres: float) -> None:
     classes = (frame(1, height, width)[..., 0] > 127).astype(np.uint8)
-    areas = class_areas(classes, predictor(ground_sampling_distance_m=metres)).values()
+    areas = class_areas(classes, PALETTE.names, ground_sampling_distance_m=metres).values()
     assert sum(area["pixels"] for area in areas) == height * width
     assert sum(area["share"] for area in areas) == pytest.approx(1)
     assert sum(area["area_m2"] for area in areas) == pytest.approx(height * width * metres**2)
 
 
 def test_without_the_size_of_a_pixel_there_is_no_area() -> None:
-    areas = class_areas(np.zeros((3, 3), np.uint8), predictor())
+    areas = class_areas(np.zeros((3, 3), np.uint8), PALETTE.names)
     assert areas["dark"] == {"pixels": 9, "share": 1.0, "area_m2": None}
 
 
