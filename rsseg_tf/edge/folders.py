@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import glob
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def _images_of(word: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        images = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+        images = sorted(item for item in _files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
         if not images:
             raise DataError(f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}")
         return images
@@ -159,6 +160,14 @@ def _images_of(word: str) -> list[Path]:
     if not images:
         raise DataError(f"no image at `{word}`", hint="give image files, folders or glob patterns")
     return images
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot read the folder `{error.filename}`: {error.strerror}") from error
+
+    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        yield from (Path(place, name) for name in names)
 
 
 def _unused(name: str, taken: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,20 @@ def test_images_are_found_in_files_folders_and_patterns_once_each(tmp_path: Path
     assert find_images([str(tmp_path)]) == images
     assert find_images([str(tmp_path / "*.png"), str(tmp_path)]) == images
     assert find_images([str(tmp_path / "**/c.tif")]) == images[2:]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_files(tmp_path, "a.png", "locked/b.png")
+    scan = os.scandir
+
+    def refusing(folder: str) -> object:
+        if Path(folder).name == "locked":  # the mode of a folder would not keep root out
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DataError, match="locked"):
+        find_images([str(tmp_path)])
 
 
 @pytest.mark.parametrize("word", ["missing.png", "empty", "*.png"])
