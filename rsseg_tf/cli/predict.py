@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rsseg_tf.cli.models import is_keras, open_keras
-from rsseg_tf.cli.progress import progress_bar
+from rsseg_tf.cli.progress import advance_line
 from rsseg_tf.cli.shared import ANY_PATH, config_for, config_option, json_option, model_in, print_result
+from rsseg_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from rsseg_tf.edge.predict import TiledPredictor
+    from rsseg_tf.edge.raster import Channels
 
 
 @click.command(name="predict")
@@ -24,26 +26,54 @@ if TYPE_CHECKING:
 @config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
 @click.option("--gsd", type=click.FloatRange(min=0), help="Metres a pixel, for areas; by default as the model says.")
+@click.option("--bands", metavar="R,G,B", help="Which bands are red, green and blue, such as 4,3,2.")
+@click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for other than 8-bit images.")
+@click.option("--every", type=click.IntRange(min=1), default=1, help="Predict one frame of a video in so many.")
+@click.option("--most-frames", type=click.IntRange(min=0), default=0, help="Stop a video or camera after so many.")
+@click.option("--frames", is_flag=True, help="Write class maps of a video's frames in place of an overlay video.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite).")
 @click.option("--overwrite", is_flag=True, help="Predict again what was predicted before.")
 @json_option
 def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Predict the class of every pixel of images: files, folders or glob patterns.
+    """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
     Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colours over the image)
     and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run goes
-    on where it stopped.
+    on where it stopped, within a large image too.
+
+    A GeoTIFF, or a PNG or TIFF of more than 50 megapixels, is read a few rows at a time (extra `geo`). Its class
+    map is a tiled, compressed GeoTIFF, NAME_classes.tif, with the same georeference, and overviews.
+
+    Of a video or camera it writes NAME_overlay.mp4, or a class map a frame, and NAME_video.json. Ctrl-C ends a camera.
 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
     path = model_in(model)
     from rsseg_tf.edge.folders import find_images, predict_files
+    from rsseg_tf.edge.video import find_videos, is_video
 
-    found = find_images(images)
+    channels = _channels(options["bands"], options["scale"])
+    videos = find_videos([word for word in images if is_video(word)])
+    found = find_images([word for word in images if not is_video(word)])
     predictor = _open(path, options)
-    with progress_bar("predict") as progress:
-        records = predict_files(predictor, found, out, overwrite=options["overwrite"], progress=progress)
-    print_result({"out": str(out), "images": records}, _text(records, out), as_json=options["as_json"])
+    with advance_line("predict") as progress:
+        records = predict_files(
+            predictor, found, out, channels=channels, overwrite=options["overwrite"], progress=progress
+        )
+    played = [_predict_video(predictor, video, out, options) for video in videos]
+    result = {"out": str(out), "images": records, "videos": played}
+    print_result(result, _text(records, played, out), as_json=options["as_json"])
+
+
+def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    from rsseg_tf.edge.folders import Advance
+    from rsseg_tf.edge.video import VideoSettings, predict_video
+
+    settings = VideoSettings(options["every"], options["most_frames"], options["frames"])
+    with advance_line(video) as line:
+        return predict_video(
+            predictor, video, out, settings=settings, progress=lambda share, pixels: line(Advance(share, 1, pixels))
+        )
 
 
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
@@ -60,9 +90,35 @@ def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
     return predictor
 
 
-def _text(records: Sequence[Mapping[str, Any]], out: Path) -> str:
-    lines = [f"{record['image']}: {_shares(record['classes'])}" for record in records]
-    return "\n".join([*lines, f"{len(records)} images in {out}"])
+def _channels(bands: str | None, scale: str | None) -> Channels:
+    from rsseg_tf.edge.raster import Channels
+
+    chosen = _numbers(bands, count=3, example="--bands 4,3,2")
+    limits = _numbers(scale, count=2, example="--scale 0,4000")
+    return Channels(tuple(int(number) for number in chosen), (limits[0], limits[1]) if limits else None)
+
+
+def _numbers(text: str | None, *, count: int, example: str) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise ConfigError(f"expected {count} numbers with commas between, got `{text}`", hint=f"for example {example}")
+    return numbers
+
+
+def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, Any]], out: Path) -> str:
+    images = [f"{record['image']}: {_shares(record['classes'])}" for record in records]
+    videos = [
+        f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} a second; "
+        f"{_shares(record['classes'])}"
+        for record in played
+    ]
+    counted = [f"{len(items)} {noun}" for items, noun in ((records, "images"), (played, "videos")) if items]
+    return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
 
 
 def _shares(classes: Mapping[str, Mapping[str, Any]]) -> str:

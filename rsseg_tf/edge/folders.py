@@ -5,22 +5,43 @@ from __future__ import annotations
 import collections
 import glob
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from rsseg_tf.datasets.image import SUFFIXES, read_image, write_image
+from rsseg_tf.edge.areas import class_areas
+from rsseg_tf.edge.image_header import read_header
+from rsseg_tf.edge.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.edge.predict import TiledPredictor
+from rsseg_tf.edge.raster import Channels, open_raster
 from rsseg_tf.edge.tiling import Image
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.runs import file_hash, write_json
 
-_OVERLAY_SHARE = 0.5
+_LARGE_PIXELS = 50_000_000
 
-Progress = Callable[[int, int], None]
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a run is.
+
+    Attributes:
+        images: images that are done, with the share of the one under way.
+        total: how many there are.
+        pixels: pixels that are done.
+    """
+
+    images: float
+    total: int
+    pixels: int
+
+
+Progress = Callable[[Advance], None]
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
@@ -56,21 +77,26 @@ def predict_files(
     images: Sequence[Path],
     out: Path,
     *,
+    channels: Channels = Channels(),  # noqa: B008 - it is frozen
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
 
-    The JSON file is written last and holds what is returned: pixels, share and, where the ground
-    sampling distance is known, square metres of every class. An image that was predicted before by
-    the same model is not predicted again, so a killed run goes on where it stopped.
+    A GeoTIFF, a PNG or TIFF of more than 50 megapixels, and every image whose `channels` are chosen is read in rows
+    through rasterio; its class map is `NAME_classes.tif`, its overlay at most 2048 pixels wide and high.
+
+    The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
+    square metres of every class. An image that was predicted before by the same model is not predicted again, and a
+    large one is gone on with where it stopped, so a killed run needs no more than the same call.
 
     Args:
         predictor: the model.
         images: image files.
         out: the folder for the results.
+        channels: what of other than 8-bit RGB the network is to see.
         overwrite: predict again what lies in `out`.
-        progress: called after every image with how many are done and how many there are.
+        progress: called after every image, and after every few rows of a large one.
 
     Returns:
         One record an image, in order.
@@ -81,29 +107,43 @@ def predict_files(
     """
     if any(image.resolve().parent == out.resolve() for image in images):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
-    records = []
-    for done, (image, name) in enumerate(zip(images, output_names(images), strict=True), start=1):
-        key = _key(predictor, image)
+    records: list[dict[str, Any]] = []
+    pixels = 0
+    for image, name in zip(images, output_names(images), strict=True):
+        key = _key(predictor, image, channels)
         record = None if overwrite else _earlier(out / f"{name}.json", key)
-        records.append(record or _predict_file(predictor, image, out / name, key=key))
+        if record is None:
+            job = _Job(predictor, image, out / name, channels, key, overwrite)
+            made = _predict_image(job, _report(progress, Advance(len(records), len(images), pixels)))
+            record = {"image": str(image), **made, "made_from": key}
+            write_json(out / f"{name}.json", record)
+            pixels += record["height"] * record["width"]
+        records.append(record)
         if progress:
-            progress(done, len(images))
+            progress(Advance(len(records), len(images), pixels))
     return records
 
 
-def class_areas(classes: Image, predictor: TiledPredictor) -> dict[str, dict[str, Any]]:
-    """Class name → `pixels`, `share` of the image and `area_m2` (None where the pixel's size is unknown)."""
-    names = predictor.palette.names
-    counts = np.bincount(classes.ravel(), minlength=len(names))
-    pixel_m2 = predictor.ground_sampling_distance_m**2
-    return {
-        name: {
-            "pixels": int(count),
-            "share": float(count / classes.size),
-            "area_m2": float(count * pixel_m2) if pixel_m2 else None,
-        }
-        for name, count in zip(names, counts, strict=True)
-    }
+@dataclass(frozen=True)
+class _Job:
+    """An image to predict; `target` is the folder and the name of its results, `key` what they depend on."""
+
+    predictor: TiledPredictor
+    image: Path
+    target: Path
+    channels: Channels
+    key: Mapping[str, Any]
+    overwrite: bool
+
+
+def _report(progress: Progress | None, before: Advance) -> Callable[[int, int], None]:
+    """A function to call with the pixels of the image under way that are done and that there are."""
+
+    def report(done: int, total: int) -> None:
+        if progress:
+            progress(Advance(before.images + done / total, before.total, before.pixels + done))
+
+    return report
 
 
 def _images_of(word: str) -> list[Path]:
@@ -111,7 +151,7 @@ def _images_of(word: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        images = sorted(item for item in path.rglob("*") if item.suffix.lower() in SUFFIXES and item.is_file())
+        images = sorted(item for item in _files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
         if not images:
             raise DataError(f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}")
         return images
@@ -122,6 +162,14 @@ def _images_of(word: str) -> list[Path]:
     return images
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot read the folder `{error.filename}`: {error.strerror}") from error
+
+    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        yield from (Path(place, name) for name in names)
+
+
 def _unused(name: str, taken: Sequence[str]) -> str:
     candidate, number = name, 2
     while candidate.lower() in {other.lower() for other in taken}:
@@ -129,7 +177,7 @@ def _unused(name: str, taken: Sequence[str]) -> str:
     return candidate
 
 
-def _key(predictor: TiledPredictor, image: Path) -> dict[str, Any]:
+def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str, Any]:
     """What a result depends on."""
     try:
         image_hash = file_hash(image)
@@ -141,6 +189,8 @@ def _key(predictor: TiledPredictor, image: Path) -> dict[str, Any]:
         "fitting": predictor.fitting,
         "overlap_px": predictor.overlap,
         "ground_sampling_distance_m": predictor.ground_sampling_distance_m,
+        "bands": list(channels.bands),
+        "scale": channels.scale and list(channels.scale),
     }
 
 
@@ -159,21 +209,27 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     return record
 
 
-def _predict_file(predictor: TiledPredictor, image: Path, target: Path, *, key: Mapping[str, Any]) -> dict[str, Any]:
+def _predict_image(job: _Job, report: Callable[[int, int], None]) -> dict[str, Any]:
+    """What the record says of an image, after its files are written."""
+    header = read_header(job.image)
+    if not (job.channels.are_chosen or header.is_geotiff or header.pixels > _LARGE_PIXELS):
+        return _predict_whole(job.predictor, job.image, job.target)
+    with open_raster(job.image, job.channels) as raster:
+        return predict_raster(job.predictor, raster, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+
+
+def _predict_whole(predictor: TiledPredictor, image: Path, target: Path) -> dict[str, Any]:
     pixels = read_image(image)
     classes = predictor.classes(pixels)
     files = {kind: f"{target.name}_{kind}.png" for kind in ("classes", "overlay")}
     write_image(target.with_name(files["classes"]), classes)
     colors = predictor.palette.colorize(classes)
-    overlay: Image = cv2.addWeighted(pixels, 1 - _OVERLAY_SHARE, colors, _OVERLAY_SHARE, 0)
+    overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
     write_image(target.with_name(files["overlay"]), overlay)
-    record = {
-        "image": str(image),
+    metres = predictor.ground_sampling_distance_m
+    return {
         "height": classes.shape[0],
         "width": classes.shape[1],
-        "classes": class_areas(classes, predictor),
+        "classes": class_areas(classes, predictor.palette.names, ground_sampling_distance_m=metres),
         "files": files,
-        "made_from": dict(key),
     }
-    write_json(target.with_name(f"{target.name}.json"), record)
-    return record

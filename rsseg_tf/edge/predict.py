@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import Palette, distinct_colors
+from rsseg_tf.edge.blending import predict_classes
 from rsseg_tf.edge.metadata import ModelMetadata
 from rsseg_tf.edge.runner import TFLiteRunner
-from rsseg_tf.edge.tiling import Image, Infer, predict_classes
+from rsseg_tf.edge.tiling import Image, Infer
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import file_hash
 

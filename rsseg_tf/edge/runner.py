@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.edge.arena import arena_bytes
+from rsseg_tf.edge.blending import best_class
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import Tensor, TFLiteModel
 from rsseg_tf.edge.guard import check_loads
 from rsseg_tf.edge.interpreter import delegate_partitions, invoke, load_runtime, open_interpreter
 from rsseg_tf.edge.metadata import ModelMetadata, metadata_in
-from rsseg_tf.edge.tiling import Image, Logits, best_class
+from rsseg_tf.edge.tiling import Image, Logits
 from rsseg_tf.errors import DataError, ModelError
 
 _INPUT_DTYPES = ("uint8", "int8", "float32")

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import builtins
 import json
+import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
+from rsseg_tf.cli.progress import format_advance
 from rsseg_tf.datasets.image import read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.edge.folders import Advance
 from rsseg_tf.edge.metadata import embed_metadata
 from rsseg_tf.edge.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
 from tests.edge.networks import METADATA, SIZE, frame, image_model, tiny_model
+from tests.edge.test_mosaic import geotiff
 from tests.edge.without_tensorflow import run_without_tensorflow
 
 
@@ -122,3 +129,88 @@ def test_a_keras_model_predicts_with_the_settings_of_its_run(
     (record,) = json.loads(capsys.readouterr().out)["images"]
     assert record["made_from"]["model_sha256"] == file_hash(run / "model.keras")
     assert record["made_from"]["ground_sampling_distance_m"] == 3
+
+
+def test_a_geotiff_without_rasterio_says_what_to_install(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 50, 40))
+    monkeypatch.setattr("builtins.__import__", _without_rasterio(builtins.__import__))
+    assert main(words(model, image, "-o", tmp_path / "out")) == 2
+    assert "rsseg-tf[geo]" in capsys.readouterr().err
+
+
+def _without_rasterio(real: Callable[..., object]) -> Callable[..., object]:
+    def importing(name: str, *rest: object) -> object:
+        if name.partition(".")[0] == "rasterio":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, *rest)
+
+    return importing
+
+
+def test_a_geotiff_is_mapped_and_says_its_areas(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 50, 40))
+    assert main(words(model, image, "-o", tmp_path / "out", "--json")) == 0
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert record["files"]["classes"] == "a_classes.tif"
+    assert sum(values["area_m2"] for values in record["classes"].values()) == pytest.approx(50 * 40 * 0.25)
+    assert 0 < record["run"]["network_seconds"] < record["run"]["seconds"]
+
+
+@pytest.mark.parametrize("option", [("--bands", "1,2"), ("--bands", "a,b,c"), ("--scale", "5"), ("--scale", "9,3")])
+def test_senseless_channels_are_refused(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, str]
+) -> None:
+    assert main(words(model, survey, "-o", tmp_path / "out", *option)) == 2
+    assert "hint:" in capsys.readouterr().err
+
+
+def test_a_video_and_images_go_together(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flight.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (40, 48))
+    for number in range(4):
+        writer.write(frame(number, 48, 40))
+    writer.release()
+    assert main(words(model, survey, path, "-o", tmp_path / "out", "--every", 2)) == 0
+    text = capsys.readouterr().out
+    assert "flight.avi: 2 frames" in text
+    assert "2 images and 1 videos" in text
+    assert (tmp_path / "out/flight_overlay.mp4").exists()
+
+
+def test_progress_tells_speed_and_time_left() -> None:
+    half = Advance(images=0.5, total=2, pixels=30_000_000)
+    assert format_advance(half, seconds=10) == "25 % of 2 images  3.0 MP/s  0:00:30 left"
+    assert "0 %" in format_advance(Advance(0, 1, 0), seconds=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])
+def test_an_empty_image_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "zero.png").write_bytes(content)
+    assert main(words(model, tmp_path / "zero.png", "-o", tmp_path / "out")) == 1
+    assert "zero.png" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from rsseg_tf.cli.main import main\n"
+        "from rsseg_tf.edge import folders\n"
+        "read = folders.read_image\n"
+        "def reading(path):\n"
+        "    if path.name == 'b.jpg': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return read(path)\n"
+        "folders.read_image = reading\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, *words(model, survey, "-o", tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("Traceback")) == (130, 0)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]

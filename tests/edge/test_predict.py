@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from rsseg_tf.datasets.image import read_image, read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.edge.folders import class_areas, find_images, output_names, predict_files
+from rsseg_tf.edge.areas import class_areas
+from rsseg_tf.edge.folders import find_images, output_names, predict_files
 from rsseg_tf.edge.predict import TiledPredictor, open_predictor, resized_mask, with_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import ConfigError, DataError
@@ -111,14 +113,14 @@ def test_every_image_gets_a_class_map_an_overlay_and_a_record(tmp_path: Path) ->
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 10))
 def test_areas_add_up_to_the_image(height: int, width: int, metres: float) -> None:
     classes = (frame(1, height, width)[..., 0] > 127).astype(np.uint8)
-    areas = class_areas(classes, predictor(ground_sampling_distance_m=metres)).values()
+    areas = class_areas(classes, PALETTE.names, ground_sampling_distance_m=metres).values()
     assert sum(area["pixels"] for area in areas) == height * width
     assert sum(area["share"] for area in areas) == pytest.approx(1)
     assert sum(area["area_m2"] for area in areas) == pytest.approx(height * width * metres**2)
 
 
 def test_without_the_size_of_a_pixel_there_is_no_area() -> None:
-    areas = class_areas(np.zeros((3, 3), np.uint8), predictor())
+    areas = class_areas(np.zeros((3, 3), np.uint8), PALETTE.names)
     assert areas["dark"] == {"pixels": 9, "share": 1.0, "area_m2": None}
 
 
@@ -175,6 +177,20 @@ def test_images_are_found_in_files_folders_and_patterns_once_each(tmp_path: Path
     assert find_images([str(tmp_path)]) == images
     assert find_images([str(tmp_path / "*.png"), str(tmp_path)]) == images
     assert find_images([str(tmp_path / "**/c.tif")]) == images[2:]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_files(tmp_path, "a.png", "locked/b.png")
+    scan = os.scandir
+
+    def refusing(folder: str) -> object:
+        if Path(folder).name == "locked":  # the mode of a folder would not keep root out
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DataError, match="locked"):
+        find_images([str(tmp_path)])
 
 
 @pytest.mark.parametrize("word", ["missing.png", "empty", "*.png"])

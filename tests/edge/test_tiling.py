@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.lib.stride_tricks import sliding_window_view
 
-from rsseg_tf.edge.tiling import best_class, blend_weights, predict_classes, predict_logits, tile_windows
+from rsseg_tf.edge.blending import (
+    best_class,
+    best_in,
+    blend_weights,
+    blended,
+    predict_classes,
+    predict_logits,
+    scored,
+    strips_of,
+)
+from rsseg_tf.edge.tiling import TileGrid, tile_windows
 from rsseg_tf.errors import ConfigError
 from tests.edge.networks import frame
 
@@ -162,3 +173,59 @@ def test_memory_does_not_grow_with_the_number_of_rows() -> None:
 )
 def test_best_class_is_argmax_with_the_first_of_equals(scores: np.ndarray) -> None:
     assert np.array_equal(best_class(scores), scores.argmax(-1))
+
+
+@given(tilings())
+def test_bands_follow_one_another_and_no_later_window_reaches_into_them(
+    tiling: tuple[int, int, tuple[int, int], int],
+) -> None:
+    grid = TileGrid(*tiling)
+    bands = [grid.band(row) for row in range(len(grid.tops))]
+    assert [top for top, _ in bands] == [0, *(bottom for _, bottom in bands[:-1])]
+    assert bands[-1][1] == grid.height
+    assert all(grid.tops[row] + grid.size[0] > bands[row][0] for row in range(len(bands)))
+
+
+@given(tilings())
+def test_a_band_is_whole_from_the_first_row_of_windows_that_reaches_into_it(
+    tiling: tuple[int, int, tuple[int, int], int],
+) -> None:
+    grid = TileGrid(*tiling)
+    strips = list(strips_of(frame(0, grid.height, grid.width), grid))
+    whole = {band.row: best_in(band) for band in blended(scored(strips, pointwise, grid), grid)}
+    for row in range(len(grid.tops)):
+        late = blended(scored(strips[grid.first_row_into(row) :], pointwise, grid), grid)
+        assert all(np.array_equal(best_in(band), whole[band.row]) for band in late if band.row >= row)
+
+
+def local_means(images: np.ndarray) -> np.ndarray:
+    """A network that sees 5 × 5 pixels around each, zeros beyond the window as a padded convolution does."""
+    padded = np.pad(images.astype(np.float32), ((0, 0), (2, 2), (2, 2), (0, 0)))
+    return sliding_window_view(padded, (5, 5), axis=(1, 2)).mean((-1, -2))
+
+
+def near_edge(images: np.ndarray) -> np.ndarray:
+    """1 for the pixels where `local_means` sees beyond its window."""
+    marked = np.ones((*images.shape[:3], 1), np.float32)
+    marked[:, 2:-2, 2:-2] = 0
+    return marked
+
+
+@settings(max_examples=20)
+@given(st.integers(33, 70), st.integers(33, 70), st.integers(8, 16))
+def test_seams_are_as_faint_as_the_weight_of_what_tiles_see_at_their_edges(
+    height: int, width: int, overlap: int
+) -> None:
+    image = frame(0, height, width)
+    inside = (slice(2, -2), slice(2, -2))  # of the whole image, which has the same edge of its own
+    tiled = predict_logits(image, local_means, size=(32, 32), overlap=overlap)[inside]
+    share = predict_logits(image, near_edge, size=(32, 32), overlap=overlap)[inside]
+    assert np.all(np.abs(tiled - local_means(image[None])[0][inside]) <= 255 * share + 1e-3)
+    assert np.median(share) == 0
+
+
+def test_in_the_middle_of_an_overlap_the_seam_is_gone() -> None:
+    image = frame(0, 32, 48)
+    tiled = predict_logits(image, local_means, size=(32, 32), overlap=16)
+    middle = (slice(2, -2), slice(18, 30))  # two pixels from the edges of both tiles
+    assert np.allclose(tiled[middle], local_means(image[None])[0][middle], atol=1e-3)

@@ -1,0 +1,87 @@
+"""A class map written row by row as a GeoTIFF: tiled, compressed, with colours and overviews."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.datasets.palette import IGNORE, Palette
+from rsseg_tf.edge.raster import Raster
+from rsseg_tf.edge.tiling import Image
+from rsseg_tf.errors import RssegError
+from rsseg_tf.runs import atomic_path
+
+_BLOCK = 512
+_SMALLEST_OVERVIEW = 256
+
+
+class ClassRaster:
+    """The class map that is being written; see `create_class_raster`."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def write(self, top: int, classes: Image) -> None:
+        """Store some rows, uint8 (rows, W)."""
+        from rasterio.windows import Window
+
+        self._dataset.write(classes, 1, window=Window(0, top, classes.shape[1], classes.shape[0]))
+
+
+@contextlib.contextmanager
+def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[ClassRaster]:
+    """A new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
+
+    Class numbers are stored with the colours of `palette`, 255 where there is no data. Overviews hold the most
+    frequent class.
+
+    Raises:
+        RssegError: it cannot be written.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(temporary, "w", **_profile(like)) as dataset:
+                dataset.write_colormap(1, dict(enumerate(palette.colors)))
+                dataset.update_tags(**{f"CLASS_{number}": name for number, name in enumerate(palette.names)})
+                yield ClassRaster(dataset)
+            _add_overviews(temporary, max(like.height, like.width))
+        except RasterioError as error:
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise RssegError(f"cannot write `{path}`: {reason}", hint="is the disk full?") from error
+
+
+def _profile(like: Raster) -> dict[str, Any]:
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": like.height,
+        "width": like.width,
+        "crs": like.crs,
+        "transform": like.transform,
+        "nodata": IGNORE,
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "compress": "deflate",
+        "bigtiff": "if_safer",
+    }
+
+
+def _add_overviews(path: Path, side: int) -> None:
+    import rasterio
+    from rasterio.enums import Resampling
+
+    factors: list[int] = []
+    while side // 2 ** (len(factors) + 1) >= _SMALLEST_OVERVIEW:
+        factors.append(2 ** (len(factors) + 1))
+    with rasterio.open(path, "r+") as dataset:
+        if factors:
+            dataset.build_overviews(factors, Resampling.mode)
