@@ -28,7 +28,7 @@ class DataConfig:
             `masks/` matched by stem, a seventh each for val and test by a hash of the name.
         classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
         ignore_colors: (folder) colours or indices that become the ignore label 255.
-        unknown_colors: (folder, uavid, vaihingen, potsdam) a colour outside the palette is an error, or ignored.
+        unknown_colors: (all of files) a colour or number that is no class is an error, or ignored.
         split: (vaihingen) `paper` or `challenge`.
         ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
         clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
@@ -38,7 +38,7 @@ class DataConfig:
         cache: keep decoded (and resized) images in memory between epochs.
     """
 
-    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam"] = "scenes"
+    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda"] = "scenes"
     root: str = ""
     pairs: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
