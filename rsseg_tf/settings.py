@@ -36,6 +36,8 @@ class DataConfig:
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
         cache: keep decoded (and resized) images in memory between epochs.
+        cache_dir: folder for decoded (and resized) images on disk, which every command that reads the data set
+            makes where it lacks them and then reads in place of the files; empty for none.
     """
 
     name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda"] = "scenes"
@@ -52,6 +54,7 @@ class DataConfig:
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
+    cache_dir: str = ""
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,13 @@ def command(
     """
     path = model_in(model)
     config = config_for(path, config_path, overrides)
-    from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.edge.evaluate import evaluate
+    from rsseg_tf.datasets.catalog import palette_of
+    from rsseg_tf.datasets.opening import open_prepared
+    from rsseg_tf.edge.evaluate import data_for, evaluate
 
-    dataset = open_dataset(config.data, seed=config.seed)
-    predictor = open_for_data(path, config, palette=dataset.palette, threads=threads)
+    predictor = open_for_data(path, config, palette=palette_of(config.data), threads=threads)
+    with progress_bar("prepare") as watch:
+        dataset = open_prepared(data_for(predictor, config.data), seed=config.seed, watch=watch)
     tolerance = config.evaluate.boundary_tolerance
     with progress_bar(f"evaluate {split}") as progress:
         evaluation = evaluate(predictor, dataset, split, tolerance=tolerance, progress=progress)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.datasets.sample import Dataset, Sample
-from rsseg_tf.edge.predict import Predictor, resized_image, resized_mask
+from rsseg_tf.edge.predict import Predictor
 from rsseg_tf.errors import DataError, ModelError
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix
+from rsseg_tf.settings import DataConfig
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -107,6 +109,12 @@ def evaluate(
         if progress:
             progress(done, len(samples))
     return _evaluation(split, len(samples), dataset.palette.names, confusion, boundary)
+
+
+def data_for(predictor: Predictor, data: DataConfig) -> DataConfig:
+    """The settings to read data with for `predictor`: prepared pairs serve only where they have its input's size."""
+    same = predictor.fitting == data.fitting and (data.fitting == "crop" or predictor.input_size == data.input_size)
+    return data if same else replace(data, cache_dir="")
 
 
 def _check_classes(model: Palette, data: Palette) -> None:

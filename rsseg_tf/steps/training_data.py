@@ -35,7 +35,7 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
 
 
 def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
-    """Batches of the training split, after every file of both splits has been read once.
+    """Batches of the training split, after every file of it has been read once.
 
     Raises:
         DataError: a pair is missing or damaged.
@@ -43,8 +43,6 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
     source = windows_of(dataset, config, fitting.augment)
     if dataset.samples("train")[0].image is not None:  # Generated scenes cannot be damaged.
         source.preload()
-        for sample in dataset.samples("val"):
-            dataset.read(sample)
     return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)
 
 

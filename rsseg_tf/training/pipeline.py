@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.edge.predict import resized_image, resized_mask
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.errors import RssegError
 from rsseg_tf.settings import AugmentConfig
 from rsseg_tf.training.augment import random_window
