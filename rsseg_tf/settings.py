@@ -79,6 +79,10 @@ class AugmentConfig:
         scale: zoom by a factor drawn log-uniformly between these two.
         rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
         color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
+        blur_px: blur half of the windows by a Gaussian of up to so many pixels, 0 for none.
+        noise: add noise of a standard deviation of up to so many of 255 grey levels, 0 for none.
+        erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the
+            loss, in half of the windows; 0 for none.
     """
 
     flip_horizontal: bool = True
@@ -87,6 +91,9 @@ class AugmentConfig:
     scale: tuple[float, float] = (1.0, 1.0)
     rotate_deg: float = 0.0
     color: float = 0.0
+    blur_px: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,12 @@ class FitConfig:
         precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
             faster on processors that have it in hardware and slower on others; `auto` where they have it.
         checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
+        hard_pixels: share of a batch's pixels, those that cost most, that the cross-entropy is taken of; 1 for all.
+        dice: weight of the Dice loss beside the cross-entropy; 0 for off.
+        lovasz: weight of the Lovász-softmax loss beside it; 0 for off.
+        class_sampling: share of the windows that are laid around a pixel of a class drawn at random, whatever its
+            area, instead of anywhere; 0 for off. With `resize` fitting it chooses the images alone.
+        deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
     """
 
     epochs: int = 80
@@ -129,6 +142,11 @@ class FitConfig:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     checkpoint_steps: int = 100
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    hard_pixels: float = 1.0
+    dice: float = 0.0
+    lovasz: float = 0.0
+    class_sampling: float = 0.0
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from rsseg_tf.settings import Config
 from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 
 MODEL = "model.keras"
@@ -37,6 +38,7 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
     """
     dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
+    use_determinism(config.fit.deterministic)
     model = build_model(config, num_classes=len(dataset.palette.names))
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))

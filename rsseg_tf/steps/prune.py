@@ -20,6 +20,7 @@ from rsseg_tf.steps.fit import MODEL, PLAN, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule, validation
+from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
@@ -47,6 +48,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
     dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
+    use_determinism(config.prune.retrain.deterministic)
     dense = load_keras_model(dense_path)
     check_model(dense, dataset.palette, size=config.data.input_size)
     dense_hash = file_hash(dense_path)
