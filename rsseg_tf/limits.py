@@ -70,6 +70,13 @@ FIT_LIMITS: _Limits = {
     "augment.translate_px": _NOT_NEGATIVE,
     "augment.rotate_deg": (0, 180),
     "augment.color": _SHARE,
+    "augment.blur_px": _NOT_NEGATIVE,
+    "augment.noise": (0, 255),
+    "augment.erase": _SHARE,
+    "hard_pixels": (1e-12, 1),
+    "dice": _NOT_NEGATIVE,
+    "lovasz": _NOT_NEGATIVE,
+    "class_sampling": _SHARE,
 }
 
 

@@ -193,9 +193,14 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
 
 def _contents(folder: Path) -> set[str]:
     """Names in a run folder, after what a kill left half-written has been removed."""
+    remove_unfinished(folder)
+    return {path.name for path in folder.iterdir()}
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove from a folder the files that a kill left half-written; nobody else may be writing there."""
     for leftover in folder.glob(f"{_TEMPORARY}*"):
         leftover.unlink()
-    return {path.name for path in folder.iterdir()}
 
 
 def package_versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ class DataConfig:
             `masks/` matched by stem, a seventh each for val and test by a hash of the name.
         classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
         ignore_colors: (folder) colours or indices that become the ignore label 255.
-        unknown_colors: (folder, uavid, vaihingen, potsdam) a colour outside the palette is an error, or ignored.
+        unknown_colors: (all of files) a colour or number that is no class is an error, or ignored.
         split: (vaihingen) `paper` or `challenge`.
         ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
         clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
@@ -37,9 +37,11 @@ class DataConfig:
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
         cache: keep decoded (and resized) images in memory between epochs.
+        cache_dir: folder for decoded (and resized) images on disk, which every command that reads the data set
+            makes where it lacks them and then reads in place of the files; empty for none.
     """
 
-    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam"] = "scenes"
+    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda"] = "scenes"
     root: str = ""
     pairs: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class DataConfig:
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
+    cache_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ class AugmentConfig:
         scale: zoom by a factor drawn log-uniformly between these two.
         rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
         color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
+        blur_px: blur half of the windows by a Gaussian of up to so many pixels, 0 for none.
+        noise: add noise of a standard deviation of up to so many of 255 grey levels, 0 for none.
+        erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the
+            loss, in half of the windows; 0 for none.
     """
 
     flip_horizontal: bool = True
@@ -85,6 +92,9 @@ class AugmentConfig:
     scale: tuple[float, float] = (1.0, 1.0)
     rotate_deg: float = 0.0
     color: float = 0.0
+    blur_px: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,12 @@ class FitConfig:
         precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
             faster on processors that have it in hardware and slower on others; `auto` where they have it.
         checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
+        hard_pixels: share of a batch's pixels, those that cost most, that the cross-entropy is taken of; 1 for all.
+        dice: weight of the Dice loss beside the cross-entropy; 0 for off.
+        lovasz: weight of the Lovász-softmax loss beside it; 0 for off.
+        class_sampling: share of the windows that are laid around a pixel of a class drawn at random, whatever its
+            area, instead of anywhere; 0 for off. With `resize` fitting it chooses the images alone.
+        deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
     """
 
     epochs: int = 80
@@ -127,6 +143,11 @@ class FitConfig:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     checkpoint_steps: int = 100
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    hard_pixels: float = 1.0
+    dice: float = 0.0
+    lovasz: float = 0.0
+    class_sampling: float = 0.0
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -55,19 +56,39 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
 @click.option("--count", type=click.IntRange(1, 200), default=4, show_default=True, help="Samples, one a row.")
 @click.option("--cell", type=click.IntRange(32, 4096), default=256, show_default=True, help="Picture size in pixels.")
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="PNG, JPEG or TIFF file to write.")
+@json_option
 @overrides_argument
-def show(config_path: Path | None, split: str, count: int, cell: int, out: Path, overrides: tuple[str, ...]) -> None:
+def show(config_path: Path | None, out: Path, as_json: bool, overrides: tuple[str, ...], **look: Any) -> None:
     """Write a contact sheet: image, mask and overlay side by side.
 
     For example: rsseg-tf data show -c configs/scenes.yaml --count 3 --out sheet.png
     """
     config = load_config(config_path, overrides)
-    from rsseg_tf.datasets import open_dataset, write_image
-    from rsseg_tf.datasets.sheet import contact_sheet
+    from rsseg_tf.datasets import open_dataset
+    from rsseg_tf.datasets.sheet import write_sheet
 
-    dataset = open_dataset(config.data, seed=config.seed)
-    write_image(out, contact_sheet(dataset, split, count=count, cell=cell))
-    click.echo(out)
+    result = write_sheet(out, open_dataset(config.data, seed=config.seed), **look)
+    print_result(result, str(out), as_json=as_json)
+
+
+@command.command(name="prepare")
+@config_option
+@json_option
+@overrides_argument
+def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
+    """Decode and resize all images of a data set now, into `data.cache_dir`.
+
+    Every command that reads the data set does so where it has to; this is for doing it beforehand.
+
+    For example: rsseg-tf data prepare -c configs/uavid_r18.yaml
+    """
+    config = load_config(config_path, overrides)
+    from rsseg_tf.datasets.opening import prepare_now
+
+    with progress_bar("preparing") as watch:
+        result = prepare_now(config.data, watch=watch)
+    text = f"{result['folder']}: {result['samples']} samples, {result['bytes'] / 1e9:.2f} GB, {result['made']} made now"
+    print_result(result, text, as_json=as_json)
 
 
 @command.command(name="scenes")

@@ -37,12 +37,15 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, thread
     models, overrides = paths_and_overrides(words)
     paths = [model_in(model) for model in models]
     config = config_for(paths[0], config_path, overrides)
-    from rsseg_tf.datasets.catalog import open_dataset
+    from rsseg_tf.datasets.catalog import palette_of
+    from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.edge.compare import compared
-    from rsseg_tf.edge.evaluate import evaluate_all
+    from rsseg_tf.edge.evaluate import data_for, evaluate_all
 
-    dataset = open_dataset(config.data, seed=config.seed)
-    predictors = [open_for_data(path, config, palette=dataset.palette, threads=threads) for path in paths]
+    palette = palette_of(config.data)
+    predictors = [open_for_data(path, config, palette=palette, threads=threads) for path in paths]
+    with progress_bar("prepare") as watch:
+        dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=watch)
     with progress_bar(f"evaluate {split}") as progress:
         evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, progress=progress)
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from rsseg_tf.datasets import isprs, uavid
+from rsseg_tf.datasets import isprs, loveda, uavid
 from rsseg_tf.datasets.files import FileDataset
 from rsseg_tf.datasets.folder import Folder, parse_classes
 from rsseg_tf.datasets.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs
+from rsseg_tf.datasets.loveda import Loveda
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes import Scenes
@@ -39,6 +40,7 @@ READERS: Mapping[str, Callable[[DataConfig, int], AnyDataset]] = {
     "uavid": lambda data, _seed: Uavid(data.root, ignore_unknown=data.unknown_colors == "ignore"),
     "vaihingen": _isprs(VAIHINGEN),
     "potsdam": _isprs(POTSDAM),
+    "loveda": lambda data, _seed: Loveda(data.root, ignore_unknown=data.unknown_colors == "ignore"),
 }
 """`data.name` → what opens it."""
 
@@ -86,4 +88,5 @@ def palette_of(data: DataConfig) -> Palette:
     """
     if data.name == "folder":
         return parse_classes(data.classes, data.ignore_colors)[0]
-    return {"scenes": isprs.PALETTE, "uavid": uavid.PALETTE}.get(data.name) or isprs.scored_palette(data.clutter)
+    fixed = {"scenes": isprs.PALETTE, "uavid": uavid.PALETTE, "loveda": loveda.PALETTE}
+    return fixed.get(data.name) or isprs.scored_palette(data.clutter)

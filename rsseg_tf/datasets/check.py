@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from rsseg_tf.datasets.catalog import AnyDataset
+from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError
-from rsseg_tf.runs import file_hash
 
-_LOG_ERRORS = 2
-_LOG_PREFIX = re.compile(
-    r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ "
-)  # such as "[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error "
+_LISTED = 20
 _SPLIT_BY_FOLDER = "images of one flight or video look alike: split by folder for an honest test"
 
 
@@ -72,115 +60,102 @@ class DatasetReport:
     warnings: tuple[Finding, ...]
 
 
-@dataclass
-class _Tally:
-    counts: NDArray[np.int64]
-    sizes: set[tuple[int, int]]
-    labelled: int = 0
-
-
 def check_dataset(dataset: AnyDataset, *, watch: Callable[[int, int], None] | None = None) -> DatasetReport:
-    """Read everything in a data set and say what is wrong.
+    """Read everything in a data set and say what is wrong with it.
 
-    Looked for: what did not pair up, files that do not decode or decode with complaints, images and masks of
-    different sizes, colours that are no class, an image or a video sequence in two splits, classes without a pixel.
+    Looked for: what did not pair up, what `examine` finds in each sample, an image or a video sequence in two
+    splits, classes without a pixel.
 
     Args:
         dataset: from `list_dataset`.
         watch: called with (samples done, samples in all) after each sample.
     """
-    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems]
-    splits = [split for split in dataset.splits() if split not in dataset.aliases]
-    total = sum(len(dataset.samples(split)) for split in splits)
-    done = itertools.count(1)
-    summaries: dict[str, SplitSummary] = {}
-    for split in splits:
-        samples = dataset.samples(split)
-        tally = _Tally(np.zeros(256, np.int64), set())
-        for sample in samples:
-            findings += [
-                Finding(error.message, error.hint, split, sample.name) for error in _problems(dataset, sample, tally)
-            ]
-            if watch:
-                watch(next(done), total)
-        summaries[split] = _summary(dataset.palette.names, tally, images=len(samples))
-    leaks, doubts = _shared(dataset, splits)
-    doubts += _unseen(summaries)
-    return DatasetReport(summaries, tuple(findings + leaks), tuple(doubts))
+    samples = all_samples(dataset)
+    examinations: dict[Sample, Examination] = {}
+    for done, sample in enumerate(samples, start=1):
+        examinations[sample], _ = examine(dataset, sample)
+        if watch:
+            watch(done, len(samples))
+    return report_of(dataset, examinations)
 
 
-def _problems(dataset: AnyDataset, sample: Sample, tally: _Tally) -> Iterator[DataError]:
-    """What is wrong with one pair; what is right is added to the tally."""
-    if sample.mask is None and sample.image is not None:
-        yield from _failures(lambda: tally.sizes.add(dataset.read_image(sample).shape[1::-1]))
-        return
-    try:
-        image, mask = dataset.read(sample)
-    except DataError as error:
-        apart = [*_failures(lambda: dataset.read_image(sample)), *_failures(lambda: dataset.read_mask(sample))]
-        yield from apart or [error]
-        return
-    tally.sizes.add(image.shape[1::-1])
-    tally.labelled += 1
-    tally.counts += np.bincount(mask.reshape(-1), minlength=256)
-    if (mask == IGNORE).all():
-        yield DataError(f"`{sample.mask}` holds no class at all, only ignored pixels", hint="drop the pair")
-    for path in (sample.image, sample.mask):
-        complaint = decoder_complaint(path) if path else ""
-        if complaint:
-            yield DataError(f"`{path}` decodes, but with errors: {complaint}", hint="fetch or export the file again")
+def all_samples(dataset: AnyDataset) -> list[Sample]:
+    """The samples of all splits, but of those that repeat another split on purpose."""
+    return [sample for members in _by_split(dataset).values() for sample in members]
 
 
-def _failures(read: Callable[[], object]) -> Iterator[DataError]:
-    try:
-        read()
-    except DataError as error:
-        yield error
+def _by_split(dataset: AnyDataset) -> dict[str, tuple[Sample, ...]]:
+    return {split: dataset.samples(split) for split in dataset.splits() if split not in dataset.aliases}
 
 
-def decoder_complaint(path: Path) -> str:
-    """What the image library says on stderr about a file that it nevertheless decodes; one line, empty for nothing.
+def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -> DatasetReport:
+    """What the examinations of all samples come to.
 
-    It takes over the process's stderr while it decodes, so that it is for a program that checks
-    files one after the other, not for a training.
+    Args:
+        dataset: from `list_dataset`.
+        examinations: of every sample.
     """
-    level = cv2.utils.logging.getLogLevel()
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        try:
-            cv2.utils.logging.setLogLevel(_LOG_ERRORS)
-            os.dup2(caught.fileno(), 2)
-            cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            cv2.utils.logging.setLogLevel(level)
-        caught.seek(0)
-        said = caught.read().decode("utf-8", "replace").strip()
-    return _LOG_PREFIX.sub("", said.partition("\n")[0]).strip()
+    samples = _by_split(dataset)
+    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems]
+    findings += [
+        Finding(message, hint, split, sample.name)
+        for split, members in samples.items()
+        for sample in members
+        for message, hint in examinations[sample].problems
+    ]
+    summaries = {
+        split: _summary(dataset.palette.names, [examinations[sample] for sample in members])
+        for split, members in samples.items()
+    }
+    leaks, doubts = _shared(dataset, samples, examinations)
+    return DatasetReport(summaries, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
 
 
-def _summary(names: tuple[str, ...], tally: _Tally, *, images: int) -> SplitSummary:
-    pixels = {name: int(tally.counts[index]) for index, name in enumerate(names)}
-    sizes = sorted(tally.sizes, key=lambda size: size[0] * size[1])
+def require_sound(report: DatasetReport) -> None:
+    """Nothing, if the check found no problem.
+
+    Raises:
+        DataError: it did; a single problem as it is, several as a list.
+    """
+    if len(report.problems) == 1:
+        raise DataError(report.problems[0].message, hint=report.problems[0].hint)
+    if report.problems:
+        listed = [f"  {_line(finding)}" for finding in report.problems[:_LISTED]]
+        more = len(report.problems) - _LISTED
+        raise DataError(
+            "\n".join([f"the data set has {len(report.problems)} problems:", *listed]),
+            hint=f"`rsseg-tf data check` lists {more} more" if more > 0 else "",
+        )
+
+
+def _summary(names: tuple[str, ...], examinations: Sequence[Examination]) -> SplitSummary:
+    pixels: Counter[int] = Counter()
+    for examination in examinations:
+        pixels.update(examination.pixels)
+    sizes = sorted({examination.size for examination in examinations if any(examination.size)}, key=_area)
     return SplitSummary(
-        images=images,
-        labelled=tally.labelled,
-        pixels=pixels,
-        ignored=int(tally.counts[IGNORE]),
+        images=len(examinations),
+        labelled=sum(bool(examination.pixels) for examination in examinations),
+        pixels={name: pixels[index] for index, name in enumerate(names)},
+        ignored=pixels[IGNORE],
         sizes=tuple(f"{width}×{height}" for width, height in sizes),
     )
 
 
-def _shared(dataset: AnyDataset, splits: list[str]) -> tuple[list[Finding], list[Finding]]:
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _shared(
+    dataset: AnyDataset, samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]
+) -> tuple[list[Finding], list[Finding]]:
     """Images in two splits, which is wrong, and folders of images in two splits, which may be meant."""
     contents: dict[str, list[tuple[str, Sample]]] = {}
     scenes: dict[str, dict[str, None]] = {}
-    for split in splits:
-        for sample in dataset.samples(split):
-            if sample.image is not None and sample.image.is_file():
-                contents.setdefault(file_hash(sample.image), []).append((split, sample))
+    for split, members in samples.items():
+        for sample in members:
+            if examinations[sample].image_sha256:
+                contents.setdefault(examinations[sample].image_sha256, []).append((split, sample))
                 scenes.setdefault(sample.name.rpartition("/")[0], {})[split] = None
     leaks, doubts = [], []
     for places in contents.values():
@@ -216,8 +191,10 @@ def described(report: DatasetReport) -> str:
         if summary.ignored:
             lines.append(f"  {'(ignored)':24} {summary.ignored / (labelled + summary.ignored):7.2%}")
     for title, findings in (("warning", report.warnings), ("problem", report.problems)):
-        lines += [
-            f"{title}: {finding.message}" + (f" ({finding.hint})" if finding.hint else "") for finding in findings
-        ]
+        lines += [f"{title}: {_line(finding)}" for finding in findings]
     lines.append("no problems" if not report.problems else f"{len(report.problems)} problems")
     return "\n".join(lines)
+
+
+def _line(finding: Finding) -> str:
+    return finding.message + (f" ({finding.hint})" if finding.hint else "")

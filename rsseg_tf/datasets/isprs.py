@@ -52,11 +52,16 @@ def _grid(rows: Mapping[int, range]) -> tuple[str, ...]:
 
 
 VAIHINGEN = Benchmark(
-    images=("top/top_mosaic_09cm_area{}.tif",),
-    full=("gts_for_participants/top_mosaic_09cm_area{}.tif", "top_mosaic_09cm_area{}.tif"),
+    images=("top/top_mosaic_09cm_area{}.tif", "ISPRS_semantic_labeling_Vaihingen/top/top_mosaic_09cm_area{}.tif"),
+    full=(
+        "gts_for_participants/top_mosaic_09cm_area{}.tif",
+        "top_mosaic_09cm_area{}.tif",
+        "ISPRS_semantic_labeling_Vaihingen_ground_truth_COMPLETE/top_mosaic_09cm_area{}.tif",
+    ),
     eroded=(
         "gts_eroded_for_participants/top_mosaic_09cm_area{}_noBoundary.tif",
         "top_mosaic_09cm_area{}_noBoundary.tif",
+        "ISPRS_semantic_labeling_Vaihingen_ground_truth_eroded_COMPLETE/top_mosaic_09cm_area{}_noBoundary.tif",
     ),
     splits={
         "paper": {  # as printed, but for tile 40, which was never released: others use 34
@@ -79,13 +84,14 @@ _POTSDAM_SPLIT = {
 
 POTSDAM = Benchmark(
     images=("2_Ortho_RGB/top_potsdam_{}_RGB.tif", "3_Ortho_IRRG/top_potsdam_{}_IRRG.tif"),
-    full=("5_Labels_all/top_potsdam_{}_label.tif", "5_Labels_for_participants/top_potsdam_{}_label.tif"),
+    # In some copies of 5_Labels_all the mask of tile 4_12 is painted over the image (torchgeo issue 1727).
+    full=("5_Labels_for_participants/top_potsdam_{}_label.tif", "5_Labels_all/top_potsdam_{}_label.tif"),
     eroded=(
         "5_Labels_all_noBoundary/top_potsdam_{}_label_noBoundary.tif",
         "5_Labels_all/top_potsdam_{}_label_noBoundary.tif",
     ),
     splits={"paper": _POTSDAM_SPLIT, "challenge": _POTSDAM_SPLIT},
-    archives="Potsdam.zip holds 2_Ortho_RGB.zip and 5_Labels_all.zip",
+    archives="Potsdam.zip holds 2_Ortho_RGB.zip, 5_Labels_for_participants.zip and 5_Labels_all.zip",
 )
 
 

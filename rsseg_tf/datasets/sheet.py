@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.palette import IGNORE, Palette, Pixels
+from rsseg_tf.datasets.image import write_image
+from rsseg_tf.datasets.palette import IGNORE, Color, Palette, Pixels, format_color
 from rsseg_tf.datasets.sample import Dataset, Sample
 
 _GAP_PX = 4
@@ -30,12 +35,55 @@ def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) 
     Raises:
         DataError: there is no such split, or a sample cannot be read.
     """
-    samples = dataset.samples(split)
-    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int).tolist()
-    rows = [_row(dataset, samples[index], cell) for index in chosen]
+    rows = [_row(dataset, sample, cell) for sample in chosen_samples(dataset, split, count=count)]
     width = max(max(row.shape[1] for row in rows), _LEGEND_COLUMN_PX)
     padded = [_padded(part, width) for part in (*rows, legend(dataset.palette, width))]
     return np.concatenate(padded)
+
+
+def write_sheet(path: Path, dataset: Dataset, *, split: str, count: int, cell: int) -> dict[str, Any]:
+    """Write a contact sheet to a PNG, JPEG or TIFF file.
+
+    Returns:
+        `sheet` (path), `split`, `width`, `height`, `classes` (name → `#RRGGBB`), and `samples`, each with `name`,
+        `image` and `mask` (paths, None where there is no file), from top to bottom.
+
+    Raises:
+        ConfigError: an ending of another kind.
+        DataError: there is no such split, or a sample cannot be read.
+    """
+    picture = contact_sheet(dataset, split, count=count, cell=cell)
+    write_image(path, picture)
+    return {
+        "sheet": str(path),
+        "split": split,
+        "width": picture.shape[1],
+        "height": picture.shape[0],
+        "classes": {name: format_color(color) for name, color in _classes(dataset.palette)},
+        "samples": [
+            {"name": sample.name, "image": _named(sample.image), "mask": _named(sample.mask)}
+            for sample in chosen_samples(dataset, split, count=count)
+        ],
+    }
+
+
+def _classes(palette: Palette) -> Iterable[tuple[str, Color]]:
+    return zip(palette.names, palette.colors, strict=True)
+
+
+def _named(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def chosen_samples(dataset: Dataset, split: str, *, count: int) -> tuple[Sample, ...]:
+    """At most `count` samples of a split, spread evenly over it.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    samples = dataset.samples(split)
+    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+    return tuple(samples[index] for index in chosen.tolist())
 
 
 def overlay(image: Pixels, mask: Pixels, palette: Palette) -> Pixels:
@@ -49,7 +97,7 @@ def legend(palette: Palette, width: int) -> Pixels:
     columns = max(1, width // _LEGEND_COLUMN_PX)
     rows = -(-palette.num_classes // columns)
     picture: Pixels = np.full((rows * _LEGEND_ROW_PX + _GAP_PX, width, 3), _BACKGROUND, np.uint8)
-    for index, (name, color) in enumerate(zip(palette.names, palette.colors, strict=True)):
+    for index, (name, color) in enumerate(_classes(palette)):
         top, left = index // columns * _LEGEND_ROW_PX + _GAP_PX, index % columns * _LEGEND_COLUMN_PX + _GAP_PX
         cv2.rectangle(picture, (left, top), (left + 14, top + 14), color, cv2.FILLED)
         cv2.rectangle(picture, (left, top), (left + 14, top + 14), (90, 90, 90), 1)

@@ -53,8 +53,11 @@ def _listing(root: Path) -> Listing:
     problems: list[DataError] = []
     for split, names in FOLDERS.items():
         folders = [root / name for name in names if (root / name).is_dir()]
+        if len(folders) > 1:
+            listed = " and ".join(f"`{folder}`" for folder in folders)
+            problems.append(DataError(f"{listed} both hold the split `{split}`", hint="keep one of them"))
         samples: list[Sample] = []
-        for sequence in sorted((path for folder in folders for path in folder.glob("seq*")), key=natural_key):
+        for sequence in sorted((path for folder in folders[:1] for path in folder.glob("seq*")), key=natural_key):
             found, wrong = _sequence(sequence, labelled=split != "test")
             samples += found
             problems += wrong

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.datasets.sample import Dataset, Sample
-from rsseg_tf.edge.predict import Predictor, resized_image, resized_mask
+from rsseg_tf.edge.predict import Predictor
 from rsseg_tf.errors import DataError, ModelError
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
-from rsseg_tf.settings import EvaluateConfig
+from rsseg_tf.settings import DataConfig, EvaluateConfig
 
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
@@ -210,6 +211,15 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
             hint="compare models of one `data.fitting`, and where that is `resize` of one `data.input_size`",
         )
     return sizes.pop() if sizes else None
+
+
+def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
+    """The settings to read data with for `predictors`: prepared pairs serve only where they have every input's size."""
+    same = all(
+        each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
+        for each in predictors
+    )
+    return data if same else replace(data, cache_dir="")
 
 
 def _check_classes(model: Palette, data: Palette) -> None:

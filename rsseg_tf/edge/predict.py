@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import Palette, distinct_colors
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.edge.blending import predict_classes
 from rsseg_tf.edge.metadata import ModelMetadata
 from rsseg_tf.edge.runner import TFLiteRunner
@@ -143,25 +143,6 @@ def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
         return np.stack([infer_one(image) for image in images])
 
     return infer
-
-
-def resized_image(image: Image, size: tuple[int, int]) -> Image:
-    """An image at another height and width: areas averaged when it shrinks, bilinear when it grows."""
-    height, width = size
-    if image.shape[:2] == size:
-        return image
-    shrinks = image.shape[0] * image.shape[1] > height * width
-    resized: Image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized
-
-
-def resized_mask(mask: Image, size: tuple[int, int]) -> Image:
-    """A class map at another height and width, each pixel the class at the same place."""
-    height, width = size
-    if mask.shape == size:
-        return mask
-    resized: Image = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    return resized
 
 
 def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None) -> ModelMetadata:

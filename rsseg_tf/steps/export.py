@@ -13,7 +13,6 @@ import numpy as np
 
 from rsseg_tf.config import to_dict
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge import edgetpu
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.edge.predict import usual_overlap
@@ -26,6 +25,7 @@ from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import Config, ExportConfig
+from rsseg_tf.steps.data import prepared_dataset
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.qat import qat_flatbuffer
@@ -52,7 +52,7 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         RssegError: of any other kind where settings, data or model are at fault.
     """
     _check_settings(config.export)
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = prepared_dataset(config)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     config = replace(config, export=for_target(config.export, model))

@@ -11,13 +11,14 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
 from rsseg_tf.settings import Config
+from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 
 MODEL = "model.keras"
@@ -36,8 +37,9 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
     Raises:
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
+    use_determinism(config.fit.deterministic)
     model = build_model(config, num_classes=len(dataset.palette.names))
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
 from rsseg_tf.settings import Config
+from rsseg_tf.steps.data import prepared_dataset
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_schedule
 
@@ -44,7 +44,7 @@ def compare_criteria(
     Raises:
         RssegError: settings, data or model are at fault.
     """
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = prepared_dataset(config)
     model = load_keras_model(dense_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     schedule = training_schedule(dataset, config, config.prune.retrain)

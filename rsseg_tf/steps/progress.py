@@ -78,3 +78,27 @@ class PruningProgress:
             f"{start}prune loop {loop}/{self._loops}  MACs {macs_share:.1%}  params {params_share:.1%}{end}"
         )
         self._stream.flush()
+
+
+class CountingProgress:
+    """Tells of samples on a terminal; called after each with how many are done and how many there are.
+
+    Args:
+        title: what is being done.
+        stream: where to; stderr by default.
+    """
+
+    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+        self._title = title
+        self._stream = stream or sys.stderr
+
+    def __call__(self, done: int, total: int) -> None:
+        """Redraw the line, and clear it after the last."""
+        if self._stream.isatty():
+            self._stream.write(f"\r\033[K{self._title} {done}/{total}" if done < total else "\r\033[K")
+            self._stream.flush()
+
+
+def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
+    """A line on stderr about something that may be meant."""
+    (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")

@@ -11,15 +11,16 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.settings import Config, PruneConfig
+from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, data_inputs, finish_run
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule, validation
+from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, STATE, Teacher, Trainer
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
@@ -46,8 +47,9 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not _has_target(config.prune):
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
+    use_determinism(config.prune.retrain.deterministic)
     dense = load_keras_model(dense_path)
     check_model(dense, dataset.palette, size=config.data.input_size)
     dense_hash = file_hash(dense_path)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.pruning.graph import flatten
@@ -23,6 +22,7 @@ from rsseg_tf.quantization.tensors import KINDS
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.settings import Config
+from rsseg_tf.steps.data import prepared_dataset
 from rsseg_tf.steps.keras_predictor import check_model, keras_predictor
 from rsseg_tf.steps.windows import calibration_of
 
@@ -55,7 +55,7 @@ def ranges(
         RssegError: settings, data or model are at fault, or matplotlib is missing.
     """
     check_matplotlib()
-    dataset = open_dataset(config.data, seed=config.seed)
+    dataset = prepared_dataset(config)
     if split is not None:
         dataset.samples(split)  # an unknown split is an error before anything is measured
     model = load_keras_model(model_path)

@@ -13,8 +13,9 @@ from rsseg_tf.datasets import Dataset
 from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.settings import AugmentConfig, Config, FitConfig
 from rsseg_tf.steps.keras_predictor import keras_predictor
-from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy
+from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summed
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.uint8]
@@ -35,7 +36,7 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
 
 
 def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
-    """Batches of the training split, after every file of both splits has been read once.
+    """Batches of the training split, after every file of it has been read once.
 
     Raises:
         DataError: a pair is missing or damaged.
@@ -43,25 +44,29 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
     source = windows_of(dataset, config, fitting.augment)
     if dataset.samples("train")[0].image is not None:  # Generated scenes cannot be damaged.
         source.preload()
-        for sample in dataset.samples("val"):
-            dataset.read(sample)
+    if fitting.class_sampling > 0:
+        source = source.drawn_by_class(fitting.class_sampling, num_classes=dataset.palette.num_classes)
     return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)
 
 
 def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
-    """The cross-entropy that `fitting` asks for, with class weights from the training masks."""
+    """The loss that `fitting` asks for, with class weights from the training masks."""
     weights = None
     if fitting.class_weights == "balanced":
         weights = balanced_weights(schedule.source.class_counts(num_classes))
-    return cross_entropy(class_weights=weights, label_smoothing=fitting.label_smoothing)
+    pixels = cross_entropy(
+        class_weights=weights, label_smoothing=fitting.label_smoothing, hard_pixels=fitting.hard_pixels
+    )
+    regions = [(fitting.dice, dice_loss()), (fitting.lovasz, lovasz_softmax())]
+    return summed([(1.0, pixels), *(term for term in regions if term[0] > 0)])
 
 
 def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
-    """The loss whose change by removing channels is estimated."""
+    """The loss whose change by removing channels is estimated: the cross-entropy of every pixel."""
     retrain = config.prune.retrain
-    weights = config.prune.class_weights
-    fitting = retrain if weights == "retrain" else replace(retrain, class_weights=weights)
-    return training_loss(schedule, fitting, num_classes=num_classes)
+    weights = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
+    scored = replace(retrain, class_weights=weights, hard_pixels=1.0, dice=0.0, lovasz=0.0)
+    return training_loss(schedule, scored, num_classes=num_classes)
 
 
 def validation(model: keras.Model, dataset: Dataset, config: Config) -> Callable[[], float]:

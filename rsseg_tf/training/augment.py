@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,13 +13,27 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.settings import AugmentConfig
 
 
+@dataclass(frozen=True)
+class Framing:
+    """Where a window is laid before it is shifted, turned and zoomed.
+
+    Attributes:
+        size: height and width of the window in pixels.
+        crop: anywhere in the image; otherwise at its centre.
+        around: (crop) row and column of a pixel that the window, not turned, is to hold; None for none.
+    """
+
+    size: tuple[int, int]
+    crop: bool
+    around: tuple[int, int] | None = None
+
+
 def random_window(
     image: NDArray[np.uint8],
     mask: NDArray[np.uint8],
     settings: AugmentConfig,
     *,
-    size: tuple[int, int],
-    crop: bool,
+    framing: Framing,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A randomly changed window of a sample.
@@ -27,22 +42,27 @@ def random_window(
         image: uint8 (H, W, 3).
         mask: uint8 (H, W) of class ids, 255 = ignore.
         settings: which changes, and how strong.
-        size: height and width of the window in pixels.
-        crop: put the window anywhere in the image; otherwise at its centre.
+        framing: the window's size and where it may lie.
         rng: where all randomness comes from.
 
     Returns:
         uint8 (h, w, 3) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
     """
-    matrix = _random_affine(settings, image_size=image.shape[:2], size=size, crop=crop, rng=rng)
+    matrix = _random_affine(settings, image_size=image.shape[:2], framing=framing, rng=rng)
     flags = cv2.WARP_INVERSE_MAP
-    shape = size[::-1]
+    shape = framing.size[::-1]
     window = cv2.warpAffine(image, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     labels = cv2.warpAffine(
         mask, matrix, shape, flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
     )
     if settings.color > 0:
         window = _random_color(window, settings.color, rng)
+    if settings.blur_px > 0:
+        window = _random_blur(window, settings.blur_px, rng)
+    if settings.noise > 0:
+        window = _random_noise(window, settings.noise, rng)
+    if settings.erase > 0:
+        window, labels = _random_erasure(window, labels, settings.erase, rng)
     return window, labels
 
 
@@ -50,8 +70,7 @@ def _random_affine(
     settings: AugmentConfig,
     *,
     image_size: tuple[int, int],
-    size: tuple[int, int],
-    crop: bool,
+    framing: Framing,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
     """The 2×3 matrix from window to image coordinates (x, y)."""
@@ -62,21 +81,26 @@ def _random_affine(
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     linear = np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror_x, mirror_y])
     shift = rng.integers(-settings.translate_px, settings.translate_px, endpoint=True, size=2)
-    center = np.array(
-        [_center(image_size[1], size[1], zoom, crop, rng), _center(image_size[0], size[0], zoom, crop, rng)]
-    )
-    window_center = (np.array(size[::-1]) - 1) / 2
+    center = np.array([_center(image_size, framing, axis=axis, zoom=zoom, rng=rng) for axis in (1, 0)])
+    window_center = (np.array(framing.size[::-1]) - 1) / 2
     offset = center + shift - linear @ window_center
     return np.column_stack([linear, offset])
 
 
-def _center(length: int, window: int, zoom: float, crop: bool, rng: np.random.Generator) -> float:
+def _center(
+    image_size: tuple[int, int], framing: Framing, *, axis: int, zoom: float, rng: np.random.Generator
+) -> float:
     """Where along one axis of the image the window's centre comes to lie, in whole pixels from an edge."""
-    spare = math.floor(length - window / zoom)
-    if not crop or spare <= 0:
-        return (length - 1) / 2
-    start = int(rng.integers(0, spare, endpoint=True))
-    return start + (window / zoom - 1) / 2
+    extent = framing.size[axis] / zoom
+    last = math.floor(image_size[axis] - extent)
+    if not framing.crop or last <= 0:
+        return (image_size[axis] - 1) / 2
+    first = 0
+    if framing.around is not None:
+        first = min(last, max(0, math.ceil(framing.around[axis] - extent + 1)))
+        last = max(first, min(last, framing.around[axis]))
+    start = int(rng.integers(first, last, endpoint=True))
+    return start + (extent - 1) / 2
 
 
 def _random_color(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -88,3 +112,31 @@ def _random_color(image: NDArray[np.uint8], strength: float, rng: np.random.Gene
     pixels = level + (pixels - level) * contrast
     changed: NDArray[np.uint8] = np.clip(np.rint(pixels * brightness), 0, 255).astype(np.uint8)
     return changed
+
+
+def _random_blur(image: NDArray[np.uint8], greatest_px: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    sigma, blurred = rng.uniform(0, greatest_px), rng.random() < 0.5
+    if not blurred or sigma == 0:
+        return image
+    softened: NDArray[np.uint8] = cv2.GaussianBlur(image, (0, 0), sigma)
+    return softened
+
+
+def _random_noise(image: NDArray[np.uint8], greatest: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0, greatest))
+    noisy: NDArray[np.uint8] = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+    return noisy
+
+
+def _random_erasure(
+    image: NDArray[np.uint8], labels: NDArray[np.uint8], greatest: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A rectangle in the window's mean colour, without labels (Zhong et al. 2020), in half of the windows."""
+    sides = [round(length * float(rng.uniform(0, greatest))) for length in labels.shape]
+    top, left = (int(rng.integers(0, length - side + 1)) for length, side in zip(labels.shape, sides, strict=True))
+    if rng.random() < 0.5:
+        return image, labels
+    place = (slice(top, top + sides[0]), slice(left, left + sides[1]))
+    painted, bared = image.copy(), labels.copy()
+    painted[place], bared[place] = np.rint(image.mean(axis=(0, 1))), IGNORE
+    return painted, bared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -14,13 +14,19 @@ Loss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def cross_entropy(
-    *, class_weights: NDArray[np.float32] | None = None, label_smoothing: float = 0.0, ignore: int = IGNORE
+    *,
+    class_weights: NDArray[np.float32] | None = None,
+    label_smoothing: float = 0.0,
+    hard_pixels: float = 1.0,
+    ignore: int = IGNORE,
 ) -> Loss:
-    """Softmax cross-entropy, averaged over the pixels that are not ignored.
+    """Softmax cross-entropy, averaged over the pixels that are not ignored, or over the hardest of them.
 
     Args:
         class_weights: float32 (C,), weight of a pixel by its true class; the mean is weighted too.
         label_smoothing: share of the target spread evenly over the classes.
+        hard_pixels: share of the labelled pixels of a batch, those that cost most, that the mean is over (Wu et al.
+            2016, section 3.1; online hard example mining by Shrivastava et al. 2016); 1 for all. At least one is.
         ignore: label that counts for nothing.
 
     Returns:
@@ -40,7 +46,26 @@ def cross_entropy(
         weights = tf.cast(counted, tf.float32)
         if class_weights is not None:
             weights *= tf.gather(tf.constant(class_weights, tf.float32), safe)
+        if hard_pixels < 1:
+            weights *= _hardest(tf.stop_gradient(weights * costs), counted, hard_pixels)
         return tf.math.divide_no_nan(tf.reduce_sum(weights * costs), tf.reduce_sum(weights))
+
+    return loss
+
+
+def _hardest(costs: tf.Tensor, counted: tf.Tensor, share: float) -> tf.Tensor:
+    """1 at the `share` of the counted pixels that cost most, and at those that cost as much as the last, else 0."""
+    count = tf.reduce_sum(tf.cast(counted, tf.float32))
+    wanted = tf.maximum(1, tf.cast(tf.math.round(share * count), tf.int32))
+    ordered, _ = tf.math.top_k(tf.reshape(tf.where(counted, costs, -1.0), [-1]), k=wanted)
+    return tf.cast(counted & (costs >= ordered[-1]), tf.float32)
+
+
+def summed(terms: Sequence[tuple[float, Loss]]) -> Loss:
+    """The sum of losses, each with its weight."""
+
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return tf.add_n([weight * term(labels, logits) for weight, term in terms])
 
     return loss
 

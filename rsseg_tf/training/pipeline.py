@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.edge.predict import resized_image, resized_mask
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.errors import RssegError
 from rsseg_tf.settings import AugmentConfig
-from rsseg_tf.training.augment import random_window
+from rsseg_tf.training.augment import Framing, random_window
+from rsseg_tf.training.places import ClassPlaces
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -31,6 +32,8 @@ class TrainingSource:
         augment: random changes.
         seed: of everything random.
         cache: keep what was read (and resized) in memory.
+        by_class: share of the windows that are drawn from `places`.
+        places: where each class is, if `by_class` is above 0.
     """
 
     read: Callable[[int], Pair]
@@ -40,6 +43,8 @@ class TrainingSource:
     augment: AugmentConfig
     seed: int
     cache: bool = True
+    by_class: float = 0.0
+    places: ClassPlaces | None = None
     _kept: dict[int, Pair] = field(default_factory=dict, repr=False)
     _areas: dict[int, int] = field(default_factory=dict, repr=False)
 
@@ -82,11 +87,19 @@ class TrainingSource:
             counts += np.bincount(self.pair(index)[1].ravel(), minlength=IGNORE + 1)
         return counts[:num_classes]
 
+    def drawn_by_class(self, share: float, *, num_classes: int) -> TrainingSource:
+        """The same source with `share` of its windows laid around a class drawn at random."""
+        places = ClassPlaces.of(lambda index: self.pair(index)[1], count=self.count, num_classes=num_classes)
+        return replace(self, by_class=share, places=places if places.blocks else None)
+
     def window(self, index: int, *, epoch: int, position: int) -> Pair:
-        """The window that pair `index` gives at `position` of `epoch`."""
+        """The window that pair `index` gives at `position` of `epoch`, or one of another pair if drawn by class."""
         rng = np.random.default_rng([self.seed, epoch, position])
+        around = None
+        if self.places is not None and rng.random() < self.by_class:
+            index, around = self.places.draw(rng)
         image, mask = self.pair(index)
-        return random_window(image, mask, self.augment, size=self.size, crop=self.crop, rng=rng)
+        return random_window(image, mask, self.augment, framing=Framing(self.size, self.crop, around), rng=rng)
 
 
 @dataclass(frozen=True)

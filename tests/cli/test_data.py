@@ -60,6 +60,39 @@ def test_a_sheet_is_written_and_named(folder):
     assert read_image(folder / "sheet.png").shape[2] == 3
 
 
+def test_a_sheet_is_described_as_json(folder):
+    result = run("show", "-c", folder / "data.yaml", "--split", "val", "--out", folder / "sheet.png", "--json")
+    shown = json.loads(result.stdout)
+    height, width = read_image(folder / "sheet.png").shape[:2]
+    assert (shown["sheet"], shown["split"]) == (str(folder / "sheet.png"), "val")
+    assert (shown["height"], shown["width"]) == (height, width)
+    assert shown["classes"] == {"road": "#010203"}
+    assert shown["samples"] == [{"name": "i1", "image": str(folder / "i1.png"), "mask": str(folder / "m1.png")}]
+
+
+def test_preparing_says_what_it_made(folder):
+    words = ("prepare", "-c", folder / "data.yaml", "--json", f"data.cache_dir={folder / 'cache'}")
+    first, second = (json.loads(run(*words).stdout) for _ in range(2))
+    assert sorted(first) == ["bytes", "folder", "made", "samples"]
+    assert (first["made"], second["made"], second["samples"]) == (2, 0, 2)
+
+
+def test_preparing_without_a_place_is_a_bad_configuration(folder, capsys):
+    assert main(["data", "prepare", "-c", str(folder / "data.yaml")]) == 2
+    assert "data.cache_dir" in capsys.readouterr().err
+
+
+def test_preparing_lists_every_problem(folder, capsys):
+    for name in ("i0.png", "m1.png"):
+        (folder / name).write_bytes(b"")
+    words = ["data", "prepare", "-c", str(folder / "data.yaml"), f"data.cache_dir={folder / 'cache'}"]
+    assert main(words) == 1
+    message = capsys.readouterr().err
+    assert "2 problems" in message
+    assert "i0.png" in message
+    assert "m1.png" in message
+
+
 def test_a_sheet_of_another_kind_is_a_bad_command_line(folder, capsys):
     assert main(["data", "show", "-c", str(folder / "data.yaml"), "--out", str(folder / "sheet.gif")]) == 2
     assert "unknown ending" in capsys.readouterr().err

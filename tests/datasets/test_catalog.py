@@ -19,7 +19,7 @@ def test_an_unknown_name_is_refused_with_those_that_are_known():
     assert "uavid" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["folder", "uavid", "vaihingen"])
+@pytest.mark.parametrize("name", ["folder", "uavid", "vaihingen", "potsdam", "loveda"])
 def test_no_root_is_an_error_that_names_the_setting(name):
     with pytest.raises(DataError) as caught:
         open_dataset(DataConfig(name=name, classes={"road": "1"}))
@@ -28,7 +28,7 @@ def test_no_root_is_an_error_that_names_the_setting(name):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_parses(path):
-    assert load_config(path).data.name in ("scenes", "folder", "uavid", "vaihingen")
+    assert load_config(path).data.name in ("scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda")
 
 
 PAPERS = {"uavid": (540, 960), "vaihingen": (512, 512)}
@@ -61,6 +61,26 @@ def test_the_dubai_images_read_with_their_recipe(monkeypatch):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_recipes_classes_are_known_without_its_files(path):
-    expected = {"scenes": 6, "dubai_r18": 5, "uavid_r18": 8, "uavid_r50": 8, "vaihingen_r18": 5, "vaihingen_r50": 5}
+    expected = {"scenes": 6, "dubai": 5, "uavid": 8, "vaihingen": 5, "potsdam": 5, "loveda": 7}
 
-    assert palette_of(load_config(path).data).num_classes == expected[path.stem]
+    assert palette_of(load_config(path).data).num_classes == expected[path.stem.partition("_")[0]]
+
+
+@pytest.mark.parametrize("name", ["uavid", "vaihingen", "potsdam", "loveda"])
+def test_a_fast_recipe_cuts_windows_and_keeps_the_papers_data(name):
+    fast, paper = load_config(CONFIGS / f"{name}_r18_fast.yaml"), load_config(CONFIGS / f"{name}_r18.yaml")
+    assert (fast.fit.optimizer, fast.fit.schedule, fast.data.fitting) == ("adamw", "cosine", "crop")
+    assert (fast.data.root, fast.data.clutter, fast.data.cache_dir) == (
+        paper.data.root,
+        paper.data.clutter,
+        paper.data.cache_dir,
+    )
+    assert fast.prune.retrain.augment == fast.fit.augment
+
+
+@pytest.mark.parametrize("name", ["potsdam_r18", "potsdam_r50", "loveda_r18"])
+def test_the_papers_recipe_is_carried_over_to_other_data(name):
+    fit = load_config(CONFIGS / f"{name}.yaml").fit
+    assert (fit.optimizer, fit.momentum, fit.learning_rate, fit.l2, fit.batch_size) == ("sgd", 0.9, 1e-3, 1e-3, 8)
+    assert (fit.schedule, fit.step_factor) == ("step", 0.3)
+    assert fit.epochs == 8 * fit.step_epochs

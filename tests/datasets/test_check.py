@@ -4,7 +4,8 @@ import pytest
 
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
-from rsseg_tf.datasets.check import check_dataset, decoder_complaint, described
+from rsseg_tf.datasets.check import check_dataset, described
+from rsseg_tf.datasets.examine import decoder_complaint
 from rsseg_tf.settings import DataConfig, ScenesConfig
 from tests.datasets.layouts import write_csv, write_flat
 from tests.datasets.test_isprs import write_vaihingen

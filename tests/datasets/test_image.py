@@ -1,4 +1,5 @@
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -195,3 +196,30 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(Exception, match="cannot write"):
         write_image(tmp_path / "a.png", PICTURE)
     assert list(tmp_path.iterdir()) == []
+
+
+def with_pixel_stream(data: bytes, stream: bytes) -> bytes:
+    """The PNG with other compressed pixels, under check sums that are right for them."""
+    place = data.index(b"IDAT") - 4
+    end = data.index(b"IEND") - 4
+    chunk = b"IDAT" + stream
+    return data[:place] + struct.pack(">I", len(stream)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[end:]
+
+
+@pytest.mark.parametrize("defect", ["cut off", "too few rows", "a flipped bit"])
+def test_a_png_whose_stream_is_wrong_under_right_check_sums_is_an_error(tmp_path, capfd, defect):
+    encoded = cv2.imencode(".png", PICTURE)[1].tobytes()
+    raw = b"\0" + (PICTURE.tobytes() * 2)[: PICTURE[0].size]
+    stream = zlib.compress(raw * 40)
+    wrong = {
+        "cut off": stream[: len(stream) // 2],
+        "too few rows": zlib.compress(raw * 20),
+        "a flipped bit": stream[:-1] + bytes([stream[-1] ^ 1]),
+    }[defect]
+    path = tmp_path / "a.png"
+    path.write_bytes(with_pixel_stream(encoded, stream))
+    assert read_image(path).shape == PICTURE.shape
+    path.write_bytes(with_pixel_stream(encoded, wrong))
+    with pytest.raises(DataError, match=r"a\.png"):
+        read_image(path)
+    capfd.readouterr()

@@ -41,8 +41,19 @@ def test_the_potsdam_split_has_the_38_published_tiles():
     assert not set(split["train"]) & set(split["test"])
 
 
-@pytest.mark.parametrize(("full", "eroded"), [("gts_for_participants/", "gts_eroded_for_participants/"), ("", "")])
-def test_both_archives_read_alike(tmp_path, full, eroded):
+COMPLETE = "ISPRS_semantic_labeling_Vaihingen_ground_truth"
+
+
+@pytest.mark.parametrize(
+    ("full", "eroded"),
+    [
+        ("gts_for_participants/", "gts_eroded_for_participants/"),
+        ("", ""),
+        (f"{COMPLETE}_COMPLETE/", f"{COMPLETE}_eroded_COMPLETE/"),
+    ],
+    ids=["for participants", "complete", "complete, each in a folder of its own"],
+)
+def test_all_archives_read_alike(tmp_path, full, eroded):
     write_vaihingen(tmp_path, full=full, eroded=eroded)
     dataset = open_dataset(config(tmp_path))
     assert [sample.name for sample in dataset.samples("test")] == ["area11", "area15", "area28", "area30", "area34"]
@@ -140,6 +151,29 @@ def test_potsdam_reads_its_own_names(tmp_path):
     dataset = open_dataset(config(tmp_path, name="potsdam"))
     assert dataset.samples("train")[0].name == "area2_10"
     assert (dataset.read(dataset.samples("test")[-1])[1] == 4).all()
+
+
+def test_potsdams_masks_for_participants_stand_before_those_of_all(tmp_path):
+    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    write_many([tmp_path / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+    write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+    whole = tmp_path / "5_Labels_for_participants/top_potsdam_4_12_label.tif"
+    write_flat(whole, (0, 0, 255))
+    dataset = open_dataset(config(tmp_path, name="potsdam"))
+    masks = {sample.name: sample.mask for sample in dataset.samples("train")}
+    assert masks["area4_12"] == whole
+    assert masks["area4_11"] == tmp_path / "5_Labels_all/top_potsdam_4_11_label.tif"
+
+
+@pytest.mark.parametrize("folder", ["5_Labels_all_noBoundary", "5_Labels_all"])
+def test_potsdams_eroded_masks_read_from_both_archives(tmp_path, folder):
+    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    write_many([tmp_path / f"3_Ortho_IRRG/top_potsdam_{tile}_IRRG.tif" for tile in tiles], (1, 2, 3))
+    write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+    write_many([tmp_path / f"{folder}/top_potsdam_{tile}_label_noBoundary.tif" for tile in tiles], (0, 0, 0))
+    dataset = open_dataset(config(tmp_path, name="potsdam", ground_truth="eroded"))
+    assert (dataset.read_mask(dataset.samples("test")[0]) == 255).all()
+    assert (dataset.read_mask(dataset.samples("train")[0]) == 4).all()
 
 
 def test_clutter_can_be_left_out_as_in_the_paper(tmp_path):

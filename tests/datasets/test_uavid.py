@@ -1,13 +1,24 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.datasets import open_dataset
+from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.errors import DataError
 from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_flat, write_many
 
 FRAMES = ("000000.png", "000100.png")
-TREE, MOVING_CAR = (0, 128, 0), (64, 0, 128)
+TREE = (0, 128, 0)
+NAMES = ("clutter", "building", "road", "static car", "tree", "low vegetation", "human", "moving car")
+COLORS = (  # of the toolkit's class list, in its order
+    (0, 0, 0),
+    (128, 0, 0),
+    (128, 64, 128),
+    (192, 0, 192),
+    (0, 128, 0),
+    (128, 128, 0),
+    (64, 64, 0),
+    (64, 0, 128),
+)
 
 
 def config(root, **settings):
@@ -39,11 +50,35 @@ def test_frames_of_true_size_read_as_rgb_and_ids(tmp_path):
     assert (mask == dataset.palette.names.index("tree")).all()
 
 
-def test_classes_follow_the_official_toolkit(tmp_path):
+@pytest.mark.parametrize("size", [(2160, 3840), (2160, 4096)])
+def test_a_frame_of_true_size_reads_pixel_by_pixel(tmp_path, size):
     write_uavid(tmp_path)
-    write_flat(tmp_path / "uavid_val/seq16/Labels/000000.png", MOVING_CAR)
+    ids = np.random.default_rng(0).integers(0, 8, (size[0] // 16, size[1] // 16)).repeat(16, axis=0).repeat(16, axis=1)
+    picture = np.stack([ids * 20, ids + 100, 255 - ids * 3], axis=2).astype(np.uint8)
+    write_image(tmp_path / "uavid_val/seq16/Images/000000.png", picture)
+    write_image(tmp_path / "uavid_val/seq16/Labels/000000.png", np.asarray(COLORS, np.uint8)[ids])
+
     dataset = open_dataset(config(tmp_path))
-    assert (dataset.read_mask(dataset.samples("val")[0]) == 7).all()
+    image, mask = dataset.read(dataset.samples("val")[0])
+
+    np.testing.assert_array_equal(image, picture)
+    np.testing.assert_array_equal(mask, ids)
+
+
+@pytest.mark.parametrize(("index", "name"), list(enumerate(NAMES)), ids=NAMES)
+def test_classes_follow_the_official_toolkit(tmp_path, index, name):
+    write_uavid(tmp_path)
+    write_flat(tmp_path / "uavid_val/seq16/Labels/000000.png", COLORS[index])
+    dataset = open_dataset(config(tmp_path))
+    assert (dataset.read_mask(dataset.samples("val")[0]) == index).all()
+    assert dataset.palette.names[index] == name
+
+
+def test_a_split_in_two_folders_is_an_error_that_names_both(tmp_path):
+    write_uavid(tmp_path)
+    (tmp_path / "valid").mkdir()
+    with pytest.raises(DataError, match=r"uavid_val` and `.*valid` both hold the split `val`"):
+        open_dataset(config(tmp_path))
 
 
 def test_test_labels_are_withheld(tmp_path):

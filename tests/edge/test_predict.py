@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from rsseg_tf.datasets.image import read_image, read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.resize import resized_mask
 from rsseg_tf.edge.areas import class_areas
 from rsseg_tf.edge.folders import find_images, output_names, predict_files
-from rsseg_tf.edge.predict import TiledPredictor, open_predictor, resized_mask, with_overlap
+from rsseg_tf.edge.predict import TiledPredictor, open_predictor, with_overlap
 from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import ConfigError, DataError
 from tests.edge.networks import METADATA, SIZE, frame

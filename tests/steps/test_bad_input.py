@@ -91,6 +91,38 @@ def test_a_defect_is_named_and_nothing_is_left(tmp_path, capfd, defect, fitting)
     assert not (tmp_path / "run").exists()
 
 
+def problems_told_by(words: list[str], capfd: pytest.CaptureFixture[str]) -> set[str]:
+    main(words)
+    text = capfd.readouterr()
+    return {line.strip().removeprefix("problem: ") for line in (text.out + text.err).splitlines() if "`" in line}
+
+
+@pytest.mark.parametrize("cache_dir", ["", "cache"])
+def test_fit_tells_every_problem_that_the_check_tells_in_its_words(tmp_path, capfd, cache_dir):
+    write_survey(tmp_path / "survey")
+    truncate(tmp_path / "survey/images/a0.png")
+    paint(tmp_path / "survey/masks/a1.png")
+    leak = (tmp_path / "survey/images/a1.png").read_bytes()
+    (tmp_path / "survey/images/a2.png").write_bytes(leak)
+    (tmp_path / "config.yaml").write_text(CONFIG.format(root=tmp_path / "survey", fitting="crop"))
+    words = ["-c", str(tmp_path / "config.yaml"), f"data.cache_dir={tmp_path / cache_dir if cache_dir else ''}"]
+
+    checked = problems_told_by(["data", "check", *words], capfd)
+    fitted = problems_told_by(["fit", *words, "-o", str(tmp_path / "run")], capfd)
+
+    assert len(checked) == 3
+    assert fitted == checked
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_may_be_meant_is_a_warning_and_no_error(tmp_path, capfd):
+    write_survey(tmp_path / "survey")
+    (tmp_path / "survey/images/a1.png").write_bytes((tmp_path / "survey/images/a0.png").read_bytes())
+
+    assert fit(tmp_path) == 0
+    assert "warning: one image is there several times" in capfd.readouterr().err
+
+
 def test_a_missing_root_is_named(tmp_path, capsys):
     assert fit(tmp_path) in (1, 2)
     assert "survey" in capsys.readouterr().err

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsseg_tf.settings import AugmentConfig
-from rsseg_tf.training.augment import random_window
+from rsseg_tf.training.augment import Framing, random_window
 
 STILL = AugmentConfig(flip_horizontal=False, translate_px=0)
 
@@ -14,8 +14,9 @@ def picture(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
     return np.repeat(mask[..., None] * 40, 3, axis=2), mask
 
 
-def window(image, mask, settings, *, size, crop=True, seed=0):
-    return random_window(image, mask, settings, size=size, crop=crop, rng=np.random.default_rng(seed))
+def window(image, mask, settings, *, size, crop=True, around=None, seed=0):
+    framing = Framing(size, crop, around)
+    return random_window(image, mask, settings, framing=framing, rng=np.random.default_rng(seed))
 
 
 @given(seed=st.integers(0, 2**32 - 1), flip=st.booleans(), shift=st.integers(0, 10))
@@ -90,3 +91,74 @@ def test_colour_changes_leave_the_mask_alone():
 
     assert (pixels != image).any()
     np.testing.assert_array_equal(labels, mask)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    row=st.integers(0, 39),
+    column=st.integers(0, 49),
+    zoom=st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_a_window_around_a_pixel_holds_it(seed, row, column, zoom):
+    image, mask = picture(40, 50)
+    mask[:] = 0
+    mask[row, column] = 1
+    settings = AugmentConfig(translate_px=0, scale=(zoom, zoom))
+
+    _, labels = window(image, mask, settings, size=(16, 16), around=(row, column), seed=seed)
+
+    if zoom >= 1:  # a window that shrinks the picture leaves pixels out
+        assert (labels == 1).any()
+    assert (labels != 255).all() or zoom < 1
+
+
+def test_windows_around_a_pixel_lie_in_more_places_than_one():
+    image, mask = picture(60, 60)
+    seen = {window(image, mask, STILL, size=(16, 16), around=(30, 30), seed=seed)[1].tobytes() for seed in range(40)}
+
+    assert len(seen) > 20
+
+
+def test_blur_keeps_the_mask_and_lowers_the_contrast_of_half_of_the_windows():
+    image, mask = picture(32, 32)
+    settings = AugmentConfig(flip_horizontal=False, translate_px=0, blur_px=3.0)
+    windows = [window(image, mask, settings, size=(32, 32), seed=seed) for seed in range(40)]
+    blurred = [pixels.std() < image.std() - 1 for pixels, _ in windows]
+
+    assert 10 <= sum(blurred) <= 30
+    assert all(np.array_equal(labels, mask) for _, labels in windows)
+
+
+def test_noise_is_as_strong_as_it_says():
+    image = np.full((64, 64, 3), 128, np.uint8)
+    settings = AugmentConfig(flip_horizontal=False, translate_px=0, noise=10.0)
+    spread = [
+        window(image, image[..., 0], settings, size=(64, 64), seed=seed)[0].astype(float).std() for seed in range(40)
+    ]
+
+    assert 8 < max(spread) < 10.5
+    assert min(spread) < 2
+
+
+def test_what_is_erased_has_no_label_and_the_rest_keeps_its_own():
+    image, mask = picture(40, 40)
+    settings = AugmentConfig(flip_horizontal=False, translate_px=0, erase=0.5)
+    windows = [window(image, mask, settings, size=(40, 40), seed=seed) for seed in range(40)]
+    shares = [(labels == 255).mean() for _, labels in windows]
+
+    assert 8 <= sum(share > 0 for share in shares) <= 30
+    assert max(shares) <= 0.25
+    for pixels, labels in windows:
+        kept = labels != 255
+        np.testing.assert_array_equal(labels[kept], mask[kept])
+        np.testing.assert_array_equal(pixels[kept], image[kept])
+        assert len(np.unique(pixels[~kept], axis=0)) <= 1
+
+
+def test_options_that_are_off_draw_nothing():
+    image, mask = picture(40, 40)
+    plain = AugmentConfig(color=0.2, scale=(0.8, 1.2))
+    louder = AugmentConfig(color=0.2, scale=(0.8, 1.2), noise=1e-9)
+
+    for one, other in zip(*(window(image, mask, s, size=(16, 16), seed=3) for s in (plain, louder)), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -98,3 +98,35 @@ def test_a_pair_that_cannot_be_read_is_told_as_it_was():
         list(BatchSchedule.of(broken, batch_size=2).batches(0))
     with pytest.raises(DataError, match=r"tile 7\.png"):
         broken.preload()
+
+
+def rare(share: float) -> TrainingSource:
+    """Four images of class 0 with one small spot of class 1 in the last."""
+    masks = [np.zeros((64, 96), np.uint8) for _ in range(4)]
+    masks[3][50:54, 80:84] = 1
+    pairs = [(np.zeros((64, 96, 3), np.uint8), mask) for mask in masks]
+    plain = AugmentConfig(flip_horizontal=False, translate_px=0)
+    whole = TrainingSource(pairs.__getitem__, 4, (16, 16), crop=True, augment=plain, seed=0)
+    return whole.drawn_by_class(share, num_classes=3)
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 6), (0.5, 15, 40), (1.0, 40, 65)])
+def test_a_rare_class_is_in_as_many_windows_as_asked_for(share, least, most):
+    windows = [rare(share).window(position % 4, epoch=0, position=position)[1] for position in range(100)]
+
+    assert least <= sum((labels == 1).any() for labels in windows) <= most
+
+
+def test_drawing_by_class_is_decided_by_epoch_and_position():
+    first, second = (rare(0.5).window(0, epoch=2, position=7)[1] for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+
+
+def test_drawing_by_class_from_masks_without_labels_is_drawing_by_area():
+    nothing = np.full((32, 32), 255, np.uint8)
+    whole = TrainingSource(
+        lambda _index: (np.zeros((32, 32, 3), np.uint8), nothing), 1, (16, 16), True, AugmentConfig(), seed=0
+    )
+
+    assert (whole.drawn_by_class(1.0, num_classes=2).window(0, epoch=0, position=0)[1] == 255).all()

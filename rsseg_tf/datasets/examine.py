@@ -1,0 +1,131 @@
+"""What reading one sample of a data set shows: its pixels, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rsseg_tf.datasets.integrity import PNG
+from rsseg_tf.datasets.palette import IGNORE, Pixels
+from rsseg_tf.datasets.sample import Dataset, Sample
+from rsseg_tf.errors import DataError
+from rsseg_tf.runs import file_hash
+
+_LOG_ERRORS = 2
+_LOG_PREFIX = re.compile(
+    r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ "
+)  # such as "[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error "
+
+Pair = tuple[Pixels, Pixels]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What reading one sample showed.
+
+    Attributes:
+        problems: message and hint of each thing that is wrong.
+        size: width and height of the image in pixels; (0, 0) where it cannot be read.
+        pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
+        image_sha256: of the image file; empty for generated images and where there is none.
+    """
+
+    problems: tuple[tuple[str, str], ...]
+    size: tuple[int, int]
+    pixels: Mapping[int, int]
+    image_sha256: str
+
+
+def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
+    """Read a sample and say what is wrong with it.
+
+    Looked for: files that do not decode or decode with complaints, image and mask of different sizes, colours
+    that are no class, a mask without any label.
+
+    Returns:
+        The examination, and image and mask, None where they cannot be read or the labels are withheld.
+    """
+    problems: list[DataError] = []
+    pair: Pair | None = None
+    size = (0, 0)
+    if sample.mask is None and sample.image is not None:
+        problems += _failures(lambda: dataset.read_image(sample))
+        size = (0, 0) if problems else _size(dataset.read_image(sample))
+    else:
+        try:
+            pair = dataset.read(sample)
+        except DataError as error:
+            apart = [*_failures(lambda: dataset.read_image(sample)), *_failures(lambda: dataset.read_mask(sample))]
+            problems += apart or [error]
+        else:
+            size = _size(pair[0])
+            problems += _doubts(sample, pair[1])
+    found = Examination(
+        problems=tuple((problem.message, problem.hint) for problem in problems),
+        size=size,
+        pixels={} if pair is None else _counted(pair[1]),
+        image_sha256=file_hash(sample.image) if sample.image is not None and sample.image.is_file() else "",
+    )
+    return found, pair
+
+
+def _doubts(sample: Sample, mask: Pixels) -> Iterator[DataError]:
+    if (mask == IGNORE).all():
+        yield DataError(f"`{sample.mask}` holds no class at all, only ignored pixels", hint="drop the pair")
+    for path in (sample.image, sample.mask):
+        complaint = decoder_complaint(path) if path and not _is_png(path) else ""
+        if complaint:
+            yield DataError(f"`{path}` decodes, but with errors: {complaint}", hint="fetch or export the file again")
+
+
+def _is_png(path: Path) -> bool:
+    """Whether the file is a PNG: its check sums have been compared, and what does not decode whole is an error."""
+    with path.open("rb") as stream:
+        return stream.read(len(PNG)) == PNG
+
+
+def _failures(read: Callable[[], object]) -> Iterator[DataError]:
+    try:
+        read()
+    except DataError as error:
+        yield error
+
+
+def _size(image: Pixels) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _counted(mask: Pixels) -> dict[int, int]:
+    counts = np.bincount(mask.reshape(-1), minlength=256)
+    return {index: int(count) for index, count in enumerate(counts) if count}
+
+
+def decoder_complaint(path: Path) -> str:
+    """What the image library says on stderr about a file that it nevertheless decodes; one line, empty for nothing.
+
+    It takes over the process's stderr while it decodes, so that it is for a program that checks
+    files one after the other, not for a training.
+    """
+    level = cv2.utils.logging.getLogLevel()
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        try:
+            cv2.utils.logging.setLogLevel(_LOG_ERRORS)
+            os.dup2(caught.fileno(), 2)
+            cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            cv2.utils.logging.setLogLevel(level)
+        caught.seek(0)
+        said = caught.read().decode("utf-8", "replace").strip()
+    return _LOG_PREFIX.sub("", said.partition("\n")[0]).strip()

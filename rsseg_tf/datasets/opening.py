@@ -1,0 +1,100 @@
+"""Data sets as commands read them: from their files, or prepared where the settings name a place for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rsseg_tf.datasets.catalog import list_dataset, open_dataset
+from rsseg_tf.datasets.check import DatasetReport, all_samples, check_dataset, report_of, require_sound
+from rsseg_tf.datasets.files import FileDataset
+from rsseg_tf.datasets.prepared import store_of
+from rsseg_tf.datasets.preparing import Preparation, prepare
+from rsseg_tf.datasets.sample import Dataset
+from rsseg_tf.datasets.scenes import Scenes
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.settings import DataConfig
+
+Watch = Callable[[int, int], None]
+
+
+def open_prepared(data: DataConfig, *, seed: int = 0, watch: Watch | None = None) -> Dataset:
+    """The data set that `data` names, read from its prepared pairs where `data.cache_dir` names a folder.
+
+    The pixels are those of the files; where pairs are resized, they come resized. A sample with problems is not
+    prepared: its errors come when it is read.
+
+    Args:
+        data: its name, folder and options.
+        seed: of generated scenes.
+        watch: is told of samples done and samples in all, if any have to be prepared.
+
+    Raises:
+        ConfigError: settings that its reader cannot use.
+        DataError: its folder is missing or empty, or files in it do not pair up.
+        RssegError: its prepared pairs cannot be written.
+    """
+    dataset = open_dataset(data, seed=seed)
+    if not data.cache_dir or not isinstance(dataset, FileDataset):
+        return dataset
+    return prepared(data, dataset, watch=watch).dataset
+
+
+def open_sound(data: DataConfig, *, seed: int = 0, watch: Watch | None = None) -> tuple[Dataset, DatasetReport | None]:
+    """As `open_prepared`, after everything that `rsseg-tf data check` looks for has been looked for.
+
+    Returns:
+        The data set, and what the check found; None for generated scenes, which cannot be damaged.
+
+    Raises:
+        ConfigError: settings that its reader cannot use.
+        DataError: something is wrong with the data set; all of it is listed.
+        RssegError: its prepared pairs cannot be written.
+    """
+    dataset = list_dataset(data, seed=seed)
+    if isinstance(dataset, Scenes):
+        return dataset, None
+    opened: Dataset = dataset
+    if data.cache_dir:
+        preparation = prepared(data, dataset, watch=watch)
+        report, opened = report_of(dataset, preparation.examinations), preparation.dataset
+    else:
+        report = check_dataset(dataset, watch=watch)
+    require_sound(report)
+    return opened, report
+
+
+def prepared(data: DataConfig, dataset: FileDataset, *, watch: Watch | None = None) -> Preparation:
+    """The prepared pairs of all splits, made now where they are not there.
+
+    Raises:
+        RssegError: they cannot be written.
+    """
+    return prepare(dataset, store_of(data, dataset), all_samples(dataset), watch=watch)
+
+
+def prepare_now(data: DataConfig, *, watch: Watch | None = None) -> dict[str, Any]:
+    """Prepare all splits of the data set that `data` names.
+
+    Returns:
+        `folder`, `samples`, `made` (how many of them now) and `bytes` on the disk.
+
+    Raises:
+        ConfigError: `data.cache_dir` is not set, or the data set is generated.
+        DataError: something is wrong with the data set; all of it is listed.
+        RssegError: the folder cannot be written.
+    """
+    dataset = list_dataset(data)
+    if not data.cache_dir or isinstance(dataset, Scenes):
+        wrong = "`data.cache_dir` is not set" if isinstance(dataset, FileDataset) else "generated scenes have no files"
+        raise ConfigError(f"nothing to prepare: {wrong}", hint="for example data.cache_dir=data/prepared")
+    preparation = prepared(data, dataset, watch=watch)
+    require_sound(report_of(dataset, preparation.examinations))
+    folder = store_of(data, dataset).folder
+    stored = sum(path.stat().st_size for path in folder.iterdir())
+    return {
+        "folder": str(folder),
+        "samples": len(preparation.examinations),
+        "made": preparation.made,
+        "bytes": stored,
+    }

@@ -1,0 +1,179 @@
+"""Fills a store of prepared pairs, in parallel processes; a killed or failed run goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from rsseg_tf.datasets.entry import Entry, examination_of
+from rsseg_tf.datasets.examine import Examination
+from rsseg_tf.datasets.files import FileDataset
+from rsseg_tf.datasets.prepared import PreparedDataset, Store, describe_store
+from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.errors import RssegError
+from rsseg_tf.runs import remove_unfinished
+
+Watch = Callable[[int, int], None]
+"""Called with how many samples are done and how many there are."""
+
+_LOCK = "lock"
+_WORTH_A_PROCESS = 8
+_READERS = 4
+_WORKER = (sys.executable, "-m", "rsseg_tf.datasets.prepare_worker")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a store holds after it has been filled.
+
+    Attributes:
+        dataset: reads from it.
+        examinations: sample → what reading it showed, now or when it was stored.
+        made: how many samples were read now.
+    """
+
+    dataset: PreparedDataset
+    examinations: Mapping[Sample, Examination]
+    made: int
+
+
+def prepare(
+    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int = 0, watch: Watch | None = None
+) -> Preparation:
+    """Have the store hold `samples`, but for those with problems.
+
+    What is there is checked against its check sum and its files, and made again where it does not fit. Two runs
+    that fill one store wait for each other.
+
+    Args:
+        dataset: reads the files.
+        store: what to fill.
+        samples: what it shall hold.
+        processes: how many to read files in; 0 for one a CPU, fewer for few samples.
+        watch: is told of progress, if anything is to be done.
+
+    Raises:
+        RssegError: the disk is full, or a process ended early.
+    """
+    unique = list(dict.fromkeys(samples))
+    entries, examinations = _found(store, unique), {}
+    if len(entries) < len(unique):
+        with _locked(store):
+            missing = [sample for sample in unique if sample not in entries]
+            entries |= _found(store, missing)
+            missing = [sample for sample in missing if sample not in entries]
+            examinations = _made(
+                dataset,
+                store,
+                missing,
+                processes=processes or min(_cpus(), len(missing) // _WORTH_A_PROCESS),
+                watch=watch,
+            )
+        entries |= _found(store, [sample for sample, found in examinations.items() if not found.problems])
+    known = {sample: entry.examination for sample, entry in entries.items()}
+    return Preparation(PreparedDataset(dataset, store, entries), {**examinations, **known}, len(examinations))
+
+
+def _found(store: Store, samples: Sequence[Sample]) -> dict[Sample, Entry]:
+    with ThreadPoolExecutor(_READERS) as readers:  # reading and summing leave Python's lock to the others
+        found = zip(samples, readers.map(store.find, samples), strict=True)
+        return {sample: entry for sample, entry in found if entry is not None}
+
+
+def _made(
+    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int, watch: Watch | None
+) -> dict[Sample, Examination]:
+    describe_store(store)
+    examinations: dict[Sample, Examination] = {}
+    pairs = _in_processes(dataset, store, samples, processes) if processes > 1 else _in_turn(dataset, store, samples)
+    for sample, examination in pairs:
+        examinations[sample] = examination
+        if watch:
+            watch(len(examinations), len(samples))
+    return examinations
+
+
+def _in_turn(dataset: FileDataset, store: Store, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Examination]]:
+    for sample in samples:
+        yield sample, store.make(dataset, sample)
+
+
+def _in_processes(
+    dataset: FileDataset, store: Store, samples: Sequence[Sample], count: int
+) -> Iterator[tuple[Sample, Examination]]:
+    answers: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+    shares = [samples[place::count] for place in range(count)]
+    children = [subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in shares]
+    listeners = [threading.Thread(target=_listen, args=(place, child, answers)) for place, child in enumerate(children)]
+    try:
+        for child, share, listener in zip(children, shares, listeners, strict=True):
+            listener.start()
+            _tell(child, (dataset, store, share))
+        while count:
+            place, answer = answers.get()
+            _require_well(answer)
+            if "index" in answer:
+                yield shares[place][answer["index"]], examination_of(answer["examination"])
+            else:
+                count -= 1
+    finally:
+        for child, listener in zip(children, listeners, strict=True):
+            child.kill()
+            listener.join()
+
+
+def _tell(child: subprocess.Popen[bytes], job: object) -> None:
+    """Give a process its job and nothing after it."""
+    if child.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), child.stdin:  # it died at once: its exit code is told later
+            pickle.dump(job, child.stdin)
+
+
+def _listen(place: int, child: subprocess.Popen[bytes], answers: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
+    """Pass on what a process says, line by line, and at last the exit code that it ended with."""
+    with child:
+        for line in child.stdout or ():
+            answers.put((place, json.loads(line)))
+    answers.put((place, {"ended": child.returncode}))
+
+
+def _require_well(answer: Mapping[str, Any]) -> None:
+    if "error" in answer:
+        raise RssegError(answer["error"], hint=answer["hint"])
+    if answer.get("ended"):
+        raise RssegError(
+            f"a process that prepares images ended with exit code {answer['ended']}",
+            hint="is memory short? the same command goes on where it was",
+        )
+
+
+@contextlib.contextmanager
+def _locked(store: Store) -> Iterator[None]:
+    """The only run that fills the store, after what a killed one left half-written has been removed."""
+    import fcntl  # not on Windows, where no other command needs it
+
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        stream = (store.folder / _LOCK).open("wb")
+    except OSError as error:
+        raise RssegError(
+            f"cannot write `{store.folder}`: {error.strerror}", hint="set data.cache_dir to a folder that you can write"
+        ) from error
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # the system lets go of it when we end, however that may be
+        remove_unfinished(store.folder)
+        yield
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))

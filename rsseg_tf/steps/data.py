@@ -1,0 +1,29 @@
+"""The data set of a job: checked before a training, prepared where the settings say so."""
+
+from __future__ import annotations
+
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.opening import open_prepared, open_sound
+from rsseg_tf.settings import Config
+from rsseg_tf.steps.progress import CountingProgress, warn
+
+
+def sound_dataset(config: Config) -> Dataset:
+    """The configured data set after a check of all of it; what may be meant is told on stderr.
+
+    Raises:
+        RssegError: something is wrong with it, in the words of `rsseg-tf data check`.
+    """
+    dataset, report = open_sound(config.data, seed=config.seed, watch=CountingProgress("checking the data"))
+    for finding in report.warnings if report else ():
+        warn(finding.message, hint=finding.hint)
+    return dataset
+
+
+def prepared_dataset(config: Config) -> Dataset:
+    """The configured data set, which has been checked when the model was trained.
+
+    Raises:
+        RssegError: it cannot be opened or prepared.
+    """
+    return open_prepared(config.data, seed=config.seed, watch=CountingProgress("preparing the data"))

@@ -1,0 +1,96 @@
+"""Prepared pairs change nothing in what a training sees and in what a model scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rsseg_tf.datasets import write_image
+from rsseg_tf.datasets.prepared import PreparedDataset
+from rsseg_tf.edge.evaluate import data_for, evaluate
+from rsseg_tf.edge.predict import TiledPredictor
+from rsseg_tf.settings import AugmentConfig, Config, DataConfig, FitConfig
+from rsseg_tf.steps.data import prepared_dataset, sound_dataset
+from rsseg_tf.steps.training_data import training_schedule
+from tests.datasets.layouts import write_csv
+
+STRONG = AugmentConfig(scale=(0.7, 1.4), rotate_deg=180, color=0.2, blur_px=1.0, noise=3.0, erase=0.2)
+
+
+@pytest.fixture
+def survey(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    rows = []
+    for index, split in enumerate(("train", "train", "train", "val", "test")):
+        size = (60 + 9 * index, 80 + 4 * index)
+        write_image(tmp_path / f"survey/i{index}.png", rng.integers(0, 256, (*size, 3), np.uint8))
+        write_image(tmp_path / f"survey/m{index}.png", rng.integers(0, 2, size, np.uint8))
+        rows.append(f"i{index}.png,m{index}.png,{split}")
+    write_csv(tmp_path / "survey/splits.csv", *rows)
+    return tmp_path
+
+
+def config(survey: Path, *, fitting: str, cache_dir: str) -> Config:
+    data = DataConfig(
+        name="folder",
+        root=str(survey / "survey"),
+        pairs="splits.csv",
+        classes={"a": "0", "b": "1"},
+        input_size=(32, 48),
+        fitting=fitting,
+        cache_dir=str(survey / cache_dir) if cache_dir else "",
+    )
+    return Config(data=data, fit=FitConfig(batch_size=2, augment=STRONG, class_sampling=0.5))
+
+
+@pytest.mark.parametrize("fitting", ["crop", "resize"])
+def test_a_training_sees_the_same_batches(survey, fitting):
+    seen = []
+    for cache_dir in ("", "cache", "cache"):
+        settings = config(survey, fitting=fitting, cache_dir=cache_dir)
+        schedule = training_schedule(sound_dataset(settings), settings, settings.fit)
+        seen.append(schedule.first_batches(0, 4))
+
+    for other in seen[1:]:
+        for (image, mask), (other_image, other_mask) in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(image, other_image)
+            np.testing.assert_array_equal(mask, other_mask)
+
+
+@pytest.mark.parametrize("fitting", ["crop", "resize"])
+def test_a_model_scores_the_same(survey, fitting):
+    settings = config(survey, fitting=fitting, cache_dir="cache")
+    direct = sound_dataset(config(survey, fitting=fitting, cache_dir=""))
+    prepared = prepared_dataset(settings)
+    predictor = TiledPredictor(
+        infer=lambda images: np.stack([images[..., 0] < 128, images[..., 1] < 100], axis=-1).astype(np.float32),
+        palette=direct.palette,
+        input_size=(32, 48),
+        fitting=fitting,
+    )
+
+    assert isinstance(prepared, PreparedDataset)
+    assert evaluate(predictor, prepared, "test") == evaluate(predictor, direct, "test")
+    assert prepared.fingerprint("train") == direct.fingerprint("train")
+
+
+@pytest.mark.parametrize(
+    ("fitting", "size", "used"),
+    [("crop", (32, 48), False), ("resize", (32, 48), True), ("resize", (64, 64), False)],
+)
+def test_resized_pairs_serve_only_a_model_that_looks_at_that_size(survey, fitting, size, used):
+    data = config(survey, fitting="resize", cache_dir="cache").data
+    direct = sound_dataset(config(survey, fitting="resize", cache_dir=""))
+    predictor = TiledPredictor(lambda images: images, direct.palette, input_size=size, fitting=fitting)
+
+    assert bool(data_for([predictor], data).cache_dir) == used
+
+
+def test_whole_pairs_serve_models_of_every_size(survey):
+    data = config(survey, fitting="crop", cache_dir="cache").data
+    direct = sound_dataset(config(survey, fitting="crop", cache_dir=""))
+    predictor = TiledPredictor(lambda images: images, direct.palette, input_size=(64, 64), fitting="crop")
+
+    assert data_for([predictor], data) == data

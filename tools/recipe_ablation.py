@@ -1,0 +1,213 @@
+"""What each option of the training recipe is worth: one training a cell, everything else as in the base recipe.
+
+python tools/recipe_ablation.py -c configs/dubai_r18.yaml --out runs/recipes 2> recipes.log &
+
+A cell is the base recipe with one thing changed, trained at a small size for a few hundred steps and scored on whole
+images of the test split. All cells take the same steps on the same windows as far as the change allows. Each leaves a
+JSON file in `--out`; the same command goes on where a killed one was and does nothing finished again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rsseg_tf.cli.main import main as run
+from rsseg_tf.cli.shared import ANY_PATH
+from rsseg_tf.config import load_config
+from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.runs import cpu_model, git_state, read_manifest, write_json
+
+BASE = "base"
+
+_PLAIN = (
+    "fit.augment.flip_vertical=false",
+    "fit.augment.translate_px=10",
+    "fit.augment.scale=[1, 1]",
+    "fit.augment.rotate_deg=0",
+    "fit.augment.color=0",
+)
+_SGD = ("fit.optimizer=sgd", "fit.momentum=0.9")
+
+CELLS: Mapping[str, tuple[str, ...]] = {
+    BASE: (),
+    "paper": (*_SGD, "fit.learning_rate=1e-3", "fit.schedule=step", "fit.l2=1e-3", "fit.ema=0", *_PLAIN),
+    "sgd-cosine": (*_SGD, "fit.learning_rate=0.02", "fit.l2=5e-4"),
+    "no-ema": ("fit.ema=0",),
+    "constant-rate": ("fit.schedule=constant",),
+    "plain-augment": _PLAIN,
+    "strong-augment": (
+        "fit.augment.color=0.4",
+        "fit.augment.blur_px=1.0",
+        "fit.augment.noise=8",
+        "fit.augment.erase=0.3",
+    ),
+    "label-smoothing": ("fit.label_smoothing=0.1",),
+    "class-weights": ("fit.class_weights=balanced",),
+    "class-sampling": ("fit.class_sampling=0.5",),
+    "hard-pixels": ("fit.hard_pixels=0.3",),
+    "dice": ("fit.dice=0.5",),
+    "lovasz": ("fit.lovasz=0.5",),
+    "dice-class-sampling": ("fit.dice=0.5", "fit.class_sampling=0.5"),
+}
+"""Name → what differs from the base recipe."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every cell gets: pixels a side, windows a step, epochs, steps an epoch."""
+
+    size: int
+    batch: int
+    epochs: int
+    steps: int
+
+    def words(self) -> tuple[str, ...]:
+        """The settings that say so."""
+        return (
+            f"data.input_size=[{self.size}, {self.size}]",
+            f"fit.batch_size={self.batch}",
+            f"fit.epochs={self.epochs}",
+            f"fit.steps_per_epoch={self.steps}",
+            f"fit.validate_every={self.epochs}",
+            "fit.precision=auto",
+        )
+
+
+def run_cell(name: str, config: Path, out: Path, *, budget: Budget, seed: int) -> None:
+    """Train and score a cell, unless its figures are there already.
+
+    Raises:
+        ConfigError: figures of another budget or another change lie there.
+        RssegError: a command failed; its message stands on stderr.
+    """
+    target, folder = out / f"{name}-{seed}.json", out / f"{name}-{seed}"
+    facts = {"cell": name, "seed": seed, "config": str(config), "changes": list(CELLS[name]), "budget": asdict(budget)}
+    if target.exists():
+        held = json.loads(target.read_text(encoding="utf-8"))
+        if {key: held.get(key) for key in facts} != facts:
+            raise ConfigError(f"`{target}` holds figures of other work", hint="choose another --out")
+        return
+    log(f"{name}, seed {seed}: training")
+    if read_manifest(folder) is None:
+        _command("fit", "-c", str(config), "-o", str(folder), *budget.words(), *CELLS[name], f"seed={seed}")
+    log(f"{name}, seed {seed}: scoring")
+    scores = json.loads(_command("evaluate", str(folder), "--split", "test", "--json"))
+    fitted = read_manifest(folder) or {}
+    figures = {
+        "val_miou": fitted["results"]["val_miou"],
+        "test_miou": scores["miou"],
+        "test_accuracy": scores["accuracy"],
+        "test_boundary_f1": scores["boundary_f1"],
+        "test_iou": scores["iou"],
+        "train_s": sum(_seconds(folder / "log.csv")),
+    }
+    write_json(target, {**facts, **figures, "cpu": cpu_model(), "git": git_state()})
+    shutil.rmtree(folder)
+
+
+def _command(*words: str) -> str:
+    """What `rsseg-tf` prints; a process of its own, so that no cell inherits anything from another."""
+    result = subprocess.run(
+        [sys.executable, "-m", "rsseg_tf.cli.main", *words], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if result.returncode:
+        raise RssegError(f"`rsseg-tf {' '.join(words)}` ended with {result.returncode}", hint="see its message above")
+    return result.stdout
+
+
+def _seconds(path: Path) -> Iterable[float]:
+    head, *rows = (line.split(",") for line in path.read_text(encoding="utf-8").splitlines())
+    return [float(row[head.index("seconds")]) for row in rows]
+
+
+def figures_in(out: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """Cell → the figures of its seeds, for the cells that are done."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for name in CELLS:
+        paths = sorted(path for path in out.glob(f"{name}-*.json") if path.stem.removeprefix(f"{name}-").isdecimal())
+        if paths:
+            found[name] = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return found
+
+
+def markdown(cells: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A row a cell, best mean test mIoU first, as a table."""
+    head = ["recipe", "changes", "seeds", "test mIoU %", "against base", "val mIoU %", "test BF1 %"]
+    classes = list(next(iter(cells.values()))[0]["test_iou"])
+    head += [f"{name} %" for name in classes] + ["training s"]
+    base = _mean(cells[BASE], "test_miou") if BASE in cells else math.nan
+    ranked = sorted(cells, key=lambda name: -_mean(cells[name], "test_miou"))
+    lines = [head, ["---"] * len(head)]
+    for name in ranked:
+        seeds = cells[name]
+        own = _mean(seeds, "test_miou")
+        row = [f"`{name}`", " ".join(seeds[0]["changes"]) or "–", str(len(seeds)), _spread(seeds, "test_miou")]
+        row += ["–" if math.isnan(base) else f"{100 * (own - base):+.2f}"]
+        row += [_spread(seeds, "val_miou"), _spread(seeds, "test_boundary_f1")]
+        row += [f"{100 * statistics.mean(seed['test_iou'][label] or 0 for seed in seeds):.1f}" for label in classes]
+        lines.append([*row, f"{_mean(seeds, 'train_s'):.0f}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _mean(seeds: Sequence[Mapping[str, Any]], key: str) -> float:
+    return statistics.mean(seed[key] for seed in seeds)
+
+
+def _spread(seeds: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Mean, and with several seeds the standard deviation, in percent."""
+    values = [100 * seed[key] for seed in seeds]
+    return f"{statistics.mean(values):.2f}" + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def log(text: str) -> None:
+    """A line with the time of day on stderr."""
+    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
+
+
+def chosen(words: str) -> list[str]:
+    """The cells that a comma-separated list names, all where it is empty.
+
+    Raises:
+        ConfigError: one of them is unknown.
+    """
+    names = [word.strip() for word in words.split(",") if word.strip()] or list(CELLS)
+    unknown = [name for name in names if name not in CELLS]
+    if unknown:
+        raise ConfigError(f"unknown cell `{unknown[0]}`", hint=f"known: {', '.join(CELLS)}")
+    return names
+
+
+@click.command(name="recipe_ablation")
+@click.option("-c", "--config", "config", type=ANY_PATH, required=True, help="The base recipe.")
+@click.option("--cells", default="", help="Comma-separated; all where not given.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings a cell.")
+@click.option("--size", type=click.IntRange(32), default=160, show_default=True, help="Pixels a side.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Windows a step.")
+@click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps an epoch.")
+@click.option("--out", type=ANY_PATH, required=True, help="Folder for the cells; those that it holds are kept.")
+def main(config: Path, cells: str, seeds: int, out: Path, **budget: int) -> None:
+    """Train each recipe of the table alike, and print what it is worth against the base recipe."""
+    names = chosen(cells)
+    for name in names:
+        load_config(config, (*Budget(**budget).words(), *CELLS[name]))  # a wrong setting ends it before hours of work
+    for seed in range(seeds):
+        for name in names:
+            run_cell(name, config, out, budget=Budget(**budget), seed=seed)
+    click.echo(markdown(figures_in(out)))
+
+
+if __name__ == "__main__":
+    sys.exit(run(command=main, name="recipe_ablation"))
