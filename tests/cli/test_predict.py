@@ -203,6 +203,7 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
         "import os, signal, sys\n"
         "from rsseg_tf.cli.main import main\n"
         "from rsseg_tf.edge import folders\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
         "read = folders.read_image\n"
         "def reading(path):\n"
         "    if path.name == 'b.jpg': os.kill(os.getpid(), signal.SIGINT)\n"

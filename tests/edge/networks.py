@@ -28,13 +28,13 @@ def tiny_model(kind: str = "int8", head: str = "logits") -> bytes:
     """A few convolutions: `kind` is int8 (uint8 in) or float32, `head` as in `ModelMetadata`."""
     keras = _keras()
     keras.utils.set_random_seed(0)
-    pixels = keras.Input((SIZE, SIZE, 3), batch_size=1)
-    x = keras.layers.Rescaling(1 / 127.5, -1)(pixels)
-    x = keras.layers.Conv2D(8, 3, padding="same", strides=2, activation="relu")(x)
-    x = keras.layers.DepthwiseConv2D(3, padding="same", dilation_rate=2, activation="relu")(x)
-    x = keras.layers.Conv2D(CLASSES, 1)(x)
+    pixels = keras.Input((SIZE, SIZE, 3), batch_size=1, name="pixels")
+    x = keras.layers.Rescaling(1 / 127.5, -1, name="scaled")(pixels)
+    x = keras.layers.Conv2D(8, 3, padding="same", strides=2, activation="relu", name="stem")(x)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", dilation_rate=2, activation="relu", name="depthwise")(x)
+    x = keras.layers.Conv2D(CLASSES, 1, name="classifier")(x)
     if head != "logits-low":
-        x = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
+        x = keras.layers.UpSampling2D(2, interpolation="bilinear", name="enlarged")(x)
     return converted(keras.Model(pixels, x), kind=kind, head=head)
 
 

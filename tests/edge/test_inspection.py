@@ -46,13 +46,13 @@ def test_float_operators_are_named(models: Path) -> None:
 
 
 def test_operators_are_named_after_the_keras_layers_that_the_file_lists(tmp_path: Path) -> None:
-    layers = ("input_layer", "rescaling", "conv2d", "depthwise_conv2d", "conv2d_1", "up_sampling2d")
+    layers = ("pixels", "scaled", "stem", "depthwise", "classifier", "enlarged")
     path = tmp_path / "named.tflite"
     path.write_bytes(embed_metadata(tiny_model("int8"), dataclasses.replace(METADATA, layers=layers)))
     facts = inspect_tflite(path, edgetpu=True)
     named = {layer["type"]: layer["name"] for layer in facts["layers"]}
-    assert named["DEPTHWISE_CONV_2D"] == "depthwise_conv2d"
-    assert named["RESIZE_BILINEAR"] == "up_sampling2d"
+    assert named["DEPTHWISE_CONV_2D"] == "depthwise"
+    assert named["RESIZE_BILINEAR"] == "enlarged"
     assert {finding["layer"] for finding in facts["edgetpu"]["findings"]} <= {*layers, "tfl.quantize", ""}
 
 
