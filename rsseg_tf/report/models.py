@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsseg_tf.edge.flatbuffer import read_model
 from rsseg_tf.edge.metadata import metadata_in
@@ -93,6 +94,27 @@ def model_rows(sources: Sources) -> list[ModelRow]:
     rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
     rows += [_row_of_run(run, names[run.path], scores) for run in sources.runs if run.sha256 in scores]
     return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned)))
+
+
+def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
+    """What keeps scores from being shown, or from being compared."""
+    known = {row.sha256 for row in rows}
+    problems = [
+        Problem(str(facts.get("model", "an evaluation")), "it scores a model that is not among the inputs")
+        for facts in sources.evaluations
+        if facts.get("sha256") not in known
+    ]
+    scored = [(row, row.scores) for row in rows if row.scores]
+    for row, scores in scored[1:]:
+        if scored_pixels(scores) != scored_pixels(scored[0][1]):
+            message = f"it was scored on other pixels than {scored[0][0].name}: their scores do not compare"
+            problems.append(Problem(row.name, message))
+    return problems
+
+
+def scored_pixels(scores: Facts) -> tuple[Any, ...]:
+    """What tells the images that were scored, and their size, from others."""
+    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
 
 
 def _row_of_file(
