@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.edge.flatbuffer import read_model
-from rsseg_tf.edge.metadata import metadata_in
 from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
 from rsseg_tf.settings import Config
 
@@ -128,13 +127,19 @@ def _row_of_file(
         sha256=file.sha256,
         backbone=config.model.backbone if config else None,
         is_pruned=run.plan is not None if run else None,
-        number_format=str(file.record.get("type", "unknown")),
+        number_format=_number_format(file),
         params=run.manifest["results"]["params"] if run else None,
         macs=read_model(file.path).macs,
         file_bytes=file.path.stat().st_size,
         latency_ms=latencies.get(file.sha256),
         scores=scores.get(file.sha256),
     )
+
+
+def _number_format(file: ExportedFile) -> str:
+    """As the record beside the file says, else the file itself."""
+    noted = file.metadata.notes if file.metadata else {}
+    return str(file.record.get("type") or noted.get("type") or "unknown")
 
 
 def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
@@ -185,7 +190,7 @@ def _belongs(source: Run | ExportedFile, first: tuple[str, Config, str], problem
 def _names_of(source: Run | ExportedFile) -> tuple[str, ...] | None:
     if source.config is not None:
         return class_names(source.config)
-    metadata = metadata_in(source.path.read_bytes(), path=source.path)
+    metadata = source.metadata if isinstance(source, ExportedFile) else None
     return metadata.class_names if metadata else None
 
 

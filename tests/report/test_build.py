@@ -153,6 +153,19 @@ def test_data_that_are_gone_leave_a_page_without_pictures(inputs, tmp_path):
     assert "nowhere" in problem["message"]
 
 
+def test_a_file_given_twice_or_by_its_record_counts_once(inputs, tmp_path):
+    file = inputs[2]
+    paths = [file, file.with_name(f"{file.name}.json"), file]
+    assert report(paths, tmp_path / "out", Wanted(places=0))["models"] == [file.stem]
+
+
+def test_a_file_without_its_record_is_shown_with_what_it_says_itself(inputs, tmp_path):
+    bare = Path(shutil.copy(inputs[2], tmp_path / "bare.tflite"))
+    problems, page = problems_of([*inputs, bare], tmp_path)
+    assert [problem["source"] for problem in problems] == [str(bare)]
+    assert "there is no `bare.tflite.json` beside it" in page
+
+
 def test_scores_of_other_pixels_and_of_other_models_are_named(inputs, made, tmp_path):
     result, _ = made
     files = [path for path in inputs if path.suffix == ".tflite"]
