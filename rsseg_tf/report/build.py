@@ -18,7 +18,7 @@ from rsseg_tf.parsing import merged, parse_override
 from rsseg_tf.report.figures import drawings, svg_url
 from rsseg_tf.report.gallery import Gallery, place_facts
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
-from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set
+from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set, score_problems
 from rsseg_tf.report.page import Page, Picture, check_jinja, write_page
 from rsseg_tf.report.provenance import provenance
 from rsseg_tf.report.results import result_tables
@@ -77,6 +77,7 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
     shown = _shown(sources, config, wanted, progress) if config and wanted.places else _NOTHING
     sources.evaluations.extend(shown.evaluations)
     rows = model_rows(sources)
+    sources.problems.extend(score_problems(sources, rows))
     data_name = config.data.name if config else ""
     tables = result_tables(rows, sources.ablations, data_name=data_name)
     names = {row.path: row.name for row in rows}
@@ -115,7 +116,8 @@ def _overridden(config: Config, words: Iterable[str]) -> Config:
 
 def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress | None) -> _Shown:
     """Every `.tflite` file scored on the same images, and where they disagree; a problem instead where that fails."""
-    files = sorted(sources.files, key=lambda file: _order(file.path, sources))
+    order = [row.path for row in model_rows(sources)]
+    files = sorted(sources.files, key=lambda file: order.index(file.path))
     if not files:
         message = "there is no .tflite file among the inputs, so there are no pictures; export-tflite makes one"
         sources.problems.append(Problem("pictures", message))
@@ -133,10 +135,6 @@ def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress 
         return _NOTHING
     facts = [{"sha256": file.sha256, **each.to_dict()} for file, each in zip(files, scored, strict=True)]
     return _Shown(tuple(file.path for file in files), tuple(facts), gallery)
-
-
-def _order(path: Path, sources: Sources) -> int:
-    return next(place for place, row in enumerate(model_rows(sources)) if row.path == path)
 
 
 def _predictor(path: Path, config: Config, dataset: Dataset, *, threads: int) -> TiledPredictor:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rsseg_tf.edge.flatbuffer import read_model
-from rsseg_tf.edge.metadata import metadata_in
 from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
 from rsseg_tf.settings import Config
 
@@ -95,6 +95,27 @@ def model_rows(sources: Sources) -> list[ModelRow]:
     return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned)))
 
 
+def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
+    """What keeps scores from being shown, or from being compared."""
+    known = {row.sha256 for row in rows}
+    problems = [
+        Problem(str(facts.get("model", "an evaluation")), "it scores a model that is not among the inputs")
+        for facts in sources.evaluations
+        if facts.get("sha256") not in known
+    ]
+    scored = [(row, row.scores) for row in rows if row.scores]
+    for row, scores in scored[1:]:
+        if scored_pixels(scores) != scored_pixels(scored[0][1]):
+            message = f"it was scored on other pixels than {scored[0][0].name}: their scores do not compare"
+            problems.append(Problem(row.name, message))
+    return problems
+
+
+def scored_pixels(scores: Facts) -> tuple[Any, ...]:
+    """What tells the images that were scored, and their size, from others."""
+    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
+
+
 def _row_of_file(
     file: ExportedFile, runs: dict[str, Run], name: str, scores: dict[str, Facts], latencies: dict[str, float]
 ) -> ModelRow:
@@ -106,13 +127,19 @@ def _row_of_file(
         sha256=file.sha256,
         backbone=config.model.backbone if config else None,
         is_pruned=run.plan is not None if run else None,
-        number_format=str(file.record.get("type", "unknown")),
+        number_format=_number_format(file),
         params=run.manifest["results"]["params"] if run else None,
         macs=read_model(file.path).macs,
         file_bytes=file.path.stat().st_size,
         latency_ms=latencies.get(file.sha256),
         scores=scores.get(file.sha256),
     )
+
+
+def _number_format(file: ExportedFile) -> str:
+    """As the record beside the file says, else the file itself."""
+    noted = file.metadata.notes if file.metadata else {}
+    return str(file.record.get("type") or noted.get("type") or "unknown")
 
 
 def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
@@ -163,7 +190,7 @@ def _belongs(source: Run | ExportedFile, first: tuple[str, Config, str], problem
 def _names_of(source: Run | ExportedFile) -> tuple[str, ...] | None:
     if source.config is not None:
         return class_names(source.config)
-    metadata = metadata_in(source.path.read_bytes(), path=source.path)
+    metadata = source.metadata if isinstance(source, ExportedFile) else None
     return metadata.class_names if metadata else None
 
 

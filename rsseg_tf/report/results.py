@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
 from rsseg_tf.metrics import miou_difference
-from rsseg_tf.report.models import ModelRow
+from rsseg_tf.report.models import ModelRow, scored_pixels
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
 from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Spread, Table, Value
@@ -88,7 +87,7 @@ def difference_table(rows: Sequence[ModelRow]) -> Table:
     values: list[tuple[Value, ...]] = []
     for row, scores in scored[1:]:
         base_row, base = scored[0]
-        if _pixels(base) == _pixels(scores):
+        if scored_pixels(base) == scored_pixels(scores):
             counts = [np.array(each["image_confusions"], np.int64) for each in (base, scores)]
             found = miou_difference(*counts)
             points = (100 * found.difference, 100 * found.low, 100 * found.high)
@@ -102,10 +101,6 @@ def difference_table(rows: Sequence[ModelRow]) -> Table:
         "images matters, not how far another training would; only models scored on the same pixels are compared."
     )
     return Table("differences", "Is the difference in mIoU more than chance?", columns, tuple(values), note)
-
-
-def _pixels(scores: Facts) -> tuple[Any, ...]:
-    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
 
 
 def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.edge.metadata import ModelMetadata, metadata_in
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.parsing import merged
 from rsseg_tf.runs import CONFIG, MANIFEST, file_hash, read_manifest
@@ -94,6 +95,11 @@ class ExportedFile:
         """SHA-256 of everything it was made from."""
         return frozenset(self.record.get("made_from", {}).values())
 
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        """What the file says about itself."""
+        return metadata_in(self.path.read_bytes(), path=self.path)
+
 
 @dataclass
 class Sources:
@@ -119,9 +125,14 @@ def read_sources(paths: Sequence[Path]) -> Sources:
         ConfigError: one does not exist, or is nothing that a report can show.
     """
     found = Sources()
-    for path in paths:
+    for path in dict.fromkeys(_subject(path) for path in paths):
         _read(path, found)
     return found
+
+
+def _subject(path: Path) -> Path:
+    """What a path stands for: the record of a `.tflite` for that file."""
+    return path.with_suffix("") if path.name.endswith(".tflite.json") else path
 
 
 def class_names(config: Config) -> tuple[str, ...]:

@@ -153,6 +153,35 @@ def test_data_that_are_gone_leave_a_page_without_pictures(inputs, tmp_path):
     assert "nowhere" in problem["message"]
 
 
+def test_a_file_given_twice_or_by_its_record_counts_once(inputs, tmp_path):
+    file = inputs[2]
+    paths = [file, file.with_name(f"{file.name}.json"), file]
+    assert report(paths, tmp_path / "out", Wanted(places=0))["models"] == [file.stem]
+
+
+def test_a_file_without_its_record_is_shown_with_what_it_says_itself(inputs, tmp_path):
+    bare = Path(shutil.copy(inputs[2], tmp_path / "bare.tflite"))
+    problems, page = problems_of([*inputs, bare], tmp_path)
+    assert [problem["source"] for problem in problems] == [str(bare)]
+    assert "there is no `bare.tflite.json` beside it" in page
+
+
+def test_scores_of_other_pixels_and_of_other_models_are_named(inputs, made, tmp_path):
+    result, _ = made
+    files = [path for path in inputs if path.suffix == ".tflite"]
+    records = [json.loads(file.with_name(f"{file.name}.json").read_text()) for file in files]
+    plain = {"miou": 0.5, "accuracy": 0.5, "boundary_f1": 0.5, "confusion": [[1] * 4] * 4, "images": 2, "split": "test"}
+    plain |= {"class_names": ["road", "roof", "tree", "car"], "iou": {}, "pixels": "full"}
+    hashes = [("a", records[0]["sha256"], "one"), ("b", records[1]["sha256"], "two"), ("c", "0" * 64, "one")]
+    models = [{**plain, "model": name, "sha256": sha, "data_sha256": data} for name, sha, data in hashes]
+    write_json(tmp_path / "scores.json", {"models": models, "differences": []})
+    problems, _ = problems_of([*inputs, tmp_path / "scores.json"], tmp_path)
+    assert [(each["source"], each["message"].split(":")[0]) for each in problems] == [
+        ("c", "it scores a model that is not among the inputs"),
+        (result["models"][2], f"it was scored on other pixels than {result['models'][0]}"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
