@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,10 +13,13 @@ from rsseg_tf.cli.shared import (
     ANY_PATH,
     config_for,
     config_option,
+    delegate_option,
+    foreign_options,
     json_option,
     model_in,
     overrides_argument,
     print_result,
+    threads_option,
 )
 
 
@@ -23,12 +27,12 @@ from rsseg_tf.cli.shared import (
 @click.argument("model", type=ANY_PATH)
 @config_option
 @click.option("--split", default="test", show_default=True, help="Which images to score.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite).")
+@threads_option
+@delegate_option
+@foreign_options
 @json_option
 @overrides_argument
-def command(
-    model: Path, config_path: Path | None, split: str, threads: int, as_json: bool, overrides: tuple[str, ...]
-) -> None:
+def command(model: Path, config_path: Path | None, split: str, overrides: tuple[str, ...], **options: Any) -> None:
     """Score MODEL on a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run, whose settings serve where no -c
@@ -42,8 +46,8 @@ def command(
     from rsseg_tf.edge.evaluate import evaluate
 
     dataset = open_dataset(config.data, seed=config.seed)
-    predictor = open_for_data(path, config, palette=dataset.palette, threads=threads)
+    predictor = open_for_data(path, config, options, palette=dataset.palette)
     tolerance = config.evaluate.boundary_tolerance
     with progress_bar(f"evaluate {split}") as progress:
         evaluation = evaluate(predictor, dataset, split, tolerance=tolerance, progress=progress)
-    print_result({"model": str(path), **evaluation.to_dict()}, evaluation.table(), as_json=as_json)
+    print_result({"model": str(path), **evaluation.to_dict()}, evaluation.table(), as_json=options["as_json"])
