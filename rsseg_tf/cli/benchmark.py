@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.models import is_keras
+from rsseg_tf.cli.models import is_keras, open_for_data
 from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import ANY_PATH, json_option, model_in, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared import ANY_PATH, delegate_option, json_option, model_in, print_result, quiet_tensorflow
 from rsseg_tf.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rsseg_tf.edge.bench import BenchmarkResult
 
 
 @click.command(name="benchmark")
@@ -20,35 +25,43 @@ from rsseg_tf.errors import ConfigError
 @click.option("--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Timed runs of each model.")
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="Untimed runs before them.")
 @click.option("--profile", type=ANY_PATH, metavar="FILE", help="Also time each operator, and write that as JSON.")
+@delegate_option
+@click.option("--data", type=ANY_PATH, metavar="FILE", help="Settings of a data set: also score each model on it.")
+@click.option("--split", default="test", show_default=True, help="Which images of --data to score.")
 @json_option
-def command(
-    models: tuple[Path, ...], threads: str, repeats: int, warmup: int, profile: Path | None, as_json: bool
-) -> None:
+def command(models: tuple[Path, ...], threads: str, profile: Path | None, **options: Any) -> None:
     """Measure latency and memory of models, taking turns so that heat and load hit all alike.
 
     A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
     The ratio is of medians, against the first model.
 
-    With --profile, one model's operators are timed one by one; `prune` takes the file for its latency target.
+    With --data, the mIoU stands beside the latency. With --profile, one model's operators are timed one by one;
+    `prune` takes the file for its latency target.
 
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
     counts = _thread_counts(threads)
     if profile and (len(models) > 1 or len(counts) > 1):
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
+    if profile and options["delegate"]:
+        raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
     from rsseg_tf.edge.bench import benchmark, format_results
     from rsseg_tf.edge.profile import format_profile, save_profile
     from rsseg_tf.edge.profile import profile as measure
 
+    delegate = _delegate(options["delegate"])
+    times = {"repeats": options["repeats"], "warmup": options["warmup"]}
     named = [model_in(model) for model in models]
     with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
         with progress_bar("benchmark") as progress:
-            results = benchmark(files, threads=counts, repeats=repeats, warmup=warmup, progress=progress)
+            results = benchmark(files, threads=counts, delegate=delegate, progress=progress, **times)
+        if options["data"]:
+            results = _scored(results, options["data"], options["split"], delegate=options["delegate"])
         measured = None
         if profile:
             with progress_bar("profile") as progress:
-                measured = measure(files[0], threads=counts[0], repeats=repeats, warmup=warmup, progress=progress)
+                measured = measure(files[0], threads=counts[0], progress=progress, **times)
     original = dict(zip(map(str, files), map(str, named), strict=True))
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
     text = format_results(results)
@@ -57,7 +70,33 @@ def command(
         save_profile(profile, measured)
         text = f"{text}\n\n{format_profile(measured)}"
     values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
-    print_result(values, text, as_json=as_json)
+    print_result(values, text, as_json=options["as_json"])
+
+
+def _delegate(word: str | None) -> Path | None:
+    from rsseg_tf.edge.delegates import delegate_library
+
+    return delegate_library(word) if word else None
+
+
+def _scored(
+    results: Sequence[BenchmarkResult], settings: Path, split: str, *, delegate: str | None
+) -> list[BenchmarkResult]:
+    """The results with the mIoU of each model, which is measured once however many threads were tried."""
+    from rsseg_tf.config import load_config
+    from rsseg_tf.datasets.catalog import open_dataset
+    from rsseg_tf.edge.evaluate import evaluate
+
+    config = load_config(settings, ())
+    dataset = open_dataset(config.data, seed=config.seed)
+    scores: dict[str, float] = {}
+    for result in results:
+        if result.model not in scores:
+            options = {"threads": result.threads, "delegate": delegate}
+            predictor = open_for_data(Path(result.model), config, options, palette=dataset.palette)
+            with progress_bar(f"score {Path(result.model).name}") as progress:
+                scores[result.model] = evaluate(predictor, dataset, split, progress=progress).miou
+    return [dataclasses.replace(result, miou=scores[result.model]) for result in results]
 
 
 def _thread_counts(text: str) -> tuple[int, ...]:

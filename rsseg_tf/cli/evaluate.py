@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,11 +12,14 @@ from rsseg_tf.cli.progress import progress_bar
 from rsseg_tf.cli.shared import (
     config_for,
     config_option,
+    delegate_option,
+    foreign_options,
     json_option,
     model_in,
     paths_and_overrides,
     paths_argument,
     print_result,
+    threads_option,
 )
 
 
@@ -23,9 +27,11 @@ from rsseg_tf.cli.shared import (
 @paths_argument("MODEL")
 @config_option
 @click.option("--split", default="test", show_default=True, help="Which images to score.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite).")
+@threads_option
+@delegate_option
+@foreign_options
 @json_option
-def command(words: tuple[str, ...], config_path: Path | None, split: str, threads: int, as_json: bool) -> None:
+def command(words: tuple[str, ...], config_path: Path | None, split: str, **options: Any) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; the settings of the first serve where no -c
@@ -43,16 +49,16 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, thread
     from rsseg_tf.edge.evaluate import data_for, evaluate_all
 
     palette = palette_of(config.data)
-    predictors = [open_for_data(path, config, palette=palette, threads=threads) for path in paths]
+    predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
     with progress_bar("prepare") as watch:
         dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=watch)
     with progress_bar(f"evaluate {split}") as progress:
         evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, progress=progress)
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]
     if len(paths) == 1:
-        print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=as_json)
+        print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=options["as_json"])
         return
     comparison = compared([str(path) for path in paths], evaluations)
     result = comparison.to_dict()
     result["models"] = [{**known, **scores} for known, scores in zip(hashes, result["models"], strict=True)]
-    print_result(result, comparison.table(), as_json=as_json)
+    print_result(result, comparison.table(), as_json=options["as_json"])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsseg_tf.cli.shared import quiet_tensorflow
 from rsseg_tf.settings import Config
 
 if TYPE_CHECKING:
     from rsseg_tf.datasets.palette import Palette
-    from rsseg_tf.edge.predict import TiledPredictor
+    from rsseg_tf.edge.predict import ForeignModel, TiledPredictor
 
 
 def is_keras(model: Path) -> bool:
@@ -32,13 +33,38 @@ def open_keras(model: Path, config: Config) -> TiledPredictor:
     )
 
 
-def open_for_data(model: Path, config: Config, *, palette: Palette, threads: int) -> TiledPredictor:
-    """A predictor on a file of either kind, with the overlap of `config`; `palette` serves files without names."""
+def open_tflite(model: Path, options: Mapping[str, Any], *, palette: Palette | None = None) -> TiledPredictor:
+    """A predictor on a `.tflite` file, by the options `threads`, `delegate` and those of `foreign_options`.
+
+    `palette` serves files without names.
+    """
+    from rsseg_tf.edge.delegates import delegate_library
+    from rsseg_tf.edge.predict import open_predictor
+
+    delegate = delegate_library(options["delegate"]) if options["delegate"] else None
+    foreign = _foreign(options)
+    return open_predictor(model, threads=options["threads"], delegate=delegate, palette=palette, foreign=foreign)
+
+
+def _foreign(options: Mapping[str, Any]) -> ForeignModel | None:
+    """What the options say of a file from elsewhere; None where they say nothing."""
+    if all(options.get(name) is None for name in ("names", "fitting", "mean", "std")):
+        return None
+    from rsseg_tf.edge.predict import ForeignModel
+    from rsseg_tf.edge.runner import Normalisation
+
+    names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
+    mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
+    return ForeignModel(names, options["fitting"] or "crop", Normalisation(mean, std))
+
+
+def open_for_data(model: Path, config: Config, options: Mapping[str, Any], *, palette: Palette) -> TiledPredictor:
+    """A predictor on a file of either kind, with the overlap of `config`; the rest as `open_tflite`."""
     if is_keras(model):
         return open_keras(model, config)
-    from rsseg_tf.edge.predict import open_predictor, usual_overlap, with_overlap
+    from rsseg_tf.edge.predict import usual_overlap, with_overlap
 
-    predictor = open_predictor(model, threads=threads, palette=palette)
+    predictor = open_tflite(model, options, palette=palette)
     if predictor.fitting == "resize":
         return predictor
     return with_overlap(predictor, usual_overlap(config.evaluate.overlap, predictor.input_size))

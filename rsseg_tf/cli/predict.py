@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.models import is_keras, open_keras
+from rsseg_tf.cli.models import is_keras, open_keras, open_tflite
 from rsseg_tf.cli.progress import advance_line
-from rsseg_tf.cli.shared import ANY_PATH, config_for, config_option, json_option, model_in, print_result
+from rsseg_tf.cli.shared import (
+    ANY_PATH,
+    config_for,
+    config_option,
+    delegate_option,
+    foreign_options,
+    json_option,
+    model_in,
+    print_result,
+    threads_option,
+)
 from rsseg_tf.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +41,9 @@ if TYPE_CHECKING:
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Predict one frame of a video in so many.")
 @click.option("--most-frames", type=click.IntRange(min=0), default=0, help="Stop a video or camera after so many.")
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames in place of an overlay video.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite).")
+@threads_option
+@delegate_option
+@foreign_options
 @click.option("--overwrite", is_flag=True, help="Predict again what was predicted before.")
 @json_option
 def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> None:
@@ -77,12 +89,12 @@ def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Ma
 
 
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
-    from rsseg_tf.edge.predict import open_predictor, with_overlap
+    from rsseg_tf.edge.predict import with_overlap
 
     if is_keras(path):
         predictor = open_keras(path, config_for(path, options["config_path"], ()))
     else:
-        predictor = open_predictor(path, threads=options["threads"])
+        predictor = open_tflite(path, options)
     if options["overlap"] is not None:
         predictor = with_overlap(predictor, options["overlap"])
     if options["gsd"] is not None:

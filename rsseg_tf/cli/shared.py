@@ -53,6 +53,33 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
 
 
+def threads_option(command: Command) -> Command:
+    """`--threads N`: CPU threads of the interpreter."""
+    option = click.option(
+        "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite)."
+    )
+    return option(command)
+
+
+def delegate_option(command: Command) -> Command:
+    """`--delegate NAME`: what runs the graph in the CPU's place."""
+    return click.option("--delegate", help="edgetpu, or the path of a delegate's shared library (TFLite).")(command)
+
+
+def foreign_options(command: Command) -> Command:
+    """`--names`, `--fitting`, `--mean` and `--std`: said of a .tflite file that does not describe itself."""
+    for option in (
+        click.option("--std", type=float, help="Foreign .tflite: the network sees (pixel - mean) / std."),
+        click.option("--mean", type=float, help="Foreign .tflite: see --std."),
+        click.option(
+            "--fitting", type=click.Choice(["crop", "resize"]), help="Foreign .tflite: tiles or whole images."
+        ),
+        click.option("--names", metavar="A,B,…", help="Foreign .tflite: the class names, in order."),
+    ):
+        command = option(command)
+    return command
+
+
 def overwrite_option(command: Command) -> Command:
     """`--overwrite`: drop what lies in the output folder."""
     return click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")(command)

@@ -7,6 +7,7 @@ Every model runs in a process of its own, so that peak memory is its own. The mo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from rsseg_tf.edge.child import Child, open_child
+from rsseg_tf.edge.energy import EnergyMeter, find_power_sensor
 from rsseg_tf.edge.sysinfo import SystemInfo, read_system, was_throttled
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import file_hash
@@ -22,7 +24,7 @@ from rsseg_tf.runs import file_hash
 _RUNS_A_TURN = 5
 _COLUMNS: tuple[str, ...] = (
     *("model", "threads", "p50 ms", "p90", "p95", "p99", "fps", "MP/s", "end to end ms", "load ms", "first ms"),
-    *("peak MB", "arena MB", "file MB", "ratio"),
+    *("peak MB", "arena MB", "file MB", "ratio", "mJ", "mIoU %"),
 )
 
 Progress = Callable[[int, int], None]
@@ -54,6 +56,9 @@ class BenchmarkResult:
         governor: how the kernel chooses the clock.
         temperature_c: of the hottest sensor, after the last run.
         throttled: whether the clock was held back meanwhile; None where nothing tells.
+        temperature_before_c: of the hottest sensor, before the first run.
+        energy_mj: millijoules of the whole machine a run, idle part included; None without a power sensor.
+        miou: on a data set, 0 to 1; None where none was given.
     """
 
     model: str
@@ -80,6 +85,9 @@ class BenchmarkResult:
     governor: str | None
     temperature_c: float | None
     throttled: bool | None
+    temperature_before_c: float | None = None
+    energy_mj: float | None = None
+    miou: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -101,17 +109,17 @@ def benchmark(
     threads: Sequence[int] = (1,),
     repeats: int = 50,
     warmup: int = 5,
-    seed: int = 0,
+    delegate: Path | None = None,
     progress: Progress | None = None,
 ) -> list[BenchmarkResult]:
-    """Time model files on a seeded random frame, taking turns.
+    """Time model files on a random frame, always the same, taking turns.
 
     Args:
         paths: the `.tflite` files; ratios are against the first.
         threads: numbers of CPU threads to try.
         repeats: timed runs of every model at every number of threads.
         warmup: runs of each before the timed ones.
-        seed: of the frame.
+        delegate: shared library of a delegate.
         progress: called after every round with how many runs of a model are done and how many there are.
 
     Returns:
@@ -123,17 +131,24 @@ def benchmark(
     """
     check_settings(threads, repeats, warmup)
     before = read_system()
+    meter = EnergyMeter(find_power_sensor())
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(path, count, seed)) for count in threads for path in paths]
+        workers = [stack.enter_context(_worker(path, count, delegate)) for count in threads for path in paths]
         for worker in workers:
             worker.run(warmup)
         for turn in turns(repeats):
-            for worker in workers:
-                worker.run(turn, keep=True)
+            for number, worker in enumerate(workers):
+                with meter.account(number):
+                    worker.run(turn, keep=True)
             if progress:
                 progress(len(workers[-1].times_ms), repeats)
         measured = [worker.finish() for worker in workers]
-    return _results(measured, first=paths[0], before=before, after=read_system())
+    results = _results(measured, first=paths[0], before=before, after=read_system())
+    runs = repeats + len(turns(repeats))  # the worker begins each turn with a run to warm up
+    return [
+        dataclasses.replace(result, energy_mj=1e3 * meter.joules[number] / runs) if number in meter.joules else result
+        for number, result in enumerate(results)
+    ]
 
 
 def format_results(results: Sequence[BenchmarkResult]) -> str:
@@ -159,14 +174,18 @@ def _row(result: BenchmarkResult) -> tuple[str, ...]:
         f"{result.arena_bytes / 1e6:.2f}",
         f"{result.file_bytes / 1e6:.2f}",
         f"{result.ratio:.2f}",
+        "–" if result.energy_mj is None else f"{result.energy_mj:.1f}",
+        "–" if result.miou is None else f"{100 * result.miou:.2f}",
     )
 
 
 def _conditions(result: BenchmarkResult) -> str:
-    heat = "" if result.temperature_c is None else f", {result.temperature_c:.0f} °C"
+    start, end = result.temperature_before_c, result.temperature_c
+    heat = "" if start is None or end is None else f", {start:.0f} → {end:.0f} °C"
     clock = "" if result.governor is None else f", governor {result.governor}"
     throttled = ", THROTTLED: let it cool and measure again" if result.throttled else ""
-    return f"{result.cpu}{clock}{heat}{throttled}; {result.repeats} runs each"
+    energy = ", energy unknown: no power sensor" if result.energy_mj is None else ""
+    return f"{result.cpu}{clock}{heat}{throttled}{energy}; {result.repeats} runs each"
 
 
 def check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
@@ -210,8 +229,9 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _worker(path: Path, threads: int, seed: int) -> Iterator[_Worker]:
-    with open_child("rsseg_tf.edge.bench_worker", str(path), str(threads), str(seed), path=path) as child:
+def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker]:
+    arguments = (str(path), str(threads), *([str(delegate)] if delegate else []))
+    with open_child("rsseg_tf.edge.bench_worker", *arguments, path=path) as child:
         yield _Worker(path, threads, child)
 
 
@@ -249,5 +269,6 @@ def _result(each: _Measured, *, ratio: float, before: SystemInfo, after: SystemI
         governor=after.governor,
         temperature_c=after.temperature_c,
         throttled=was_throttled(before, after),
+        temperature_before_c=before.temperature_c,
         **each.facts,
     )

@@ -32,11 +32,11 @@ def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the model at `arguments[0]` with `arguments[1]` threads and the seed `arguments[2]`."""
-    path, threads, seed = arguments
+    """Serve the model at `arguments[0]` with `arguments[1]` threads, on the delegate `arguments[2]` if there is one."""
+    path, threads, *delegate = arguments
     try:
-        runner = TFLiteRunner(path, threads=int(threads))
-        frame = np.random.default_rng(int(seed)).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
+        runner = TFLiteRunner(path, threads=int(threads), delegate=delegate[0] if delegate else None)
+        frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
         first_ms, _ = timed_run(runner, frame)
         answer(_facts(runner, first_ms))
         for line in sys.stdin:

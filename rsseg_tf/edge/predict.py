@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.edge.blending import predict_classes
 from rsseg_tf.edge.metadata import ModelMetadata
-from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.edge.runner import Normalisation, TFLiteRunner
 from rsseg_tf.edge.tiling import Image, Infer
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import file_hash
@@ -84,6 +84,21 @@ class TiledPredictor:
         return resized_mask(fitted, (image.shape[0], image.shape[1]))
 
 
+@dataclass(frozen=True)
+class ForeignModel:
+    """What must be said of a model file that another program made.
+
+    Attributes:
+        class_names: by class id; numbered where there are none.
+        fitting: `crop` or `resize`; see `Predictor`.
+        normalisation: of pixels.
+    """
+
+    class_names: tuple[str, ...] = ()
+    fitting: str = "crop"
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+
 def open_predictor(
     path: Path,
     *,
@@ -91,6 +106,7 @@ def open_predictor(
     delegate: Path | None = None,
     palette: Palette | None = None,
     overlap: int | None = None,
+    foreign: ForeignModel | None = None,
 ) -> TiledPredictor:
     """A predictor on a `.tflite` file, set up by the metadata in it.
 
@@ -100,12 +116,17 @@ def open_predictor(
         delegate: shared library of a delegate.
         palette: the classes of a file that does not name its own.
         overlap: pixels that neighbouring tiles share, in place of the metadata's.
+        foreign: said of a file that does not describe itself.
 
     Raises:
         ModelError: no such file, or one that is no segmentation network.
+        ConfigError: `foreign` is given of a file that describes itself, or names other than its classes.
     """
-    runner = TFLiteRunner(path, threads=threads, delegate=delegate)
-    described = runner.metadata or _assumed_metadata(runner, palette)
+    normalisation = foreign.normalisation if foreign else None
+    runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalisation=normalisation)
+    if foreign and runner.metadata:
+        raise ConfigError(f"`{path}` says itself what it is", hint="leave --names, --fitting, --mean and --std out")
+    described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
     predictor = TiledPredictor(
         infer=batched(runner.scores),
         palette=Palette(described.class_names, described.class_colors),
@@ -145,8 +166,14 @@ def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
     return infer
 
 
-def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None) -> ModelMetadata:
+def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None, foreign: ForeignModel) -> ModelMetadata:
+    if foreign.class_names:
+        if len(foreign.class_names) != runner.num_classes or len(set(foreign.class_names)) != runner.num_classes:
+            raise ConfigError(
+                f"`{runner.path}` has {runner.num_classes} classes, got the names {', '.join(foreign.class_names)}"
+            )
+        palette = Palette(foreign.class_names, distinct_colors(runner.num_classes))
     if palette is None or palette.num_classes != runner.num_classes:
         names = tuple(f"class {index}" for index in range(runner.num_classes))
         palette = Palette(names, distinct_colors(len(names)))
-    return ModelMetadata(palette.names, palette.colors, runner.input_size)
+    return ModelMetadata(palette.names, palette.colors, runner.input_size, fitting=foreign.fitting)

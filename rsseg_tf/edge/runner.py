@@ -13,16 +13,34 @@ from numpy.typing import NDArray
 
 from rsseg_tf.edge.arena import arena_bytes
 from rsseg_tf.edge.blending import best_class
+from rsseg_tf.edge.delegates import check_fits
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import Tensor, TFLiteModel
 from rsseg_tf.edge.guard import check_loads
 from rsseg_tf.edge.interpreter import delegate_partitions, invoke, load_runtime, open_interpreter
 from rsseg_tf.edge.metadata import ModelMetadata, metadata_in
 from rsseg_tf.edge.tiling import Image, Logits
-from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.errors import ConfigError, DataError, ModelError
 
 _INPUT_DTYPES = ("uint8", "int8", "float32")
 _CLASS_DTYPES = ("uint8", "int8", "int32", "int64")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a range of nothing.
+
+        Raises:
+            ConfigError: `std` is not positive.
+        """
+        if self.std <= 0:
+            raise ConfigError(f"the standard deviation must be above 0, got {self.std}")
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,7 @@ class TFLiteRunner:
         threads: CPU threads.
         delegate: shared library of a delegate, such as the Edge TPU's; XNNPACK runs the rest.
         metadata: used in place of what the file says about itself.
+        normalisation: of pixels, for a network that does not normalise them itself.
 
     Attributes:
         path: the model file.
@@ -72,6 +91,7 @@ class TFLiteRunner:
         threads: int = 1,
         delegate: Path | str | None = None,
         metadata: ModelMetadata | None = None,
+        normalisation: Normalisation | None = None,
     ) -> None:
         self.path = Path(path)
         library = Path(delegate) if delegate else None
@@ -79,10 +99,12 @@ class TFLiteRunner:
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
         self._input, self._output = _ports(model, self.path)
+        self._normalisation = normalisation or Normalisation()
         self.input_size = (self._input.shape[1], self._input.shape[2])
         self.head = self._find_head()
         self.arena_bytes = arena_bytes(model)
         self._check_metadata()
+        check_fits(self.path, {op.name for op in model.ops}, library)
         check_loads(self.path, content, delegate=library)
         del content, model
         load_runtime()  # importing it is not part of loading a model
@@ -187,15 +209,16 @@ class TFLiteRunner:
 
     def _stored(self, image: Image) -> NDArray[Any]:
         port = self._input
+        if self._normalisation != Normalisation():
+            real = (image - np.float32(self._normalisation.mean)) / np.float32(self._normalisation.std)
+            return real if port.dtype == "float32" else _quantized(real, port)
         if port.dtype == "float32":
             return image.astype(np.float32)
         if port.scale in (0.0, 1.0) and port.dtype == "uint8" and port.zero_point == 0:
             return image
         if port.scale in (0.0, 1.0) and port.dtype == "int8" and port.zero_point == -128:
             return (image ^ np.uint8(128)).view(np.int8)
-        limits = np.iinfo(port.dtype)
-        steps = np.rint(image / np.float32(port.scale)) + port.zero_point
-        return np.clip(steps, limits.min, limits.max).astype(port.dtype)
+        return _quantized(image.astype(np.float32), port)
 
     def _full_size(self, scores: Logits) -> Logits:
         height, width = self.input_size
@@ -229,6 +252,12 @@ class TFLiteRunner:
         named = len(self.metadata.class_names)
         if named != self.num_classes:
             raise ModelError(f"`{self.path}` has {self.num_classes} classes but its metadata names {named}")
+
+
+def _quantized(real: NDArray[np.float32], port: _Port) -> NDArray[Any]:
+    limits = np.iinfo(port.dtype)
+    steps = np.rint(real / np.float32(port.scale or 1.0)) + port.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(port.dtype)
 
 
 def _read(path: Path) -> bytes:

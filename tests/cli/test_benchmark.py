@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.cli.main import main
+from rsseg_tf.datasets.image import write_image
 from rsseg_tf.edge.metadata import embed_metadata
+from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.runs import file_hash
-from tests.edge.networks import METADATA, tiny_model
+from tests.edge.networks import METADATA, frame, tiny_model
 from tests.edge.without_tensorflow import run_without_tensorflow
 
 QUICK = ("--repeats", "2", "--warmup", "0")
@@ -38,7 +40,7 @@ def test_the_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) ->
         *("model", "sha256", "file_bytes", "threads", "repeats", "height", "width"),
         *("p50_ms", "p90_ms", "p95_ms", "p99_ms", "fps", "megapixels_per_s", "end_to_end_p50_ms"),
         *("load_ms", "first_inference_ms", "peak_rss_mb", "arena_bytes", "delegate_partitions", "ratio"),
-        *("cpu", "governor", "temperature_c", "throttled"),
+        *("cpu", "governor", "temperature_c", "throttled", "temperature_before_c", "energy_mj", "miou"),
     ]
 
 
@@ -88,3 +90,27 @@ def test_what_is_no_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
         path.write_bytes(content)
     assert main(["benchmark", str(path), *QUICK]) == (2 if content is None else 1)
     assert "wrong.tflite" in capsys.readouterr().err
+
+
+def test_data_puts_the_score_beside_the_latency(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = frame(0, 40, 50)
+    write_image(tmp_path / "data/a.png", image)
+    write_image(tmp_path / "data/m.png", open_predictor(model).classes(image))
+    (tmp_path / "data/pairs.csv").write_text("image,mask,split\na.png,m.png,val\n")
+    classes = "".join(f"    {name}: {number}\n" for number, name in enumerate(METADATA.class_names))
+    data = f"data:\n  name: folder\n  root: {tmp_path}/data\n  pairs: pairs.csv\n  classes:\n{classes}"
+    text = f"{data}evaluate:\n  overlap: {METADATA.overlap}\n"
+    (tmp_path / "data.yaml").write_text(text)
+    options = ["--data", str(tmp_path / "data.yaml"), "--split", "val", "--repeats", "1", "--threads", "1,2", "--json"]
+    assert main(["benchmark", str(model), *options]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [result["miou"] for result in results] == [1.0, 1.0]
+
+
+def test_a_delegate_that_is_not_there_is_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["benchmark", str(model), "--delegate", str(tmp_path / "no.so")]) == 2
+    assert "no.so" in capsys.readouterr().err

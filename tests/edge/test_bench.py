@@ -39,7 +39,7 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     log: list[tuple[str, int, int]] = []
 
     @contextlib.contextmanager
-    def fake(path: Path, threads: int, _seed: int) -> Iterator[FakeWorker]:
+    def fake(path: Path, threads: int, _delegate: Path | None) -> Iterator[FakeWorker]:
         yield FakeWorker(path, threads, log)
 
     monkeypatch.setattr(bench, "_worker", fake)

@@ -14,8 +14,8 @@ from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.resize import resized_mask
 from rsseg_tf.edge.areas import class_areas
 from rsseg_tf.edge.folders import find_images, output_names, predict_files
-from rsseg_tf.edge.predict import TiledPredictor, open_predictor, with_overlap
-from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.edge.predict import ForeignModel, TiledPredictor, open_predictor, with_overlap
+from rsseg_tf.edge.runner import Normalisation, TFLiteRunner
 from rsseg_tf.errors import ConfigError, DataError
 from tests.edge.networks import METADATA, SIZE, frame
 
@@ -92,6 +92,23 @@ def test_a_file_without_metadata_numbers_its_classes(models: Path) -> None:
 def test_a_file_without_metadata_takes_the_palette_it_is_given(models: Path) -> None:
     palette = Palette(METADATA.class_names, METADATA.class_colors)
     assert open_predictor(models / "int8.tflite", palette=palette).palette == palette
+
+
+def test_a_foreign_file_is_what_is_said_of_it(models: Path) -> None:
+    foreign = ForeignModel(("a", "b", "c", "d"), "resize", Normalisation(0, 255))
+    opened = open_predictor(models / "float32.tflite", foreign=foreign)
+    assert (opened.palette.names, opened.fitting) == (("a", "b", "c", "d"), "resize")
+    expected = TFLiteRunner(models / "float32.tflite", normalisation=Normalisation(0, 255)).classes(frame())
+    assert np.array_equal(opened.classes(frame()), expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "foreign"),
+    [("sealed.tflite", ForeignModel(fitting="resize")), ("int8.tflite", ForeignModel(class_names=("a", "b")))],
+)
+def test_what_does_not_fit_the_file_is_refused(models: Path, file: str, foreign: ForeignModel) -> None:
+    with pytest.raises(ConfigError, match=file):
+        open_predictor(models / file, foreign=foreign)
 
 
 @pytest.mark.parametrize("overlap", [-1, SIZE])

@@ -12,8 +12,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.edge import guard
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
-from rsseg_tf.edge.runner import TFLiteRunner
-from rsseg_tf.errors import DataError, ModelError, RssegError
+from rsseg_tf.edge.runner import Normalisation, TFLiteRunner
+from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
 from tests.edge.networks import CLASSES, METADATA, SIZE, frame, image_model, products_model, tiny_model
 
 
@@ -193,6 +193,19 @@ def test_a_file_that_never_comes_back_is_an_error(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(guard, "_TIMEOUT_S", 0.1)
     with pytest.raises(ModelError, match="did not run once"):
         TFLiteRunner(saved(tmp_path, tiny_model()))
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_a_foreign_network_sees_normalised_pixels(tmp_path: Path, kind: str) -> None:
+    path = sealed(tmp_path, kind)
+    halves = TFLiteRunner(path, normalisation=Normalisation(mean=10, std=2))
+    even = frame() // 4 * 2 + 10
+    assert np.array_equal(halves.logits(even), TFLiteRunner(path).logits((even - 10) // 2))
+
+
+def test_a_standard_deviation_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        Normalisation(std=0)
 
 
 def test_flipped_bits_never_take_the_process_down(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""What runs cost in energy, where the machine has a sensor for it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MICRO = 1e-6
+
+
+@dataclass(frozen=True)
+class PowerSensor:
+    """A file of the kernel.
+
+    Attributes:
+        path: what is read.
+        counts_energy: whether it holds microjoules since some time, or else the microwatts of now.
+        wraps_at: the number of microjoules after which the count starts again.
+    """
+
+    path: Path
+    counts_energy: bool
+    wraps_at: int = 0
+
+
+def find_power_sensor(root: Path = Path("/")) -> PowerSensor | None:
+    """The sensor that says most of the board, as the files below `root` tell it: RAPL, or one of hwmon (INA219, …)."""
+    for counter in sorted((root / "sys/class/powercap").glob("intel-rapl:?/energy_uj")):
+        limit = _number(counter.with_name("max_energy_range_uj"))
+        if _number(counter) is not None:
+            return PowerSensor(counter, counts_energy=True, wraps_at=int(limit or 0))
+    for pattern in ("hwmon*/power1_input", "hwmon*/power1_average", "hwmon*/device/power1_input"):
+        for reading in sorted((root / "sys/class/hwmon").glob(pattern)):
+            if _number(reading) is not None:
+                return PowerSensor(reading, counts_energy=False)
+    return None
+
+
+class EnergyMeter:
+    """Adds up joules over spans of time, the whole machine's, idle part included.
+
+    Attributes:
+        joules: spent in each span's account so far; empty without a sensor.
+    """
+
+    def __init__(self, sensor: PowerSensor | None) -> None:
+        self.joules: dict[int, float] = {}
+        self._sensor = sensor
+
+    @contextlib.contextmanager
+    def account(self, number: int) -> Iterator[None]:
+        """Add what is spent while the block runs to an account."""
+        before, started = self._read(), time.perf_counter()
+        yield
+        after, seconds = self._read(), time.perf_counter() - started
+        if self._sensor is None or before is None or after is None:
+            return
+        if self._sensor.counts_energy:
+            micro = after - before if after >= before else after + self._sensor.wraps_at - before
+        else:
+            micro = (before + after) / 2 * seconds
+        self.joules[number] = self.joules.get(number, 0.0) + micro * _MICRO
+
+    def _read(self) -> float | None:
+        return None if self._sensor is None else _number(self._sensor.path)
+
+
+def _number(path: Path) -> float | None:
+    try:
+        return float(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
