@@ -113,11 +113,12 @@ def _in_processes(
 ) -> Iterator[tuple[Sample, Examination]]:
     answers: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     shares = [samples[place::count] for place in range(count)]
-    children = [subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in shares]
+    children = [_child() for _ in shares]
     listeners = [threading.Thread(target=_listen, args=(place, child, answers)) for place, child in enumerate(children)]
     try:
-        for child, share, listener in zip(children, shares, listeners, strict=True):
+        for listener in listeners:
             listener.start()
+        for child, share in zip(children, shares, strict=True):
             _tell(child, (dataset, store, share))
         while count:
             place, answer = answers.get()
@@ -132,6 +133,11 @@ def _in_processes(
             listener.join()
 
 
+def _child() -> subprocess.Popen[bytes]:
+    """A process in a session of its own, so that Ctrl-C reaches us alone and we end it."""
+    return subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+
 def _tell(child: subprocess.Popen[bytes], job: object) -> None:
     """Give a process its job and nothing after it."""
     if child.stdin is not None:
@@ -141,10 +147,11 @@ def _tell(child: subprocess.Popen[bytes], job: object) -> None:
 
 def _listen(place: int, child: subprocess.Popen[bytes], answers: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
     """Pass on what a process says, line by line, and at last the exit code that it ended with."""
-    with child:
-        for line in child.stdout or ():
-            answers.put((place, json.loads(line)))
-    answers.put((place, {"ended": child.returncode}))
+    if child.stdout is not None:
+        with child.stdout, contextlib.suppress(ValueError):  # a line that a kill cut off
+            for line in child.stdout:
+                answers.put((place, json.loads(line)))
+    answers.put((place, {"ended": child.wait()}))
 
 
 def _require_well(answer: Mapping[str, Any]) -> None:
