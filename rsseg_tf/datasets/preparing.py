@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,6 @@ Watch = Callable[[int, int], None]
 
 _LOCK = "lock"
 _WORTH_A_PROCESS = 8
-_READERS = 4
 _WORKER = (sys.executable, "-m", "rsseg_tf.datasets.prepare_worker")
 
 
@@ -52,8 +50,7 @@ def prepare(
 ) -> Preparation:
     """Have the store hold `samples`, but for those with problems.
 
-    What is there is checked against its check sum and its files, and made again where it does not fit. Two runs
-    that fill one store wait for each other.
+    What is there and was made from other files is made again. Two runs that fill one store wait for each other.
 
     Args:
         dataset: reads the files.
@@ -85,9 +82,8 @@ def prepare(
 
 
 def _found(store: Store, samples: Sequence[Sample]) -> dict[Sample, Entry]:
-    with ThreadPoolExecutor(_READERS) as readers:  # reading and summing leave Python's lock to the others
-        found = zip(samples, readers.map(store.find, samples), strict=True)
-        return {sample: entry for sample, entry in found if entry is not None}
+    found = ((sample, store.find(sample)) for sample in samples)
+    return {sample: entry for sample, entry in found if entry is not None}
 
 
 def _made(

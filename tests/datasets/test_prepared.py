@@ -311,7 +311,9 @@ def test_an_entry_is_what_was_written(tmp_path):
     entry = read_entry(tmp_path / "a.pair", {"image": ["x", 1, 2]})
     assert entry is not None
     assert entry.examination == examination
-    for stored, given in zip(entry.pair(tmp_path / "a.pair"), pair, strict=True):
+    stored_pair = entry.pair(tmp_path / "a.pair")
+    assert stored_pair is not None
+    for stored, given in zip(stored_pair, pair, strict=True):
         np.testing.assert_array_equal(stored, given)
     assert read_entry(tmp_path / "a.pair", {"image": ["x", 1, 3]}) is None
     assert read_entry(tmp_path / "none.pair", {}) is None
