@@ -130,8 +130,13 @@ def prepared_now(config: Config) -> dict[str, float]:
 
 
 def found_again(config: Config) -> dict[str, float]:
-    """Seconds to open a store and check every byte of it, which every command does once."""
-    return timed(lambda: prepare_now(config.data)["samples"]).figures()
+    """The clock of opening a store and reading and checking every byte of it, which a command does at most once."""
+
+    def read_all() -> int:
+        dataset = open_prepared(config.data)
+        return len([dataset.read(sample) for sample in dataset.samples("train")])
+
+    return timed(read_all).figures()
 
 
 def needed(work: Work) -> dict[str, float]:

@@ -82,6 +82,7 @@ class Budget:
             f"fit.steps_per_epoch={self.steps}",
             f"fit.validate_every={self.epochs}",
             "fit.precision=auto",
+            f"evaluate.overlap={self.size // 8}",  # scoring shall not cost as much as training
         )
 
 

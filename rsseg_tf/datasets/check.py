@@ -108,6 +108,7 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         for split, members in samples.items()
     }
     leaks, doubts = _shared(dataset, samples, examinations)
+    doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
     return DatasetReport(summaries, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
 
 

@@ -6,9 +6,10 @@ The pixels lie there raw, so that a window of a large image is read without the 
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from rsseg_tf.datasets.examine import Examination, Pair
+from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.runs import atomic_path
 
 _START = struct.Struct("<16sII")
 _MAGIC = b"rsseg-prepared-1"
-_BYTES_AT_ONCE = 1 << 24
 
 Source = Mapping[str, Any]
 """What an entry was made from: paths, sizes and times of change of the files."""
@@ -34,19 +35,24 @@ class Entry:
         examination: what reading the files showed.
         shape: height and width of the stored pair; (0, 0) where it holds none.
         start: where the pixels start in the file, in bytes: first the image, then the mask.
+        crc32: of the pixels.
     """
 
     examination: Examination
     shape: tuple[int, int]
     start: int
+    crc32: int
 
-    def pair(self, path: Path) -> Pair:
-        """Image uint8 (H, W, 3) and mask uint8 (H, W) on the file's own pages, read-only."""
+    def pair(self, path: Path) -> Pair | None:
+        """Image uint8 (H, W, 3) and mask uint8 (H, W) on the file's own pages, read-only; None if they are damaged."""
         height, width = self.shape
         middle = self.start + 3 * height * width
-        image = np.memmap(path, np.uint8, mode="r", offset=self.start, shape=(height, width, 3))
-        mask = np.memmap(path, np.uint8, mode="r", offset=middle, shape=(height, width))
-        return np.asarray(image), np.asarray(mask)
+        try:
+            image = np.asarray(np.memmap(path, np.uint8, mode="r", offset=self.start, shape=(height, width, 3)))
+            mask = np.asarray(np.memmap(path, np.uint8, mode="r", offset=middle, shape=(height, width)))
+        except (OSError, ValueError):
+            return None
+        return (image, mask) if _checksum((image, mask)) == self.crc32 else None
 
 
 def write_entry(path: Path, source: Source, examination: Examination, pair: Pair | None) -> None:
@@ -61,22 +67,26 @@ def write_entry(path: Path, source: Source, examination: Examination, pair: Pair
     Raises:
         RssegError: the folder cannot be written, or the disk is full.
     """
-    parts = [np.ascontiguousarray(part).data.cast("B") for part in pair or ()]
-    check = 0
-    for part in parts:
-        check = zlib.crc32(part, check)
-    shape = pair[1].shape if pair else (0, 0)
-    facts = {"source": dict(source), "examination": asdict(examination), "shape": shape, "crc32": check}
+    parts = tuple(np.ascontiguousarray(part) for part in pair or ())
+    facts = {
+        "source": dict(source),
+        "examination": asdict(examination),
+        "shape": pair[1].shape if pair else (0, 0),
+        "crc32": _checksum(parts),
+    }
     header = json.dumps(facts).encode()
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         stream.write(_START.pack(_MAGIC, len(header), zlib.crc32(header)))
         stream.write(header)
         for part in parts:
-            stream.write(part)
+            stream.write(part.data)
 
 
 def read_entry(path: Path, source: Source) -> Entry | None:
-    """The entry in a file, with its pixels checked; None where it is missing, damaged or made from something else."""
+    """The entry in a file; None where it is missing, of another length, or made from something else.
+
+    Its header is checked here, its pixels when they are read.
+    """
     try:
         with path.open("rb") as stream:
             magic, length, header_check = _START.unpack(stream.read(_START.size))
@@ -86,14 +96,19 @@ def read_entry(path: Path, source: Source) -> Entry | None:
             facts = json.loads(header)
             if facts["source"] != dict(source):
                 return None
-            entry = Entry(examination_of(facts["examination"]), tuple(facts["shape"]), stream.tell())
-            check, count = 0, 0
-            while part := stream.read(_BYTES_AT_ONCE):
-                check, count = zlib.crc32(part, check), count + len(part)
+            entry = Entry(examination_of(facts["examination"]), tuple(facts["shape"]), stream.tell(), facts["crc32"])
+            file_bytes = os.fstat(stream.fileno()).st_size
     except (OSError, ValueError, struct.error):
         return None
     height, width = entry.shape
-    return entry if check == facts["crc32"] and count == 4 * height * width else None
+    return entry if file_bytes == entry.start + 4 * height * width else None
+
+
+def _checksum(parts: Sequence[Pixels]) -> int:
+    check = 0
+    for part in parts:
+        check = zlib.crc32(part.data, check)
+    return check
 
 
 def examination_of(facts: Mapping[str, Any]) -> Examination:

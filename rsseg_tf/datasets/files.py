@@ -21,10 +21,12 @@ class Listing:
     Attributes:
         splits: split → its samples.
         problems: everything about the files that does not fit, such as an image without a mask.
+        doubts: what may be meant, such as fewer images than were published.
     """
 
     splits: Mapping[str, tuple[Sample, ...]]
     problems: tuple[DataError, ...] = ()
+    doubts: tuple[DataError, ...] = ()
 
 
 class FileDataset:
@@ -45,6 +47,7 @@ class FileDataset:
     ) -> None:
         self.palette = palette
         self.problems = listing.problems
+        self.doubts = listing.doubts
         self.aliases = dict(aliases or {})
         self._masks = masks
         self._splits = dict(listing.splits)

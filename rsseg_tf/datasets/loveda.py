@@ -30,6 +30,9 @@ NO_DATA = 0
 FOLDERS = {"train": "Train", "val": "Val", "test": "Test"}
 DOMAINS = ("Urban", "Rural")
 
+IMAGES: Mapping[str, tuple[int, int]] = {"train": (1156, 1366), "val": (677, 992), "test": (820, 976)}
+"""Split → how many images of each domain were published."""
+
 _LAYOUT = "LoveDA holds Train/Urban/images_png/1366.png with …/masks_png/1366.png, and so on"
 
 
@@ -53,16 +56,20 @@ class Loveda(FileDataset):
 def _listing(root: Path) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
+    doubts: list[DataError] = []
     for split, name in FOLDERS.items():
         samples: list[Sample] = []
-        for domain in DOMAINS:
+        for domain, published in zip(DOMAINS, IMAGES[split], strict=True):
             found, wrong = _domain(root / name / domain, labelled=split != "test")
             samples += found
             problems += wrong
+            if (root / name).is_dir() and len(found) != published:
+                counted = f"`{name}/{domain}` holds {len(found)} pairs of the {published} of LoveDA"
+                doubts.append(DataError(counted, hint="unpack the whole archive"))
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
         raise DataError(f"no LoveDA image below `{root}`", hint=_LAYOUT)
-    return Listing(splits, tuple(problems + _repeated(splits)))
+    return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts))
 
 
 def _domain(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:

@@ -6,6 +6,7 @@ It ends when nobody reads its lines any more, so that it does not outlive a kill
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import sys
 from dataclasses import asdict
@@ -29,8 +30,11 @@ def main() -> None:
 
 
 def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(1)  # an ordinary end would flush once more, and complain on stderr
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Store:
         return resized_image(pair[0], self.size), resized_mask(pair[1], self.size)
 
     def find(self, sample: Sample) -> Entry | None:
-        """The sample's entry, if it is there, whole, and made from the files as they are now."""
+        """The sample's entry, if it is there and made from the files as they are now."""
         try:
             return read_entry(self.path(sample), source_of(sample))
         except OSError:
@@ -132,6 +132,7 @@ class PreparedDataset:
         self._base = base
         self._store = store
         self._entries = {sample: entry for sample, entry in entries.items() if any(entry.shape)}
+        self._opened: dict[Sample, Pair] = {}
 
     def splits(self) -> tuple[str, ...]:
         """See `Dataset.splits`."""
@@ -151,9 +152,21 @@ class PreparedDataset:
 
     def read(self, sample: Sample) -> Pair:
         """See `Dataset.read`."""
-        if sample in self._entries:
-            return self._entries[sample].pair(self._store.path(sample))
-        return self._store.fitted(self._base.read(sample))
+        if sample not in self._entries:
+            return self._store.fitted(self._base.read(sample))
+        if sample not in self._opened:
+            self._opened[sample] = self._pair(sample)
+        return self._opened[sample]
+
+    def _pair(self, sample: Sample) -> Pair:
+        """The stored pair; one whose check sum is wrong is made again."""
+        entry, path = self._entries[sample], self._store.path(sample)
+        pair = entry.pair(path)
+        if pair is None:
+            pair = self._store.fitted(self._base.read(sample))
+            with contextlib.suppress(OSError, RssegError):  # without it the next run makes it, or none
+                write_entry(path, source_of(sample), entry.examination, pair)
+        return pair
 
     def fingerprint(self, split: str) -> str:
         """See `Dataset.fingerprint`."""

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,6 @@ Watch = Callable[[int, int], None]
 
 _LOCK = "lock"
 _WORTH_A_PROCESS = 8
-_READERS = 4
 _WORKER = (sys.executable, "-m", "rsseg_tf.datasets.prepare_worker")
 
 
@@ -52,8 +50,7 @@ def prepare(
 ) -> Preparation:
     """Have the store hold `samples`, but for those with problems.
 
-    What is there is checked against its check sum and its files, and made again where it does not fit. Two runs
-    that fill one store wait for each other.
+    What is there and was made from other files is made again. Two runs that fill one store wait for each other.
 
     Args:
         dataset: reads the files.
@@ -85,9 +82,8 @@ def prepare(
 
 
 def _found(store: Store, samples: Sequence[Sample]) -> dict[Sample, Entry]:
-    with ThreadPoolExecutor(_READERS) as readers:  # reading and summing leave Python's lock to the others
-        found = zip(samples, readers.map(store.find, samples), strict=True)
-        return {sample: entry for sample, entry in found if entry is not None}
+    found = ((sample, store.find(sample)) for sample in samples)
+    return {sample: entry for sample, entry in found if entry is not None}
 
 
 def _made(
@@ -113,11 +109,12 @@ def _in_processes(
 ) -> Iterator[tuple[Sample, Examination]]:
     answers: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     shares = [samples[place::count] for place in range(count)]
-    children = [subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in shares]
+    children = [_child() for _ in shares]
     listeners = [threading.Thread(target=_listen, args=(place, child, answers)) for place, child in enumerate(children)]
     try:
-        for child, share, listener in zip(children, shares, listeners, strict=True):
+        for listener in listeners:
             listener.start()
+        for child, share in zip(children, shares, strict=True):
             _tell(child, (dataset, store, share))
         while count:
             place, answer = answers.get()
@@ -132,6 +129,11 @@ def _in_processes(
             listener.join()
 
 
+def _child() -> subprocess.Popen[bytes]:
+    """A process in a session of its own, so that Ctrl-C reaches us alone and we end it."""
+    return subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+
+
 def _tell(child: subprocess.Popen[bytes], job: object) -> None:
     """Give a process its job and nothing after it."""
     if child.stdin is not None:
@@ -141,10 +143,11 @@ def _tell(child: subprocess.Popen[bytes], job: object) -> None:
 
 def _listen(place: int, child: subprocess.Popen[bytes], answers: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
     """Pass on what a process says, line by line, and at last the exit code that it ended with."""
-    with child:
-        for line in child.stdout or ():
-            answers.put((place, json.loads(line)))
-    answers.put((place, {"ended": child.returncode}))
+    if child.stdout is not None:
+        with child.stdout, contextlib.suppress(ValueError):  # a line that a kill cut off
+            for line in child.stdout:
+                answers.put((place, json.loads(line)))
+    answers.put((place, {"ended": child.wait()}))
 
 
 def _require_well(answer: Mapping[str, Any]) -> None:

@@ -75,6 +75,7 @@ class Scenes:
                 raise ConfigError(f"`data.scenes.{split}` must be at least 0, got {count}")
         self.palette = PALETTE
         self.problems: tuple[DataError, ...] = ()
+        self.doubts: tuple[DataError, ...] = ()
         self.aliases: dict[str, str] = {}
         self._config = config
         self._seed = seed

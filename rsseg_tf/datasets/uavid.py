@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, natural_key, paired
@@ -26,6 +28,16 @@ PALETTE = Palette(
 
 FOLDERS = {"train": ("uavid_train", "train"), "val": ("uavid_val", "valid", "val"), "test": ("uavid_test", "test")}
 """Split → the names its folder goes by, in the archives and in the official toolkit."""
+
+SEQUENCES: Mapping[str, tuple[int, ...]] = {
+    "train": (*range(1, 16), *range(31, 36)),
+    "val": (*range(16, 21), 36, 37),
+    "test": (*range(21, 31), *range(38, 43)),
+}
+"""Split → the numbers of its sequences, as published."""
+
+_FRAMES = 10
+_PUBLISHED = "scores compare with published ones only on the published splits"
 
 _LAYOUT = "UAVid holds uavid_train/seq1/Images/000000.png with …/Labels/000000.png, and so on"
 
@@ -64,7 +76,23 @@ def _listing(root: Path) -> Listing:
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
         raise DataError(f"no UAVid sequence below `{root}`", hint=_LAYOUT)
-    return Listing(splits, tuple(problems))
+    return Listing(splits, tuple(problems), tuple(_doubts(splits)))
+
+
+def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
+    """How the splits that are there differ from the published ones."""
+    for split, samples in splits.items():
+        frames = Counter(sample.name.partition("/")[0] for sample in samples)
+        own = {f"seq{number}" for number in SEQUENCES[split]}
+        missing = [f"seq{number}" for number in SEQUENCES[split] if f"seq{number}" not in frames]
+        short = [f"{name} ({count} frames)" for name, count in frames.items() if name in own and count != _FRAMES]
+        foreign = [name for name in frames if name not in own]
+        if samples and missing:
+            yield DataError(f"`{split}` lacks {', '.join(missing)} of UAVid", hint="unpack the whole archive")
+        if short:
+            yield DataError(f"`{split}` has not {_FRAMES} frames of {', '.join(short)}", hint=_PUBLISHED)
+        if foreign:
+            yield DataError(f"`{split}` holds {', '.join(foreign)}, which UAVid has not there", hint=_PUBLISHED)
 
 
 def _sequence(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:

@@ -5,6 +5,7 @@ import pytest
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset
+from rsseg_tf.datasets.loveda import IMAGES
 from rsseg_tf.errors import DataError
 from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_flat
@@ -115,3 +116,14 @@ def test_a_folder_that_is_not_loveda_is_an_error_with_the_layout(tmp_path):
     with pytest.raises(DataError, match="no LoveDA image") as caught:
         open_dataset(config(tmp_path))
     assert "Train/Urban/images_png" in caught.value.hint
+
+
+def test_fewer_images_than_were_published_are_doubted(tmp_path):
+    write_loveda(tmp_path)
+    report = check_dataset(list_dataset(config(tmp_path)))
+    assert "`Train/Urban` holds 2 pairs of the 1156 of LoveDA" in [finding.message for finding in report.warnings]
+
+
+def test_the_published_images_are_5987():
+    assert sum(sum(counts) for counts in IMAGES.values()) == 5987
+    assert (sum(IMAGES["train"]), sum(IMAGES["val"]), sum(IMAGES["test"])) == (2522, 1669, 1796)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets import open_dataset, preparing, write_image
 from rsseg_tf.datasets.catalog import list_dataset
-from rsseg_tf.datasets.check import check_dataset, require_sound
+from rsseg_tf.datasets.check import all_samples, check_dataset, require_sound
 from rsseg_tf.datasets.entry import read_entry, write_entry
 from rsseg_tf.datasets.examine import Examination
 from rsseg_tf.datasets.opening import open_prepared, open_sound, prepare_now
@@ -92,10 +92,15 @@ def test_the_second_time_no_file_is_decoded(survey, monkeypatch):
 def test_processes_make_the_same_store_as_one(survey):
     data, other = settings(survey), settings(survey, cache_dir="other")
     dataset = list_dataset(data)
-    samples = [sample for split in dataset.splits() for sample in dataset.samples(split)]
     told: list[tuple[int, int]] = []
     for one, processes in ((data, 1), (other, 2)):
-        prepare(dataset, store_of(one, dataset), samples, processes=processes, watch=lambda *place: told.append(place))
+        prepare(
+            dataset,
+            store_of(one, dataset),
+            all_samples(dataset),
+            processes=processes,
+            watch=lambda *place: told.append(place),
+        )
     other_cache = survey / "other"
     parallel = {str(path.relative_to(other_cache)): path.read_bytes() for path in other_cache.rglob("*.pair")}
     assert parallel == entries(survey)
@@ -175,6 +180,26 @@ def test_a_killed_preparation_goes_on(survey):
     assert 3 <= len(entries(survey)) <= 9
     assert_same_pixels(open_prepared(data), data)
     assert len(entries(survey)) == 9
+
+
+def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, monkeypatch):
+    data = settings(survey)
+    dataset = list_dataset(data)
+    code = (
+        "import json, os, pickle, signal, sys\n"
+        "from dataclasses import asdict\n"
+        "dataset, store, samples = pickle.load(sys.stdin.buffer)\n"
+        "print(json.dumps({'index': 0, 'examination': asdict(store.make(dataset, samples[0]))}), flush=True)\n"
+        "print('{\"index\": 1, \"exam', end='', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(preparing, "_WORKER", (sys.executable, "-c", code))
+        with pytest.raises(RssegError, match="ended with exit code -9") as caught:
+            prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2)
+    assert "goes on where it was" in caught.value.hint
+    assert 1 <= len(entries(survey)) <= 2
+    assert_same_pixels(open_prepared(data), data)
 
 
 def test_a_full_disk_is_told_with_what_to_do(survey, monkeypatch):
@@ -286,7 +311,9 @@ def test_an_entry_is_what_was_written(tmp_path):
     entry = read_entry(tmp_path / "a.pair", {"image": ["x", 1, 2]})
     assert entry is not None
     assert entry.examination == examination
-    for stored, given in zip(entry.pair(tmp_path / "a.pair"), pair, strict=True):
+    stored_pair = entry.pair(tmp_path / "a.pair")
+    assert stored_pair is not None
+    for stored, given in zip(stored_pair, pair, strict=True):
         np.testing.assert_array_equal(stored, given)
     assert read_entry(tmp_path / "a.pair", {"image": ["x", 1, 3]}) is None
     assert read_entry(tmp_path / "none.pair", {}) is None

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.uavid import SEQUENCES
 from rsseg_tf.errors import DataError
 from rsseg_tf.settings import DataConfig
 from tests.datasets.layouts import write_flat, write_many
@@ -125,3 +127,30 @@ def test_a_foreign_colour_is_an_error_or_ignored(tmp_path, unknown, expected):
             dataset.read_mask(sample)
     else:
         np.testing.assert_array_equal(dataset.read_mask(sample), expected)
+
+
+def doubts(root):
+    return [doubt.message for doubt in list_dataset(config(root)).doubts]
+
+
+def test_what_the_published_splits_hold_beyond_these_files_is_doubted(tmp_path):
+    write_uavid(tmp_path)
+    found = doubts(tmp_path)
+    assert any(message.startswith("`train` lacks seq1, seq3, seq4") for message in found)
+    assert "`val` has not 10 frames of seq16 (2 frames)" in found
+
+
+def test_a_sequence_in_another_than_its_published_split_is_doubted(tmp_path):
+    write_uavid(tmp_path)
+    (tmp_path / "uavid_val/seq16").rename(tmp_path / "uavid_val/seq3")
+    assert "`val` holds seq3, which UAVid has not there" in doubts(tmp_path)
+
+
+def test_the_published_files_raise_no_doubt(tmp_path):
+    frames = [f"{frame:06d}.png" for frame in range(0, 1000, 100)]
+    published = {"uavid_train": SEQUENCES["train"], "uavid_val": SEQUENCES["val"]}
+    folders = [tmp_path / split / f"seq{number}" for split, numbers in published.items() for number in numbers]
+    for kind, color in (("Images", (9, 9, 9)), ("Labels", TREE)):
+        write_many([folder / kind / frame for folder in folders for frame in frames], color)
+    assert (len(folders), doubts(tmp_path)) == (27, [])
+    assert sorted(number for numbers in SEQUENCES.values() for number in numbers) == list(range(1, 43))

@@ -1,7 +1,7 @@
 import io
 import math
 
-from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
+from rsseg_tf.steps.progress import CountingProgress, PruningProgress, TrainingProgress, warn
 from rsseg_tf.training.loop import EpochRow
 
 
@@ -46,3 +46,27 @@ def test_pruning_tells_a_pipe_every_tenth_loop_and_the_last():
         progress(loop, 0.5, 0.4)
 
     assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["10/25", "20/25", "25/25"]
+
+
+def test_counting_moves_on_a_terminal_and_clears_its_line():
+    stream = Terminal()
+    progress = CountingProgress("checking", stream)
+    progress(1, 2)
+    assert stream.getvalue().endswith("checking 1/2")
+
+    progress(2, 2)
+    assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_counting_is_silent_in_a_pipe():
+    stream = io.StringIO()
+    CountingProgress("checking", stream)(1, 2)
+
+    assert stream.getvalue() == ""
+
+
+def test_a_warning_is_a_line_with_its_hint():
+    stream = io.StringIO()
+    warn("no pixel of `car`", hint="look at the masks", stream=stream)
+
+    assert stream.getvalue() == "warning: no pixel of `car` (look at the masks)\n"

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import recipe_ablation as tool
@@ -7,6 +8,7 @@ from rsseg_tf.cli.main import main as run
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import ConfigError
 
+DUBAI = Path(__file__).parents[2] / "configs/dubai_r18.yaml"
 BUDGET = tool.Budget(size=64, batch=2, epochs=1, steps=1)
 LOG = "epoch,learning_rate,loss,val_miou,seconds\n1,0.001,1.5,nan,2.5\n2,0.001,1.2,0.4,3.5\n"
 
@@ -25,8 +27,8 @@ def figures(miou: float, **more):
 
 @pytest.mark.parametrize("name", tool.CELLS)
 def test_every_cell_is_a_recipe_that_differs_from_the_base(name):
-    base = load_config(None, BUDGET.words())
-    cell = load_config(None, (*BUDGET.words(), *tool.CELLS[name]))
+    base = load_config(DUBAI, BUDGET.words())
+    cell = load_config(DUBAI, (*BUDGET.words(), *tool.CELLS[name]))
 
     assert (cell == base) == (name == tool.BASE)
     assert (cell.fit.epochs, cell.fit.steps_per_epoch, cell.data) == (1, 1, base.data)
