@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import os
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from own_venv import OwnVenv, is_finished, is_inside
+from own_venv import OwnVenv, is_finished, is_inside, write_result
 
 REQUIREMENTS = (
     "tensorflow==2.21.0",
@@ -242,10 +241,7 @@ def main() -> int:
     options = parser().parse_args()
     if is_inside():
         result = measure(options)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = options.out.with_suffix(".part")
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(options.out)
+        write_result(options.out, result)
         print(table(result["rows"], options.threads))
         return 0
     if is_finished(options.out):

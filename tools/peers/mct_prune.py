@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from own_venv import OwnVenv, is_finished, is_inside
+from own_venv import OwnVenv, is_finished, is_inside, write_result
 
 REQUIREMENTS = ("model-compression-toolkit==2.6.1", "tensorflow==2.15.1", "numpy<2", "setuptools<81")
 PYTHON = "python3.11"
@@ -133,10 +133,7 @@ def main() -> int:
     options = parser().parse_args()
     if is_inside():
         result = prune(Path(os.environ["RSSEG_TWIN"]), options.params, approximations=options.approximations)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = options.out.with_suffix(".part")
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(options.out)
+        write_result(options.out, result)
         print(
             f"model-compression-toolkit {result['versions']['model-compression-toolkit']}: "
             f"{result['params'] / result['dense_params']:.1%} of the parameters left, {result['seconds']:.0f} s; "

@@ -5,6 +5,7 @@ Standard library alone: it is imported on both sides.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 INSIDE = "RSSEG_PEER_VENV"
 """Environment variable that tells a script that it runs in its own environment."""
@@ -58,6 +60,14 @@ class OwnVenv:
         environment = {**os.environ, "PYTHONPATH": "", **(extra or {}), INSIDE: "1"}
         command = [str(self.folder / "bin" / "python"), str(script), *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
+
+
+def write_result(out: Path, result: Mapping[str, Any]) -> None:
+    """Write a JSON file that appears as a whole; what JSON does not know is written as text."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_suffix(".part")
+    temporary.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+    temporary.replace(out)
 
 
 def is_inside() -> bool:

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import copy
 import importlib.metadata
-import json
 import statistics
 import sys
 import time
@@ -22,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from own_venv import OwnVenv, is_finished, is_inside
+from own_venv import OwnVenv, is_finished, is_inside, write_result
 
 if TYPE_CHECKING:
     import torch
@@ -204,10 +203,7 @@ def main() -> int:
         venv.make()
         return venv.run(Path(__file__), sys.argv[1:])
     result = measure(options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = options.out.with_suffix(".part")
-    temporary.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(options.out)
+    write_result(options.out, result)
     print(
         f"| Torch-Pruning {result['versions']['torch-pruning']} | {options.backbone} | {result['prune_s']:.0f} s | "
         f"{result['train_s']:.0f} s | {result['ratio']:.2f} | {result['macs_share']:.0%} of the MACs | "
