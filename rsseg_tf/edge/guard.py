@@ -3,7 +3,7 @@
 The native interpreter checks a file's structure but trusts what is in it: one flipped bit can end the
 process. A file whose seal says that it is byte for byte what the export wrote is trusted (a few milliseconds);
 any other is loaded and run once in a child process (a fifth of a second on a desktop), whose crash is an
-ordinary error here.
+ordinary error here. With a delegate every file is: a library that was built for another runtime crashes too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_loads(path: Path, content: bytes, *, delegate: Path | None = None) -> 
     key = (str(path.resolve()), str(delegate or ""), status.st_size, status.st_mtime_ns)
     if key in _checked or not sys.executable:
         return
-    if not _is_sealed(content, path):
+    if not _is_sealed(content, path) or delegate is not None:
         _try_in_child(path, delegate)
     _checked.add(key)
 
@@ -58,6 +58,9 @@ def _try_in_child(path: Path, delegate: Path | None) -> None:
         raise ModelError(f"`{path}` did not run once within {_TIMEOUT_S} s") from error
     if child.returncode == 0:
         return
+    if delegate:
+        reason = child.stdout.strip() or f"`{path}` crashes the interpreter on the delegate `{delegate}`"
+        raise ModelError(reason, hint="was the library built for another runtime? see docs/edge.md")
     reason = child.stdout.strip() or f"`{path}` crashes the interpreter"
     raise ModelError(reason, hint="copy the file again, or export the model again")
 

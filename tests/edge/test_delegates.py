@@ -20,6 +20,7 @@ typedef struct { void *data; int (*prepare)(void *, void *); void *copies[3]; lo
 static int prepare(void *context, void *delegate) { (void)context; (void)delegate; return STATUS; }
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, void (*report)(const char *)) {
     (void)keys; (void)values; (void)count;
+    if (REFUSES == 2) abort();
     if (REFUSES) { report("no device"); return 0; }
     Delegate *made = calloc(1, sizeof(Delegate));
     made->prepare = prepare;
@@ -32,7 +33,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="a delega
 
 
 def built(folder: Path, *, status: int = 0, refuses: int = 0) -> Path:
-    """A delegate that takes no operator, fails on the graph, or refuses to be made."""
+    """A delegate that takes no operator, fails on the graph, refuses to be made, or (2) crashes instead."""
     (folder / "delegate.c").write_text(_SOURCE)
     library = folder / "libnone.so"
     definitions = [f"-DSTATUS={status}", f"-DREFUSES={refuses}"]
@@ -49,7 +50,7 @@ def test_a_delegate_is_loaded_by_its_path_and_leaves_the_result(models: Path, tm
 
 
 @needs_compiler
-@pytest.mark.parametrize("behaviour", [{"refuses": 1}, {"status": 1}])
+@pytest.mark.parametrize("behaviour", [{"refuses": 1}, {"status": 1}, {"refuses": 2}])
 def test_a_delegate_that_fails_is_an_error(models: Path, tmp_path: Path, behaviour: dict[str, int]) -> None:
     library = built(tmp_path, **behaviour)
     with pytest.raises(ModelError, match=r"libnone\.so|sealed\.tflite"):

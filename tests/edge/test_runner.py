@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from rsseg_tf.edge import guard
+from rsseg_tf.edge import guard, runner
 from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.edge.runner import Normalisation, TFLiteRunner
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
@@ -215,6 +215,36 @@ def test_flipped_bits_never_take_the_process_down(tmp_path: Path) -> None:
         damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
         path = saved(tmp_path, bytes(damaged), f"{number}.tflite")
         assert _outcome(path) in ("a class map", f"an error that names {path.name}")
+
+
+@pytest.mark.slow
+def test_hundreds_of_flipped_bits_never_take_the_process_down(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for number in range(400):
+        damaged = bytearray(tiny_model())
+        for _ in range(int(rng.integers(1, 4))):
+            damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
+        path = saved(tmp_path, bytes(damaged), f"{number}.tflite")
+        assert _outcome(path) in ("a class map", f"an error that names {path.name}")
+
+
+def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sealed file every flipped bit and every cut is an error; only what is outside its seal is tried apart."""
+    whole = sealed(tmp_path).read_bytes()
+    rng = np.random.default_rng(2)
+    monkeypatch.setattr(runner, "open_interpreter", _unexpected)
+    monkeypatch.setattr(guard, "_try_in_child", _refused)
+    for number in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
+        path = saved(tmp_path, bytes(damaged), f"flip-{number}.tflite")
+        assert _outcome(path) == f"an error that names {path.name}"
+        path = saved(tmp_path, whole[: int(rng.integers(len(whole)))], f"cut-{number}.tflite")
+        assert _outcome(path) == f"an error that names {path.name}"
+
+
+def _refused(path: Path, _delegate: Path | None) -> None:
+    raise ModelError(f"`{path}` would be tried in a child process")
 
 
 def _outcome(path: Path) -> str:
