@@ -13,6 +13,7 @@ from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError
 
 _LISTED = 20
+_FOLDERS_LISTED = 3
 _SPLIT_BY_FOLDER = "images of one flight or video look alike: split by folder for an honest test"
 
 
@@ -167,9 +168,16 @@ def _shared(
             doubts.append(Finding(f"one image is there several times: {listed}", "keep it once"))
     spread = [f"`{scene}` ({', '.join(found)})" for scene, found in scenes.items() if len(found) > 1]
     if spread and len(scenes) > 1:
-        shared = Finding(f"images of one folder are in several splits: {', '.join(spread)}", _SPLIT_BY_FOLDER)
+        listed = ", ".join(spread if dataset.folders_are_sequences else _cut(spread))
+        shared = Finding(f"images of one folder are in several splits: {listed}", _SPLIT_BY_FOLDER)
         (leaks if dataset.folders_are_sequences else doubts).append(shared)
     return leaks, doubts
+
+
+def _cut(items: list[str]) -> list[str]:
+    """The first few of many."""
+    more = len(items) - _FOLDERS_LISTED
+    return [*items[:_FOLDERS_LISTED], f"and {more} more"] if more > 0 else items
 
 
 def _unseen(summaries: dict[str, SplitSummary]) -> list[Finding]:

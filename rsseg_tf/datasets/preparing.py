@@ -10,7 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,22 +91,23 @@ def _made(
 ) -> dict[Sample, Examination]:
     describe_store(store)
     examinations: dict[Sample, Examination] = {}
-    pairs = _in_processes(dataset, store, samples, processes) if processes > 1 else _in_turn(dataset, store, samples)
-    for sample, examination in pairs:
-        examinations[sample] = examination
-        if watch:
-            watch(len(examinations), len(samples))
+    made = _in_processes(dataset, store, samples, processes) if processes > 1 else _in_turn(dataset, store, samples)
+    with contextlib.closing(made):  # so that no process outlives an error here
+        for sample, examination in made:
+            examinations[sample] = examination
+            if watch:
+                watch(len(examinations), len(samples))
     return examinations
 
 
-def _in_turn(dataset: FileDataset, store: Store, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Examination]]:
+def _in_turn(dataset: FileDataset, store: Store, samples: Sequence[Sample]) -> Generator[tuple[Sample, Examination]]:
     for sample in samples:
         yield sample, store.make(dataset, sample)
 
 
 def _in_processes(
     dataset: FileDataset, store: Store, samples: Sequence[Sample], count: int
-) -> Iterator[tuple[Sample, Examination]]:
+) -> Generator[tuple[Sample, Examination]]:
     answers: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
     shares = [samples[place::count] for place in range(count)]
     children = [_child() for _ in shares]

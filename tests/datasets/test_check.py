@@ -109,6 +109,17 @@ def test_a_folder_of_images_in_two_splits_is_a_warning(tmp_path):
     assert "images of one folder are in several splits: `north` (train, val)" in messages(report.warnings)
 
 
+def test_of_many_folders_in_two_splits_the_first_are_named(tmp_path):
+    rows = []
+    for index in range(10):
+        folder, split = f"tile{index // 2}", ("train", "val")[index % 2]
+        write_flat(tmp_path / folder / f"i{index}.png", (index, 0, 0))
+        write_flat(tmp_path / folder / f"m{index}.png", (1, 2, 3))
+        rows.append(f"{folder}/i{index}.png,{folder}/m{index}.png,{split}")
+    write_csv(tmp_path / "splits.csv", *rows)
+    assert "`tile2` (train, val), and 2 more" in messages(checked(tmp_path).warnings)
+
+
 def test_a_uavid_sequence_in_two_splits_is_a_problem(tmp_path):
     write_uavid(tmp_path)
     (tmp_path / "uavid_val/seq16").rename(tmp_path / "uavid_val/seq2")

@@ -202,6 +202,22 @@ def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, monke
     assert_same_pixels(open_prepared(data), data)
 
 
+def test_no_process_outlives_an_interrupted_preparation(survey, monkeypatch):
+    data = settings(survey)
+    dataset = list_dataset(data)
+    children = []
+    started = preparing._child
+    monkeypatch.setattr(preparing, "_child", lambda: children.append(started()) or children[-1])
+
+    def interrupt(_done, _total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, watch=interrupt)
+    assert len(children) == 2
+    assert all(child.poll() is not None for child in children)
+
+
 def test_a_full_disk_is_told_with_what_to_do(survey, monkeypatch):
     data = settings(survey)
 
