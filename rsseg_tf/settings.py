@@ -56,7 +56,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`."""
+    """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
+
+    Attributes:
+        backbone: resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0, `keras.applications.NAME`,
+            or `keras_cv.PRESET`, where a folder with a preset's files may stand for the preset.
+        upsampling: `transposed` is the paper's.
+        image_pooling: the fifth branch of the original ASPP.
+        output_stride: height of the input over height of the last stage.
+        weights: to begin from: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`); see
+            `rsseg_tf.models.pretrained.initialise`.
+    """
 
     backbone: str = "resnet18"
     upsampling: Literal["bilinear", "transposed"] = "bilinear"

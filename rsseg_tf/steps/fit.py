@@ -66,7 +66,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,
     )
-    initialise(model, config.model.weights)
+    initialise(model, config.model.weights, backbone=config.model.backbone)
     return model
 
 
