@@ -115,6 +115,7 @@ class FitConfig:
         precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
             faster on processors that have it in hardware and slower on others; `auto` where they have it.
         checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
+        accumulate: parts that a batch is computed in, one after the other, where all of it does not fit in memory.
     """
 
     epochs: int = 80
@@ -136,6 +137,7 @@ class FitConfig:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     checkpoint_steps: int = 100
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,13 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run depends on, beside the files it reads."""
+    """Everything that a run depends on, beside the files it reads.
+
+    Attributes:
+        strategy: of training: `mirrored` shares each batch among the GPUs of a machine, `multiworker` among the
+            machines that the environment variable TF_CONFIG names (the same command on each), `auto` does so where
+            there are several.
+    """
 
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
@@ -289,3 +297,4 @@ class Config:
     prune: PruneConfig = field(default_factory=PruneConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"

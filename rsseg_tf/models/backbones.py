@@ -120,5 +120,7 @@ def _keras_cv_model(preset: str, input_shape: tuple[int, int, int], *, imagenet:
     backbone = keras_cv.models.Backbone
     if preset not in backbone.presets and not Path(preset).is_dir():
         known = ", ".join(sorted(backbone.presets))
-        raise ConfigError(f"keras_cv has no backbone preset `{preset}`", hint=f"a folder with a preset's files, or {known}")
-    return backbone.from_preset(preset, load_weights=True if imagenet else False, input_shape=input_shape)
+        raise ConfigError(
+            f"keras_cv has no backbone preset `{preset}`", hint=f"a folder with a preset's files, or {known}"
+        )
+    return backbone.from_preset(preset, load_weights=imagenet, input_shape=input_shape)

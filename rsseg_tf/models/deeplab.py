@@ -63,9 +63,7 @@ def deeplab_v3_plus(
     return keras.Model(image, logits, name=f"deeplab_v3_plus_{backbone.replace('.', '_')}")
 
 
-def _check_arguments(
-    num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int
-) -> None:
+def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int) -> None:
     if upsampling not in UPSAMPLINGS:
         raise ConfigError(f"unknown upsampling `{upsampling}`", hint=f"known: {', '.join(UPSAMPLINGS)}")
     if output_stride not in _ASPP_RATES:

@@ -1,8 +1,9 @@
 """A classifier's body inside our graph: layer by layer, renamed, with late strides turned into dilations.
 
-At stride 1 every s-th feature is what the classifier computes: feature [::s, ::s] equals it, since each turned
-layer pads as the original did at its size. Two kinds of layers cannot keep that law: un-padded convolutions and pools
-(InceptionV3's), which are padded here so that features stay where their pixels are, and pools that would have to dilate.
+At output stride 16 every second feature is what the classifier computes at stride 32: [::2, ::2] equals it, since
+each turned layer pads as the original did at its size. What cannot keep that law: squeeze-and-excite, whose average is
+over more positions; pools that would have to dilate; and un-padded convolutions (InceptionV3's), which are padded here
+so that features stay where their pixels are.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ class _Inliner:
 
     def _run(self, model: keras.Model, x: Any) -> Any:
         # Calling the model would make it one layer of ours.
-        return _graph(model)._run_through_graph(x, operation_fn=lambda operation: functools.partial(self._call, operation))
+        return _graph(model)._run_through_graph(
+            x, operation_fn=lambda operation: functools.partial(self._call, operation)
+        )
 
     def _call(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if isinstance(operation, keras.Model):
@@ -196,4 +199,3 @@ def _same_before(sizes: Size, kernel: Size, layer: keras.Layer) -> Size:
 def _pads(kernel: int, before: int, dilation: int) -> Size:
     """Zeros before and behind that keep the size at stride 1."""
     return dilation * before, max(dilation * (kernel - 1 - before), 0)
-

