@@ -76,13 +76,14 @@ class Replicas:
             return list(values)
         own = [np.asarray(value, np.float64) for value in values]
         own = own if self.is_chief else [np.zeros_like(value) for value in own]
-        strategy = self._strategy
 
+        @tf.function
         def summed() -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, [tf.constant(value) for value in own])
+            is_first = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.float64)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, [is_first * tf.constant(value) for value in own])
 
-        return [value.numpy() for value in strategy.run(tf.function(summed))]
+        return [self._strategy.experimental_local_results(value)[0].numpy() for value in self._strategy.run(summed)]
 
 
 def open_replicas(name: str) -> Replicas:
