@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def find_backbone(name: str) -> Backbone:
     """
     if name in BACKBONES:
         return BACKBONES[name]
-    if name.startswith(APPLICATIONS) and isinstance(_application(name), Callable):
+    if name.startswith(APPLICATIONS) and callable(_application(name)):
         return Backbone(functools.partial(_inlined_features, name), _application_normalisation(name))
     if name.startswith(KERAS_CV):
         return Backbone(functools.partial(_inlined_features, name), _NONE)

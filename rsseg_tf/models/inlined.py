@@ -147,14 +147,14 @@ class _Inliner:
         own = max(layer.strides)
         turned = own > 1 and stride * own > self._output_stride
         if not turned and dilation == 1:
-            changes = {} if id(x) in self._paddings else {"padding": "same"}
-            return self._put(self._copy(layer, **changes)(x), stride * own, dilation)
+            copy = self._copy(layer) if id(x) in self._paddings else self._copy(layer, padding="same")
+            return self._put(copy(x), stride * own, dilation)
         padding = self._paddings.get(id(x))
         x = padding.tensor if padding else x
         is_pool = isinstance(layer, _POOLS)
         kernel = layer.pool_size if is_pool else layer.kernel_size
         before = padding.before if padding else _same_before(_sizes(x, dilation), kernel, layer)
-        changes = {"strides": 1 if turned else own, "padding": "same"}
+        changes: dict[str, Any] = {"strides": 1 if turned else own, "padding": "same"}
         if not is_pool:
             changes["dilation_rate"] = dilation if max(kernel) > 1 else 1
             amounts = tuple(_pads(k, b, dilation) for k, b in zip(kernel, before, strict=True))
