@@ -67,6 +67,7 @@ FIT_LIMITS: _Limits = {
     "ema": (0, 0.999999),
     "validate_every": _POSITIVE,
     "checkpoint_steps": _POSITIVE,
+    "accumulate": _POSITIVE,
     "augment.translate_px": _NOT_NEGATIVE,
     "augment.rotate_deg": (0, 180),
     "augment.color": _SHARE,

@@ -194,7 +194,8 @@ def _retrain(comparison: Comparison, task: Task, model: keras.Model, folder: Pat
     """Train `model` in place to its best epoch, whose number is returned."""
     from rsseg_tf.steps.progress import TrainingProgress
     from rsseg_tf.steps.training_data import validation
-    from rsseg_tf.training.loop import Teacher, Trainer
+    from rsseg_tf.training.loop import Trainer
+    from rsseg_tf.training.step import Teacher
 
     settings = task.config.prune
     teacher = Teacher(task.dense, settings.distill) if settings.distill.weight > 0 else None

@@ -34,6 +34,8 @@ _EXTRA_OF_PACKAGE = {
     "tf_keras": "train",
     "tensorflow_model_optimization": "train",
     "keras_cv": "train",
+    "kagglehub": "train",
+    "h5py": "train",
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",

@@ -7,13 +7,12 @@ import numpy as np
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.resnet import conv_bn_relu, resnet18, resnet50
+from rsseg_tf.models.backbone import Normalisation
+from rsseg_tf.models.backbones import find_backbone
+from rsseg_tf.models.resnet import conv_bn_relu
 
-BACKBONES = {"resnet18": resnet18, "resnet50": resnet50}
-"""Backbone name → function from normalised pixels to `Features`."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+NORMALISE = "normalise"
+"""Name of the graph's first layer."""
 
 _ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 
@@ -28,11 +27,11 @@ def deeplab_v3_plus(
 ) -> keras.Model:
     """A DeepLabV3+ network from pixels to class logits.
 
-    The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); ImageNet
-    normalisation is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
+    The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); the
+    backbone's normalisation is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
 
     Args:
-        backbone: a name in `BACKBONES`.
+        backbone: a name in `rsseg_tf.models.backbones.BACKBONES`, or `keras.applications.NAME` or `keras_cv.PRESET`.
         num_classes: channels of the output.
         input_shape: height, width and 3; any size of at least 32 pixels, divisible or not.
         upsampling: `bilinear`, or `transposed` for 8×8 transposed convolutions that begin as bilinear
@@ -47,10 +46,10 @@ def deeplab_v3_plus(
         >>> deeplab_v3_plus("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """
-    _check_arguments(backbone, num_classes, input_shape, upsampling, output_stride)
+    _check_arguments(num_classes, input_shape, upsampling, output_stride)
+    body = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
-    x = _normalised(image)
-    features = BACKBONES[backbone](x, output_stride=output_stride)
+    features = body.features(_normalised(image, body.normalisation), output_stride=output_stride)
     x = _aspp(features.high_level, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
     x = conv_bn_relu(x, 256, 1, name="decoder_project")
     height, width = features.low_level.shape[1:3]
@@ -61,14 +60,10 @@ def deeplab_v3_plus(
     x = conv_bn_relu(x, 256, 3, name="decoder_2")
     x = layers.Conv2D(num_classes, 1, name="classifier")(x)
     logits = _upsampled(x, input_shape[:2], stride=4, upsampling=upsampling, name="logits")
-    return keras.Model(image, logits, name=f"deeplab_v3_plus_{backbone}")
+    return keras.Model(image, logits, name=f"deeplab_v3_plus_{backbone.replace('.', '_')}")
 
 
-def _check_arguments(
-    backbone: str, num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int
-) -> None:
-    if backbone not in BACKBONES:
-        raise ConfigError(f"unknown backbone `{backbone}`", hint=f"known: {', '.join(BACKBONES)}")
+def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int) -> None:
     if upsampling not in UPSAMPLINGS:
         raise ConfigError(f"unknown upsampling `{upsampling}`", hint=f"known: {', '.join(UPSAMPLINGS)}")
     if output_stride not in _ASPP_RATES:
@@ -82,10 +77,8 @@ def _check_arguments(
         )
 
 
-def _normalised(image: keras.KerasTensor) -> keras.KerasTensor:
-    scale = [1 / (255 * std) for std in IMAGENET_STD]
-    offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
-    return layers.Rescaling(scale, offset, name="normalise")(image)
+def _normalised(image: keras.KerasTensor, normalisation: Normalisation) -> keras.KerasTensor:
+    return layers.Rescaling(normalisation.scale, normalisation.offset, name=NORMALISE)(image)
 
 
 def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:

@@ -1,13 +1,41 @@
-"""Weights from another model, taken over layer by layer by name."""
+"""Weights from elsewhere: another model of ours, PyTorch's and Keras' files, other libraries' own."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.models.backbone import Normalisation
+from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
+from rsseg_tf.models.conversion import convert, state_dict
+from rsseg_tf.models.deeplab import NORMALISE
+from rsseg_tf.models.inlined import flat_operations, layer_names
+from rsseg_tf.models.keras_weights import read_keras_weights
+from rsseg_tf.models.published import imagenet_file
+from rsseg_tf.models.safetensors_file import read_safetensors
+from rsseg_tf.models.torch_file import read_torch_file
+from rsseg_tf.models.weight_names import NAMINGS
+
+Named = Mapping[str, Sequence[NDArray[Any]]]
+
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".pth": read_torch_file,
+    ".pt": read_torch_file,
+    ".safetensors": read_safetensors,
+    ".h5": lambda path: {
+        f"{layer}.{index}": array
+        for layer, arrays in read_keras_weights(path).items()
+        for index, array in enumerate(arrays)
+    },
+}
+"""Suffix → what reads named arrays from a file."""
 
 
 def load_keras_model(path: Path) -> keras.Model:
@@ -30,35 +58,107 @@ def load_keras_model(path: Path) -> keras.Model:
     return model
 
 
-def initialise(model: keras.Model, weights: str) -> int:
-    """Copy weights into `model` wherever a layer of the same name has the same shapes.
+def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
+    """Set weights of `model` to those of another model, and its first layer to the normalisation that they expect.
 
     Args:
-        model: changed in place.
-        weights: `none`, or the path of a `.keras` file.
+        model: from `rsseg_tf.models.deeplab.deeplab_v3_plus`; changed in place.
+        weights: `none`; `imagenet` for published weights of the backbone; or a path. A `.keras` file, or the
+            `.weights.h5` of such a model, gives its weights wherever a layer of the same name has the same shapes.
+            Of `.pth`, `.safetensors` (torchvision's and timm's) and other `.h5` files (KerasHub's, and those of
+            keras.applications and keras_cv for their backbones) the backbone takes all its weights.
+        backbone: the name that the model was built with.
 
     Returns:
         The number of layers that took over weights.
 
     Raises:
         ConfigError: `weights` names nothing known.
-        ModelError: the file cannot be read, or fits less than half of the weights.
+        ModelError: the file cannot be fetched or read, or does not fit.
     """
     if weights == "none":
         return 0
     path = Path(weights)
-    if path.suffix != ".keras":
-        raise ConfigError(f"`model.weights` must be `none` or the path of a .keras file, got `{weights}`")
-    source = {layer.name: layer.get_weights() for layer in load_keras_model(path).layers}
+    if path.suffix == ".keras":
+        source = {layer.name: layer.get_weights() for layer in load_keras_model(path).layers}
+        return _copy_by_name(model, source, path=path)
+    if weights != "imagenet":
+        _check_path(path)
+        if path.suffix == ".h5" and _is_of_our_graph(model, path):
+            return _copy_by_name(model, read_keras_weights(path), path=path)
+    if is_inlined(backbone):
+        return _from_library(model, weights, backbone)
+    return _from_file(model, imagenet_file(backbone) if weights == "imagenet" else path, backbone)
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix not in _READERS:
+        known = ", ".join((".keras", *_READERS))
+        raise ConfigError(f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`")
+    if not path.is_file():
+        raise ModelError(f"no weights at `{path}`")
+
+
+def _from_file(model: keras.Model, path: Path, backbone: str) -> int:
+    arrays = state_dict(_READERS[path.suffix](path), path=path)
+    naming = convert(model, arrays, NAMINGS[backbone], path=path)
+    _normalise_as(model, naming.normalisation)
+    return sum(layer.name.startswith(("stem", "stage")) for layer in model.layers if layer.weights)
+
+
+def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
+    """The weights of keras.applications' or keras_cv's own model, layer by layer."""
+    source = source_model(backbone, model.input_shape[1:], imagenet=weights == "imagenet")
+    if weights != "imagenet":
+        try:
+            source.load_weights(weights)
+        except Exception as error:  # Keras raises a dozen types here.
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(f"`{weights}` does not fit `{backbone}`: {reason}") from error
+    return copy_inlined(model, source, bgr=takes_bgr(backbone))
+
+
+def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) -> int:
+    """Set the weights of an inlined backbone to those of the model that it was made of.
+
+    Args:
+        model: with `source` inlined; changed in place.
+        source: as `rsseg_tf.models.backbones.source_model` builds it.
+        bgr: its first convolution expects blue first.
+
+    Returns:
+        The number of layers that took over weights.
+    """
+    names = layer_names(source)
+    sources = [operation for operation in flat_operations(source) if getattr(operation, "weights", ())]
+    for number, operation in enumerate(sources):
+        weights = operation.get_weights()
+        if bgr and number == 0:
+            weights[0] = weights[0][:, :, ::-1]
+        model.get_layer(names[id(operation)]).set_weights(weights)
+    return len(sources)
+
+
+def _normalise_as(model: keras.Model, normalisation: Normalisation) -> None:
+    layer = model.get_layer(NORMALISE)
+    layer.scale, layer.offset = normalisation.scale, normalisation.offset
+
+
+def _is_of_our_graph(model: keras.Model, path: Path) -> bool:
+    own = {layer.name for layer in model.layers if layer.weights}
+    return len(own & read_keras_weights(path).keys()) > len(own) / 2
+
+
+def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
     copied = copied_params = 0
     for layer in model.layers:
         own, theirs = layer.get_weights(), source.get(layer.name, [])
-        if own and [array.shape for array in own] == [array.shape for array in theirs]:
+        if own and [array.shape for array in own] == [np.shape(array) for array in theirs]:
             layer.set_weights(theirs)
             copied, copied_params = copied + 1, copied_params + layer.count_params()
     if copied_params < model.count_params() / 2:
         raise ModelError(
-            f"`{weights}` fits only {copied_params:,} of the {model.count_params():,} weights of `{model.name}`",
+            f"`{path}` fits only {copied_params:,} of the {model.count_params():,} weights of `{model.name}`",
             hint="use weights of a model with the same backbone",
         )
     return copied

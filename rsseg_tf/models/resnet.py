@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 as flat Keras graphs, aligned with torchvision's.
+"""ResNets as flat Keras graphs, aligned with torchvision's.
 
 Explicit zero padding before every strided layer, the stride in the 3×3 convolution, no convolution
 bias and a batch-norm epsilon of 1e-5: so state dicts of torchvision and timm map one to one.
@@ -7,39 +7,13 @@ bias and a batch-norm epsilon of 1e-5: so state dicts of torchvision and timm ma
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import keras
 from keras import layers
 
+from rsseg_tf.models.backbone import BN_MOMENTUM, Features, Step, steps
+
 BN_EPSILON = 1e-5
-BN_MOMENTUM = 0.9
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a segmentation head reads from a backbone.
-
-    Attributes:
-        low_level: output of the first residual stage, (N, ⌈H/4⌉, ⌈W/4⌉, C).
-        high_level: output of the last stage, (N, ⌈H/s⌉, ⌈W/s⌉, C) for an output stride of s.
-    """
-
-    low_level: keras.KerasTensor
-    high_level: keras.KerasTensor
-
-
-@dataclass(frozen=True)
-class _Step:
-    """Stride and dilations of one residual block.
-
-    The convolution that loses its stride to the output stride keeps the dilation from before it,
-    and all that follow it dilate, so pretrained features keep their meaning.
-    """
-
-    stride: int
-    dilation_before: int
-    dilation: int
 
 
 def conv_bn(
@@ -77,12 +51,22 @@ def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
 
 
+def resnet34(x: keras.KerasTensor, *, output_stride: int) -> Features:
+    """Features of a ResNet-34; arguments as `resnet18`."""
+    return _resnet(x, block=_basic_block, depths=(3, 4, 6, 3), output_stride=output_stride)
+
+
 def resnet50(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-50 on normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Features of a ResNet-50; arguments as `resnet18`."""
     return _resnet(x, block=_bottleneck_block, depths=(3, 4, 6, 3), output_stride=output_stride)
 
 
-_Block = Callable[[keras.KerasTensor, int, _Step, str], keras.KerasTensor]
+def resnet101(x: keras.KerasTensor, *, output_stride: int) -> Features:
+    """Features of a ResNet-101; arguments as `resnet18`."""
+    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 23, 3), output_stride=output_stride)
+
+
+_Block = Callable[[keras.KerasTensor, int, Step, str], keras.KerasTensor]
 
 
 def _resnet(x: keras.KerasTensor, *, block: _Block, depths: Sequence[int], output_stride: int) -> Features:
@@ -90,28 +74,20 @@ def _resnet(x: keras.KerasTensor, *, block: _Block, depths: Sequence[int], outpu
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
     stages = []
-    stride_so_far, dilation = 4, 1
-    for stage, depth in enumerate(depths, start=1):
-        stride = 1 if stage == 1 else 2
-        dilation_before = dilation
-        if stride_so_far * stride > output_stride:
-            stride, dilation = 1, dilation * 2
-        stride_so_far *= stride
-        for number in range(1, depth + 1):
-            first = number == 1
-            step = _Step(stride if first else 1, dilation_before if first else dilation, dilation)
+    for stage, stage_steps in enumerate(steps((1, 2, 2, 2), depths, stride=4, output_stride=output_stride), start=1):
+        for number, step in enumerate(stage_steps, start=1):
             x = block(x, 32 * 2**stage, step, f"stage{stage}_block{number}")
         stages.append(x)
     return Features(low_level=stages[0], high_level=stages[-1])
 
 
-def _basic_block(x: keras.KerasTensor, width: int, step: _Step, name: str) -> keras.KerasTensor:
+def _basic_block(x: keras.KerasTensor, width: int, step: Step, name: str) -> keras.KerasTensor:
     y = conv_bn_relu(x, width, 3, stride=step.stride, dilation=step.dilation_before, name=f"{name}_1")
     y = conv_bn(y, width, 3, dilation=step.dilation, name=f"{name}_2")
     return _join(x, y, stride=step.stride, name=name)
 
 
-def _bottleneck_block(x: keras.KerasTensor, width: int, step: _Step, name: str) -> keras.KerasTensor:
+def _bottleneck_block(x: keras.KerasTensor, width: int, step: Step, name: str) -> keras.KerasTensor:
     y = conv_bn_relu(x, width, 1, name=f"{name}_1")
     y = conv_bn_relu(y, width, 3, stride=step.stride, dilation=step.dilation_before, name=f"{name}_2")
     y = conv_bn(y, 4 * width, 1, name=f"{name}_3")

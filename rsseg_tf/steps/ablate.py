@@ -17,7 +17,7 @@ from rsseg_tf.edge.compare import compared
 from rsseg_tf.edge.evaluate import Evaluation, evaluate_all
 from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.deeplab import BACKBONES
+from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
 from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json, write_text
@@ -38,7 +38,7 @@ class Extent:
     """How far an ablation goes; a larger one goes on with what a smaller one left.
 
     Attributes:
-        backbones: names in `rsseg_tf.models.deeplab.BACKBONES`.
+        backbones: see `rsseg_tf.models.backbones.find_backbone`.
         repeats: seeds of each, from `seed` of the settings upwards.
         split: what the models are scored on.
     """
@@ -68,7 +68,8 @@ def ablate(config: Config, folder: Path, extent: Extent, *, announce: Callable[[
     Raises:
         ConfigError: the folder holds an ablation with other settings, or something else; an unknown backbone.
     """
-    _check_backbones(extent.backbones)
+    for name in extent.backbones:
+        find_backbone(name)  # an unknown one is an error before anything is trained
     fixed = _with_fixed_data(config)
     open_dataset(fixed.data, seed=fixed.seed).samples(extent.split)  # an error before anything is trained
     _claim(folder, dump_yaml(fixed))
@@ -88,12 +89,6 @@ def ablate(config: Config, folder: Path, extent: Extent, *, announce: Callable[[
 def format_ablation(result: Mapping[str, Any]) -> str:
     """The ablation's table as Markdown."""
     return ablation_table(result).to_markdown()
-
-
-def _check_backbones(backbones: Sequence[str]) -> None:
-    for name in backbones:
-        if name not in BACKBONES:
-            raise ConfigError(f"unknown backbone `{name}`", hint=f"known: {', '.join(BACKBONES)}")
 
 
 def _with_fixed_data(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
+from rsseg_tf.training.strategy import Replicas, open_replicas
 
 MODEL = "model.keras"
 PLAN = "plan.json"
@@ -29,7 +31,8 @@ PRUNING_LOG = "pruning.csv"
 def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Train the configured network and leave `model.keras`, `log.csv` and `manifest.json` in `folder`.
 
-    The same call on a folder in which it was killed goes on from the last saved step.
+    The same call on a folder in which it was killed goes on from the last saved step. Where several workers train
+    together, only the first of them keeps its folder.
 
     Returns:
         `model` (path), `best_epoch`, `val_miou`, `params`, `macs`, `resumed`.
@@ -37,15 +40,26 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
     Raises:
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
+    replicas = open_replicas(config.strategy)
+    if not replicas.is_chief:
+        with tempfile.TemporaryDirectory() as scratch:
+            return _fit(config, Path(scratch) / "run", replicas, overwrite=False)
+    return _fit(config, folder, replicas, overwrite=overwrite)
+
+
+def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
     dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.fit.deterministic)
-    model = build_model(config, num_classes=len(dataset.palette.names))
+    with replicas.scope():
+        model = build_model(config, num_classes=len(dataset.palette.names))
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
-        outcome = trainer.run(validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs))
+        outcome = trainer.run(
+            validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs), replicas=replicas
+        )
         cost = pruning.cost(model)
         results = {
             "model": str(folder / MODEL),
@@ -69,7 +83,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,
     )
-    initialise(model, config.model.weights)
+    initialise(model, config.model.weights, backbone=config.model.backbone)
     return model
 
 

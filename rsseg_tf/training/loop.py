@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -18,17 +18,18 @@ import tensorflow as tf
 from rsseg_tf.checkpoint import load_arrays, save_arrays
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_text
-from rsseg_tf.settings import DistillConfig, FitConfig
-from rsseg_tf.training.distill import distillation_loss
+from rsseg_tf.settings import FitConfig
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
+from rsseg_tf.training.step import Teacher, new_optimizer, train_step
+from rsseg_tf.training.strategy import Replicas, synchronised, watching
 
 STATE = "state.npz"
 BEST = "best.npz"
 LOG = "log.csv"
 
-_DECAYED = ("kernel", "gamma", "beta", "depthwise_kernel")
+_ALONE = Replicas()
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,6 @@ class Progress(Protocol):
 
     def epoch(self, row: EpochRow) -> None:
         """After every epoch."""
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A dense model to learn from, and how."""
-
-    model: keras.Model
-    settings: DistillConfig
 
 
 def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> float:
@@ -115,26 +108,45 @@ class Trainer:
         self._schedule = schedule
         self._settings = settings
         self._folder = folder
+        self._loss = loss
+        self._teacher = teacher
+        self._replicas = _ALONE
         use_precision(settings.precision)
-        self._optimizer = new_optimizer(settings)
-        self._optimizer.build(model.trainable_variables)
         self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
-        self._step = train_step(model, self._optimizer, settings, loss=loss, teacher=teacher)
         self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._rows: list[EpochRow] = []
         self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
         self._best_epoch, self._best = 0, -math.inf
 
-    def run(self, validate: Callable[[], float], progress: Progress) -> Outcome:
+    def run(self, validate: Callable[[], float], progress: Progress, *, replicas: Replicas = _ALONE) -> Outcome:
         """Train to the last epoch and leave the best weights in the model.
+
+        Of several processes that train together only the chief validates, writes, and ends with the best weights.
 
         Args:
             validate: mIoU of the model as it is, on held-out data; the highest wins, the later of equals.
             progress: is told of every step and epoch.
+            replicas: share each batch; the model was built in their scope.
 
         Raises:
-            RssegError: the loss became infinite or NaN.
+            ConfigError: the batch cannot be shared evenly.
+            RssegError: the loss became infinite or NaN, or another worker was lost.
         """
+        self._replicas = replicas
+        with replicas.scope(), synchronised(self._model, replicas), watching(replicas, self._where):
+            return self._run(validate, progress)
+
+    def _run(self, validate: Callable[[], float], progress: Progress) -> Outcome:
+        self._optimizer = new_optimizer(self._settings)
+        self._optimizer.build(self._model.trainable_variables)
+        self._step = train_step(
+            self._model,
+            self._optimizer,
+            self._settings,
+            loss=self._loss,
+            teacher=self._teacher,
+            replicas=self._replicas,
+        )
         self._restore()
         while self._epoch < self._settings.epochs:
             self._run_epoch(progress)
@@ -142,7 +154,8 @@ class Trainer:
             self._write_logs()
             self._save()
             progress.epoch(row)
-        load_arrays(self._folder / BEST, self._model.variables)
+        if self._replicas.is_chief:
+            load_arrays(self._folder / BEST, self._model.variables)
         return Outcome(self._best_epoch, self._best, tuple(self._rows))
 
     def _run_epoch(self, progress: Progress) -> None:
@@ -155,7 +168,7 @@ class Trainer:
             loss = float(self._step(images, labels))
             if not math.isfinite(loss):
                 raise RssegError(
-                    f"the loss became {loss} in epoch {self._epoch + 1}, step {self._position + 1}",
+                    f"the loss became {loss} in {self._where()}",
                     hint="lower the learning rate",
                 )
             self._update_average(global_step)
@@ -185,6 +198,8 @@ class Trainer:
 
     def _validated(self, validate: Callable[[], float]) -> float:
         """The score of the weights that would be kept: the averaged ones, where they are averaged."""
+        if not self._replicas.is_chief:
+            return math.nan
         trained = [np.asarray(variable) for variable in self._model.variables]
         if self._average:
             _assign(self._model.variables, self._average)
@@ -199,12 +214,18 @@ class Trainer:
         """Exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
         if self._average:
             decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
-            _average_step(self._average, [variable.value for variable in self._model.variables], tf.constant(decay))
+            current = [tf.convert_to_tensor(variable.value) for variable in self._model.variables]
+            _average_step(self._average, current, tf.constant(decay))
 
-    def _variables(self) -> Sequence[object]:
+    def _variables(self) -> Sequence[Any]:
         return [*self._model.variables, *self._optimizer.variables, *self._average]
 
+    def _where(self) -> str:
+        return f"epoch {self._epoch + 1}, step {self._position + 1}"
+
     def _save(self) -> None:
+        if not self._replicas.is_chief:
+            return
         info = {
             "epoch": self._epoch,
             "position": self._position,
@@ -217,15 +238,22 @@ class Trainer:
         save_arrays(self._folder / STATE, self._variables(), info)
 
     def _restore(self) -> None:
-        if not (self._folder / STATE).exists():
-            return
-        info = load_arrays(self._folder / STATE, self._variables())
-        self._epoch, self._position = info["epoch"], info["position"]
-        self._loss_sum, self._seconds = info["loss_sum"], info["seconds"]
-        self._best_epoch, self._best = info["best_epoch"], info["best"]
-        self._rows = [EpochRow(**row) for row in info["rows"]]
+        """Go on from the saved state, where there is one; every process from the chief's."""
+        if (self._folder / STATE).exists():
+            info = load_arrays(self._folder / STATE, self._variables())
+            self._epoch, self._position = info["epoch"], info["position"]
+            self._loss_sum, self._seconds = info["loss_sum"], info["seconds"]
+            self._best_epoch, self._best = info["best_epoch"], info["best"]
+            self._rows = [EpochRow(**row) for row in info["rows"]]
+        if self._replicas.count > 1:
+            place = [self._epoch, self._position, self._loss_sum]
+            (epoch, position, loss_sum), *values = self._replicas.from_chief([place, *self._variables()])
+            self._epoch, self._position, self._loss_sum = int(epoch), int(position), float(loss_sum)
+            _assign(self._variables(), values)
 
     def _write_logs(self) -> None:
+        if not self._replicas.is_chief:
+            return
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([item.name for item in fields(EpochRow)])
@@ -239,62 +267,12 @@ class Trainer:
         self._board.flush()
 
 
-def new_optimizer(settings: FitConfig) -> keras.Optimizer:
-    """The optimizer that the settings name, not built."""
-    if settings.optimizer == "sgd":
-        return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
-    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-def train_step(
-    model: keras.Model,
-    optimizer: keras.Optimizer,
-    settings: FitConfig,
-    *,
-    loss: Loss,
-    teacher: Teacher | None = None,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """One traced gradient step, from images uint8 and labels to the loss before L2.
-
-    L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
-    with its default factors, which the paper trained with.
-    """
-    variables = model.trainable_variables
-    factors = [settings.l2 if variable.name in _DECAYED else 0.0 for variable in variables]
-
-    @tf.function
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        pixels = tf.cast(images, tf.float32)
-        with tf.GradientTape() as tape:
-            logits = model(pixels, training=True)
-            cost = loss(labels, logits)
-            if teacher is not None:
-                cost = _distilled(cost, teacher, pixels, logits)
-        gradients = tape.gradient(cost, variables)
-        gradients = [
-            gradient + factor * variable if factor else gradient
-            for gradient, factor, variable in zip(gradients, factors, variables, strict=True)
-        ]
-        optimizer.apply(gradients, variables)
-        return cost
-
-    return step
-
-
-def _distilled(cost: tf.Tensor, teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    weight = teacher.settings.weight
-    target = tf.stop_gradient(teacher.model(pixels, training=False))
-    return (1 - weight) * cost + weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)
-
-
 @tf.function
-def _average_step(average: list[tf.Variable], current: list[tf.Variable], decay: tf.Tensor) -> None:
+def _average_step(average: list[tf.Variable], current: list[tf.Tensor], decay: tf.Tensor) -> None:
     for mean, value in zip(average, current, strict=True):
         mean.assign(decay * mean + (1 - decay) * value)
 
 
-def _assign(variables: Sequence[keras.Variable], values: Sequence[object]) -> None:
+def _assign(variables: Sequence[Any], values: Sequence[object]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

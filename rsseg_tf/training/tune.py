@@ -7,9 +7,9 @@ import itertools
 import keras
 
 from rsseg_tf.settings import FitConfig
-from rsseg_tf.training.loop import new_optimizer, train_step
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
+from rsseg_tf.training.step import new_optimizer, train_step
 
 
 class Tuner:

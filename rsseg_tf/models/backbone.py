@@ -1,0 +1,103 @@
+"""What a segmentation head needs to know of a backbone, and how output stride is paid for with dilation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import keras
+
+BN_MOMENTUM = 0.9
+"""Share of the old value that batch-norm statistics keep at a step; trainings here are short."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a segmentation head reads from a backbone.
+
+    Attributes:
+        low_level: output of the last layer at a quarter of the size, (N, ⌈H/4⌉, ⌈W/4⌉, C).
+        high_level: output of the last stage, (N, ⌈H/s⌉, ⌈W/s⌉, C) for an output stride of s.
+    """
+
+    low_level: keras.KerasTensor
+    high_level: keras.KerasTensor
+
+
+class FeatureBuilder(Protocol):
+    """Builds a backbone's graph."""
+
+    def __call__(self, x: keras.KerasTensor, *, output_stride: int) -> Features:
+        """Features of normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a backbone wants done to RGB pixels from 0 to 255: (pixel / 255 − mean) / std, channel by channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def scale(self) -> list[float]:
+        """Factor of each channel's pixels."""
+        return [1 / (255 * std) for std in self.std]
+
+    @property
+    def offset(self) -> list[float]:
+        """What is added to each channel after `scale`."""
+        return [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+
+
+def even_normalisation(mean: float, std: float) -> Normalisation:
+    """The same (pixel − mean) / std for every channel; `mean` and `std` in pixel values."""
+    return Normalisation((mean / 255,) * 3, (std / 255,) * 3)
+
+
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's pixels, which torchvision, timm and KerasHub train with."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone that a head can be put on.
+
+    Attributes:
+        features: builds it.
+        normalisation: what its pixels go through before.
+    """
+
+    features: FeatureBuilder
+    normalisation: Normalisation = IMAGENET
+
+
+@dataclass(frozen=True)
+class Step:
+    """Stride and dilations of one residual block.
+
+    The convolution that loses its stride to the output stride keeps the dilation from before it,
+    and all that follow it dilate, so pretrained features keep their meaning.
+    """
+
+    stride: int
+    dilation_before: int
+    dilation: int
+
+
+def steps(strides: Sequence[int], depths: Sequence[int], *, stride: int, output_stride: int) -> Iterator[list[Step]]:
+    """The steps of each stage of blocks.
+
+    Args:
+        strides: of the first block of each stage.
+        depths: blocks of each stage.
+        stride: from the image to the first stage.
+        output_stride: the largest stride of all; beyond it, strides become dilations.
+    """
+    dilation = 1
+    for stage_stride, depth in zip(strides, depths, strict=True):
+        before, kept = dilation, stage_stride
+        if stride * stage_stride > output_stride:
+            kept, dilation = 1, dilation * stage_stride
+        stride *= kept
+        yield [Step(kept, before, dilation), *[Step(1, dilation, dilation)] * (depth - 1)]

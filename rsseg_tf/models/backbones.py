@@ -1,0 +1,126 @@
+"""The one door to backbones: our own by name, those of keras.applications and keras_cv by theirs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalisation, even_normalisation
+from rsseg_tf.models.inlined import inlined
+from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
+from rsseg_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
+
+BACKBONES: Mapping[str, Backbone] = {
+    "resnet18": Backbone(resnet18),
+    "resnet34": Backbone(resnet34),
+    "resnet50": Backbone(resnet50),
+    "resnet101": Backbone(resnet101),
+    "mobilenet_v2": Backbone(mobilenet_v2),
+    "efficientnet_lite0": Backbone(efficientnet_lite0, even_normalisation(127, 128)),
+}
+"""Name → backbone."""
+
+APPLICATIONS = "keras.applications."
+KERAS_CV = "keras_cv."
+
+_TO_ONE = even_normalisation(127.5, 127.5)
+_NONE = even_normalisation(0, 1)
+_CAFFE = Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
+_APPLICATION_NORMALISATIONS = (
+    (("VGG", "ResNet50", "ResNet101", "ResNet152"), _CAFFE),
+    (("DenseNet",), IMAGENET),
+    (("MobileNetV3", "EfficientNet", "ConvNeXt"), _NONE),
+)
+"""Beginnings of names → what `preprocess_input` of their modules does, where it is not (pixel − 127.5) / 127.5."""
+
+
+def find_backbone(name: str) -> Backbone:
+    """The backbone of a name in `BACKBONES`, `keras.applications.NAME` or `keras_cv.PRESET`.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith(APPLICATIONS) and callable(_application(name)):
+        return Backbone(functools.partial(_inlined_features, name), _application_normalisation(name))
+    if name.startswith(KERAS_CV):
+        return Backbone(functools.partial(_inlined_features, name), _NONE)
+    known = (*BACKBONES, f"{APPLICATIONS}NAME", f"{KERAS_CV}PRESET")
+    raise ConfigError(f"unknown backbone `{name}`", hint=f"known: {', '.join(known)}")
+
+
+def is_inlined(name: str) -> bool:
+    """Whether a backbone is a model of another library."""
+    return name.startswith((APPLICATIONS, KERAS_CV))
+
+
+def takes_bgr(name: str) -> bool:
+    """Whether published weights of a backbone expect blue first, as those that came from Caffe do."""
+    return name.startswith(APPLICATIONS) and find_backbone(name).normalisation == _CAFFE
+
+
+def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool = False) -> keras.Model:
+    """The other library's own model of a backbone, without its classifier.
+
+    Args:
+        name: `keras.applications.NAME` or `keras_cv.PRESET`.
+        input_shape: height, width and 3.
+        imagenet: fetch its ImageNet weights.
+
+    Raises:
+        ConfigError: the library has no such model.
+        ModelError: the model cannot be had at this size, or cannot be fetched.
+    """
+    try:
+        if name.startswith(APPLICATIONS):
+            build = _application(name)
+            return build(weights="imagenet" if imagenet else None, include_top=False, input_shape=input_shape)
+        return _keras_cv_model(name.removeprefix(KERAS_CV), input_shape, imagenet=imagenet)
+    except (ConfigError, ModelError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # Other libraries' code, and a network that may be closed.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"`{name}` cannot be had for {input_shape[0]}×{input_shape[1]} pixels: {reason}",
+            hint="where the network is closed, fetch the file elsewhere and give model.weights=PATH"
+            if imagenet
+            else "where the network is closed, give a folder with the preset's files as keras_cv.FOLDER",
+        ) from error
+
+
+def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int) -> Features:
+    return inlined(x, source_model(name, x.shape[1:]), output_stride=output_stride)
+
+
+def _application(name: str) -> Any:
+    """The function of keras.applications, None where it has none of that name."""
+    base = name.removeprefix(APPLICATIONS)
+    return getattr(keras.applications, base, None) if base[:1].isupper() else None
+
+
+def _application_normalisation(name: str) -> Normalisation:
+    base = name.removeprefix(APPLICATIONS)
+    if base.endswith("V2") and base.startswith("ResNet"):
+        return _TO_ONE
+    for beginnings, normalisation in _APPLICATION_NORMALISATIONS:
+        if base.startswith(beginnings):
+            return normalisation
+    return _TO_ONE
+
+
+def _keras_cv_model(preset: str, input_shape: tuple[int, int, int], *, imagenet: bool) -> keras.Model:
+    import keras_cv  # A second and more to import, for this alone.
+
+    backbone = keras_cv.models.Backbone
+    if preset not in backbone.presets and not Path(preset).is_dir():
+        known = ", ".join(sorted(backbone.presets))
+        raise ConfigError(
+            f"keras_cv has no backbone preset `{preset}`", hint=f"a folder with a preset's files, or {known}"
+        )
+    return backbone.from_preset(preset, load_weights=imagenet, input_shape=input_shape)

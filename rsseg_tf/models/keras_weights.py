@@ -1,0 +1,44 @@
+"""Keras' `.weights.h5` files, read layer by layer without the model that wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ModelError
+
+Arrays = list[NDArray[Any]]
+
+
+def read_keras_weights(path: Path) -> dict[str, Arrays]:
+    """The weights of each layer in a `.weights.h5` file.
+
+    Returns:
+        Layer → its arrays in Keras' order. A layer's key is its name where the file says it (Keras since 3.10), else
+        its type and number, such as `conv2d_3` for the fourth Conv2D of the model.
+
+    Raises:
+        ModelError: the file is damaged, or of another kind.
+    """
+    found: dict[str, Arrays] = {}
+
+    def visit(name: str, group: Any) -> None:
+        if not isinstance(group, h5py.Group) or not name.endswith("/vars") or len(group) == 0:
+            return
+        if name.startswith("optimizer"):
+            return
+        key = str(group.attrs.get("name", name.split("/")[-2]))
+        found[key] = [np.asarray(group[str(index)]) for index in range(len(group))]
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(visit)
+    except (OSError, KeyError, TypeError) as error:
+        raise ModelError(f"cannot read `{path}` as Keras weights: {error}") from error
+    if not found:
+        raise ModelError(f"`{path}` holds no Keras 3 weights", hint="write it with model.save_weights")
+    return found

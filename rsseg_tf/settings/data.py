@@ -1,0 +1,75 @@
+"""Settings of the data and of how models are scored on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """How many generated scenes each split holds, their size in pixels, and their seed, -1 for that of the run."""
+
+    train: int = 160
+    val: int = 16
+    test: int = 32
+    size: int = 256
+    seed: int = -1
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images and masks, and how they become network inputs.
+
+    Attributes:
+        name: the reader. `folder` takes any pairs of images and masks.
+        root: the folder of the data set, relative to the current folder.
+        pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/` and
+            `masks/` matched by stem, a seventh each for val and test by a hash of the name.
+        classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
+        ignore_colors: (folder) colours or indices that become the ignore label 255.
+        unknown_colors: (all of files) a colour or number that is no class is an error, or ignored.
+        split: (vaihingen) `paper` or `challenge`.
+        ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
+        clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
+        ground_sampling_distance_m: metres a pixel, 0 where unknown.
+        input_size: height and width of what the network sees.
+        fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
+        cache: keep decoded (and resized) images in memory between epochs.
+        cache_dir: folder for decoded (and resized) images on disk, which every command that reads the data set
+            makes where it lacks them and then reads in place of the files; empty for none.
+    """
+
+    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda"] = "scenes"
+    root: str = ""
+    pairs: str = ""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    ignore_colors: tuple[str, ...] = ()
+    unknown_colors: Literal["error", "ignore"] = "error"
+    split: Literal["paper", "challenge"] = "paper"
+    ground_truth: Literal["full", "eroded"] = "full"
+    clutter: Literal["score", "ignore"] = "score"
+    ground_sampling_distance_m: float = 0.0
+    input_size: tuple[int, int] = (256, 256)
+    fitting: Literal["crop", "resize"] = "crop"
+    cache: bool = True
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
+    cache_dir: str = ""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How whole images are predicted and scored.
+
+    Attributes:
+        overlap: pixels that neighbouring tiles share, at most half a tile.
+        boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
+        boundary_tolerance_px: that tolerance in pixels instead; 0 for `boundary_tolerance`.
+        small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
+    """
+
+    overlap: int = 64
+    boundary_tolerance: float = 0.0075
+    boundary_tolerance_px: float = 0.0
+    small_object_px: int = 1024

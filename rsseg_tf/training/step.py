@@ -1,0 +1,126 @@
+"""One gradient step: in parts that fit in memory, and shared among replicas, with the result of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.settings import DistillConfig, FitConfig
+from rsseg_tf.training.distill import distillation_loss
+from rsseg_tf.training.losses import Loss
+from rsseg_tf.training.strategy import Replicas, check_shares
+
+_DECAYED = ("kernel", "gamma", "beta", "depthwise_kernel")
+_ALONE = Replicas()
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A dense model to learn from, and how."""
+
+    model: keras.Model
+    settings: DistillConfig
+
+
+def new_optimizer(settings: FitConfig) -> keras.Optimizer:
+    """The optimizer that the settings name, not built."""
+    if settings.optimizer == "sgd":
+        return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def train_step(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    settings: FitConfig,
+    *,
+    loss: Loss,
+    teacher: Teacher | None = None,
+    replicas: Replicas = _ALONE,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """One traced gradient step, from images uint8 and labels of a batch to the loss before L2.
+
+    L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
+    with its default factors, which the paper trained with. Of `settings.accumulate` parts and of replicas
+    the losses and gradients are averaged by the pixels that count, so that they come to those of the whole batch;
+    batch norms normalise by the statistics of one part, of all replicas together.
+
+    Raises:
+        ConfigError: the batch cannot be shared evenly.
+    """
+    check_shares(settings.batch_size, replicas, settings.accumulate)
+    variables = model.trainable_variables
+    factors = [settings.l2 / replicas.count if variable.name in _DECAYED else 0.0 for variable in variables]
+
+    def part(images: tf.Tensor, labels: tf.Tensor, pixels_in_batch: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """A part's share of the loss and of the gradients."""
+        pixels = tf.cast(images, tf.float32)
+        with tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            cost = loss(labels, logits)
+            if teacher is not None:
+                cost = _distilled(cost, teacher, pixels, logits)
+            cost *= tf.math.divide_no_nan(_counted(labels), pixels_in_batch)
+        return cost, tape.gradient(cost, variables)
+
+    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        pixels_in_batch = context.all_reduce(tf.distribute.ReduceOp.SUM, _counted(labels))
+        if settings.accumulate == 1:
+            cost, gradients = part(images, labels, pixels_in_batch)
+        else:
+            parts = [_split(values, settings.accumulate) for values in (images, labels)]
+            cost, gradients = _accumulated(part, parts, pixels_in_batch, variables)
+        gradients = [
+            gradient + factor * variable if factor else gradient
+            for gradient, factor, variable in zip(gradients, factors, variables, strict=True)
+        ]
+        optimizer.apply(gradients, variables)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, cost)
+
+    traced = replicas.traced(step)
+    return lambda images, labels: replicas.run(traced, (images, labels))
+
+
+def _accumulated(
+    part: Callable[..., tuple[tf.Tensor, list[tf.Tensor]]],
+    parts: list[tf.Tensor],
+    pixels_in_batch: tf.Tensor,
+    variables: list[keras.Variable],
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """The sums of all parts' costs and gradients, one part in memory at a time."""
+    images, labels = parts
+    start = (tf.constant(0), tf.constant(0.0), [tf.zeros(variable.shape, variable.dtype) for variable in variables])
+
+    def add(
+        index: tf.Tensor, cost: tf.Tensor, gradients: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        more_cost, more = part(images[index], labels[index], pixels_in_batch)
+        return index + 1, cost + more_cost, [a + b for a, b in zip(gradients, more, strict=True)]
+
+    _, cost, gradients = tf.while_loop(
+        lambda index, *_sums: index < len(images), add, start, parallel_iterations=1, maximum_iterations=len(images)
+    )
+    return cost, gradients
+
+
+def _split(values: tf.Tensor, parts: int) -> tf.Tensor:
+    """(N, …) to (parts, N / parts, …)."""
+    return tf.reshape(values, (parts, values.shape[0] // parts, *values.shape[1:]))
+
+
+def _counted(labels: tf.Tensor) -> tf.Tensor:
+    """How many pixels are not ignored, float32."""
+    return tf.reduce_sum(tf.cast(tf.not_equal(tf.cast(labels, tf.int32), IGNORE), tf.float32))
+
+
+def _distilled(cost: tf.Tensor, teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    weight = teacher.settings.weight
+    target = tf.stop_gradient(teacher.model(pixels, training=False))
+    return (1 - weight) * cost + weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)

@@ -1,0 +1,183 @@
+"""What every backbone must do: build, keep its features, prune exactly, export in one int8 partition."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf import pruning
+from rsseg_tf.edge.flatbuffer import parse_model
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.models.backbones import BACKBONES, find_backbone, source_model, takes_bgr
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.inlined import inlined
+from rsseg_tf.models.pretrained import copy_inlined, initialise
+from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.convert import convert
+from tests.pruning.law import check_law
+
+SIZE = (64, 64, 3)
+FAST = ("efficientnet_lite0", "mobilenet_v2", "keras.applications.MobileNetV2")
+OWN = tuple(name for name in BACKBONES if name not in FAST)
+OTHERS = tuple(
+    f"keras.applications.{name}"
+    for name in (
+        *("DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "MobileNet", "MobileNetV3Small", "NASNetMobile"),
+        *("ResNet50", "ResNet50V2", "VGG16"),
+    )
+)
+ALL = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in (*OWN, *OTHERS))]
+FLOAT_IN_XNNPACK = {"keras.applications.MobileNetV3Small"}
+"""XNNPACK computes HARD_SWISH in float alone, so these run, but not in one partition."""
+
+
+def pixels(count=1, size=SIZE):
+    return np.random.default_rng(3).uniform(0, 255, (count, *size)).astype(np.float32)
+
+
+def high_level(model):
+    return keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_graph_is_flat_named_and_prunes_exactly(name):
+    model = deeplab_v3_plus(name, 3, SIZE)
+
+    assert model.output_shape == (None, *SIZE[:2], 3)
+    assert model.get_layer("aspp_1x1_conv").input.shape[1:3] == (4, 4)
+    assert model.get_layer("low_level_conv").input.shape[1:3] == (16, 16)
+    assert not any(isinstance(layer, keras.Model | layers.Lambda) for layer in model.layers)
+    assert [layer.name for layer in deeplab_v3_plus(name, 3, SIZE).layers] == [layer.name for layer in model.layers]
+    law = check_law(model)
+    assert law.holds, law
+    assert law.removed_params > 0.25
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_exports_in_one_int8_partition(name, tmp_path):
+    model = deeplab_v3_plus(name, 3, SIZE)
+    images = [image.astype(np.uint8) for image in pixels(2)]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, calibration=images))
+
+    facts = proof.prove(path, layer_names=[layer.name for layer in model.layers])
+
+    assert facts.float_ops == ()
+    assert "SPACE_TO_BATCH_ND" not in facts.ops
+    assert (facts.partitions == 1) == (name not in FLOAT_IN_XNNPACK)
+    assert parse_model(path.read_bytes(), name=name).inputs[0].dtype == "uint8"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keras.applications.MobileNetV2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS if not name.endswith("MobileNetV2")),
+    ],
+)
+def test_every_second_feature_is_the_librarys_own(name):
+    size = (96, 96, 3)
+    model, source = deeplab_v3_plus(name, 3, size), source_model(name, size)
+    pruning.randomise(source)
+    normalisation = find_backbone(name).normalisation
+    image = pixels(size=size)
+    normalised = image * np.float32(normalisation.scale) + np.float32(normalisation.offset)
+
+    copy_inlined(model, source, bgr=takes_bgr(name))
+
+    expected = np.asarray(source(normalised[..., ::-1] if takes_bgr(name) else normalised))
+    ours = np.asarray(high_level(model)(image))[:, ::2, ::2]
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ConvNeXtTiny", "InceptionV3", "Xception", "EfficientNetV2S"])
+def test_other_architectures_build_and_prune_exactly(name):
+    law = check_law(deeplab_v3_plus(f"keras.applications.{name}", 3, (96, 96, 3)))
+
+    assert law.holds, law
+
+
+def test_output_stride_8_dilates_two_stages():
+    model = deeplab_v3_plus("keras.applications.MobileNetV2", 3, SIZE, output_stride=8)
+
+    rates = {layer.dilation_rate for layer in model.layers if isinstance(layer, layers.DepthwiseConv2D)}
+    assert high_level(model).output_shape[1:3] == (8, 8)
+    assert rates == {(1, 1), (2, 2), (4, 4)}
+
+
+def test_the_librarys_own_weights_file_fits(tmp_path):
+    name = "keras.applications.MobileNetV2"
+    source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)
+    source.save_weights(tmp_path / "a.weights.h5")
+
+    initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+
+    np.testing.assert_array_equal(
+        model.get_layer("backbone_block_5_depthwise").get_weights()[0],
+        source.get_layer("block_5_depthwise").get_weights()[0],
+    )
+
+
+def test_published_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch):
+    def closed(**_arguments):
+        raise OSError("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", closed)
+    with pytest.raises(ModelError, match="URL fetch failure") as caught:
+        source_model("keras.applications.MobileNetV2", SIZE, imagenet=True)
+    assert "model.weights=PATH" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_a_keras_cv_preset_in_a_folder_becomes_a_backbone(tmp_path):
+    import keras_cv
+
+    source = keras_cv.models.ResNetBackbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=[1, 1, 1, 1],
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=True,
+        block_type="basic_block",
+    )
+    pruning.randomise(source, x=pixels())
+    source.save_to_preset(str(tmp_path / "preset"))
+    name = f"keras_cv.{tmp_path / 'preset'}"
+    model = deeplab_v3_plus(name, 3, SIZE)
+
+    initialise(model, "imagenet", backbone=name)
+
+    expected = np.asarray(source(pixels()))
+    ours = np.asarray(high_level(model)(pixels()))[:, ::2, ::2]
+    np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())
+    assert check_law(model).holds
+
+
+@pytest.mark.parametrize("name", ["resnet19", "keras.applications.ResNet19", "keras.applications.preprocess", "timm.x"])
+def test_an_unknown_backbone_is_named(name):
+    with pytest.raises(ConfigError, match="unknown backbone") as caught:
+        find_backbone(name)
+    assert "efficientnet_lite0" in caught.value.hint
+
+
+def test_a_layer_made_of_layers_is_named():
+    class Block(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.inner = layers.Conv2D(3, 3, strides=4, padding="same")
+
+        def call(self, x):
+            return self.inner(x)
+
+    image = keras.Input(SIZE)
+    source = keras.Model(image, Block(name="fused")(image))
+    with pytest.raises(ModelError, match="`fused`"):
+        inlined(keras.Input(SIZE), source, output_stride=16)
+
+
+def test_a_network_that_never_is_at_the_wanted_size_is_refused():
+    image = keras.Input(SIZE)
+    source = keras.Model(image, layers.Conv2D(3, 3, strides=4, padding="same")(image), name="shallow")
+    with pytest.raises(ModelError, match="shallow"):
+        inlined(keras.Input(SIZE), source, output_stride=16)
