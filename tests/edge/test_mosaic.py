@@ -20,11 +20,13 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from rsseg_tf.datasets.image import read_image, write_image
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.edge import folders
 from rsseg_tf.edge.areas import cell_areas_m2
+from rsseg_tf.edge.class_raster import ClassRaster
 from rsseg_tf.edge.folders import predict_files
 from rsseg_tf.edge.image_header import ImageHeader, read_header
 from rsseg_tf.edge.predict import TiledPredictor
@@ -316,6 +318,22 @@ def test_a_full_disk_keeps_the_finished_bands(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "out/a_classes.tif").exists()
     (record,) = predict_files(predictor(), [image], tmp_path / "out")
     assert record["run"]["bands_resumed"] == 3
+
+
+def test_a_map_that_did_not_arrive_whole_does_not_get_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL may close a file on a full disk without a word."""
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 200, 60))
+    write = ClassRaster.write
+
+    def losing(self: ClassRaster, top: int, classes: np.ndarray) -> None:
+        write(self, top, classes)
+        if top > 100:
+            self._dataset.write(np.zeros_like(classes), 1, window=Window(0, top, *classes.shape[::-1]))
+
+    monkeypatch.setattr(ClassRaster, "write", losing)
+    with pytest.raises(RssegError, match="did not arrive"):
+        predict_files(predictor(), [image], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_parts"]
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0garbage", b"II*\0\x08\0\0\0"])
