@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.edge.raster import Raster
 from rsseg_tf.edge.tiling import Image
@@ -36,7 +34,7 @@ class ClassRaster:
         """Store some rows, uint8 (rows, W); from top to bottom, each once."""
         from rasterio.windows import Window
 
-        self.checksum = zlib.crc32(np.ascontiguousarray(classes), self.checksum)
+        self.checksum = zlib.crc32(classes.tobytes(), self.checksum)
         self._dataset.write(classes, 1, window=Window(0, top, classes.shape[1], classes.shape[0]))
 
 
@@ -78,7 +76,7 @@ def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
     with rasterio.open(temporary) as dataset:
         for top in range(0, dataset.height, _BLOCK):
             rows = min(_BLOCK, dataset.height - top)
-            arrived = zlib.crc32(dataset.read(1, window=Window(0, top, dataset.width, rows)), arrived)
+            arrived = zlib.crc32(dataset.read(1, window=Window(0, top, dataset.width, rows)).tobytes(), arrived)
     if arrived != checksum:
         raise RssegError(f"cannot write `{path}`: its rows did not arrive as they were", hint="is the disk full?")
 
