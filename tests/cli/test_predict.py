@@ -21,7 +21,7 @@ from rsseg_tf.edge.metadata import embed_metadata
 from rsseg_tf.edge.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
 from tests.edge.networks import METADATA, SIZE, frame, image_model, tiny_model
-from tests.edge.test_mosaic import geotiff
+from tests.edge.rasters import geotiff
 from tests.edge.without_tensorflow import run_without_tensorflow
 
 
