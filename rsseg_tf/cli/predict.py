@@ -129,7 +129,8 @@ def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, An
         f"{_shares(record['classes'])}"
         for record in played
     ]
-    counted = [f"{len(items)} {noun}" for items, noun in ((records, "images"), (played, "videos")) if items]
+    pairs = ((records, "image"), (played, "video"))
+    counted = [f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in pairs if items]
     return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
 
 

@@ -81,6 +81,7 @@ class Raster:
         Raises:
             DataError: the file is damaged there.
         """
+        from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
@@ -89,7 +90,7 @@ class Raster:
         try:
             values = self._dataset.read(different, window=window)
             valid = self._dataset.dataset_mask(window=window) > 0 if self._has_gaps else None
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:
             raise _unreadable(self.path, error) from error
         planes = values if len(values) == 3 else values[[different.index(band) for band in self._bands]]
         return np.ascontiguousarray(np.moveaxis(self._to_bytes(planes), 0, -1)), valid

@@ -21,7 +21,7 @@ from rsseg_tf.edge.metadata import embed_metadata
 from rsseg_tf.edge.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
 from tests.edge.networks import METADATA, SIZE, frame, image_model, tiny_model
-from tests.edge.test_mosaic import geotiff
+from tests.edge.rasters import geotiff
 from tests.edge.without_tensorflow import run_without_tensorflow
 
 
@@ -179,7 +179,7 @@ def test_a_video_and_images_go_together(
     assert main(words(model, survey, path, "-o", tmp_path / "out", "--every", 2)) == 0
     text = capsys.readouterr().out
     assert "flight.avi: 2 frames" in text
-    assert "2 images and 1 videos" in text
+    assert "2 images and 1 video in" in text
     assert (tmp_path / "out/flight_overlay.mp4").exists()
 
 
@@ -215,3 +215,22 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("Traceback")) == (130, 0)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]
+
+
+def test_a_foreign_file_is_described_on_the_command_line(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(tiny_model("float32"))
+    said = ("--names", "a, b,c,d", "--fitting", "resize", "--mean", "127.5", "--std", "127.5")
+    assert main(words(path, survey / "a.png", "-o", tmp_path / "out", *said, "--json")) == 0
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert list(record["classes"]) == ["a", "b", "c", "d"]
+    assert record["made_from"]["fitting"] == "resize"
+
+
+def test_what_describes_itself_is_not_described(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(model, survey, "-o", tmp_path / "out", "--mean", "1")) == 2
+    assert "says itself" in capsys.readouterr().err
