@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -44,6 +45,7 @@ def command(
     """
     config = load_config(config_path, words["overrides"])
     quiet_tensorflow()
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models are traced, as they must be
     from rsseg_tf.steps.ablate import Extent, ablate, format_ablation
 
     names = tuple(dict.fromkeys(name.strip() for name in backbones.split(",")))

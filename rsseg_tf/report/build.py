@@ -153,16 +153,15 @@ def _data_title(config: Config | None) -> str:
 def _summary(rows: Sequence[ModelRow]) -> list[str]:
     """What the smallest model costs and saves against the first, in a sentence."""
     scored = [row for row in rows if row.score("miou") is not None]
-    if len(scored) < 2:
-        return [f"{row.name}: mIoU {row.score('miou'):.2f} %." for row in scored]
+    if not scored:
+        return []
     first, last = scored[0], min(scored, key=lambda row: row.file_bytes)
+    if first is last:
+        return [f"{first.name} has an mIoU of {first.score('miou'):.2f} % and needs {first.file_bytes / 1e6:.1f} MB."]
     change = (last.score("miou") or 0) - (first.score("miou") or 0)
     sizes = [f"{row.file_bytes / 1e6:.1f} MB" for row in (first, last)]
     words = f"{last.name} needs {sizes[1]} instead of the {sizes[0]} of {first.name}"
-    faster = ""
-    if first.latency_ms and last.latency_ms:
-        faster = f", runs {first.latency_ms / last.latency_ms:.1f} times as fast"
-    return [f"{words}{faster}, and its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points)."]
+    return [f"{words}; its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points)."]
 
 
 def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Picture]:
@@ -183,9 +182,7 @@ def _legend(config: Config | None) -> list[tuple[str, str]]:
     if config is None:
         return []
     palette = palette_of(config.data)
-    return [
-        (name, f"#{format_color(color).lower()}") for name, color in zip(palette.names, palette.colors, strict=True)
-    ]
+    return [(name, format_color(color).lower()) for name, color in zip(palette.names, palette.colors, strict=True)]
 
 
 def _places(shown: _Shown, config: Config | None, names: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -107,7 +107,7 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
             marker, color = _MARKERS[style % len(_MARKERS)], COLORS[style % len(COLORS)]
             axis.scatter(*point, marker=marker, color=color, s=60, zorder=2, label=row.name)
         axis.set_xlabel(label)
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 1.1 * max(cost for cost, _ in points))
         axis.margins(y=0.2)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("mIoU (%)")
@@ -158,6 +158,7 @@ def training(runs: Sequence[Run]) -> Drawing:
     loss.set(xlabel="epoch", ylabel="training loss")
     score.set(xlabel="epoch", ylabel="validation mIoU (%)")
     for axis in (loss, score):
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     described = "; ".join(f"{run.path.name}: {len(run.log)} epochs, loss {run.log[-1]['loss']:.3f}" for run in runs)

@@ -31,7 +31,9 @@ def provenance(sources: Sources, rows: Sequence[ModelRow]) -> dict[str, Mapping[
         )
     for row in rows:
         if row.scores and row.scores.get("data_sha256"):
-            scored = f"{row.scores['images']} images of `{row.scores['split']}`, SHA-256 {row.scores['data_sha256']}"
+            scored = (
+                f"{row.scores['images']} images of the {row.scores['split']} split, SHA-256 {row.scores['data_sha256']}"
+            )
             pixels = "at full size" if row.scores.get("pixels") == "full" else f"resized to {row.scores.get('pixels')}"
             facts[str(row.path)] = {**facts.get(str(row.path), {}), "scored on": f"{scored}, {pixels}"}
     return facts

@@ -43,7 +43,8 @@ def summary_table(rows: Sequence[ModelRow], *, data_name: str) -> Table:
     values = [(*_summary(row), *(figures if with_paper else ())) for row, figures in zip(rows, printed, strict=True)]
     note = (
         "P: pruned. Q: 8 bits. mBF: boundary F1, averaged over images and classes. Memory is the paper's estimate, 4 "
-        "bytes a parameter and 1 in 8 bits. Latency: median of one run in the interpreter, one thread."
+        "bytes a parameter and 1 in 8 bits. Latency: median of one run in the interpreter; other work on the machine "
+        "meanwhile shows in it."
     )
     return Table("summary", "Accuracy and size (the paper's Table II)", columns, tuple(values), note)
 
@@ -163,7 +164,7 @@ def ablation_table(ablation: Facts, place: int = 1) -> Table:
         *(Column("GMACs"), *(Column(head) for head in _PAPER_HEADS[:3] if with_paper)),
     )
     rows = tuple(tuple(row) if with_paper else tuple(row[:-3]) for row in values)
-    note = f"Mean ± standard deviation over the seeds, on `{ablation['split']}` of {ablation['data']}."
+    note = f"Mean ± standard deviation over the seeds, on the {ablation['split']} split of {ablation['data']}."
     name = "ablation" if place == 1 else f"ablation_{place}"
     return Table(name, "Ablation: backbone × pruning × quantization (the paper's Table II)", columns, rows, note)
 

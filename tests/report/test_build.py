@@ -85,6 +85,12 @@ def test_a_model_beside_its_twin_differs_by_nothing(made):
     assert rows[1][5] == "no"
 
 
+def test_the_legend_has_the_colours_of_the_pictures(made):
+    """A classes file that gives numbers, not colours, gets colours that differ."""
+    colors = re.findall(r'<li data-color="(#[0-9a-f]{6})"><i style="background: \1">', page_of(made))
+    assert len(set(colors)) == 4
+
+
 def test_names_from_files_cannot_inject_markup(tmp_path):
     config = make_data(tmp_path / "data")
     run = make_run(tmp_path / "<script>alert(1)<", config)
