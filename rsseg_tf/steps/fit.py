@@ -18,6 +18,7 @@ from rsseg_tf.models.pretrained import initialise
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.progress import TrainingProgress
+from rsseg_tf.steps.shared_validation import shared_validation
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 from rsseg_tf.training.strategy import Replicas, open_replicas
@@ -54,9 +55,10 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
-        outcome = trainer.run(
-            validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs), replicas=replicas
-        )
+        validate = validation(model, dataset, config)
+        if replicas.processes > 1:
+            validate = shared_validation(model, dataset, config, replicas)
+        outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas)
         cost = pruning.cost(model)
         results = {
             "model": str(folder / MODEL),
