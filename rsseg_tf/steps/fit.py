@@ -21,7 +21,7 @@ from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.shared_validation import shared_validation
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
-from rsseg_tf.training.strategy import Replicas, open_replicas
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
 
 MODEL = "model.keras"
 PLAN = "plan.json"
@@ -40,6 +40,7 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
     replicas = open_replicas(config.strategy)
+    check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
     if not replicas.is_chief:
         with tempfile.TemporaryDirectory() as scratch:
             return _fit(config, Path(scratch) / "run", replicas, overwrite=False)
