@@ -29,7 +29,7 @@ class Config:
     """Everything that a run depends on, beside the files it reads.
 
     Attributes:
-        strategy: of training: `mirrored` shares each batch among the GPUs of a machine, `multiworker` among the
+        strategy: of `fit`: `mirrored` shares each batch among the GPUs of a machine, `multiworker` among the
             machines that the environment variable TF_CONFIG names (the same command on each), `auto` does so where
             there are several.
     """

@@ -18,10 +18,11 @@ from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
+from rsseg_tf.steps.shared_validation import shared_validation
 from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
 from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
-from rsseg_tf.training.strategy import Replicas, open_replicas
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
 
 MODEL = "model.keras"
 PLAN = "plan.json"
@@ -41,6 +42,7 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
     replicas = open_replicas(config.strategy)
+    check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
     if not replicas.is_chief:
         with tempfile.TemporaryDirectory() as scratch:
             return _fit(config, Path(scratch) / "run", replicas, overwrite=False)
@@ -57,9 +59,10 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
-        outcome = trainer.run(
-            validation(model, dataset, config), TrainingProgress("fit", config.fit.epochs), replicas=replicas
-        )
+        validate = validation(model, dataset, config)
+        if replicas.processes > 1:
+            validate = shared_validation(model, dataset, config, replicas)
+        outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas)
         cost = pruning.cost(model)
         results = {
             "model": str(folder / MODEL),

@@ -121,7 +121,7 @@ class Trainer:
     def run(self, validate: Callable[[], float], progress: Progress, *, replicas: Replicas = _ALONE) -> Outcome:
         """Train to the last epoch and leave the best weights in the model.
 
-        Of several processes that train together only the chief validates, writes, and ends with the best weights.
+        Of several processes that train together only the chief writes, and ends with the best weights.
 
         Args:
             validate: mIoU of the model as it is, on held-out data; the highest wins, the later of equals.
@@ -198,15 +198,14 @@ class Trainer:
 
     def _validated(self, validate: Callable[[], float]) -> float:
         """The score of the weights that would be kept: the averaged ones, where they are averaged."""
-        if not self._replicas.is_chief:
-            return math.nan
         trained = [np.asarray(variable) for variable in self._model.variables]
         if self._average:
             _assign(self._model.variables, self._average)
         score = validate()
         if score >= self._best or self._best_epoch == 0:
             self._best_epoch, self._best = self._epoch + 1, score
-            save_arrays(self._folder / BEST, self._model.variables, {"epoch": self._epoch + 1, "val_miou": score})
+            if self._replicas.is_chief:
+                save_arrays(self._folder / BEST, self._model.variables, {"epoch": self._epoch + 1, "val_miou": score})
         _assign(self._model.variables, trained)
         return score
 
@@ -246,9 +245,11 @@ class Trainer:
             self._best_epoch, self._best = info["best_epoch"], info["best"]
             self._rows = [EpochRow(**row) for row in info["rows"]]
         if self._replicas.count > 1:
-            place = [self._epoch, self._position, self._loss_sum]
-            (epoch, position, loss_sum), *values = self._replicas.from_chief([place, *self._variables()])
-            self._epoch, self._position, self._loss_sum = int(epoch), int(position), float(loss_sum)
+            place = [self._epoch, self._position, self._loss_sum, self._best_epoch, max(self._best, 0.0)]
+            (epoch, position, self._loss_sum, best_epoch, self._best), *values = self._replicas.from_chief(
+                [place, *self._variables()]
+            )
+            self._epoch, self._position, self._best_epoch = int(epoch), int(position), int(best_epoch)
             _assign(self._variables(), values)
 
     def _write_logs(self) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from rsseg_tf.errors import ConfigError, RssegError
 
 _CLUSTER = "TF_CONFIG"
+_KINDS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 _LOST = (
     tf.errors.UnavailableError,
@@ -41,10 +42,31 @@ class Replicas:
         return self._strategy.num_replicas_in_sync if self._strategy else 1
 
     @property
+    def processes(self) -> int:
+        """Processes that train together, one a machine."""
+        return sum(self._tasks.values()) if self._is_cluster else 1
+
+    @property
+    def process(self) -> int:
+        """The number of this process among them, from 0."""
+        if not self._is_cluster:
+            return 0
+        resolver = self._strategy.cluster_resolver
+        return int(resolver.task_id) + (self._tasks["chief"] if resolver.task_type == "worker" else 0)
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process is the one that writes files."""
-        resolver = self._strategy and self._strategy.cluster_resolver
-        return not resolver or not resolver.task_type or (resolver.task_id == 0 and resolver.task_type != "evaluator")
+        return self.process == 0
+
+    @property
+    def _tasks(self) -> dict[str, int]:
+        jobs = self._strategy.cluster_resolver.cluster_spec().as_dict()
+        return {kind: len(jobs.get(kind, ())) for kind in _KINDS}
+
+    @property
+    def _is_cluster(self) -> bool:
+        return isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
     def scope(self) -> Any:
         """The context in which variables must be made so that every copy has them."""
@@ -72,18 +94,23 @@ class Replicas:
 
     def from_chief(self, values: Sequence[Any]) -> list[Any]:
         """The chief's `values`, arrays of the same shapes everywhere, in every process."""
-        if self._strategy is None or self._strategy.cluster_resolver is None:
-            return list(values)
+        own = [np.asarray(value) for value in values]
+        return self.summed(own if self.is_chief else [np.zeros_like(value) for value in own])
+
+    def summed(self, values: Sequence[Any]) -> list[Any]:
+        """The sums over all processes of `values`, arrays of the same shapes everywhere, in float64."""
         own = [np.asarray(value, np.float64) for value in values]
-        own = own if self.is_chief else [np.zeros_like(value) for value in own]
+        if not self._is_cluster:
+            return own
 
         @tf.function
-        def summed() -> list[tf.Tensor]:
+        def total() -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            is_first = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.float64)
+            local = context.replica_id_in_sync_group % (self.count // self.processes)
+            is_first = tf.cast(tf.equal(local, 0), tf.float64)
             return context.all_reduce(tf.distribute.ReduceOp.SUM, [is_first * tf.constant(value) for value in own])
 
-        return [self._strategy.experimental_local_results(value)[0].numpy() for value in self._strategy.run(summed)]
+        return [self._strategy.experimental_local_results(value)[0].numpy() for value in self._strategy.run(total)]
 
 
 def open_replicas(name: str) -> Replicas:
@@ -115,7 +142,7 @@ def _worker_count() -> int:
         return 0
     try:
         cluster = json.loads(text)["cluster"]
-        return sum(len(cluster.get(kind, ())) for kind in ("chief", "worker"))
+        return sum(len(cluster.get(kind, ())) for kind in _KINDS)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"the environment variable {_CLUSTER} is not what TensorFlow reads: {error}") from error
 
