@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.edge.predict import resized_image, resized_mask
+from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.keras_predictor import keras_predictor
