@@ -59,14 +59,23 @@ def test_a_finished_run_has_a_model_a_log_and_a_manifest_and_no_leftovers(worksh
     names = {path.name for path in (workshop / run).iterdir()}
 
     assert {"model.keras", "log.csv", "config.yaml", "manifest.json"} <= names
-    assert names <= {"model.keras", "log.csv", "config.yaml", "manifest.json", "plan.json", "tensorboard"}
+    extras = {"plan.json", "pruning.csv"} if run == "pruned" else set()
+    assert names <= {"model.keras", "log.csv", "config.yaml", "manifest.json", "tensorboard", *extras}
+
+
+def test_pruning_leaves_a_line_a_loop_that_ends_at_what_the_manifest_says(workshop):
+    lines = (workshop / "pruned" / "pruning.csv").read_text().splitlines()
+    results = json.loads((workshop / "pruned" / "manifest.json").read_text())["results"]
+
+    assert [line.split(",")[0] for line in lines] == ["loop", "1", "2", "3"]
+    assert float(lines[-1].split(",")[1]) == pytest.approx(results["macs"] / results["dense_macs"])
 
 
 def test_the_manifest_says_what_the_pruning_read_and_what_came_of_it(workshop):
     manifest = json.loads((workshop / "pruned" / "manifest.json").read_text())
 
     assert any(name.endswith("dense/model.keras") for name in manifest["inputs"])
-    assert set(manifest["outputs"]) == {"model.keras", "log.csv", "config.yaml", "plan.json"}
+    assert set(manifest["outputs"]) == {"model.keras", "log.csv", "config.yaml", "plan.json", "pruning.csv"}
     assert 0.4 < manifest["results"]["macs"] / manifest["results"]["dense_macs"] <= 0.5
 
 
