@@ -64,6 +64,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a kill left half-written in a folder that no other process writes to."""
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        leftover.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as a whole."""
     with atomic_path(path) as temporary:
@@ -193,14 +199,8 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
 
 def _contents(folder: Path) -> set[str]:
     """Names in a run folder, after what a kill left half-written has been removed."""
-    remove_unfinished(folder)
+    remove_leftovers(folder)
     return {path.name for path in folder.iterdir()}
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove from a folder the files that a kill left half-written; nobody else may be writing there."""
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
-        leftover.unlink()
 
 
 def package_versions() -> dict[str, str]:

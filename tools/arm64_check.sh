@@ -40,8 +40,8 @@ fi
 chroot "$root" sh -c 'uname -m; . /etc/os-release; echo "$PRETTY_NAME"; python3 --version'
 
 echo "## The base wheel and what it needs, for arm64"
-rm -rf "$check" "$folder/x86"
-mkdir -p "$check/wheels" "$check/images" "$folder/x86"
+rm -rf "$check"
+mkdir -p "$check/wheels" "$check/images"
 "$python" -m pip wheel --quiet --no-deps --wheel-dir "$check/wheels" "$here"
 platforms=(manylinux_2_17_aarch64 manylinux2014_aarch64 manylinux_2_24_aarch64 manylinux_2_27_aarch64 manylinux_2_28_aarch64
     manylinux_2_34_aarch64 manylinux_2_35_aarch64)

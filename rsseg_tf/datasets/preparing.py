@@ -20,7 +20,7 @@ from rsseg_tf.datasets.files import FileDataset
 from rsseg_tf.datasets.prepared import PreparedDataset, Store, describe_store
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import RssegError
-from rsseg_tf.runs import remove_unfinished
+from rsseg_tf.runs import remove_leftovers
 
 Watch = Callable[[int, int], None]
 """Called with how many samples are done and how many there are."""
@@ -175,7 +175,7 @@ def _locked(store: Store) -> Iterator[None]:
         ) from error
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)  # the system lets go of it when we end, however that may be
-        remove_unfinished(store.folder)
+        remove_leftovers(store.folder)
         yield
 
 

@@ -84,13 +84,15 @@ def predict_raster(
     kept = parts.done()
     summary = _Summary(raster, predictor)
     files = {"classes": f"{target.name}_classes.tif", "overlay": f"{target.name}_overlay.png"}
-    with create_class_raster(target.with_name(files["classes"]), raster, predictor.palette) as output:
+    unfinished = parts.folder / "classes.tif"  # here, so that what a kill leaves of it goes with the parts
+    with create_class_raster(unfinished, raster, predictor.palette) as output:
         for band in _bands(predictor, raster, parts, infer=network):
             if band.row >= kept:
                 parts.save(band.row, band.classes)
             _store(band, output, summary)
             if progress:
                 progress((band.top + len(band.classes)) * raster.width, raster.height * raster.width)
+    unfinished.replace(target.with_name(files["classes"]))
     write_image(target.with_name(files["overlay"]), summary.overlay())
     parts.remove()
     seconds = time.perf_counter() - started

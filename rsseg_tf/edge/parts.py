@@ -11,7 +11,7 @@ from typing import Any
 from rsseg_tf.datasets.image import read_indices, write_image
 from rsseg_tf.edge.tiling import Image
 from rsseg_tf.errors import ConfigError, DataError
-from rsseg_tf.runs import write_json
+from rsseg_tf.runs import remove_leftovers, write_json
 
 _MADE_FROM = "made_from.json"
 
@@ -32,6 +32,7 @@ class Parts:
         self.folder = folder
         if overwrite:
             shutil.rmtree(folder, ignore_errors=True)
+        remove_leftovers(folder)
         known = _key_in(folder)
         if known is None:
             write_json(folder / _MADE_FROM, dict(key))

@@ -149,6 +149,7 @@ def test_a_killed_mosaic_goes_on_to_the_same_map(tmp_path: Path) -> None:
     assert not (tmp_path / "out/a.json").exists()
     predict_files(predictor(), [image], tmp_path / "out")
     assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().classes(frame(0, 300, 60)))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.tif", "a_overlay.png"]
 
 
 def test_a_full_disk_keeps_the_finished_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
