@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,8 +121,12 @@ def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow and start it while stderr is closed: its C++ side greets with lines about drivers."""
+    """Import TensorFlow and start it while stderr is closed: its C++ side greets with lines about drivers.
+
+    A worker of a cluster is not started here: it has to join the others first.
+    """
     with quiet_stderr():
         import tensorflow as tf
 
-        tf.config.list_logical_devices()
+        if not os.environ.get("TF_CONFIG"):
+            tf.config.list_logical_devices()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 from keras import layers
@@ -60,7 +62,7 @@ def deeplab_v3_plus(
     x = conv_bn_relu(x, 256, 3, name="decoder_2")
     x = layers.Conv2D(num_classes, 1, name="classifier")(x)
     logits = _upsampled(x, input_shape[:2], stride=4, upsampling=upsampling, name="logits")
-    return keras.Model(image, logits, name=f"deeplab_v3_plus_{backbone.replace('.', '_')}")
+    return keras.Model(image, logits, name=re.sub(r"\W+", "_", f"deeplab_v3_plus_{backbone}"))
 
 
 def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int) -> None:

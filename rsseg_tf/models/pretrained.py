@@ -135,7 +135,10 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
         weights = operation.get_weights()
         if bgr and number == 0:
             weights[0] = weights[0][:, :, ::-1]
-        model.get_layer(names[id(operation)]).set_weights(weights)
+        layer = model.get_layer(names[id(operation)])
+        layer.set_weights(weights)
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # It computes with copies of its weights.
     return len(sources)
 
 

@@ -100,9 +100,9 @@ def test_other_architectures_build_and_prune_exactly(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0", "MobileNetV3Small", "NASNetMobile", "Xception"])
+@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetV2B0", "MobileNetV3Small"])
 def test_features_before_any_dilation_are_the_librarys_own(name):
-    """Squeeze-and-excite averages over more positions where strides are turned, and pools do not dilate."""
+    """Squeeze-and-excite averages over more positions where strides are turned."""
     name, size = f"keras.applications.{name}", (96, 96, 3)
     model, source = deeplab_v3_plus(name, 3, size), source_model(name, size)
     pruning.randomise(source)
@@ -159,6 +159,7 @@ def test_published_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch):
 @pytest.mark.slow
 def test_a_keras_cv_preset_in_a_folder_becomes_a_backbone(tmp_path):
     import keras_cv
+    from keras_cv.src.utils.preset_utils import save_to_preset
 
     source = keras_cv.models.ResNetBackbone(
         stackwise_filters=[64, 128, 256, 512],
@@ -168,7 +169,7 @@ def test_a_keras_cv_preset_in_a_folder_becomes_a_backbone(tmp_path):
         block_type="basic_block",
     )
     pruning.randomise(source, x=pixels())
-    source.save_to_preset(str(tmp_path / "preset"))
+    save_to_preset(source, str(tmp_path / "preset"))
     name = f"keras_cv.{tmp_path / 'preset'}"
     model = deeplab_v3_plus(name, 3, SIZE)
 
