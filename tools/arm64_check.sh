@@ -6,7 +6,8 @@
 # Makes a Debian root in FOLDER (kept for the next time), installs the base wheel there with pip, runs `inspect`,
 # `predict`, `evaluate` and `benchmark` on both machines, and fails unless 99.5 % of the pixels have the same class.
 # FOLDER/transcript.txt holds everything that was run and said. Needs root, debootstrap and qemu-user-static.
-# Emulation is a hundred times slower than a board: give small images, and trust no latency from it.
+# Emulation is a hundred times slower than a board: give small images, and trust no latency from it. Give a trained
+# model: the scores of random weights tie, and a tie falls one way on one processor and the other way on another.
 set -euo pipefail
 
 usage="usage: tools/arm64_check.sh FOLDER MODEL.tflite IMAGE..."
