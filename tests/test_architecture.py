@@ -78,7 +78,7 @@ sys.exit(main({arguments!r}))
 
 def test_a_board_without_the_interpreter_says_what_to_install(tmp_path):
     code = f"""
-sys.modules["ai_edge_litert"] = None
+sys.modules["ai_edge_litert"] = sys.modules["tflite"] = None
 from rsseg_tf.cli.main import main
 model = {str(tmp_path / "model.tflite")!r}
 open(model, "wb").close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from rsseg_tf.errors import ConfigError
 
 if TYPE_CHECKING:
     from rsseg_tf.edge.bench import BenchmarkResult
+    from rsseg_tf.edge.profile import LatencyProfile
 
 
 @click.command(name="benchmark")
@@ -46,8 +47,6 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
     if profile and options["delegate"]:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
     from rsseg_tf.edge.bench import benchmark, format_results
-    from rsseg_tf.edge.profile import format_profile, save_profile
-    from rsseg_tf.edge.profile import profile as measure
 
     delegate = _delegate(options["delegate"])
     times = {"repeats": options["repeats"], "warmup": options["warmup"]}
@@ -58,19 +57,26 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
             results = benchmark(files, threads=counts, delegate=delegate, progress=progress, **times)
         if options["data"]:
             results = _scored(results, options["data"], options["split"], delegate=options["delegate"])
-        measured = None
-        if profile:
-            with progress_bar("profile") as progress:
-                measured = measure(files[0], threads=counts[0], progress=progress, **times)
+        measured = _profile(files[0], named[0], threads=counts[0], times=times) if profile else None
     original = dict(zip(map(str, files), map(str, named), strict=True))
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
     text = format_results(results)
     if profile and measured:
-        measured = dataclasses.replace(measured, model=str(named[0]))
+        from rsseg_tf.edge.profile import format_profile, save_profile
+
         save_profile(profile, measured)
         text = f"{text}\n\n{format_profile(measured)}"
     values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
     print_result(values, text, as_json=options["as_json"])
+
+
+def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:
+    """The latency of every operator of `file`, which the profile calls `name`."""
+    from rsseg_tf.edge.profile import profile
+
+    with progress_bar("profile") as progress:
+        measured = profile(file, threads=threads, progress=progress, **times)
+    return dataclasses.replace(measured, model=str(name))
 
 
 def _delegate(word: str | None) -> Path | None:

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.integrity import PNG
+from rsseg_tf.datasets.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.palette import IGNORE, Pixels
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
 from rsseg_tf.runs import file_hash
 
-_LOG_ERRORS = 2
 _LOG_PREFIX = re.compile(
     r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ "
 )  # such as "[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error "
@@ -114,18 +114,15 @@ def decoder_complaint(path: Path) -> str:
     It takes over the process's stderr while it decodes, so that it is for a program that checks
     files one after the other, not for a training.
     """
-    level = cv2.utils.logging.getLogLevel()
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
+    with opencv_log(ERRORS), tempfile.TemporaryFile() as caught:
         try:
-            cv2.utils.logging.setLogLevel(_LOG_ERRORS)
             os.dup2(caught.fileno(), 2)
             cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-            cv2.utils.logging.setLogLevel(level)
         caught.seek(0)
         said = caught.read().decode("utf-8", "replace").strip()
     return _LOG_PREFIX.sub("", said.partition("\n")[0]).strip()

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from rsseg_tf.datasets.integrity import PNG, damage, png_as_grey
+from rsseg_tf.datasets.opencv_log import opencv_log
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.runs import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """The file endings that are read and written, in lower case."""
-
-_SILENT = 0
 
 
 def read_image(path: Path) -> Pixels:
@@ -99,7 +96,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decode(path: Path, data: bytes) -> Pixels:
     try:
-        with _quiet():
+        with opencv_log():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise DataError(f"cannot read `{path}`: {' '.join(str(error).split())}") from error
@@ -111,14 +108,3 @@ def _decode(path: Path, data: bytes) -> Pixels:
             hint="scale it to 8 bits, such as with gdal_translate -ot Byte -scale",
         )
     return pixels
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV's log off stderr: what it says there is in our errors."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from rsseg_tf.edge.graph import Op, Tensor, TFLiteModel, item_bytes
+from rsseg_tf.edge.runtime import options_of, schema
 from rsseg_tf.errors import ModelError
 
 __all__ = ["Op", "TFLiteModel", "Tensor", "parse_model", "read_model"]
@@ -154,9 +154,7 @@ def _picked(numbers: Any, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _attributes(table: Any) -> dict[str, Any]:
-    options = table.BuiltinOptions()
-    values = schema.BuiltinOptionsCreator(table.BuiltinOptionsType(), options) if options else None
-    return dict(_named(vars(values))) if values else {}
+    return dict(_named(options_of(table, schema)))
 
 
 def _named(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,29 +1,20 @@
-"""The native TFLite interpreter of `ai-edge-litert`.
-
-Not of `tflite-runtime`, its predecessor: the last release (2.14.0) is built for NumPy 1 and fails with NumPy 2.
-"""
+"""The native TFLite interpreter."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rsseg_tf.edge.runtime import load_runtime
 from rsseg_tf.errors import ModelError
 from rsseg_tf.quiet import quiet_stderr
 
-_RUNTIME = "ai_edge_litert.interpreter"
 _DELEGATE = "DELEGATE"
 _MESSAGE_LENGTH = 200
-
-
-def load_runtime() -> ModuleType:
-    """The module with `Interpreter` and `load_delegate`."""
-    return importlib.import_module(_RUNTIME)
 
 
 def open_interpreter(path: Path, *, threads: int, delegate: Path | None = None) -> Any:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import flatbuffers
-from ai_edge_litert import schema_py_generated as schema
 
+from rsseg_tf.edge.runtime import schema
 from rsseg_tf.errors import ModelError
 
 METADATA_NAME = "rsseg_tf"

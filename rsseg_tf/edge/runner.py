@@ -17,8 +17,9 @@ from rsseg_tf.edge.delegates import check_fits
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.edge.graph import Tensor, TFLiteModel
 from rsseg_tf.edge.guard import check_loads
-from rsseg_tf.edge.interpreter import delegate_partitions, invoke, load_runtime, open_interpreter
+from rsseg_tf.edge.interpreter import delegate_partitions, invoke, open_interpreter
 from rsseg_tf.edge.metadata import ModelMetadata, metadata_in
+from rsseg_tf.edge.runtime import load_runtime
 from rsseg_tf.edge.tiling import Image, Logits
 from rsseg_tf.errors import ConfigError, DataError, ModelError
 

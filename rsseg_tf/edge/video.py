@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.image import write_image
+from rsseg_tf.datasets.opencv_log import opencv_log
 from rsseg_tf.edge.areas import area_table
 from rsseg_tf.edge.mosaic import OVERLAY_SHARE
 from rsseg_tf.edge.predict import TiledPredictor
@@ -166,19 +167,17 @@ def _opened(word: str) -> Iterator[tuple[Any, Source]]:
     number = word.removeprefix(CAMERA)
     if is_camera and not number.isdecimal():
         raise DataError(f"no camera `{word}`", hint="give its number, such as camera:0 for /dev/video0")
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(0)  # what OpenCV says of failures is in our errors
-    capture = cv2.VideoCapture(int(number) if is_camera else word)
-    try:
-        if not capture.isOpened():
-            hint = "is it plugged in, and free?" if is_camera else "is it a video that OpenCV can play?"
-            raise DataError(f"cannot open `{word}`", hint=hint)
-        if is_camera:
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # or a slow board would see the past
-        yield capture, _source(word, capture, is_camera=is_camera)
-    finally:
-        capture.release()
-        cv2.utils.logging.setLogLevel(level)
+    with opencv_log():
+        capture = cv2.VideoCapture(int(number) if is_camera else word)
+        try:
+            if not capture.isOpened():
+                hint = "is it plugged in, and free?" if is_camera else "is it a video that OpenCV can play?"
+                raise DataError(f"cannot open `{word}`", hint=hint)
+            if is_camera:
+                capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # or a slow board would see the past
+            yield capture, _source(word, capture, is_camera=is_camera)
+        finally:
+            capture.release()
 
 
 def _source(word: str, capture: Any, *, is_camera: bool) -> Source:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.edge.interpreter import load_runtime
+from rsseg_tf.edge.runtime import load_runtime
 from rsseg_tf.quantization.calibrated import Images, recorded_ranges
 
 FloatArray: TypeAlias = NDArray[np.float64]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rsseg_tf.edge.cutting import Piece, cut
 from rsseg_tf.edge.flatbuffer import parse_model
-from rsseg_tf.edge.interpreter import load_runtime
+from rsseg_tf.edge.runtime import load_runtime
 from rsseg_tf.errors import ModelError
 from tests.edge.networks import products_model, scratchless_model, tiny_model
 
