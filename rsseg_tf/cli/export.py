@@ -31,6 +31,12 @@ from rsseg_tf.cli.shared import (
 @click.option(
     "--keep-float", type=int, help="Leave the N worst layers float; short for export.keep_float=N.", metavar="N"
 )
+@click.option(
+    "--max-drop", type=float, help="Fail if more mIoU points are lost; short for export.max_drop=X.", metavar="X"
+)
+@click.option(
+    "--recover", type=click.Choice(["none", "qat"]), help="Train a file that loses more; short for export.recover."
+)
 @json_option
 @overrides_argument
 def command(
@@ -39,7 +45,7 @@ def command(
     out: Path | None,
     as_json: bool,
     overrides: tuple[str, ...],
-    **shortcuts: int | str | None,
+    **shortcuts: float | str | None,
 ) -> None:
     """Write MODEL as a TFLite file and prove what is in it.
 

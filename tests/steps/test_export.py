@@ -120,3 +120,10 @@ def test_a_tflite_file_is_not_exported_again(workshop, capsys):
     words = ["-c", str(workshop / "config.yaml"), "-o", str(workshop / "again.tflite")]
     assert main(["export-tflite", str(workshop / "model.tflite"), *words]) == 1
     assert "is a TFLite file already" in capsys.readouterr().err
+
+
+def test_a_file_that_loses_more_than_it_may_is_not_written(workshop, capsys):
+    assert export(workshop, "--max-drop", "-100", "--recover", "none", out="lossy.tflite") == 3
+    assert "mIoU" in capsys.readouterr().err
+    assert not (workshop / "lossy.tflite").exists()
+    assert export(workshop, "--max-drop", "100", out="lossy.tflite") == 0

@@ -121,8 +121,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
     made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data and network")
     made.add_argument("--params", type=float, default=0.4, help="share of the weights' memory to keep; default 0.4")
-    made.add_argument("--images", type=int, default=16, help="training windows to score on; default 16")
-    made.add_argument("--approximations", type=int, default=32, help="of its Hessian scores; default 32")
+    made.add_argument("--images", type=int, default=32, help="training windows to score on; default 32")
+    made.add_argument(
+        "--approximations", type=int, default=32, help="of its Hessian scores, at most --images; default 32"
+    )
     made.add_argument("--out", type=Path, required=True, help="JSON file")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
     return made
