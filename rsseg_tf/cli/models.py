@@ -62,9 +62,6 @@ def open_for_data(model: Path, config: Config, options: Mapping[str, Any], *, pa
     """A predictor on a file of either kind, with the overlap of `config`; the rest as `open_tflite`."""
     if is_keras(model):
         return open_keras(model, config)
-    from rsseg_tf.edge.predict import usual_overlap, with_overlap
+    from rsseg_tf.edge.predict import with_usual_overlap
 
-    predictor = open_tflite(model, options, palette=palette)
-    if predictor.fitting == "resize":
-        return predictor
-    return with_overlap(predictor, usual_overlap(config.evaluate.overlap, predictor.input_size))
+    return with_usual_overlap(open_tflite(model, options, palette=palette), config.evaluate.overlap)

@@ -20,9 +20,8 @@ from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
 from rsseg_tf.runs import file_hash
 
-_LOG_PREFIX = re.compile(
-    r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ "
-)  # such as "[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error "
+_LOG_PREFIX = re.compile(r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ ")
+"""Such as `[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error `."""
 
 Pair = tuple[Pixels, Pixels]
 
@@ -57,8 +56,10 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
     pair: Pair | None = None
     size = (0, 0)
     if sample.mask is None and sample.image is not None:
-        problems += _failures(lambda: dataset.read_image(sample))
-        size = (0, 0) if problems else _size(dataset.read_image(sample))
+        try:
+            size = _size(dataset.read_image(sample))
+        except DataError as error:
+            problems.append(error)
     else:
         try:
             pair = dataset.read(sample)

@@ -105,7 +105,6 @@ def open_predictor(
     threads: int = 1,
     delegate: Path | None = None,
     palette: Palette | None = None,
-    overlap: int | None = None,
     foreign: ForeignModel | None = None,
 ) -> TiledPredictor:
     """A predictor on a `.tflite` file, set up by the metadata in it.
@@ -115,7 +114,6 @@ def open_predictor(
         threads: CPU threads.
         delegate: shared library of a delegate.
         palette: the classes of a file that does not name its own.
-        overlap: pixels that neighbouring tiles share, in place of the metadata's.
         foreign: said of a file that does not describe itself.
 
     Raises:
@@ -127,7 +125,7 @@ def open_predictor(
     if foreign and runner.metadata:
         raise ConfigError(f"`{path}` says itself what it is", hint="leave --names, --fitting, --mean and --std out")
     described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
-    predictor = TiledPredictor(
+    return TiledPredictor(
         infer=batched(runner.scores),
         palette=Palette(described.class_names, described.class_colors),
         input_size=runner.input_size,
@@ -136,7 +134,6 @@ def open_predictor(
         ground_sampling_distance_m=described.ground_sampling_distance_m,
         model_sha256=file_hash(path),
     )
-    return predictor if overlap is None else with_overlap(predictor, overlap)
 
 
 def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
@@ -150,6 +147,13 @@ def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
             f"the overlap must be at least 0 and below the tile's {min(predictor.input_size)} pixels, got {overlap}"
         )
     return dataclasses.replace(predictor, overlap=overlap)
+
+
+def with_usual_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
+    """The same predictor with the overlap that settings ask for, if it tiles at all; see `usual_overlap`."""
+    if predictor.fitting == "resize":
+        return predictor
+    return with_overlap(predictor, usual_overlap(overlap, predictor.input_size))
 
 
 def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:

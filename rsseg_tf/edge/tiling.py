@@ -19,46 +19,11 @@ Infer: TypeAlias = Callable[[Image], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Window:
-    """A rectangle of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def bottom(self) -> int:
-        """The first row below it."""
-        return self.top + self.height
-
-    @property
-    def right(self) -> int:
-        """The first column to the right of it."""
-        return self.left + self.width
-
-
-def tile_windows(height: int, width: int, *, size: tuple[int, int], overlap: int) -> list[Window]:
-    """Windows of `size` that cover an image of `height` × `width` pixels, row by row.
-
-    Neighbours share at least `overlap` pixels; the last ones are shifted inwards. An image that is
-    smaller than a window gets one that sticks out to the bottom or right: pad the image.
-
-    Raises:
-        ConfigError: `overlap` is not smaller than the window, or a size is not positive.
-
-    Example:
-        >>> [window.left for window in tile_windows(4, 10, size=(4, 4), overlap=0)]
-        [0, 4, 6]
-    """
-    _check(height, width, size=size, overlap=overlap)
-    tops, lefts = _starts(height, size[0], overlap), _starts(width, size[1], overlap)
-    return [Window(top, left, *size) for top in tops for left in lefts]
-
-
-@dataclass(frozen=True)
 class TileGrid:
-    """How windows of one size lie over an image.
+    """How windows of one size lie over an image, row by row.
+
+    Neighbours share at least `overlap` pixels; the last ones are shifted inwards. An image that is smaller than a
+    window gets one that sticks out to the bottom or right: pad the image.
 
     Attributes:
         height: of the image, in pixels.
@@ -67,7 +32,11 @@ class TileGrid:
         overlap: pixels that neighbours share at least.
 
     Raises:
-        ConfigError: as `tile_windows`.
+        ConfigError: `overlap` is not smaller than the window, or a size is not positive.
+
+    Example:
+        >>> TileGrid(4, 10, size=(4, 4), overlap=0).lefts
+        (0, 4, 6)
     """
 
     height: int
@@ -77,7 +46,14 @@ class TileGrid:
 
     def __post_init__(self) -> None:
         """Refuse what no windows can cover."""
-        _check(self.height, self.width, size=self.size, overlap=self.overlap)
+        if min(self.height, self.width, *self.size) < 1:
+            sides = (self.height, self.width, *self.size)
+            raise ConfigError("cannot tile an image of {} × {} pixels with windows of {} × {}".format(*sides))
+        if not 0 <= self.overlap < min(self.size):
+            raise ConfigError(
+                f"the overlap must be at least 0 and below the window's {min(self.size)} pixels, got {self.overlap}",
+                hint="give a smaller overlap",
+            )
 
     @functools.cached_property
     def tops(self) -> tuple[int, ...]:
@@ -107,16 +83,6 @@ class TileGrid:
     def first_row_into(self, row: int) -> int:
         """The first row of windows that reaches into the pixels that `band(row)` starts with."""
         return next(index for index, top in enumerate(self.tops) if top + self.size[0] > self.tops[row])
-
-
-def _check(height: int, width: int, *, size: tuple[int, int], overlap: int) -> None:
-    if min(height, width, *size) < 1:
-        raise ConfigError(f"cannot tile an image of {height} × {width} pixels with windows of {size[0]} × {size[1]}")
-    if not 0 <= overlap < min(size):
-        raise ConfigError(
-            f"the overlap must be at least 0 and below the window's {min(size)} pixels, got {overlap}",
-            hint="give a smaller overlap",
-        )
 
 
 def _starts(length: int, size: int, overlap: int) -> list[int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import layers, tree
+from keras import layers
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.backbone import Features
@@ -129,7 +129,7 @@ class _Inliner:
                 f"`{operation.name}` of `{self._source.name}` is a {type(operation).__name__}, a layer made of layers",
                 hint="use a backbone whose graph holds plain layers only",
             )
-        places = [self._places[id(x)] for x in tree.flatten((args, kwargs)) if id(x) in self._places]
+        places = [self._places[id(x)] for x in keras.tree.flatten((args, kwargs)) if id(x) in self._places]
         stride = max((place.stride for place in places), default=0)
         dilation = max((place.dilation for place in places), default=1)
         if isinstance(operation, _CONVOLUTIONS + _POOLS):

@@ -29,13 +29,10 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".pth": read_torch_file,
     ".pt": read_torch_file,
     ".safetensors": read_safetensors,
-    ".h5": lambda path: {
-        f"{layer}.{index}": array
-        for layer, arrays in read_keras_weights(path).items()
-        for index, array in enumerate(arrays)
-    },
 }
 """Suffix → what reads named arrays from a file."""
+
+_KERAS = ".h5"
 
 
 def load_keras_model(path: Path) -> keras.Model:
@@ -84,23 +81,31 @@ def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
         return _copy_by_name(model, source, path=path)
     if weights != "imagenet":
         _check_path(path)
-        if path.suffix == ".h5" and _is_of_our_graph(model, path):
-            return _copy_by_name(model, read_keras_weights(path), path=path)
+    elif not is_inlined(backbone):
+        path = imagenet_file(backbone)
+    layers = read_keras_weights(path) if path.suffix == _KERAS else {}
+    if _is_of_our_graph(model, layers):
+        return _copy_by_name(model, layers, path=path)
     if is_inlined(backbone):
         return _from_library(model, weights, backbone)
-    return _from_file(model, imagenet_file(backbone) if weights == "imagenet" else path, backbone)
+    found = _flat(layers) if path.suffix == _KERAS else _READERS[path.suffix](path)
+    return _from_arrays(model, state_dict(found, path=path), backbone, path=path)
 
 
 def _check_path(path: Path) -> None:
-    if path.suffix not in _READERS:
-        known = ", ".join((".keras", *_READERS))
+    known_suffixes = (*_READERS, _KERAS)
+    if path.suffix not in known_suffixes:
+        known = ", ".join((".keras", *known_suffixes))
         raise ConfigError(f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`")
     if not path.is_file():
         raise ModelError(f"no weights at `{path}`")
 
 
-def _from_file(model: keras.Model, path: Path, backbone: str) -> int:
-    arrays = state_dict(_READERS[path.suffix](path), path=path)
+def _flat(layers: Named) -> dict[str, NDArray[Any]]:
+    return {f"{layer}.{index}": array for layer, arrays in layers.items() for index, array in enumerate(arrays)}
+
+
+def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbone: str, *, path: Path) -> int:
     naming = convert(model, arrays, NAMINGS[backbone], path=path)
     _normalise_as(model, naming.normalisation)
     return sum(layer.name.startswith(("stem", "stage")) for layer in model.layers if layer.weights)
@@ -147,9 +152,9 @@ def _normalise_as(model: keras.Model, normalisation: Normalisation) -> None:
     layer.scale, layer.offset = normalisation.scale, normalisation.offset
 
 
-def _is_of_our_graph(model: keras.Model, path: Path) -> bool:
+def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
     own = {layer.name for layer in model.layers if layer.weights}
-    return len(own & read_keras_weights(path).keys()) > len(own) / 2
+    return len(own & found.keys()) > len(own) / 2
 
 
 def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import format_color
 from rsseg_tf.edge.bench import benchmark
 from rsseg_tf.edge.evaluate import Progress, evaluate_all
-from rsseg_tf.edge.predict import TiledPredictor, open_predictor, usual_overlap, with_overlap
+from rsseg_tf.edge.predict import open_predictor, with_usual_overlap
 from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.parsing import merged, parse_override
 from rsseg_tf.report.figures import drawings, svg_url
@@ -125,7 +124,8 @@ def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress 
     gallery = Gallery(wanted.places)
     try:
         dataset = open_dataset(config.data, seed=config.seed)
-        predictors = [_predictor(file.path, config, dataset, threads=wanted.threads) for file in files]
+        opened = [open_predictor(file.path, threads=wanted.threads, palette=dataset.palette) for file in files]
+        predictors = [with_usual_overlap(each, config.evaluate.overlap) for each in opened]
         scored = evaluate_all(
             predictors, dataset, wanted.split, settings=config.evaluate, progress=progress, watch=gallery.watch
         )
@@ -135,13 +135,6 @@ def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress 
         return _NOTHING
     facts = [{"sha256": file.sha256, **each.to_dict()} for file, each in zip(files, scored, strict=True)]
     return _Shown(tuple(file.path for file in files), tuple(facts), gallery)
-
-
-def _predictor(path: Path, config: Config, dataset: Dataset, *, threads: int) -> TiledPredictor:
-    predictor = open_predictor(path, threads=threads, palette=dataset.palette)
-    if predictor.fitting == "resize":
-        return predictor
-    return with_overlap(predictor, usual_overlap(config.evaluate.overlap, predictor.input_size))
 
 
 def _data_title(config: Config | None) -> str:

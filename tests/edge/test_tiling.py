@@ -20,7 +20,7 @@ from rsseg_tf.edge.blending import (
     scored,
     strips_of,
 )
-from rsseg_tf.edge.tiling import TileGrid, tile_windows
+from rsseg_tf.edge.tiling import TileGrid
 from rsseg_tf.errors import ConfigError
 from tests.edge.networks import frame
 
@@ -42,35 +42,27 @@ def pointwise(images: np.ndarray) -> np.ndarray:
 
 @given(tilings())
 def test_windows_cover_every_pixel(tiling: tuple[int, int, tuple[int, int], int]) -> None:
-    height, width, size, overlap = tiling
-    covered = np.zeros((height, width), bool)
-    for window in tile_windows(height, width, size=size, overlap=overlap):
-        covered[window.top : window.bottom, window.left : window.right] = True
+    grid = TileGrid(*tiling)
+    covered = np.zeros((grid.height, grid.width), bool)
+    for top, left in itertools.product(grid.tops, grid.lefts):
+        covered[top : top + grid.size[0], left : left + grid.size[1]] = True
     assert covered.all()
 
 
 @given(tilings())
-def test_windows_stay_inside_an_image_that_is_large_enough(tiling: tuple[int, int, tuple[int, int], int]) -> None:
-    height, width, size, overlap = tiling
-    for window in tile_windows(max(height, size[0]), max(width, size[1]), size=size, overlap=overlap):
-        assert (window.height, window.width) == size
-        assert 0 <= window.top <= window.bottom <= max(height, size[0])
-        assert 0 <= window.left <= window.right <= max(width, size[1])
+def test_windows_stay_inside_the_padded_image(tiling: tuple[int, int, tuple[int, int], int]) -> None:
+    grid = TileGrid(*tiling)
+    assert (grid.padded_height, grid.padded_width) == (max(grid.height, grid.size[0]), max(grid.width, grid.size[1]))
+    assert min(*grid.tops, *grid.lefts) == 0
+    assert max(grid.tops) + grid.size[0] == grid.padded_height
+    assert max(grid.lefts) + grid.size[1] == grid.padded_width
 
 
 @given(tilings())
-def test_neighbours_share_the_overlap(tiling: tuple[int, int, tuple[int, int], int]) -> None:
-    height, width, size, overlap = tiling
-    windows = tile_windows(height, width, size=size, overlap=overlap)
-    tops = sorted({window.top for window in windows})
-    assert all(upper + size[0] - lower >= overlap for upper, lower in itertools.pairwise(tops))
-
-
-@given(tilings())
-def test_no_window_is_made_twice(tiling: tuple[int, int, tuple[int, int], int]) -> None:
-    height, width, size, overlap = tiling
-    windows = tile_windows(height, width, size=size, overlap=overlap)
-    assert len(set(windows)) == len(windows)
+def test_neighbours_share_the_overlap_and_none_is_made_twice(tiling: tuple[int, int, tuple[int, int], int]) -> None:
+    grid = TileGrid(*tiling)
+    for starts, side in ((grid.tops, grid.size[0]), (grid.lefts, grid.size[1])):
+        assert all(first < second <= first + side - grid.overlap for first, second in itertools.pairwise(starts))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +71,7 @@ def test_no_window_is_made_twice(tiling: tuple[int, int, tuple[int, int], int]) 
 )
 def test_senseless_tilings_are_refused(height: int, width: int, size: tuple[int, int], overlap: int) -> None:
     with pytest.raises(ConfigError):
-        tile_windows(height, width, size=size, overlap=overlap)
+        TileGrid(height, width, size, overlap)
 
 
 @given(st.integers(1, 300), st.data())

@@ -7,16 +7,27 @@ import sys
 from types import SimpleNamespace
 
 import int8_runtimes
+import keras
 import numpy as np
 import own_venv
 import pytest
 import torch_pruning_loop
+import torchvision_features
 
 from rsseg_tf import pruning
 from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.pretrained import initialise
+from rsseg_tf.models.weight_names import NAMINGS
+from tests.models.weight_files import random_state, write_torch
 
-SCRIPTS = ["torch_pruning_loop.py", "mct_prune.py", "int8_runtimes.py"]
+SCRIPTS = {
+    "torch_pruning_loop.py": [],
+    "mct_prune.py": ["--model", "none.keras"],
+    "int8_runtimes.py": ["--model", "none.keras"],
+    "torchvision_features.py": ["--work", "none"],
+}
+"""Script → what it cannot be called without."""
 
 
 @pytest.fixture
@@ -82,7 +93,7 @@ def test_a_finished_result_is_not_measured_again(tmp_path, script):
     path, out = own_venv.Path(own_venv.__file__).parent / script, tmp_path / "out.json"
     out.write_text("{}")
     command = [sys.executable, str(path), "--venv", str(tmp_path / "venv"), "--out", str(out)]
-    command += ["--model", "none.keras"] * (script != "torch_pruning_loop.py")
+    command += SCRIPTS[script]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (result.returncode, out.read_text(), (tmp_path / "venv").exists()) == (0, "{}", False)
@@ -112,3 +123,17 @@ def test_the_plain_export_is_full_integer_and_ours_is_what_it_is_compared_with()
     assert plain.inputs[0].dtype == "uint8"
     assert not plain.float_ops
     assert "SPACE_TO_BATCH_ND" in plain.op_counts
+
+
+def test_features_that_differ_from_torchvisions_are_told(tmp_path):
+    side = torchvision_features._SIDE
+    model = deeplab_v3_plus("resnet18", 5, (side, side, 3))
+    state = random_state(model, NAMINGS["resnet18"][0])
+    for suffix, is_zip in torchvision_features._LAYOUTS.items():
+        write_torch(tmp_path / f"resnet18{suffix}.pth", state, legacy=not is_zip)
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
+    initialise(model, str(tmp_path / "resnet18.pth"), backbone="resnet18")
+    ours = keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)(pixels).numpy()[:, ::2, ::2]
+    for factor, expected in ((1.0, 0.0), (2.0, 0.5)):
+        np.savez(tmp_path / "features.npz", pixels=pixels, resnet18=factor * ours)
+        assert torchvision_features.differences(tmp_path)["resnet18"] == pytest.approx(expected, abs=1e-5)

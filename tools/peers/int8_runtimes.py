@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from own_venv import OwnVenv, is_finished, is_inside, write_result
+from own_venv import OwnVenv, add_model_arguments, is_finished, is_inside, write_result
 
 REQUIREMENTS = (
     "tensorflow==2.21.0",
@@ -225,14 +225,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], threads: list[int]) -> str:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description="Compare int8 files of one network across runtimes, in turns.")
-    made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
-    made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
-    made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data")
+    add_model_arguments(made)
     made.add_argument("--split", default="test", help="of the data that is scored; default test")
     made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
     made.add_argument("--repeats", type=int, default=10, help=f"turns of {_BURST} runs each; default 10")
-    made.add_argument("--out", type=Path, required=True, help="JSON file")
-    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
     return made
 
 

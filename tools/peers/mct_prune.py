@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from own_venv import OwnVenv, is_finished, is_inside, write_result
+from own_venv import OwnVenv, add_model_arguments, is_finished, is_inside, write_result
 
 REQUIREMENTS = ("model-compression-toolkit==2.6.1", "tensorflow==2.15.1", "numpy<2", "setuptools<81")
 PYTHON = "python3.11"
@@ -117,16 +117,12 @@ def filters_of(model: Any) -> dict[str, int]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(description="Prune the trained network with model-compression-toolkit.")
-    made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
-    made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
-    made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data and network")
+    add_model_arguments(made)
     made.add_argument("--params", type=float, default=0.4, help="share of the weights' memory to keep; default 0.4")
     made.add_argument("--images", type=int, default=32, help="training windows to score on; default 32")
     made.add_argument(
         "--approximations", type=int, default=32, help="of its Hessian scores, at most --images; default 32"
     )
-    made.add_argument("--out", type=Path, required=True, help="JSON file")
-    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
     return made
 
 

@@ -5,6 +5,7 @@ Standard library alone: it is imported on both sides.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -68,6 +69,15 @@ def write_result(out: Path, result: Mapping[str, Any]) -> None:
     temporary = out.with_suffix(".part")
     temporary.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
     temporary.replace(out)
+
+
+def add_model_arguments(made: argparse.ArgumentParser) -> None:
+    """The words that every script takes which starts from a trained model of ours."""
+    made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
+    made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
+    made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data and network")
+    made.add_argument("--out", type=Path, required=True, help="JSON file")
+    made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
 
 
 def is_inside() -> bool:
