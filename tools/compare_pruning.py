@@ -193,7 +193,7 @@ def _before(comparison: Comparison, config: Config, model: keras.Model, path: Pa
 def _retrain(comparison: Comparison, task: Task, model: keras.Model, folder: Path) -> int:
     """Train `model` in place to its best epoch, whose number is returned."""
     from rsseg_tf.steps.progress import TrainingProgress
-    from rsseg_tf.steps.training_data import validation
+    from rsseg_tf.steps.validation import validation
     from rsseg_tf.training.loop import Trainer
     from rsseg_tf.training.step import Teacher
 

@@ -32,6 +32,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.taps import Tap, TapFinder, kernel_of
+from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import Wiring, trace
 
 Loss = Callable[[Any, Any], Any]
@@ -77,13 +78,13 @@ def _norms(order: int) -> Callable[[TapFinder, Wiring], dict[str, Values]]:
     return scores
 
 
-def _batch_norm_scales(find: TapFinder, wiring: Wiring) -> dict[str, Values]:
+def _batch_norm_scales(find: TapFinder, _: Wiring) -> dict[str, Values]:
     found = {}
     for name in find.multiplying():
         norm = find.norm_after(name)
-        width = len(wiring.layers[name].axes["out"])
+        width = find.width(name)
         found[name] = _scale(norm.operation, width) if norm else np.ones(width)
-    lone = {name: _scale(find.operation(name), len(wiring.layers[name].axes["out"])) for name in find.lone_norms()}
+    lone = {name: _scale(find.operation(name), find.width(name)) for name in find.lone_norms()}
     return {**found, **lone}
 
 
@@ -138,10 +139,17 @@ class Scorer:
         criterion: a name in `CRITERIA`.
         loss: of (y, prediction), a scalar that is a mean over the batch.
         seed: of the criterion `random`.
+        together: those that score together, each a part of the batches.
     """
 
     def __init__(
-        self, model: keras.Model, *, criterion: str = "taylor-bn", loss: Loss | None = None, seed: int = 0
+        self,
+        model: keras.Model,
+        *,
+        criterion: str = "taylor-bn",
+        loss: Loss | None = None,
+        seed: int = 0,
+        together: Together = ALONE,
     ) -> None:
         if criterion not in CRITERIA:
             raise ConfigError(f"unknown criterion `{criterion}`", hint=f"known: {', '.join(CRITERIA)}")
@@ -154,7 +162,7 @@ class Scorer:
         self._seed = seed
         self._gradients = None
         if criterion in _GRADIENT_CRITERIA and loss is not None:
-            self._gradients = _Contributions(flat, _GRADIENT_CRITERIA[criterion], self._find, loss)
+            self._gradients = _Contributions(flat, _GRADIENT_CRITERIA[criterion], self._find, loss, together=together)
 
     def __call__(self, batches: Batches) -> Scores:
         """Scores over `batches`.
@@ -169,32 +177,37 @@ class Scorer:
             return self._gradients.averaged(batches)
         if self._criterion == "random":
             rng = np.random.default_rng(self._seed)
-            return {name: rng.random(len(self._wiring.layers[name].axes["out"])) for name in self._find.multiplying()}
+            return {name: rng.random(self._find.width(name)) for name in self._find.multiplying()}
         return _WEIGHT_CRITERIA[self._criterion](self._find, self._wiring)
 
 
 class _Contributions:
     """Sums of activation times gradient at the taps of one criterion, one backward pass a batch."""
 
-    def __init__(self, flat: keras.Model, criterion: _Gradient, find: TapFinder, loss: Loss) -> None:
+    def __init__(
+        self, flat: keras.Model, criterion: _Gradient, find: TapFinder, loss: Loss, *, together: Together
+    ) -> None:
         self._criterion = criterion
         self._taps = criterion.taps(find)
+        self._widths = [find.width(tap.layer) for tap in self._taps]
         tensors = [tensor for tap in self._taps for tensor in tap.tensors]
         self._probe = keras.Model(flat.input, {"output": flat.output, "taps": tensors})
         self._loss = loss
         self._watched = [v.value for v in flat.variables if keras.backend.is_float_dtype(v.dtype)]
-        self._run = tf.function(self._batch, reduce_retracing=True)
+        self._together = together
+        self._run = together.traced(self._batch)
 
     def averaged(self, batches: Batches) -> dict[str, Values]:
         """Layer → the criterion's value for each output channel, over all batches."""
-        totals: list[Values] | None = None
+        totals = [np.zeros(width) for width in self._widths]
         number = 0
-        for x, y in batches:
-            values = [np.asarray(value, np.float64) for value in self._run(*_tensors((x, y)))]
+        for found in self._together.each(self._run, map(_tensors, batches)):
+            values = [np.asarray(value, np.float64) for value in found]
             values = [value**2 for value in values] if self._criterion.squared else values
-            totals = values if totals is None else [a + b for a, b in zip(totals, values, strict=True)]
+            totals = [a + b for a, b in zip(totals, values, strict=True)]
             number += 1
-        if totals is None:
+        number, *totals = self._together.summed([np.float64(number), *totals])
+        if not number:
             raise ConfigError("scoring needs at least one batch")
         finish = self._criterion.finish
         return {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=True)}

@@ -28,6 +28,7 @@ from rsseg_tf.pruning.recalibrate import recalibrate
 from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.select import Target, choose
 from rsseg_tf.pruning.shrinking import Shrinking, Snapshot
+from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.settings import PruneConfig
 
 BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
@@ -53,11 +54,14 @@ class Hooks:
         tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
             It must depend on nothing but its arguments, or a resumed run comes to another plan.
         accuracy: of the model as it is, for the accuracy floor.
+        together: those that prune the same model together, each scoring a part of the batches; the model, the
+            batches, the settings and the state file have to be the same for all.
     """
 
     on_loop: Callable[[int, float, float], None] | None = None
     tune: Callable[[keras.Model, int], None] | None = None
     accuracy: Callable[[keras.Model], float] | None = None
+    together: Together = ALONE
 
 
 _NO_HOOKS = Hooks()
@@ -150,7 +154,13 @@ class _Loop:
 
     def _model_at(self, state: LoopState) -> Shrinking:
         if self._slim is None:
-            self._slim = Shrinking(self._dense, state.now, criterion=self._settings.criterion, loss=self._loss)
+            self._slim = Shrinking(
+                self._dense,
+                state.now,
+                criterion=self._settings.criterion,
+                loss=self._loss,
+                together=self._hooks.together,
+            )
         return self._slim
 
     def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:

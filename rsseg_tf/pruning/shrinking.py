@@ -15,6 +15,7 @@ from rsseg_tf.pruning.importance import Loss, Scorer
 from rsseg_tf.pruning.plan import Plan, within
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.scores import Scores
+from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import trace
 
 _REBUILD_BELOW = 0.8
@@ -64,16 +65,20 @@ class Shrinking:
         start: where to begin.
         criterion: of the scores.
         loss: of (y, prediction), a scalar that is a mean over the batch.
+        together: those that score together.
 
     Attributes:
         model: the graph as it is, what is gone since it was rebuilt being zero.
     """
 
-    def __init__(self, dense: keras.Model, start: Snapshot, *, criterion: str, loss: Loss | None) -> None:
+    def __init__(
+        self, dense: keras.Model, start: Snapshot, *, criterion: str, loss: Loss | None, together: Together = ALONE
+    ) -> None:
         self._dense = dense
         self._dense_wiring = trace(dense)
         self._criterion = criterion
         self._loss = loss
+        self._together = together
         self._plan = start.plan
         self._trained = bool(start.weights)
         self._take(start.base_of(dense), start.base)
@@ -94,6 +99,7 @@ class Shrinking:
 
     def trained(self) -> None:
         """To be called when `model`'s weights were changed from outside: what is gone is zeroed again."""
+        self.model.set_weights(self._together.from_chief(self.model.get_weights()))
         self._trained = True
         self._alive[:] = True
         self._mask()
@@ -109,7 +115,7 @@ class Shrinking:
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model)
         self._alive = np.ones(len(self._wiring.group_of), bool)
-        self._scorer = Scorer(model, criterion=self._criterion, loss=self._loss)
+        self._scorer = Scorer(model, criterion=self._criterion, loss=self._loss, together=self._together)
         self._mask()
 
     def _mask(self) -> None:

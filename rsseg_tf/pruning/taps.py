@@ -101,6 +101,10 @@ class TapFinder:
         """The layer of a name."""
         return self._calls[name][0].operation
 
+    def width(self, name: str) -> int:
+        """Number of output channels of a layer."""
+        return len(self._wiring.layers[name].axes["out"])
+
     def multiplying(self) -> list[str]:
         """Names of the layers that have filters, in topological order."""
         return [layer.name for layer in self._multiplying()]

@@ -29,9 +29,9 @@ class Config:
     """Everything that a run depends on, beside the files it reads.
 
     Attributes:
-        strategy: of `fit`: `mirrored` shares each batch among the GPUs of a machine, `multiworker` among the
-            machines that the environment variable TF_CONFIG names (the same command on each), `auto` does so where
-            there are several.
+        strategy: of `fit` and `prune`: `mirrored` shares each batch, and the batches that are scored, among the GPUs
+            of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names (the same
+            command on each), `auto` does so where there are several.
     """
 
     seed: int = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
-from rsseg_tf.steps.shared_validation import shared_validation
-from rsseg_tf.steps.training_data import training_loss, training_schedule, validation
+from rsseg_tf.steps.training_data import training_loss, training_schedule
+from rsseg_tf.steps.validation import validation
 from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
@@ -43,10 +44,18 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
     """
     replicas = open_replicas(config.strategy)
     check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
-    if not replicas.is_chief:
-        with tempfile.TemporaryDirectory() as scratch:
-            return _fit(config, Path(scratch) / "run", replicas, overwrite=False)
-    return _fit(config, folder, replicas, overwrite=overwrite)
+    with keeping(folder, replicas) as own:
+        return _fit(config, own, replicas, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def keeping(folder: Path, replicas: Replicas) -> Iterator[Path]:
+    """The run folder of this process: `folder` of the chief, of others one that is gone after the block."""
+    if replicas.is_chief:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch) / "run"
 
 
 def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
@@ -59,9 +68,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
-        validate = validation(model, dataset, config)
-        if replicas.processes > 1:
-            validate = shared_validation(model, dataset, config, replicas)
+        validate = validation(model, dataset, config, replicas)
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas)
         cost = pruning.cost(model)
         results = {

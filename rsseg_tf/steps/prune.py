@@ -16,15 +16,17 @@ from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.settings import Config, PruneConfig
 from rsseg_tf.steps.data import sound_dataset
-from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, data_inputs, finish_run
+from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, data_inputs, finish_run, keeping
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
-from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule, validation
+from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule
+from rsseg_tf.steps.validation import validation
 from rsseg_tf.training.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, STATE, Trainer
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.precision import use_precision
 from rsseg_tf.training.step import Teacher
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 from rsseg_tf.training.tune import Tuner
 
 _STATE = "pruning.npz"
@@ -35,7 +37,8 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
 
     The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
     model's MACs and parameters left after each loop), `log.csv` and `manifest.json`.
-    The same call on a folder in which it was killed goes on where it was.
+    The same call on a folder in which it was killed goes on where it was. Several workers share the batches that
+    are scored, those that retrain, and the validation; only the first of them keeps its folder.
 
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
@@ -48,6 +51,13 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not _has_target(config.prune):
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
+    replicas = open_replicas(config.strategy)
+    check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
+    with keeping(folder, replicas) as own:
+        return _prune(dense_path, config, own, replicas, overwrite=overwrite)
+
+
+def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
     dataset = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.prune.retrain.deterministic)
@@ -59,12 +69,14 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
     config_text = f"# Of the model with SHA-256 {dense_hash}\n{dump_yaml(config)}"
     with open_run(folder, config_text, overwrite=overwrite) as resumed:
-        slim, plan = _slimmed(dense, dataset, config, schedule, folder=folder)
-        score = validation(slim, dataset, config)
-        score_before = score()
+        with watching(replicas, lambda: "pruning"):
+            replicas.check_same(f"`{dense_path}`", dense_hash)
+            slim, plan = _slimmed(dense, dataset, config, schedule, folder=folder, replicas=replicas)
+            score = validation(slim, dataset, config, replicas)
+            score_before = score()
         teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
         trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
-        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs))
+        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas)
         before, after = pruning.cost(dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
@@ -88,12 +100,19 @@ def _has_target(settings: PruneConfig) -> bool:
 
 
 def _slimmed(
-    dense: keras.Model, dataset: Dataset, config: Config, schedule: BatchSchedule, *, folder: Path
+    dense: keras.Model,
+    dataset: Dataset,
+    config: Config,
+    schedule: BatchSchedule,
+    *,
+    folder: Path,
+    replicas: Replicas,
 ) -> tuple[keras.Model, pruning.Plan]:
     """The pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
     settings = config.prune
     use_precision(settings.retrain.precision)
     loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
+    replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
         dense,
         batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
@@ -103,12 +122,13 @@ def _slimmed(
         hooks=pruning.Hooks(
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
             tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
-            accuracy=_Accuracy(dataset, config),
+            accuracy=_Accuracy(dataset, config, replicas),
+            together=replicas,
         ),
     )
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
-    return slim, plan
+    return replicas.mirrored(slim), plan
 
 
 class _LoopLog:
@@ -127,11 +147,11 @@ class _LoopLog:
 class _Accuracy:
     """mIoU of a model on the val split; a model that comes again is not traced again."""
 
-    def __init__(self, dataset: Dataset, config: Config) -> None:
-        self._dataset, self._config = dataset, config
+    def __init__(self, dataset: Dataset, config: Config, replicas: Replicas) -> None:
+        self._data = dataset, config, replicas
         self._model: keras.Model | None = None
 
     def __call__(self, model: keras.Model) -> float:
         if model is not self._model:
-            self._model, self._score = model, validation(model, self._dataset, self._config)
+            self._model, self._score = model, validation(model, *self._data)
         return self._score()

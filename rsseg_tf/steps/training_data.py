@@ -1,18 +1,14 @@
-"""Training batches and validation from a configuration: what fit and prune share."""
+"""Training batches and their loss from a configuration: what fit and prune share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.settings import AugmentConfig, Config, FitConfig
-from rsseg_tf.steps.keras_predictor import keras_predictor
 from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summed
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
@@ -67,12 +63,6 @@ def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -
     weights = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
     scored = replace(retrain, class_weights=weights, hard_pixels=1.0, dice=0.0, lovasz=0.0)
     return training_loss(schedule, scored, num_classes=num_classes)
-
-
-def validation(model: keras.Model, dataset: Dataset, config: Config) -> Callable[[], float]:
-    """A function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1."""
-    predictor = keras_predictor(model, dataset.palette, config)
-    return lambda: evaluate(predictor, dataset, "val").miou
 
 
 def float_batches(schedule: BatchSchedule, *, epoch: int, count: int) -> list[tuple[FloatArray, Mask]]:

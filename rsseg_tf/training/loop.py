@@ -161,7 +161,8 @@ class Trainer:
     def _run_epoch(self, progress: Progress) -> None:
         steps = self._schedule.steps
         started = time.monotonic() - self._seconds
-        for images, labels in self._schedule.batches(self._epoch, start=self._position):
+        share = (self._replicas.process, self._replicas.processes)
+        for images, labels in self._schedule.batches(self._epoch, start=self._position, share=share):
             global_step = self._epoch * steps + self._position
             rate = learning_rate(self._settings, step=global_step, steps_per_epoch=steps)
             self._optimizer.learning_rate.assign(rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -131,21 +132,33 @@ class BatchSchedule:
         passes = [rng.permutation(pool) for _ in range(-(-needed // len(pool)))]
         return np.concatenate(passes)[:needed]
 
-    def batches(self, epoch: int, *, start: int = 0) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    def batches(
+        self, epoch: int, *, start: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         """The batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w).
+
+        Args:
+            epoch: counted from 0.
+            start: the first step.
+            share: (k, n) for the k-th of n equal parts of each batch, k from 0; only its windows are read.
 
         Raises:
             DataError: a pair cannot be read.
         """
         failures: list[RssegError] = []
         try:
-            yield from self._loaded(epoch, start, failures)
+            yield from self._loaded(epoch, self._positions(start, *share), failures)
         except tf.errors.OpError:
             if failures:
                 raise failures[0] from None  # TensorFlow wraps what its own threads raised.
             raise
 
-    def _loaded(self, epoch: int, start: int, failures: list[RssegError]) -> tf.data.Dataset:
+    def _positions(self, start: int, part: int, parts: int) -> NDArray[np.int64]:
+        """Places in the epoch of one part of each batch from step `start` on, int64 (steps left, B / parts)."""
+        places = np.arange(self.steps * self.batch_size).reshape(self.steps, parts, -1)
+        return places[start:, part]
+
+    def _loaded(self, epoch: int, places: NDArray[np.int64], failures: list[RssegError]) -> tf.data.Dataset:
         order = self.order(epoch)
         height, width = self.source.size
 
@@ -160,9 +173,9 @@ class BatchSchedule:
             image, mask = tf.numpy_function(draw, [position], (tf.uint8, tf.uint8), stateful=False)
             return tf.ensure_shape(image, (height, width, 3)), tf.ensure_shape(mask, (height, width))
 
-        positions = tf.data.Dataset.range(start * self.batch_size, len(order))
-        windows = positions.map(load, num_parallel_calls=2, deterministic=True)
-        return windows.batch(self.batch_size, drop_remainder=True).prefetch(2)
+        positions = tf.data.Dataset.from_tensor_slices(places.ravel())
+        windows = positions.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+        return windows.batch(places.shape[1], drop_remainder=True).prefetch(2)
 
     def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
         """The first `count` batches of one epoch in memory; goes on with later epochs where one is shorter."""

@@ -1,11 +1,14 @@
-"""Training on several devices or machines: who takes which part of a batch, and what happens when one is lost."""
+"""Work on several devices or machines: who takes which part of the batches, and what happens when one is lost."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -60,6 +63,11 @@ class Replicas:
         return self.process == 0
 
     @property
+    def here(self) -> int:
+        """Copies in this process."""
+        return self.count // self.processes
+
+    @property
     def _tasks(self) -> dict[str, int]:
         jobs = self._strategy.cluster_resolver.cluster_spec().as_dict()
         return {kind: len(jobs.get(kind, ())) for kind in _KINDS}
@@ -72,45 +80,111 @@ class Replicas:
         """The context in which variables must be made so that every copy has them."""
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
+    def mirrored(self, model: keras.Model) -> keras.Model:
+        """`model` with weights that every copy has, as it would be if it had been made in the scope."""
+        if self._strategy is None:
+            return model
+        with self.scope():
+            clone = keras.models.clone_model(model)
+        clone.set_weights(model.get_weights())
+        return clone
+
     def run(self, step: Callable[..., tf.Tensor], batch: Sequence[tf.Tensor]) -> tf.Tensor:
-        """What `step`, which has to return the same in every copy, makes of each copy's part of a batch."""
+        """What `step`, which has to return the same in every copy, makes of this process's part of a batch."""
         if self._strategy is None:
             return step(*batch)
-        share = len(batch[0]) // self.count
+        share = len(batch[0]) // self.here
 
         def part(context: Any) -> tuple[tf.Tensor, ...]:
-            start = context.replica_id_in_sync_group * share
+            start = self._local(context) * share
             return tuple(values[start : start + share] for values in batch)
 
         parts = self._strategy.experimental_distribute_values_from_function(part)
         return self._strategy.experimental_local_results(step(*parts))[0]
 
-    def traced(self, step: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+    def each(
+        self, step: Callable[..., Sequence[tf.Tensor]], batches: Iterable[Sequence[Any]]
+    ) -> Iterator[Sequence[tf.Tensor]]:
+        """What `step`, traced, makes of each of this process's share of `batches`: a whole batch a copy."""
+        own = itertools.islice(batches, self.process, None, self.processes)
+        while some := list(itertools.islice(own, self.here)):
+            yield from self._side_by_side(step, some)
+
+    def _side_by_side(
+        self, step: Callable[..., Sequence[tf.Tensor]], batches: Sequence[Sequence[Any]]
+    ) -> Iterator[Sequence[tf.Tensor]]:
+        if self._strategy is None:
+            yield step(*batches[0])
+            return
+        last = len(batches) - 1  # A copy without a batch of its own repeats the last one, for nothing.
+        parts = self._strategy.experimental_distribute_values_from_function(
+            lambda context: tuple(batches[min(self._local(context), last)])
+        )
+        found = [self._strategy.experimental_local_results(value) for value in step(*parts)]
+        for copy in range(len(batches)):
+            yield [values[copy] for values in found]
+
+    def _local(self, context: Any) -> int:
+        """The number of a copy among those of its process."""
+        return int(context.replica_id_in_sync_group) % self.here
+
+    def traced(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """`step` as one graph, carried out by every copy."""
         if self._strategy is None:
-            return tf.function(step)
+            return tf.function(step, reduce_retracing=True)
         strategy = self._strategy
         return tf.function(lambda *parts: strategy.run(step, args=parts))
 
     def from_chief(self, values: Sequence[Any]) -> list[Any]:
         """The chief's `values`, arrays of the same shapes everywhere, in every process."""
         own = [np.asarray(value) for value in values]
-        return self.summed(own if self.is_chief else [np.zeros_like(value) for value in own])
+        if not self._is_cluster:
+            return own
+        sums = self.summed(own if self.is_chief else [np.zeros_like(value) for value in own])
+        return [total.astype(value.dtype) for total, value in zip(sums, own, strict=True)]
+
+    def file_from_chief(self, path: Path) -> None:
+        """Give `path` the chief's contents in every process; without such a file there, nothing happens."""
+        if not self._is_cluster:
+            return
+        content = path.read_bytes() if self.is_chief and path.exists() else b""
+        (length,) = self.from_chief([np.int64(len(content))])
+        if not length:
+            return
+        own = np.frombuffer(content, np.uint8) if self.is_chief else np.zeros(int(length), np.uint8)
+        (shared,) = self.from_chief([own])
+        if not self.is_chief:
+            path.write_bytes(shared.tobytes())
+
+    def check_same(self, what: str, digest: str) -> None:
+        """Nothing, if `digest`, hexadecimal, is the chief's too.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        own = np.frombuffer(bytes.fromhex(digest), np.uint8)
+        (chiefs,) = self.from_chief([own])
+        if not np.array_equal(own, chiefs):
+            raise ConfigError(f"{what} is not the same on this machine as on the first one", hint="copy it from there")
 
     def summed(self, values: Sequence[Any]) -> list[Any]:
         """The sums over all processes of `values`, arrays of the same shapes everywhere, in float64."""
         own = [np.asarray(value, np.float64) for value in values]
-        if not self._is_cluster:
+        if not self._is_cluster or not any(value.size for value in own):  # TensorFlow crashes on a sum of nothing.
             return own
+        total = self._total(tf.constant(np.concatenate([value.ravel() for value in own])))
+        whole = self._strategy.experimental_local_results(total)[0].numpy()
+        parts = np.split(whole, np.cumsum([value.size for value in own])[:-1])
+        return [part.reshape(value.shape) for part, value in zip(parts, own, strict=True)]
 
-        @tf.function
-        def total() -> list[tf.Tensor]:
+    @functools.cached_property
+    def _total(self) -> Callable[[tf.Tensor], Any]:
+        def total(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            local = context.replica_id_in_sync_group % (self.count // self.processes)
-            is_first = tf.cast(tf.equal(local, 0), tf.float64)
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, [is_first * tf.constant(value) for value in own])
+            is_first = tf.cast(tf.equal(context.replica_id_in_sync_group % self.here, 0), tf.float64)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, is_first * values)
 
-        return [self._strategy.experimental_local_results(value)[0].numpy() for value in self._strategy.run(total)]
+        return self.traced(total)
 
 
 def open_replicas(name: str) -> Replicas:

@@ -8,6 +8,9 @@ from keras import layers
 
 from rsseg_tf import pruning
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning.importance import Scorer
+from rsseg_tf.pruning.shrinking import Shrinking, Snapshot
+from rsseg_tf.pruning.together import Alone
 from tests.pruning.networks import batches, loss, tiny_network
 
 FILTERS = ("stem", "middle", "last", "classifier")
@@ -154,3 +157,48 @@ def test_scoring_changes_nothing():
 def test_what_is_missing_is_said(options, message):
     with pytest.raises(ConfigError, match=message):
         pruning.score(tiny_network(), [], **options)
+
+
+class Half(Alone):
+    """One of two workers: it scores every second batch and adds what the other one, who scored before, gave."""
+
+    def __init__(self, index, given):
+        self._index, self._given = index, given
+
+    def each(self, step, batches):
+        return (step(*batch) for batch in list(batches)[self._index :: 2])
+
+    def summed(self, values):
+        self._given.append(values)
+        return [sum(parts) for parts in zip(*self._given, strict=True)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("criterion", ["taylor", "taylor-fo", "taylor-bn", "taylor-act"])
+def test_two_who_share_the_batches_find_what_one_finds(criterion, number):
+    model, some, given = tiny_network(), (batches() * 2)[:number], []
+    alone = pruning.score(model, some, criterion=criterion, loss=loss).layers
+
+    halves = [Scorer(model, criterion=criterion, loss=loss, together=Half(index, given)) for index in (0, 1)]
+    _, whole = (half(some).layers for half in halves)
+
+    for name, values in alone.items():
+        np.testing.assert_allclose(whole[name], values, rtol=1e-6)
+
+
+class Apart(Alone):
+    """A worker whose chief's weights are all one."""
+
+    def from_chief(self, values):
+        return [np.ones_like(value) for value in values]
+
+
+def test_trained_weights_come_from_the_chief():
+    model = tiny_network()
+    everything = pruning.find_groups(model).plan(np.zeros(len(pruning.find_groups(model)), bool))
+    start = Snapshot(0, everything, everything)
+    slim = Shrinking(model, start, criterion="taylor-bn", loss=loss, together=Apart())
+
+    slim.trained()
+
+    assert all(np.array_equal(weight, np.ones_like(weight)) for weight in slim.snapshot(1).weights)

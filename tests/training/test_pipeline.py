@@ -43,6 +43,17 @@ def test_starting_late_gives_the_rest_of_the_epoch():
     np.testing.assert_array_equal(rest[0][0], whole[3][0])
 
 
+def test_the_parts_of_several_workers_are_the_batches():
+    schedule = BatchSchedule.of(source(), batch_size=6, steps=3)
+    whole = collected(schedule, 1, start=1)
+
+    parts = [[image.numpy() for image, _ in schedule.batches(1, start=1, share=(part, 3))] for part in range(3)]
+
+    assert [len(part) for part in parts] == [2, 2, 2]
+    for step, (image, _) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[step] for part in parts]), image)
+
+
 @pytest.mark.parametrize("change", ["epoch", "seed"])
 def test_another_epoch_or_seed_gives_other_batches(change):
     base = collected(BatchSchedule.of(source(), batch_size=2, steps=1), 0)[0][0]

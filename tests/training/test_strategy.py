@@ -87,6 +87,44 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(tmp_path, alone):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+TWO_DEVICES = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from rsseg_tf.pruning.importance import Scorer
+from rsseg_tf.training.strategy import Replicas
+from tests.pruning.networks import batches, loss, tiny_network
+
+replicas, model = Replicas(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])), tiny_network()
+assert (replicas.count, replicas.here, replicas.processes) == (2, 2, 1)
+some = batches() * 2
+for number in (1, 2, 3):
+    for criterion in ("taylor", "taylor-fo", "taylor-bn", "taylor-act"):
+        one, two = (
+            Scorer(model, criterion=criterion, loss=loss, **words)(some[:number]).layers
+            for words in ({}, {"together": replicas})
+        )
+        for name, values in one.items():
+            np.testing.assert_allclose(two[name], values, rtol=1e-4, atol=1e-12)
+
+mirrored = replicas.mirrored(model)
+assert mirrored is not model
+for weight, copy in zip(model.get_weights(), mirrored.get_weights(), strict=True):
+    np.testing.assert_array_equal(copy, weight)
+assert type(mirrored.trainable_variables[0].value).__name__ == "MirroredVariable"
+"""
+
+
+def test_two_devices_of_one_machine_score_what_one_scores():
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_without_a_cluster_auto_is_one_copy(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
 

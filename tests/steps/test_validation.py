@@ -10,7 +10,7 @@ from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.evaluate import evaluate
 from rsseg_tf.steps.keras_predictor import keras_predictor
-from rsseg_tf.steps.shared_validation import shared_validation
+from rsseg_tf.steps.validation import validation
 
 SETTINGS = ("data.name=scenes", "data.scenes.val=3", "data.scenes.size=64", "data.input_size=[32, 32]")
 
@@ -38,7 +38,7 @@ def test_two_workers_score_the_whole_split(fitting):
     whole = evaluate(keras_predictor(model, dataset.palette, config), dataset, "val")
 
     given: list[np.ndarray] = []
-    scores = [shared_validation(model, dataset, config, Share(process, given))() for process in (0, 1)]
+    scores = [validation(model, dataset, config, Share(process, given))() for process in (0, 1)]
 
     assert [int(counts.sum()) > 0 for counts in given] == [True, True]
     np.testing.assert_array_equal(sum(given), whole.confusion)
