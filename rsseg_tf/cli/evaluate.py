@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.models import open_for_data
+from rsseg_tf.cli.models import open_for_data, sharing
 from rsseg_tf.cli.progress import progress_bar
 from rsseg_tf.cli.shared import (
     config_for,
@@ -36,7 +36,8 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; the settings of the first serve where no -c
     is given. Of several models the others are compared with the first: the difference in mean IoU comes with a
-    95 % interval, by a paired bootstrap over the images. A .tflite file needs no TensorFlow.
+    95 % interval, by a paired bootstrap over the images. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
+    names share the images of .keras models; the first of them prints the scores.
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
@@ -46,14 +47,21 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.edge.compare import compared
-    from rsseg_tf.edge.evaluate import data_for, evaluate_all
+    from rsseg_tf.edge.evaluate import Seen, data_for, evaluate_all
 
     palette = palette_of(config.data)
-    predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
-    with progress_bar("prepare") as watch:
-        dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=watch)
-    with progress_bar(f"evaluate {split}") as progress:
-        evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, progress=progress)
+    with sharing(paths, config) as share:
+        predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
+        with progress_bar("prepare") as prepared:
+            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=prepared)
+        with progress_bar(f"evaluate {split}") as progress:
+
+            def watch(seen: Seen) -> None:
+                progress(seen.done, seen.total)
+
+            evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, watch=watch, share=share)
+    if share.process:
+        return
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]
     if len(paths) == 1:
         print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=options["as_json"])

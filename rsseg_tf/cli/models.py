@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,32 @@ from rsseg_tf.settings import Config
 if TYPE_CHECKING:
     from rsseg_tf.datasets.palette import Palette
     from rsseg_tf.edge.predict import ForeignModel, TiledPredictor
+    from rsseg_tf.edge.share import Share
 
 
 def is_keras(model: Path) -> bool:
     """Whether the file is a Keras model by its ending; anything else is taken for TFLite."""
     return model.suffix.lower() in (".keras", ".h5")
+
+
+@contextlib.contextmanager
+def sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
+    """This process's part in scoring `models`: of the machines that `strategy` means where a Keras model is among them.
+
+    Raises:
+        RssegError: another machine was lost within the block.
+    """
+    from rsseg_tf.edge.share import WHOLE
+
+    if not any(is_keras(model) for model in models):
+        yield WHOLE
+        return
+    quiet_tensorflow()
+    from rsseg_tf.training.strategy import open_replicas, watching
+
+    replicas = open_replicas(config.strategy)
+    with watching(replicas, lambda: "evaluation"):
+        yield replicas
 
 
 def open_keras(model: Path, config: Config) -> TiledPredictor:

@@ -14,6 +14,7 @@ from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.edge.predict import Predictor
+from rsseg_tf.edge.share import WHOLE, Share
 from rsseg_tf.errors import DataError, ModelError
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
 from rsseg_tf.settings import DataConfig, EvaluateConfig
@@ -21,8 +22,18 @@ from rsseg_tf.settings import DataConfig, EvaluateConfig
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 
-Watch = Callable[[str, Pixels, Pixels, Sequence[Pixels]], None]
-"""Called with an image's name, the image, its mask and what each predictor made of it."""
+
+@dataclass(frozen=True)
+class Seen:
+    """An image that was scored, the `done`-th of `total`: what it is, its mask, and what each predictor made of it."""
+
+    done: int
+    total: int
+    name: str
+    image: Pixels
+    mask: Pixels
+    predictions: Sequence[Pixels]
+
 
 _DEFAULTS = EvaluateConfig()
 
@@ -130,9 +141,15 @@ def evaluate(
     *,
     settings: EvaluateConfig = _DEFAULTS,
     progress: Progress | None = None,
+    share: Share = WHOLE,
 ) -> Evaluation:
     """Predict every image of a split and score it against its mask; see `evaluate_all`."""
-    return evaluate_all([predictor], dataset, split, settings=settings, progress=progress)[0]
+
+    def watch(seen: Seen) -> None:
+        if progress:
+            progress(seen.done, seen.total)
+
+    return evaluate_all([predictor], dataset, split, settings=settings, watch=watch, share=share)[0]
 
 
 def evaluate_all(
@@ -141,8 +158,8 @@ def evaluate_all(
     split: str,
     *,
     settings: EvaluateConfig = _DEFAULTS,
-    progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: Callable[[Seen], None] | None = None,
+    share: Share = WHOLE,
 ) -> tuple[Evaluation, ...]:
     """Predict every image of a split with every predictor and score them on the same pixels.
 
@@ -154,8 +171,8 @@ def evaluate_all(
         dataset: images and masks.
         split: which of them.
         settings: the tolerance of boundary F1, and what a small object is.
-        progress: called after every image.
-        watch: called with every image, before `progress`.
+        watch: called after every image.
+        share: of several processes each predicts its part of the images, and all return the scores of the whole.
 
     Raises:
         ModelError: a model has other classes than the data set, or they would be scored at different sizes.
@@ -166,18 +183,20 @@ def evaluate_all(
     size = _common_size(predictors)
     samples = dataset.samples(split)
     _check_masks(samples, split)
-    scores = [_Scores(dataset.palette.num_classes, settings) for _ in predictors]
-    for done, sample in enumerate(samples, start=1):
+    scores = [_Scores(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
+    own = range(share.process, len(samples), share.processes)
+    for done, index in enumerate(own, start=1):
+        sample = samples[index]
         image, mask = dataset.read(sample)
         if size is not None:
             image, mask = resized_image(image, size), resized_mask(mask, size)
         predictions = [predictor.classes(image) for predictor in predictors]
         for score, prediction in zip(scores, predictions, strict=True):
-            score.update(mask, prediction)
+            score.update(index, mask, prediction)
         if watch:
-            watch(sample.name, image, mask, predictions)
-        if progress:
-            progress(done, len(samples))
+            watch(Seen(done, len(own), sample.name, image, mask, predictions))
+    for score in scores:
+        score.add_up(share)
     pixels = "full" if size is None else f"{size[0]}×{size[1]}"
     return tuple(_evaluation(dataset, split, samples, each, pixels=pixels) for each in scores)
 
@@ -185,20 +204,27 @@ def evaluate_all(
 class _Scores:
     """All counts of one predictor."""
 
-    def __init__(self, num_classes: int, settings: EvaluateConfig) -> None:
+    def __init__(self, num_classes: int, settings: EvaluateConfig, *, images: int) -> None:
         self.confusion = ConfusionMatrix(num_classes)
         self.boundary = BoundaryF1(
             num_classes, tolerance=settings.boundary_tolerance, tolerance_px=settings.boundary_tolerance_px
         )
         self.objects = SmallObjectRecall(num_classes, below_px=settings.small_object_px)
-        self.of_images: list[NDArray[np.int64]] = []
+        self.of_images = np.zeros((images, num_classes, num_classes), np.int64)
 
-    def update(self, mask: Pixels, prediction: Pixels) -> None:
+    def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
         before = self.confusion.counts.copy()
         self.confusion.update(mask, prediction)
-        self.of_images.append(self.confusion.counts - before)
+        self.of_images[index] = self.confusion.counts - before
         self.boundary.update(mask, prediction)
         self.objects.update(mask, prediction)
+
+    def add_up(self, share: Share) -> None:
+        """Put the counts of all processes in the place of this one's."""
+        boundary, objects = self.boundary, self.objects
+        own = [self.confusion.counts, self.of_images, boundary.sums, boundary.images, objects.objects, objects.found]
+        for counts, total in zip(own, share.summed(own), strict=True):
+            counts[...] = total
 
 
 def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
@@ -268,7 +294,7 @@ def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores:
         data_sha256=dataset.fingerprint(split),
         pixels=pixels,
         image_names=tuple(sample.name for sample in samples),
-        image_confusions=np.stack(scores.of_images),
+        image_confusions=scores.of_images,
     )
 
 

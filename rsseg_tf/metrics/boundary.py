@@ -72,15 +72,17 @@ class BoundaryF1:
         self.num_classes = num_classes
         self.tolerance = tolerance
         self.tolerance_px = tolerance_px
-        self._sums: NDArray[np.float64] = np.zeros(num_classes)
-        self._images: NDArray[np.int64] = np.zeros(num_classes, np.int64)
+        self.sums: NDArray[np.float64] = np.zeros(num_classes)
+        """float64 (C,): of the images' scores."""
+        self.images: NDArray[np.int64] = np.zeros(num_classes, np.int64)
+        """int64 (C,): images whose truth holds the class."""
 
     def update(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> None:
         """Add one image; see `boundary_f1`."""
         tolerances = {"tolerance": self.tolerance, "tolerance_px": self.tolerance_px}
         scores = boundary_f1(truth, prediction, num_classes=self.num_classes, **tolerances)
-        self._sums += np.nan_to_num(scores)
-        self._images += ~np.isnan(scores)
+        self.sums += np.nan_to_num(scores)
+        self.images += ~np.isnan(scores)
 
     def merge(self, other: BoundaryF1) -> None:
         """Add the images that `other` has seen, such as in another process.
@@ -90,8 +92,8 @@ class BoundaryF1:
         """
         if other._kind != self._kind:
             raise ValueError("cannot merge scores with other classes or another tolerance")
-        self._sums += other._sums
-        self._images += other._images
+        self.sums += other.sums
+        self.images += other.images
 
     @property
     def _kind(self) -> tuple[int, float, float]:
@@ -101,13 +103,13 @@ class BoundaryF1:
     def scores(self) -> NDArray[np.float64]:
         """float64 (C,), 0 … 1; nan for a class that no image held."""
         unseen = np.full(self.num_classes, np.nan)
-        scores: NDArray[np.float64] = np.divide(self._sums, self._images, out=unseen, where=self._images > 0)
+        scores: NDArray[np.float64] = np.divide(self.sums, self.images, out=unseen, where=self.images > 0)
         return scores
 
     @property
     def mean(self) -> float:
         """The mean over the classes that some image held; nan before any."""
-        held = self._images > 0
+        held = self.images > 0
         return float(self.scores[held].mean()) if held.any() else float("nan")
 
 

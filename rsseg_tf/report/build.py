@@ -10,7 +10,7 @@ from typing import Any
 from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import format_color
 from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.evaluate import Progress, evaluate_all
+from rsseg_tf.edge.evaluate import Progress, Seen, evaluate_all
 from rsseg_tf.edge.predict import open_predictor, with_usual_overlap
 from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.parsing import merged, parse_override
@@ -122,13 +122,17 @@ def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress 
         sources.problems.append(Problem("pictures", message))
         return _NOTHING
     gallery = Gallery(wanted.places)
+
+    def watch(seen: Seen) -> None:
+        gallery.watch(seen.name, seen.image, seen.mask, seen.predictions)
+        if progress:
+            progress(seen.done, seen.total)
+
     try:
         dataset = open_dataset(config.data, seed=config.seed)
         opened = [open_predictor(file.path, threads=wanted.threads, palette=dataset.palette) for file in files]
         predictors = [with_usual_overlap(each, config.evaluate.overlap) for each in opened]
-        scored = evaluate_all(
-            predictors, dataset, wanted.split, settings=config.evaluate, progress=progress, watch=gallery.watch
-        )
+        scored = evaluate_all(predictors, dataset, wanted.split, settings=config.evaluate, watch=watch)
     except (DataError, ModelError, ConfigError) as error:
         hint = f" ({error.hint})" if error.hint else ""
         sources.problems.append(Problem("pictures", f"nothing could be predicted: {error.message}{hint}"))

@@ -57,7 +57,7 @@ class Gallery:
         self._seen = 0
 
     def watch(self, name: str, image: Pixels, mask: Pixels, predictions: Sequence[Pixels]) -> None:
-        """See `rsseg_tf.edge.evaluate.Watch`."""
+        """Keep the window of the image where the predictions differ most, if it is among the worst."""
         self._seen += 1
         place = _worst_window(name, image, mask, predictions, size=self._window_px)
         entry = (place.disagreement, -self._seen, place)

@@ -167,10 +167,11 @@ def test_several_models_score_as_each_alone() -> None:
 def test_a_watcher_sees_the_pixels_that_are_scored() -> None:
     seen = []
     masks, readers = Masks(blocks(32, 48, 0, 1)), [Reader(fitting="resize"), Reader(fitting="resize", always=2)]
-    evaluate_all(readers, masks, "test", watch=lambda *what: seen.append(what))
-    ((name, image, mask, predictions),) = seen
-    assert (name, image.shape, mask.shape) == ("0", (16, 16, 3), (16, 16))
-    assert [np.unique(each).tolist() for each in predictions] == [[0, 1], [2]]
+    evaluate_all(readers, masks, "test", watch=seen.append)
+    (one,) = seen
+    assert (one.done, one.total) == (1, 1)
+    assert (one.name, one.image.shape, one.mask.shape) == ("0", (16, 16, 3), (16, 16))
+    assert [np.unique(each).tolist() for each in one.predictions] == [[0, 1], [2]]
 
 
 def test_models_that_see_other_sizes_are_refused() -> None:
@@ -202,3 +203,30 @@ def test_a_comparison_names_the_difference_and_its_interval() -> None:
     ]
     assert "(holds 0)" in lines[3]
     assert lines[5].split() == ["IoU", "%", "A", "B", "C"]
+
+
+class Part:
+    """One of three processes, which adds what those before it gave; the last one knows the whole."""
+
+    processes = 3
+
+    def __init__(self, process: int, given: list[list[np.ndarray]]) -> None:
+        self.process, self._given = process, given
+
+    def summed(self, values: list[np.ndarray]) -> list[np.ndarray]:
+        self._given.append([np.array(value, np.float64) for value in values])
+        return [sum(parts) for parts in zip(*self._given, strict=True)]
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 5])
+def test_processes_that_share_the_images_find_what_one_finds(images: int) -> None:
+    rng = np.random.default_rng(images)
+    masks = [rng.integers(0, 3, (12, 15), dtype=np.uint8) for _ in range(images)]
+    dataset, given = Masks(*masks), []
+    whole = evaluate(Reader(always=1), dataset, "test")
+
+    readers = [Reader(always=1) for _ in range(3)]
+    parts = [evaluate(reader, dataset, "test", share=Part(k, given)) for k, reader in enumerate(readers)]
+
+    assert sum(len(reader.shapes) for reader in readers) == images
+    assert parts[-1].to_dict() == whole.to_dict()

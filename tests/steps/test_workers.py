@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -18,27 +19,35 @@ PRUNE = (*SETTINGS, "prune.batches=3", "prune.tune_steps=1", "prune.recalibrate_
 UNDISTURBED = ("step", 10**6)
 
 
-def start(place: tuple[str, int], words: list[str], cluster: str = "") -> subprocess.Popen:
+def start(
+    place: tuple[str, int], words: list[str], cluster: str = "", printed: IO[str] | int = subprocess.DEVNULL
+) -> subprocess.Popen:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
     if cluster:
         environment["TF_CONFIG"] = cluster
     command = [sys.executable, "-m", "tests.steps.killed", place[0], str(place[1]), *words]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, stdout=printed, stderr=subprocess.PIPE, text=True)
 
 
-def one_worker(words: list[str]) -> None:
-    process = start(UNDISTURBED, words)
+def one_worker(words: list[str], printed: IO[str] | int = subprocess.DEVNULL) -> None:
+    process = start(UNDISTURBED, words, printed=printed)
     message = process.communicate(timeout=SECONDS)[1]
     assert process.returncode == 0, message
 
 
-def two_workers(commands: list[list[str]], *, killed_at: tuple[str, int] = UNDISTURBED) -> list[tuple[int, str]]:
+def two_workers(
+    commands: list[list[str]],
+    printed: IO[str] | int = subprocess.DEVNULL,
+    *,
+    killed_at: tuple[str, int] = UNDISTURBED,
+) -> list[tuple[int, str]]:
     """Exit codes and messages of two workers with these commands, of which the second may be killed."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     running = []
     for index, (place, words) in enumerate(zip((UNDISTURBED, killed_at), commands, strict=True)):
         task = {"type": "worker", "index": index}
-        running.append(start(place, words, json.dumps({"cluster": {"worker": workers}, "task": task})))
+        cluster = json.dumps({"cluster": {"worker": workers}, "task": task})
+        running.append(start(place, words, cluster, printed))
     try:
         messages = [one.communicate(timeout=SECONDS)[1] for one in running]
     finally:
@@ -74,6 +83,17 @@ def test_two_workers_prune_as_one_does(alone, tmp_path):
         json.loads((folder / "manifest.json").read_text())["results"] for folder in (tmp_path / "0", alone / "pruned")
     )
     assert ours["val_miou"] == pytest.approx(theirs["val_miou"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_two_workers_score_what_one_scores(alone, tmp_path):
+    scores = []
+    for name, evaluate in (("one", one_worker), ("two", lambda words, printed: two_workers([words, words], printed))):
+        with (tmp_path / name).open("w") as scores_file:
+            evaluate(["evaluate", str(alone / "dense"), "--json"], scores_file)
+        scores.append(json.loads((tmp_path / name).read_text()))
+
+    assert scores[0] == scores[1]
 
 
 @pytest.mark.slow
