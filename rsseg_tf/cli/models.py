@@ -24,7 +24,7 @@ def is_keras(model: Path) -> bool:
 
 @contextlib.contextmanager
 def sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
-    """This process's part in scoring `models`: of the machines that `strategy` means where a Keras model is among them.
+    """This process's part in scoring `models`: the machines of TF_CONFIG share them where a Keras model is among them.
 
     Raises:
         RssegError: another machine was lost within the block.
@@ -35,11 +35,11 @@ def sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
         yield WHOLE
         return
     quiet_tensorflow()
-    from rsseg_tf.training.strategy import open_replicas, watching
+    from rsseg_tf.training.strategy import open_workers, watching
 
-    replicas = open_replicas(config.strategy)
-    with watching(replicas, lambda: "evaluation"):
-        yield replicas
+    workers = open_workers(config.strategy)
+    with watching(workers, lambda: "evaluation"):
+        yield workers
 
 
 def open_keras(model: Path, config: Config) -> TiledPredictor:

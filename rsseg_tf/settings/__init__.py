@@ -31,7 +31,7 @@ class Config:
     Attributes:
         strategy: of `fit` and `prune`: `mirrored` shares each batch, and the batches that are scored, among the GPUs
             of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names (the same
-            command on each), `auto` does so where there are several.
+            command on each), `auto` does so where there are several. `evaluate` shares its images among such machines.
     """
 
     seed: int = 0

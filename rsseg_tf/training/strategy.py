@@ -210,6 +210,19 @@ def open_replicas(name: str) -> Replicas:
     return Replicas()
 
 
+def open_workers(name: str) -> Replicas:
+    """The machines that share work without a common step: those of TF_CONFIG, if the setting `strategy` allows them.
+
+    Unlike `open_replicas` it asks for no cluster: a run that was trained by several machines is scored by one too.
+
+    Raises:
+        ConfigError: TF_CONFIG cannot be read.
+    """
+    if name in ("auto", "multiworker") and _worker_count() > 1:
+        return open_replicas("multiworker")
+    return Replicas()
+
+
 def _worker_count() -> int:
     text = os.environ.get(_CLUSTER, "")
     if not text:

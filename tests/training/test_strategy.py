@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, open_workers
 
 WORKER = Path(__file__).with_name("worker.py")
 SECONDS = 900
@@ -131,6 +131,13 @@ def test_without_a_cluster_auto_is_one_copy(monkeypatch):
     for name in ("auto", "none"):
         replicas = open_replicas(name)
         assert (replicas.count, replicas.is_chief) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["auto", "none", "mirrored", "multiworker"])
+def test_what_several_machines_trained_one_machine_may_score(monkeypatch, name):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+
+    assert (open_workers(name).processes, open_workers(name).process) == (1, 0)
 
 
 def test_multiworker_without_a_cluster_says_what_is_missing(monkeypatch):
