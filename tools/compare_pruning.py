@@ -4,8 +4,9 @@ python tools/compare_pruning.py -c configs/dubai_r18.yaml --model runs/dubai/mod
     --methods ours,ours:taylor-bn/macs,l1-uniform,random,tfmot --out runs/compare 2> compare.log &
 
 Same dense weights, same multiply-accumulates (TFMOT: as many parameters zeroed as the first method removes), same
-recalibration, same batches in the same order, same optimizer, same teacher. Each method's figures are a JSON
-file in `--out`; the same command goes on where a killed one was and does nothing finished again.
+recalibration, same batches in the same order, same optimizer, same teacher; `--seeds 3` does it three times, with other
+batches. Each method's figures are a JSON file in `--out`; the same command goes on where a killed one was and does
+nothing finished again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from comparison.table import comparison_table
+from comparison.table import comparison_table, seeds_table
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared import ANY_PATH, overrides_argument, quiet_tensorflow
@@ -261,6 +262,9 @@ def _latencies(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[
 @click.option("--retrain-steps", type=click.IntRange(1), help="Steps an epoch, instead of the configuration's.")
 @click.option("--distill/--no-distill", default=True, show_default=True, help="Learn from the dense model.")
 @click.option("--repeats", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each file.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Of `seed` and up, each in OUT-SEED."
+)
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the results.")
 @overrides_argument
 def main(  # noqa: PLR0913 - one parameter an option
@@ -272,19 +276,33 @@ def main(  # noqa: PLR0913 - one parameter an option
     retrain_steps: int | None,
     distill: bool,
     repeats: int,
+    seeds: int,
     out: Path,
     overrides: tuple[str, ...],
 ) -> None:
-    """Prune one trained model in several ways to one budget, retrain all alike, and print a table."""
+    """Prune one trained model in several ways to one budget, retrain all alike, and print a table.
+
+    Several seeds end in a table of means; each draws other windows for the scores and for the retraining.
+    """
     loaded = load_config(config_path, [*overrides, f"prune.macs={macs}"])
     config = configured(loaded, macs=macs, epochs=retrain_epochs, steps=retrain_steps, distill=distill)
-    dataset = open_dataset(config.data, seed=config.seed)
     quiet_tensorflow()
     from comparison.methods import parse_methods
 
-    comparison = Comparison(model_path, config, dataset, out)
-    rows = compare(comparison, parse_methods(methods), repeats=repeats)
-    click.echo(comparison_table(rows))
+    chosen = parse_methods(methods)
+    if seeds == 1:
+        click.echo(comparison_table(compare(_comparison(model_path, config, out), chosen, repeats=repeats)))
+        return
+    results = []
+    for seed in range(config.seed, config.seed + seeds):
+        folder = out.with_name(f"{out.name}-{seed}")
+        seeded = _comparison(model_path, replace(config, seed=seed), folder)
+        results.append(compare(seeded, chosen, repeats=repeats))
+    click.echo(seeds_table(results))
+
+
+def _comparison(model_path: Path, config: Config, folder: Path) -> Comparison:
+    return Comparison(model_path, config, open_dataset(config.data, seed=config.seed), folder)
 
 
 if __name__ == "__main__":

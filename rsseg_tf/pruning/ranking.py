@@ -20,16 +20,20 @@ class Ranking:
     Attributes:
         aggregate: of a group's channels: `sum` (what first-order theory says), `mean` or `max`.
         normalise: divide each layer's scores by their `mean` or their `l2` norm first, or `none`.
-        cost: divide a group's score by what it adds to this metric, or `none`.
+        cost: divide a group's score by what it adds to this metric, to the metrics of the targets that are not
+            met yet (`target`), or by nothing (`none`).
     """
 
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
 
 
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:
     """The score of each group, float64 (groups,), before any division by cost.
+
+    Of squared scores the root is taken, after the members of a group were aggregated: what is divided by a cost has to
+    be in proportion to the change of the loss.
 
     Raises:
         ModelError: the scores are of another model.
@@ -42,9 +46,8 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
         np.add.at(total, group_of[free], normalised)
         np.maximum.at(most, group_of[free], normalised)
         np.add.at(number, group_of[free], 1)
-    if ranking.aggregate == "max":
-        return most
-    return total / np.maximum(number, 1) if ranking.aggregate == "mean" else total
+    combined = {"sum": total, "mean": total / np.maximum(number, 1), "max": most}[ranking.aggregate]
+    return np.asarray(combined ** (1 / scores.power))
 
 
 def _groups_of(groups: Groups, name: str, width: int) -> NDArray[np.int64]:

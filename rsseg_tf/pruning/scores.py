@@ -17,7 +17,9 @@ class Scores:
         criterion: what it is by; see `rsseg_tf.pruning.importance`.
         layers: layer → score of each of its output channels, float64 (C,), never negative. With each
             convolution or dense layer, the batch norm that directly follows is counted in.
+        power: which power of a change of the loss they stand for: 2 for the squared criteria.
     """
 
     criterion: str
     layers: Mapping[str, NDArray[np.float64]]
+    power: int = 1

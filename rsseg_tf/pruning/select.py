@@ -20,6 +20,9 @@ from rsseg_tf.pruning.scores import Scores
 
 _RANKING = Ranking()
 
+TARGET = "target"
+"""The `cost` of a ranking that divides by the metrics of the targets."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -99,7 +102,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         round_to: kept counts are multiples of this, or the dense count.
         min_channels: no layer keeps fewer, unless it has fewer.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
-        ranking: how members' scores become a group's, and how layers are made comparable.
+        ranking: how members' scores become a group's, how layers are made comparable, and by what they are divided.
         start: a plan whose removed groups stay removed.
         profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
 
@@ -112,7 +115,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
-    terms = _terms(groups, {*target.given, ranking.cost}, profile)
+    terms = _terms(groups, {*target.given, *({ranking.cost} - {TARGET})}, profile)
     removed = _Greedy(groups, queues, target, terms, ranking.cost).run(gone)
     plan = groups.plan(
         removed,
@@ -244,10 +247,17 @@ class _Greedy:
     def _ranked(self, scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._metric == "none":
             return scores
-        return scores / np.maximum(self._terms.slope(self._metric, counts), 1e-12)
+        metrics = self._unmet(counts) if self._metric == TARGET else [self._metric]
+        dense = self._groups.counts
+        slopes = sum(self._terms.slope(metric, counts) / self._terms.total(metric, dense) for metric in metrics)
+        return np.asarray(scores / np.maximum(slopes, 1e-15))
 
     def _met(self, counts: NDArray[np.float64]) -> bool:
-        return all(self._terms.total(metric, counts) <= goal * (1 + 1e-9) for metric, goal in self._goals.items())
+        return not self._unmet(counts)
+
+    def _unmet(self, counts: NDArray[np.float64]) -> list[str]:
+        """Metrics of which more is left than the target allows."""
+        return [metric for metric, goal in self._goals.items() if self._terms.total(metric, counts) > goal * (1 + 1e-9)]
 
     def _check_reachable(self) -> None:
         least = np.asarray([queue.stops[-1] for queue in self._queues], np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -86,7 +86,7 @@ class Shrinking:
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
         """Scores of the dense model's channels; 0 for those that are gone."""
         found = self._scorer(batches)
-        return Scores(found.criterion, {name: self._spread(name, values) for name, values in found.layers.items()})
+        return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
         """Take out what `plan` removes, by mask or by rebuilding."""

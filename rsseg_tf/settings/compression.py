@@ -17,7 +17,8 @@ class PruneConfig:
             oracle (docs/results.md); the paper's is `taylor`.
         aggregate: how the scores of the channels that go together become one.
         normalise: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
-        cost: divide a group's score by what it adds to this metric, or `none`.
+        cost: divide a group's score by what it adds to this metric, to the metrics that have a target (`target`), or by
+            nothing (`none`).
         loops: times that scores are computed and groups removed.
         batches: training batches that each loop scores on.
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` ever less.
@@ -44,7 +45,7 @@ class PruneConfig:
     criterion: str = "taylor-bn"
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
     loops: int = 60
     batches: int = 4
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"

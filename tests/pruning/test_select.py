@@ -120,6 +120,43 @@ def test_cost_aware_ranking_prefers_what_saves_more(groups):
     assert set(plan.keep) == {"second"}
 
 
+@pytest.mark.parametrize("metric", ["macs", "params", "int8_bytes"])
+def test_scores_are_divided_by_what_counts_for_the_target(groups, metric):
+    target = pruning.Target(**{metric: 0.5})
+    by_target, named, alone = (
+        pruning.choose(groups, ascending(), target, round_to=1, ranking=pruning.Ranking(cost=cost))
+        for cost in ("target", metric, "none")
+    )
+    assert by_target.keep == named.keep
+    assert by_target.keep != alone.keep
+    assert pruning.choose(groups, ascending(), target, round_to=1) == by_target
+
+
+def test_a_target_that_is_met_no_longer_counts(groups):
+    both = pruning.choose(groups, ascending(), pruning.Target(macs=0.5, params=0.99), round_to=1)
+    alone = pruning.choose(groups, ascending(), pruning.Target(macs=0.5), round_to=1)
+    first_removed = {name: WIDTHS[name] - len(kept) for name, kept in both.keep.items()}
+    # One percent of the parameters is soon gone; from then on the multiply-accumulates alone decide.
+    assert both.share("macs") == pytest.approx(alone.share("macs"), abs=0.03)
+    assert all(
+        abs(count - (WIDTHS[name] - len(alone.keep.get(name, ())))) <= 1 for name, count in first_removed.items()
+    )
+
+
+def test_squared_scores_are_weighed_against_cost_by_their_root(groups):
+    changes = ascending({"first": 3.0, "second": 0.5})
+    squared = pruning.Scores("given", {name: values**2 for name, values in changes.layers.items()}, power=2)
+    one, other = (pruning.choose(groups, scores, pruning.Target(macs=0.5), round_to=1) for scores in (changes, squared))
+    assert one.keep == other.keep
+
+
+@pytest.mark.parametrize(("criterion", "power"), [("taylor-bn", 2), ("taylor-fo", 2), ("taylor", 1), ("l1", 1)])
+def test_criteria_say_which_power_of_the_change_they_are(model, criterion, power):
+    batch = (np.ones((1, 8, 8, 3), np.float32), np.zeros((1, 8, 8, 2), np.float32))
+    scores = pruning.score(model, [batch], criterion=criterion, loss=lambda y, p: keras.ops.mean((p - y) ** 2))
+    assert scores.power == power
+
+
 def test_random_plans_depend_on_the_seed_alone(groups):
     first, second, other = (pruning.random_plan(groups, 0.5, seed=seed) for seed in (1, 1, 2))
     assert first == second

@@ -16,7 +16,7 @@ from comparison import magnitude
 from comparison.kept import plan_of_kept, read_kept
 from comparison.methods import parse_methods
 from comparison.same_share import l1_values, random_values, same_share_plan
-from comparison.table import HEAD, comparison_table
+from comparison.table import HEAD, comparison_table, seeds_table
 from keras import layers
 
 from rsseg_tf import pruning
@@ -254,6 +254,41 @@ def test_the_table_shows_speed_against_the_dense_model():
     assert [line.count("|") for line in lines] == [len(HEAD) + 1] * 4
     assert lines[2] == "| dense | 2.00 | 2.00 | 3.00 | – | 50.00 | 40.00 | 39.00 | 2.10 | 1.90 | 20.0 | 1.00× |"
     assert lines[3].endswith("| 8.0 | 2.50× |")
+
+
+def seed_rows(**tests):
+    """The dense model and methods with their test scores of one seed."""
+    dense = {"method": "dense", "before": None, "after": {"val": 0.5, "test": 0.6}, "params": 2e6, "macs": 3e9}
+    rows = [
+        {**dense, "method": name, "before": {"test": 0.3}, "after": {"val": 0.5, "test": test}}
+        for name, test in tests.items()
+    ]
+    return [{**row, "int8_test_miou": row["after"]["test"]} for row in (dense, *rows)]
+
+
+def test_several_seeds_end_in_means_and_the_paired_lead_of_the_first_method():
+    lines = seeds_table([seed_rows(ours=0.50, random=0.48), seed_rows(ours=0.54, random=0.50)]).splitlines()
+
+    assert lines[2] == "| dense | 2 | 2.00 | 3.00 | – | 50.00 | 60.00 | 60.00 | – |"
+    assert lines[3].endswith("| 30.00 ± 0.00 | 50.00 ± 0.00 | 52.00 ± 2.83 | 52.00 ± 2.83 | – |")
+    # Leads of 2 and of 4 points: their mean and deviation, not the difference of the means' deviations.
+    assert lines[4].endswith("| 49.00 ± 1.41 | 49.00 ± 1.41 | +3.00 ± 1.41 |")
+
+
+def test_each_seed_has_its_own_folder(tmp_path, monkeypatch):
+    seen = []
+
+    def compare(comparison, methods, *, repeats):
+        seen.append((comparison.folder.name, comparison.config.seed, len(methods), repeats))
+        return seed_rows(random=0.4)
+
+    monkeypatch.setattr(compare_pruning, "compare", compare)
+    words = ["--model", str(tmp_path / "model.keras"), "--methods", "random", "--out", str(tmp_path / "half")]
+    result = CliRunner().invoke(compare_pruning.main, [*words, "--seeds", "2", "seed=3", "data.name=scenes"])
+
+    assert result.exit_code == 0, result.output
+    assert seen == [("half-3", 3, 1, 50), ("half-4", 4, 1, 50)]
+    assert "| random | 2 |" in result.output
 
 
 def test_help_names_the_methods():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 HEAD = (
@@ -31,6 +32,44 @@ def _cells(row: Mapping[str, Any], dense: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['int8_p50_ms']:.1f}",
         f"{dense['int8_p50_ms'] / row['int8_p50_ms']:.2f}×",
     )
+
+
+def seeds_table(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """One line a method over several seeds, each a sequence of rows in the same order, the dense model first.
+
+    Scores are means ± sample standard deviations. `lead` is what the first method has on test after the
+    retraining more than this one, seed by seed, since the seeds share their windows.
+    """
+    head = ("method", "seeds", "params M", "GMACs", "test mIoU % before", "val", "test", "int8 test", "lead")
+    methods = list(zip(*seeds, strict=True))
+    leader = methods[min(1, len(methods) - 1)]
+    lines = [head, ("---",) * len(head), *(_seeds_cells(rows, leader) for rows in methods)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seeds_cells(rows: Sequence[Mapping[str, Any]], leader: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    scores: tuple[Callable[[Mapping[str, Any]], float], ...] = (
+        lambda row: row["after"]["val"],
+        lambda row: row["after"]["test"],
+        lambda row: row["int8_test_miou"],
+    )
+    dense = rows[0]["before"] is None
+    leads = [best["after"]["test"] - row["after"]["test"] for best, row in zip(leader, rows, strict=True)]
+    return (
+        rows[0]["method"],
+        str(len(rows)),
+        *(f"{statistics.mean(row[key] for row in rows) / unit:.2f}" for key, unit in (("params", 1e6), ("macs", 1e9))),
+        "–" if dense else _spread([row["before"]["test"] for row in rows]),
+        *(_spread([score(row) for row in rows], fixed=dense) for score in scores),
+        "–" if dense or rows is leader else _spread(leads, sign="+"),
+    )
+
+
+def _spread(shares: Sequence[float], *, sign: str = "", fixed: bool = False) -> str:
+    """Mean ± sample standard deviation in percent; the mean alone of one value, or where the seed changes nothing."""
+    values = [100 * share for share in shares]
+    deviation = "" if fixed or len(values) == 1 else f" ± {statistics.stdev(values):.2f}"
+    return f"{statistics.mean(values):{sign}.2f}{deviation}"
 
 
 def _percent(share: float | None) -> str:
