@@ -26,7 +26,7 @@ class Ranking:
 
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
 
 
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ class PruneConfig:
     criterion: str = "taylor-bn"
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalise: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
     loops: int = 60
     batches: int = 4
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
