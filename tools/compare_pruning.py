@@ -282,27 +282,21 @@ def main(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Prune one trained model in several ways to one budget, retrain all alike, and print a table.
 
-    Several seeds end in a table of means; each draws other windows for the scores and for the retraining.
+    Several seeds end in a table of means; each draws other windows, and other generated scenes.
     """
     loaded = load_config(config_path, [*overrides, f"prune.macs={macs}"])
     config = configured(loaded, macs=macs, epochs=retrain_epochs, steps=retrain_steps, distill=distill)
+    folders = {seed: Path(f"{out}-{seed}") for seed in range(config.seed, config.seed + seeds)}
+    comparisons = [
+        Comparison(model_path, replace(config, seed=seed), open_dataset(config.data, seed=seed), folder)
+        for seed, folder in ({config.seed: out} if seeds == 1 else folders).items()
+    ]
     quiet_tensorflow()
     from comparison.methods import parse_methods
 
     chosen = parse_methods(methods)
-    if seeds == 1:
-        click.echo(comparison_table(compare(_comparison(model_path, config, out), chosen, repeats=repeats)))
-        return
-    results = []
-    for seed in range(config.seed, config.seed + seeds):
-        folder = out.with_name(f"{out.name}-{seed}")
-        seeded = _comparison(model_path, replace(config, seed=seed), folder)
-        results.append(compare(seeded, chosen, repeats=repeats))
-    click.echo(seeds_table(results))
-
-
-def _comparison(model_path: Path, config: Config, folder: Path) -> Comparison:
-    return Comparison(model_path, config, open_dataset(config.data, seed=config.seed), folder)
+    results = [compare(comparison, chosen, repeats=repeats) for comparison in comparisons]
+    click.echo(comparison_table(results[0]) if seeds == 1 else seeds_table(results))
 
 
 if __name__ == "__main__":

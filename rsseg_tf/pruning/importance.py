@@ -161,7 +161,6 @@ class Scorer:
         self._find = TapFinder(flat, self._wiring)
         self._seed = seed
         self._gradients = None
-        self._power = 2 if criterion in _GRADIENT_CRITERIA and _GRADIENT_CRITERIA[criterion].squared else 1
         if criterion in _GRADIENT_CRITERIA and loss is not None:
             self._gradients = _Contributions(flat, _GRADIENT_CRITERIA[criterion], self._find, loss, together=together)
 
@@ -171,7 +170,8 @@ class Scorer:
         Raises:
             ConfigError: there are none and the criterion needs gradients.
         """
-        return Scores(self._criterion, self._layers(batches), self._power)
+        gradient = _GRADIENT_CRITERIA.get(self._criterion)
+        return Scores(self._criterion, self._layers(batches), power=2 if gradient and gradient.squared else 1)
 
     def _layers(self, batches: Batches) -> Mapping[str, Values]:
         if self._gradients is not None:

@@ -20,9 +20,6 @@ from rsseg_tf.pruning.scores import Scores
 
 _RANKING = Ranking()
 
-TARGET = "target"
-"""The `cost` of a ranking that divides by the metrics of the targets."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -115,7 +112,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
-    terms = _terms(groups, {*target.given, *({ranking.cost} - {TARGET})}, profile)
+    terms = _terms(groups, {*target.given, ranking.cost}, profile)
     removed = _Greedy(groups, queues, target, terms, ranking.cost).run(gone)
     plan = groups.plan(
         removed,
@@ -227,15 +224,18 @@ class _Greedy:
         self._queues = queues
         self._metric = cost_metric
         self._terms = terms
-        self._goals = target.goals(lambda metric: terms.total(metric, groups.counts))
+        self._dense = {
+            metric: terms.total(metric, groups.counts) for metric in {*target.given, cost_metric} - {"none", "target"}
+        }
+        self._goals = target.goals(self._dense.__getitem__)
 
     def run(self, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
         self._check_reachable()
         steps = np.zeros(len(self._queues), np.int64)
         counts = np.asarray([queue.stops[0] for queue in self._queues], np.float64)
         scores = np.asarray([queue.block_score(0) for queue in self._queues])
-        while not self._met(counts):
-            best = int(np.argmin(self._ranked(scores, counts)))
+        while unmet := self._unmet(counts):
+            best = int(np.argmin(self._ranked(scores, counts, unmet)))
             steps[best] += 1
             counts[best] = self._queues[best].stops[steps[best]]
             scores[best] = self._queues[best].block_score(int(steps[best]))
@@ -244,16 +244,14 @@ class _Greedy:
             removed[queue.order[: len(queue.order) - count]] = True
         return removed
 
-    def _ranked(self, scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _ranked(
+        self, scores: NDArray[np.float64], counts: NDArray[np.float64], unmet: list[str]
+    ) -> NDArray[np.float64]:
         if self._metric == "none":
             return scores
-        metrics = self._unmet(counts) if self._metric == TARGET else [self._metric]
-        dense = self._groups.counts
-        slopes = sum(self._terms.slope(metric, counts) / self._terms.total(metric, dense) for metric in metrics)
+        metrics = unmet if self._metric == "target" else [self._metric]
+        slopes = sum(self._terms.slope(metric, counts) / self._dense[metric] for metric in metrics)
         return np.asarray(scores / np.maximum(slopes, 1e-15))
-
-    def _met(self, counts: NDArray[np.float64]) -> bool:
-        return not self._unmet(counts)
 
     def _unmet(self, counts: NDArray[np.float64]) -> list[str]:
         """Metrics of which more is left than the target allows."""
@@ -261,10 +259,10 @@ class _Greedy:
 
     def _check_reachable(self) -> None:
         least = np.asarray([queue.stops[-1] for queue in self._queues], np.float64)
-        if self._met(least):
+        if not self._unmet(least):
             return
-        total, dense = self._terms.total, self._groups.counts
-        cuts = [f"{1 - total(metric, least) / total(metric, dense):.1%} of the {metric}" for metric in self._goals]
+        left = {metric: self._terms.total(metric, least) / self._dense[metric] for metric in self._goals}
+        cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in left.items()]
         raise RssegError(
             f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can go",
             hint="ask for less, or lower round_to or min_channels, or skip fewer layers",

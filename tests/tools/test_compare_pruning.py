@@ -269,7 +269,7 @@ def seed_rows(**tests):
 def test_several_seeds_end_in_means_and_the_paired_lead_of_the_first_method():
     lines = seeds_table([seed_rows(ours=0.50, random=0.48), seed_rows(ours=0.54, random=0.50)]).splitlines()
 
-    assert lines[2] == "| dense | 2 | 2.00 | 3.00 | – | 50.00 | 60.00 | 60.00 | – |"
+    assert lines[2] == "| dense | 2 | 2.00 | 3.00 | – | 50.00 ± 0.00 | 60.00 ± 0.00 | 60.00 ± 0.00 | – |"
     assert lines[3].endswith("| 30.00 ± 0.00 | 50.00 ± 0.00 | 52.00 ± 2.83 | 52.00 ± 2.83 | – |")
     # Leads of 2 and of 4 points: their mean and deviation, not the difference of the means' deviations.
     assert lines[4].endswith("| 49.00 ± 1.41 | 49.00 ± 1.41 | +3.00 ± 1.41 |")

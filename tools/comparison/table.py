@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEAD = (
@@ -42,34 +42,28 @@ def seeds_table(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     """
     head = ("method", "seeds", "params M", "GMACs", "test mIoU % before", "val", "test", "int8 test", "lead")
     methods = list(zip(*seeds, strict=True))
-    leader = methods[min(1, len(methods) - 1)]
-    lines = [head, ("---",) * len(head), *(_seeds_cells(rows, leader) for rows in methods)]
+    lines = [head, ("---",) * len(head), *(_seeds_cells(rows, methods[1]) for rows in methods)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _seeds_cells(rows: Sequence[Mapping[str, Any]], leader: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    scores: tuple[Callable[[Mapping[str, Any]], float], ...] = (
-        lambda row: row["after"]["val"],
-        lambda row: row["after"]["test"],
-        lambda row: row["int8_test_miou"],
-    )
-    dense = rows[0]["before"] is None
+    is_dense = rows[0]["before"] is None
     leads = [best["after"]["test"] - row["after"]["test"] for best, row in zip(leader, rows, strict=True)]
     return (
         rows[0]["method"],
         str(len(rows)),
         *(f"{statistics.mean(row[key] for row in rows) / unit:.2f}" for key, unit in (("params", 1e6), ("macs", 1e9))),
-        "–" if dense else _spread([row["before"]["test"] for row in rows]),
-        *(_spread([score(row) for row in rows], fixed=dense) for score in scores),
-        "–" if dense or rows is leader else _spread(leads, sign="+"),
+        "–" if is_dense else _spread([row["before"]["test"] for row in rows]),
+        *(_spread([row["after"][split] for row in rows]) for split in ("val", "test")),
+        _spread([row["int8_test_miou"] for row in rows]),
+        "–" if is_dense or rows is leader else _spread(leads, sign="+"),
     )
 
 
-def _spread(shares: Sequence[float], *, sign: str = "", fixed: bool = False) -> str:
-    """Mean ± sample standard deviation in percent; the mean alone of one value, or where the seed changes nothing."""
+def _spread(shares: Sequence[float], *, sign: str = "") -> str:
+    """Mean ± sample standard deviation, in percent."""
     values = [100 * share for share in shares]
-    deviation = "" if fixed or len(values) == 1 else f" ± {statistics.stdev(values):.2f}"
-    return f"{statistics.mean(values):{sign}.2f}{deviation}"
+    return f"{statistics.mean(values):{sign}.2f} ± {statistics.stdev(values):.2f}"
 
 
 def _percent(share: float | None) -> str:
