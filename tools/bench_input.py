@@ -144,9 +144,9 @@ def needed(work: Work) -> dict[str, float]:
     import tensorflow as tf
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
+    from rsseg_tf.tracing.precision import use_precision
     from rsseg_tf.training.loop import new_optimizer, train_step
     from rsseg_tf.training.losses import cross_entropy
-    from rsseg_tf.training.precision import use_precision
 
     settings = FitConfig(precision="auto")
     use_precision(settings.precision)

@@ -232,7 +232,7 @@ def _judged(ratio: float, bar: float) -> str:
 def main(block: int, out: Path | None, memory: str | None, **options: Any) -> None:
     """Time a pruning loop against plain gradient steps of the dense model, in turns, and take the memory of both."""
     quiet_tensorflow()
-    from rsseg_tf.training.precision import use_precision
+    from rsseg_tf.tracing.precision import use_precision
 
     work = Work(**{**options, "precision": use_precision(options["precision"])})
     if memory:

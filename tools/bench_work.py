@@ -72,6 +72,7 @@ def gradient_step(model: keras.Model) -> Callable[[Batch], None]:
     import keras
     import tensorflow as tf
 
+    from rsseg_tf.tracing.dilation import native_dilation
     from rsseg_tf.training.losses import cross_entropy
 
     loss, variables = cross_entropy(), model.trainable_variables
@@ -86,7 +87,8 @@ def gradient_step(model: keras.Model) -> Callable[[Batch], None]:
         return cost
 
     def run(batch: Batch) -> None:
-        float(step(*(tf.convert_to_tensor(array) for array in batch)))
+        with native_dilation(model):
+            float(step(*(tf.convert_to_tensor(array) for array in batch)))
 
     return run
 

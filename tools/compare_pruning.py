@@ -165,7 +165,7 @@ def _measured(
     from rsseg_tf.models.pretrained import load_keras_model
     from rsseg_tf.steps.fit import MODEL
     from rsseg_tf.steps.training_data import training_loss, training_schedule
-    from rsseg_tf.training.precision import use_precision
+    from rsseg_tf.tracing.precision import use_precision
 
     keras.utils.set_random_seed(config.seed)
     use_precision(config.prune.retrain.precision)

@@ -1,14 +1,16 @@
 """What each option of the training recipe is worth: one training a cell, everything else as in the base recipe.
 
-python tools/recipe_ablation.py -c configs/dubai_r18.yaml --out runs/recipes 2> recipes.log &
+python tools/recipe_ablation.py -c configs/dubai_r18.yaml --out runs/recipes fit.class_sampling=0 2> recipes.log &
 
-A cell is the base recipe with one thing changed, trained at a small size for a few hundred steps and scored on whole
-images of the test split. All cells take the same steps on the same windows as far as the change allows. Each leaves a
-JSON file in `--out`; the same command goes on where a killed one was and does nothing finished again.
+The base recipe is the configuration with the settings at the end of the command line. A cell is the base recipe with
+one thing changed, trained at a small size for a few hundred steps and scored on whole images of the test split. All
+cells take the same steps on the same windows as far as the change allows. Each leaves a JSON file in `--out`; the same
+command goes on where a killed one was and does nothing finished again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -24,10 +26,11 @@ from typing import Any
 import click
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH
-from rsseg_tf.config import load_config
+from rsseg_tf.cli.shared import ANY_PATH, overrides_argument
+from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import cpu_model, git_state, read_manifest, write_json
+from rsseg_tf.settings import Config
 
 BASE = "base"
 
@@ -86,23 +89,49 @@ class Budget:
         )
 
 
-def run_cell(name: str, config: Path, out: Path, *, budget: Budget, seed: int) -> None:
+@dataclass(frozen=True)
+class Base:
+    """What every cell begins from: a configuration's file, settings changed in it, and the budget."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    budget: Budget
+
+    def words(self, name: str, seed: int) -> tuple[str, ...]:
+        """The settings of cell `name` beside the file's."""
+        return (*self.overrides, *self.budget.words(), *CELLS[name], f"seed={seed}")
+
+    def config(self, name: str, seed: int = 0) -> Config:
+        """All settings of cell `name`.
+
+        Raises:
+            ConfigError: one is wrong, or the base recipe has already what the cell changes.
+        """
+        config = load_config(self.path, self.words(name, seed))
+        if name != BASE and config == load_config(self.path, self.words(BASE, seed)):
+            raise ConfigError(
+                f"cell `{name}` is the base recipe: it has `{' '.join(CELLS[name])}` already",
+                hint="switch it off at the end of the command line, or leave the cell out of --cells",
+            )
+        return config
+
+
+def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
     """Train and score a cell, unless its figures are there already.
 
     Raises:
-        ConfigError: figures of another budget or another change lie there.
+        ConfigError: figures of other settings lie there.
         RssegError: a command failed; its message stands on stderr.
     """
     target, folder = out / f"{name}-{seed}.json", out / f"{name}-{seed}"
-    facts = {"cell": name, "seed": seed, "config": str(config), "changes": list(CELLS[name]), "budget": asdict(budget)}
+    fingerprint = hashlib.sha256(dump_yaml(base.config(name, seed)).encode()).hexdigest()
     if target.exists():
-        held = json.loads(target.read_text(encoding="utf-8"))
-        if {key: held.get(key) for key in facts} != facts:
-            raise ConfigError(f"`{target}` holds figures of other work", hint="choose another --out")
+        if json.loads(target.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
+            raise ConfigError(f"`{target}` is of other settings", hint="choose another --out")
         return
     log(f"{name}, seed {seed}: training")
     if read_manifest(folder) is None:
-        _command("fit", "-c", str(config), "-o", str(folder), *budget.words(), *CELLS[name], f"seed={seed}")
+        _command("fit", "-c", str(base.path), "-o", str(folder), *base.words(name, seed))
     log(f"{name}, seed {seed}: scoring")
     scores = json.loads(_command("evaluate", str(folder), "--split", "test", "--json"))
     fitted = read_manifest(folder) or {}
@@ -114,6 +143,8 @@ def run_cell(name: str, config: Path, out: Path, *, budget: Budget, seed: int) -
         "test_iou": scores["iou"],
         "train_s": sum(_seconds(folder / "log.csv")),
     }
+    facts = {"cell": name, "seed": seed, "config": str(base.path), "overrides": list(base.overrides)}
+    facts |= {"changes": list(CELLS[name]), "budget": asdict(base.budget), "fingerprint": fingerprint}
     write_json(target, {**facts, **figures, "cpu": cpu_model(), "git": git_state()})
     shutil.rmtree(folder)
 
@@ -199,14 +230,16 @@ def chosen(words: str) -> list[str]:
 @click.option("--epochs", type=click.IntRange(1), default=4, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True, help="Steps an epoch.")
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for the cells; those that it holds are kept.")
-def main(config: Path, cells: str, seeds: int, out: Path, **budget: int) -> None:
+@overrides_argument
+def main(config: Path, cells: str, seeds: int, out: Path, overrides: tuple[str, ...], **budget: int) -> None:
     """Train each recipe of the table alike, and print what it is worth against the base recipe."""
+    base = Base(config, overrides, Budget(**budget))
     names = chosen(cells)
     for name in names:
-        load_config(config, (*Budget(**budget).words(), *CELLS[name]))  # a wrong setting ends it before hours of work
+        base.config(name)  # a wrong setting ends it before hours of work
     for seed in range(seeds):
         for name in names:
-            run_cell(name, config, out, budget=Budget(**budget), seed=seed)
+            run_cell(name, base, out, seed=seed)
     click.echo(markdown(figures_in(out)))
 
 

@@ -34,6 +34,7 @@ from rsseg_tf.pruning.scores import Scores
 from rsseg_tf.pruning.taps import Tap, TapFinder, kernel_of
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import Wiring, trace
+from rsseg_tf.tracing.dilation import native_dilation
 
 Loss = Callable[[Any, Any], Any]
 Batches = Iterable[tuple[Any, Any]]
@@ -202,11 +203,12 @@ class _Contributions:
         """Layer → the criterion's value for each output channel, over all batches."""
         totals = [np.zeros(width) for width in self._widths]
         number = 0
-        for found in self._together.each(self._run, map(_tensors, batches)):
-            values = [np.asarray(value, np.float64) for value in found]
-            values = [value**2 for value in values] if self._criterion.squared else values
-            totals = [a + b for a, b in zip(totals, values, strict=True)]
-            number += 1
+        with native_dilation(self._probe):
+            for found in self._together.each(self._run, map(_tensors, batches)):
+                values = [np.asarray(value, np.float64) for value in found]
+                values = [value**2 for value in values] if self._criterion.squared else values
+                totals = [a + b for a, b in zip(totals, values, strict=True)]
+                number += 1
         number, *totals = self._together.summed([np.float64(number), *totals])
         if not number:
             raise ConfigError("scoring needs at least one batch")

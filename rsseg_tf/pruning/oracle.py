@@ -21,6 +21,7 @@ from rsseg_tf.pruning.importance import Loss
 from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask_wired
 from rsseg_tf.pruning.scores import Scores
+from rsseg_tf.tracing.dilation import native_dilation
 
 Progress = Callable[[int, int], None]
 
@@ -142,7 +143,12 @@ def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) 
     """A function to the mean loss over the batches, traced once."""
     tensors = [tree.map_structure(tf.convert_to_tensor, batch) for batch in batches]
     step = tf.function(lambda x, y: loss(y, flat(x, training=False)), reduce_retracing=True)
-    return lambda: float(np.mean([float(step(x, y)) for x, y in tensors]))
+
+    def measure() -> float:
+        with native_dilation(flat):
+            return float(np.mean([float(step(x, y)) for x, y in tensors]))
+
+    return measure
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import tree
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.tracing.dilation import native_dilation
 
 
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
@@ -42,7 +43,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     before = [keras.ops.convert_to_numpy(weight) for weight in others]
     totals = [np.zeros(weight.shape) for weight in statistics]
     number = 0
-    with _batch_statistics(norms):
+    with _batch_statistics(norms), native_dilation(model):
         step = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
         for batch in batches:
             step(tree.map_structure(tf.convert_to_tensor, batch[0] if isinstance(batch, tuple) else batch))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rsseg_tf.errors import ModelError
 from rsseg_tf.quantization.bridge import short_name, to_tf_keras
 from rsseg_tf.quantization.tfmot import tfmot
+from rsseg_tf.tracing.dilation import native_dilation
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -207,7 +208,8 @@ def _measured(twin: Any, images: Sequence[NDArray[np.uint8]]) -> Ranges:
     names = [layer.name for layer in twin.layers]
     ends = [end for layer in twin.layers for end in (tf.reduce_min(layer.output), tf.reduce_max(layer.output))]
     probe = tf.function(tf_keras.Model(twin.inputs, [tf.stack(ends)]))
-    seen = np.stack([probe(image.astype(np.float32)[None]).numpy() for image in images]).reshape(-1, len(names), 2)
+    with native_dilation(twin):
+        seen = np.stack([probe(image.astype(np.float32)[None]).numpy() for image in images]).reshape(-1, len(names), 2)
     lower, upper = np.minimum(seen[..., 0].min(axis=0), 0), np.maximum(seen[..., 1].max(axis=0), 0)
     return {name: (float(low), float(high)) for name, low, high in zip(names, lower, upper, strict=True)}
 

@@ -14,6 +14,7 @@ from rsseg_tf.quantization.convert import run_converter
 from rsseg_tf.quantization.fake_quant import is_batch_norm, renew_weight_ranges
 from rsseg_tf.quantization.freeze import check_head, class_map, freeze
 from rsseg_tf.settings import QatConfig
+from rsseg_tf.tracing.dilation import native_dilation
 
 Objective = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -124,7 +125,11 @@ def _train_step(student: Any, optimizer: Any, objective: Objective) -> Callable[
         optimizer.apply_gradients(zip(tape.gradient(cost, variables), variables, strict=True))
         return cost
 
-    return step
+    def run(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with native_dilation(student):
+            return step(images, labels)
+
+    return run
 
 
 def _learned(student: Any) -> list[tf.Variable]:

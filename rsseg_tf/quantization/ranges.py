@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rsseg_tf.errors import DataError, ModelError
 from rsseg_tf.quantization.msb import EXPONENTS, Histogram, Window, choose_window, exponent_counts, histogram_of
 from rsseg_tf.quantization.tensors import float_outputs, rounded_outputs, rounded_variables
+from rsseg_tf.tracing.dilation import native_dilation
 
 Counts = NDArray[np.int64]
 
@@ -149,7 +150,11 @@ def _counter(model: keras.Model, outputs: list[keras.KerasTensor]) -> Callable[[
         values = observer(batch, training=False)
         return tf.stack([_exponent_counts(value) for value in (values if len(outputs) > 1 else [values])])
 
-    return count
+    def run(batch: tf.Tensor) -> tf.Tensor:
+        with native_dilation(observer):
+            return count(batch)
+
+    return run
 
 
 def _exponent_counts(values: tf.Tensor) -> tf.Tensor:

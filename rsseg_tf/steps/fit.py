@@ -21,7 +21,7 @@ from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
 from rsseg_tf.steps.training_data import training_loss, training_schedule
 from rsseg_tf.steps.validation import validation
-from rsseg_tf.training.determinism import use_determinism
+from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
 

@@ -16,6 +16,7 @@ from rsseg_tf.edge.predict import TiledPredictor, usual_overlap
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.settings import Config
+from rsseg_tf.tracing.dilation import native_dilation
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -28,7 +29,12 @@ def model_infer(model: keras.Model) -> Infer:
     def forward(images: tf.Tensor) -> tf.Tensor:
         return model(tf.cast(images, tf.float32), training=False)
 
-    return lambda images: forward(images).numpy()
+    def infer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with native_dilation(model):
+            logits: NDArray[np.float32] = forward(images).numpy()
+        return logits
+
+    return infer
 
 
 def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None) -> None:

@@ -21,10 +21,10 @@ from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule
 from rsseg_tf.steps.validation import validation
-from rsseg_tf.training.determinism import use_determinism
+from rsseg_tf.tracing.determinism import use_determinism
+from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.loop import BEST, STATE, Trainer
 from rsseg_tf.training.pipeline import BatchSchedule
-from rsseg_tf.training.precision import use_precision
 from rsseg_tf.training.step import Teacher
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 from rsseg_tf.training.tune import Tuner

@@ -19,9 +19,9 @@ from rsseg_tf.checkpoint import load_arrays, save_arrays
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.settings import FitConfig
+from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
-from rsseg_tf.training.precision import use_precision
 from rsseg_tf.training.step import Teacher, new_optimizer, train_step
 from rsseg_tf.training.strategy import Replicas, synchronised, watching
 

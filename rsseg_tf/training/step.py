@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.settings import DistillConfig, FitConfig
+from rsseg_tf.tracing.dilation import native_dilation
 from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.strategy import Replicas, check_shares
@@ -85,7 +86,13 @@ def train_step(
         return context.all_reduce(tf.distribute.ReduceOp.SUM, cost)
 
     traced = replicas.traced(step)
-    return lambda images, labels: replicas.run(traced, (images, labels))
+    models = [model] if teacher is None else [model, teacher.model]
+
+    def run(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        with native_dilation(*models):
+            return replicas.run(traced, (images, labels))
+
+    return run
 
 
 def _accumulated(

@@ -70,6 +70,7 @@ def test_a_recipes_classes_are_known_without_its_files(path):
 def test_a_fast_recipe_cuts_windows_and_keeps_the_papers_data(name):
     fast, paper = load_config(CONFIGS / f"{name}_r18_fast.yaml"), load_config(CONFIGS / f"{name}_r18.yaml")
     assert (fast.fit.optimizer, fast.fit.schedule, fast.data.fitting) == ("adamw", "cosine", "crop")
+    assert fast.fit.class_sampling == 0.5
     assert (fast.data.root, fast.data.clutter, fast.data.cache_dir) == (
         paper.data.root,
         paper.data.clutter,

@@ -1,15 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import recipe_ablation as tool
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.config import load_config
 from rsseg_tf.errors import ConfigError
 
 DUBAI = Path(__file__).parents[2] / "configs/dubai_r18.yaml"
 BUDGET = tool.Budget(size=64, batch=2, epochs=1, steps=1)
+BASE = tool.Base(DUBAI, ("fit.class_sampling=0",), BUDGET)
 LOG = "epoch,learning_rate,loss,val_miou,seconds\n1,0.001,1.5,nan,2.5\n2,0.001,1.2,0.4,3.5\n"
 
 
@@ -27,11 +28,17 @@ def figures(miou: float, **more):
 
 @pytest.mark.parametrize("name", tool.CELLS)
 def test_every_cell_is_a_recipe_that_differs_from_the_base(name):
-    base = load_config(DUBAI, BUDGET.words())
-    cell = load_config(DUBAI, (*BUDGET.words(), *tool.CELLS[name]))
+    base, cell = BASE.config(tool.BASE), BASE.config(name)
 
     assert (cell == base) == (name == tool.BASE)
     assert (cell.fit.epochs, cell.fit.steps_per_epoch, cell.data) == (1, 1, base.data)
+    assert cell.fit.class_sampling == (0.5 if "class-sampling" in name else 0)
+
+
+def test_a_cell_that_the_base_has_already_is_refused():
+    base = tool.Base(DUBAI, ("fit.class_sampling=0.5",), BUDGET)
+    with pytest.raises(ConfigError, match=r"`class-sampling` is the base recipe: it has `fit.class_sampling=0.5`"):
+        base.config("class-sampling")
 
 
 def test_a_cell_is_trained_and_scored_once(tmp_path, monkeypatch):
@@ -48,7 +55,7 @@ def test_a_cell_is_trained_and_scored_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tool, "_command", command)
     for _ in range(2):
-        tool.run_cell("dice", tmp_path / "c.yaml", tmp_path / "out", budget=BUDGET, seed=0)
+        tool.run_cell("dice", BASE, tmp_path / "out", seed=0)
 
     assert commands == ["fit", "evaluate"]
     held = json.loads((tmp_path / "out/dice-0.json").read_text())
@@ -65,15 +72,23 @@ def test_a_cell_killed_after_its_training_is_scored_only(tmp_path, monkeypatch):
     (folder / "manifest.json").write_text('{"results": {"val_miou": 0.25}}')
     scores = '{"miou": 0.5, "accuracy": 0.8, "boundary_f1": 0.3, "iou": {}}'
     monkeypatch.setattr(tool, "_command", lambda *words: commands.append(words[0]) or scores)
-    tool.run_cell("dice", tmp_path / "c.yaml", tmp_path, budget=BUDGET, seed=0)
+    tool.run_cell("dice", BASE, tmp_path, seed=0)
 
     assert commands == ["evaluate"]
 
 
-def test_figures_of_another_budget_are_refused(tmp_path):
-    (tmp_path / "dice-0.json").write_text('{"cell": "dice"}')
-    with pytest.raises(ConfigError, match="other work"):
-        tool.run_cell("dice", tmp_path / "c.yaml", tmp_path, budget=BUDGET, seed=0)
+def test_figures_of_other_settings_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "dice-0"
+    folder.mkdir()
+    (folder / "log.csv").write_text(LOG)
+    (folder / "manifest.json").write_text('{"results": {"val_miou": 0.25}}')
+    scores = '{"miou": 0.5, "accuracy": 0.8, "boundary_f1": 0.3, "iou": {}}'
+    monkeypatch.setattr(tool, "_command", lambda *_words: scores)
+    tool.run_cell("dice", BASE, tmp_path, seed=0)
+
+    tool.run_cell("dice", BASE, tmp_path, seed=0)
+    with pytest.raises(ConfigError, match="other settings"):
+        tool.run_cell("dice", replace(BASE, overrides=("fit.learning_rate=0.5",)), tmp_path, seed=0)
 
 
 def test_the_table_ranks_cells_against_the_base():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rsseg_tf.training.precision import native_precision, use_precision
+from rsseg_tf.tracing.precision import native_precision, use_precision
 
 
 @pytest.fixture(autouse=True)
