@@ -1,9 +1,10 @@
-"""What `bench_prune.py` lets run: a whole pruning loop, and plain gradient steps, on the same batches in memory."""
+"""What the benchmarks let run: a whole pruning loop, and plain gradient steps, on the same batches in memory."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,8 +68,13 @@ def dense_model(work: Work) -> keras.Model:
     return deeplab_v3_plus(work.backbone, NUM_CLASSES, (work.size, work.size, 3))
 
 
-def gradient_step(model: keras.Model) -> Callable[[Batch], None]:
-    """One traced step: forward in training mode, backward, SGD with momentum."""
+def gradient_step(model: keras.Model, *, native: bool = True) -> Callable[[Batch], float]:
+    """One traced step, to its loss: forward in training mode, backward, SGD with momentum.
+
+    Args:
+        model: to train.
+        native: compute dilated convolutions in one op, as `fit` does; otherwise as Keras does.
+    """
     import keras
     import tensorflow as tf
 
@@ -86,9 +92,9 @@ def gradient_step(model: keras.Model) -> Callable[[Batch], None]:
         optimizer.apply(tape.gradient(cost, variables), variables)
         return cost
 
-    def run(batch: Batch) -> None:
-        with native_dilation(model):
-            float(step(*(tf.convert_to_tensor(array) for array in batch)))
+    def run(batch: Batch) -> float:
+        with native_dilation(model) if native else nullcontext():
+            return float(step(*(tf.convert_to_tensor(array) for array in batch)))
 
     return run
 
