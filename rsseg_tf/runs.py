@@ -179,6 +179,16 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
             shutil.rmtree(replaced, ignore_errors=True)
 
 
+def require_startable(folder: Path, config_text: str, *, overwrite: bool = False) -> None:
+    """Nothing, if `open_run` would open this folder; nothing is written.
+
+    Raises:
+        ConfigError: as `open_run`.
+    """
+    if not (overwrite and (folder / CONFIG).is_file()):
+        _check_run_folder(folder, config_text)
+
+
 def _check_run_folder(folder: Path, config_text: str) -> bool:
     """Whether a run is to be resumed there; an error where none may be started."""
     if (folder / MANIFEST).exists():

@@ -12,6 +12,7 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError
 
+_FITTED = ("train", "val")
 _LISTED = 20
 _FOLDERS_LISTED = 3
 _SPLIT_BY_FOLDER = "images of one flight or video look alike: split by folder for an honest test"
@@ -64,8 +65,8 @@ class DatasetReport:
 def check_dataset(dataset: AnyDataset, *, watch: Callable[[int, int], None] | None = None) -> DatasetReport:
     """Read everything in a data set and say what is wrong with it.
 
-    Looked for: what did not pair up, what `examine` finds in each sample, an image or a video sequence in two
-    splits, classes without a pixel.
+    Looked for: what did not pair up, splits that a training needs and that are not there, what `examine` finds in each
+    sample, an image or a video sequence in two splits, classes without a pixel.
 
     Args:
         dataset: from `list_dataset`.
@@ -97,7 +98,7 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         examinations: of every sample.
     """
     samples = _by_split(dataset)
-    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems]
+    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems] or _not_trainable(dataset)
     findings += [
         Finding(message, hint, split, sample.name)
         for split, members in samples.items()
@@ -111,6 +112,22 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     leaks, doubts = _shared(dataset, samples, examinations)
     doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
     return DatasetReport(summaries, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
+
+
+def _not_trainable(dataset: AnyDataset) -> list[Finding]:
+    """What keeps a training from learning from `train`, or from choosing its weights by `val`."""
+    found = []
+    for split in _FITTED:
+        members = dataset.samples(split) if split in dataset.splits() else ()
+        bare = [sample for sample in members if sample.image is not None and sample.mask is None]
+        if not members:
+            there = ", ".join(f"`{name}`" for name in dataset.splits())
+            found.append(Finding(f"the split `{split}` has no images; there are {there}", dataset.split_hint, split))
+        elif bare:
+            count = f"{len(bare)} of the {len(members)} images" if len(bare) < len(members) else "the images"
+            message = f"{count} of `{split}` have no mask, such as `{bare[0].image}`"
+            found.append(Finding(message, "`fit` needs the masks of train and val", split, bare[0].name))
+    return found
 
 
 def require_sound(report: DatasetReport) -> None:

@@ -42,6 +42,9 @@ class FileDataset:
     folders_are_sequences = False
     """Whether the images of one folder show one place, so that no other split may hold any of them."""
 
+    split_hint = "unpack that part of the data set too"
+    """What to do where a split that a training needs is not there."""
+
     def __init__(
         self, palette: Palette, masks: MaskReader, listing: Listing, *, aliases: Mapping[str, str] | None = None
     ) -> None:

@@ -33,6 +33,11 @@ class Folder(FileDataset):
         DataError: `root` is missing or holds no pairs, or the CSV file does not parse.
     """
 
+    split_hint = (
+        "train, val and test are named in the CSV file of data.pairs; "
+        f"without one, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
+    )
+
     def __init__(self, data: DataConfig) -> None:
         palette, masks = parse_classes(data.classes, data.ignore_colors, ignore_unknown=data.unknown_colors == "ignore")
         root = existing_root(data.root, layout=_LAYOUT)

@@ -29,8 +29,9 @@ class Benchmark:
     """Where a benchmark's files lie and how its tiles are split.
 
     Attributes:
-        images: path patterns of a tile's image; the first that exists is taken.
-        full: the same, of its full ground truth.
+        images: path patterns of a tile's image; all tiles are taken from the one that has most, the first of equals,
+            so that no tile has other bands than the rest.
+        full: path patterns of its full ground truth; the first that exists is taken.
         eroded: the same, of the ground truth with ignored outlines.
         splits: choice → split → tiles.
         archives: the archives to fetch, for the errors.
@@ -85,10 +86,15 @@ _POTSDAM_SPLIT = {
 POTSDAM = Benchmark(
     images=("2_Ortho_RGB/top_potsdam_{}_RGB.tif", "3_Ortho_IRRG/top_potsdam_{}_IRRG.tif"),
     # In some copies of 5_Labels_all the mask of tile 4_12 is painted over the image (torchgeo issue 1727).
-    full=("5_Labels_for_participants/top_potsdam_{}_label.tif", "5_Labels_all/top_potsdam_{}_label.tif"),
+    full=(
+        "5_Labels_for_participants/top_potsdam_{}_label.tif",
+        "5_Labels_all/top_potsdam_{}_label.tif",
+        "top_potsdam_{}_label.tif",
+    ),
     eroded=(
         "5_Labels_all_noBoundary/top_potsdam_{}_label_noBoundary.tif",
         "5_Labels_all/top_potsdam_{}_label_noBoundary.tif",
+        "top_potsdam_{}_label_noBoundary.tif",
     ),
     splits={"paper": _POTSDAM_SPLIT, "challenge": _POTSDAM_SPLIT},
     archives="Potsdam.zip holds 2_Ortho_RGB.zip, 5_Labels_for_participants.zip and 5_Labels_all.zip",
@@ -136,18 +142,25 @@ def scored_palette(clutter: str) -> Palette:
 def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ...]], ground_truth: str) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
+    images = _fullest(root, benchmark.images, [tile for split in ("train", "test") for tile in tiles[split]])
     for split in ("train", "test"):
         patterns = benchmark.eroded if ground_truth == "eroded" and split == "test" else benchmark.full
         samples = []
         for tile in tiles[split]:
-            image, mask = _first(root, benchmark.images, tile), _first(root, patterns, tile)
-            problems += _missing(root, benchmark, tile, (("image", image, benchmark.images), ("mask", mask, patterns)))
+            image, mask = _first(root, images, tile), _first(root, patterns, tile)
+            problems += _missing(root, benchmark, tile, (("image", image, images), ("mask", mask, patterns)))
             if image and mask:
                 samples.append(Sample(f"area{tile}", image, mask))
         splits[split] = tuple(samples)
     if not any(splits.values()):
         raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=benchmark.archives)
     return Listing({"train": splits["train"], "val": splits["test"], "test": splits["test"]}, tuple(problems))
+
+
+def _fullest(root: Path, patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:
+    """The pattern that most tiles have a file of; all where none has any."""
+    counts = [sum((root / pattern.format(tile)).is_file() for tile in tiles) for pattern in patterns]
+    return (patterns[counts.index(max(counts))],) if any(counts) else patterns
 
 
 def _first(root: Path, patterns: tuple[str, ...], tile: str) -> Path | None:

@@ -65,6 +65,7 @@ class Scenes:
     """
 
     folders_are_sequences = False
+    split_hint = "data.scenes.train and data.scenes.val say how many there are"
 
     def __init__(self, config: ScenesConfig, *, seed: int = 0) -> None:
         if config.size < MIN_SIZE:

@@ -60,6 +60,11 @@ class Uavid(FileDataset):
         super().__init__(PALETTE, ColorMasks(color_table(PALETTE), ignore_unknown=ignore_unknown), listing)
 
 
+def _sequences(folders: list[Path]) -> Iterator[Path]:
+    """The sequences below the folders; an archive left beside them is none."""
+    return (path for folder in folders for path in folder.glob("seq*") if path.is_dir())
+
+
 def _listing(root: Path) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
@@ -69,7 +74,7 @@ def _listing(root: Path) -> Listing:
             listed = " and ".join(f"`{folder}`" for folder in folders)
             problems.append(DataError(f"{listed} both hold the split `{split}`", hint="keep one of them"))
         samples: list[Sample] = []
-        for sequence in sorted((path for folder in folders[:1] for path in folder.glob("seq*")), key=natural_key):
+        for sequence in sorted(_sequences(folders[:1]), key=natural_key):
             found, wrong = _sequence(sequence, labelled=split != "test")
             samples += found
             problems += wrong

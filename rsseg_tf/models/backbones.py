@@ -114,13 +114,20 @@ def _application_normalisation(name: str) -> Normalisation:
     return _TO_ONE
 
 
+def _is_kind_of(value: object, kind: type) -> bool:
+    return isinstance(value, type) and issubclass(value, kind)
+
+
 def _keras_cv_model(preset: str, input_shape: tuple[int, int, int], *, imagenet: bool) -> keras.Model:
     import keras_cv  # A second and more to import, for this alone.
 
     backbone = keras_cv.models.Backbone
-    if preset not in backbone.presets and not Path(preset).is_dir():
-        known = ", ".join(sorted(backbone.presets))
+    kinds: list[Any] = [kind for kind in vars(keras_cv.models).values() if _is_kind_of(kind, backbone)]
+    known = {name: facts for kind in kinds for name, facts in kind.presets.items()}
+    presets = {name: facts["kaggle_handle"] for name, facts in known.items() if "kaggle_handle" in facts}
+    if preset not in presets and not Path(preset).is_dir():
         raise ConfigError(
-            f"keras_cv has no backbone preset `{preset}`", hint=f"a folder with a preset's files, or {known}"
+            f"keras_cv has no backbone preset `{preset}`",
+            hint=f"a folder with a preset's files, or {', '.join(sorted(presets))}",
         )
-    return backbone.from_preset(preset, load_weights=imagenet, input_shape=input_shape)
+    return backbone.from_preset(presets.get(preset, preset), load_weights=imagenet, input_shape=input_shape)

@@ -37,7 +37,7 @@ def read_keras_weights(path: Path) -> dict[str, Arrays]:
     try:
         with h5py.File(path) as file:
             file.visititems(visit)
-    except (OSError, KeyError, TypeError) as error:
+    except Exception as error:  # In a damaged file h5py raises what it comes across.
         raise ModelError(f"cannot read `{path}` as Keras weights: {error}") from error
     if not found:
         raise ModelError(f"`{path}` holds no Keras 3 weights", hint="write it with model.save_weights")

@@ -40,16 +40,13 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         if len(content) < 8 + length:
             raise ValueError("it ends within its header")
         header = json.loads(content[8 : 8 + length])
-        return {
-            name: _tensor(name, facts, content[8 + length :])
-            for name, facts in header.items()
-            if name != "__metadata__"
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        data = memoryview(content)[8 + length :]
+        return {name: _tensor(name, facts, data) for name, facts in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"cannot read `{path}` as safetensors: {error}") from error
 
 
-def _tensor(name: str, facts: Mapping[str, Any], data: bytes) -> NDArray[Any]:
+def _tensor(name: str, facts: Mapping[str, Any], data: memoryview) -> NDArray[Any]:
     kind, shape = facts["dtype"], tuple(facts["shape"])
     begin, end = facts["data_offsets"]
     if kind not in _DTYPES:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,8 @@ _DTYPES = {
 """PyTorch's storage type → how its elements lie in the file; NumPy has no bfloat16, whose bits are read as integers."""
 
 
-@dataclass(frozen=True)
-class _StorageType:
-    """Stands for one of PyTorch's storage classes."""
+class _StorageType(NamedTuple):
+    """Stands for one of PyTorch's storage classes. A pickle can set nothing on a tuple."""
 
     name: str
 
@@ -188,11 +187,20 @@ def _rebuild_parameter(data: Any, *_gradients: Any) -> Any:
     return data
 
 
+class _Maker(NamedTuple):
+    """A function that a pickle may call; unlike the function itself, the pickle can set nothing on it."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+
 _ALLOWED: Mapping[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor"): _Maker(_rebuild_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): _Maker(_rebuild_tensor),
+    ("torch._utils", "_rebuild_parameter"): _Maker(_rebuild_parameter),
     ("torch", "Size"): tuple,
 }
 """What a pickle may name, beside storage types → what it gets."""

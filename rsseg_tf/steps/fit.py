@@ -13,9 +13,10 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
-from rsseg_tf.runs import CONFIG, atomic_path, open_run, write_manifest
+from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.progress import TrainingProgress
@@ -59,11 +60,12 @@ def keeping(folder: Path, replicas: Replicas) -> Iterator[Path]:
 
 
 def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
-    dataset = sound_dataset(config)
+    require_startable(folder, dump_yaml(config), overwrite=overwrite)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.fit.deterministic)
-    with replicas.scope():
-        model = build_model(config, num_classes=len(dataset.palette.names))
+    with replicas.scope():  # before the data are read: a wrong name or file of weights shows at once
+        model = build_model(config, num_classes=palette_of(config.data).num_classes)
+    dataset = sound_dataset(config)
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:

@@ -224,14 +224,35 @@ def open_workers(name: str) -> Replicas:
 
 
 def _worker_count() -> int:
+    """How many workers TF_CONFIG names, 0 without one.
+
+    Raises:
+        ConfigError: it is not what TensorFlow reads, or does not say which of them this is.
+    """
     text = os.environ.get(_CLUSTER, "")
     if not text:
         return 0
     try:
-        cluster = json.loads(text)["cluster"]
-        return sum(len(cluster.get(kind, ())) for kind in _KINDS)
+        facts = json.loads(text)
+        jobs = {kind: _addresses(facts["cluster"].get(kind, [])) for kind in _KINDS}
+        count = sum(map(len, jobs.values()))
+        if count:
+            kind, index = facts["task"]["type"], int(facts["task"]["index"])
+            if not 0 <= index < len(jobs.get(kind, ())):
+                raise ValueError(f"its cluster has no {kind} of index {index}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"the environment variable {_CLUSTER} is not what TensorFlow reads: {error}") from error
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ConfigError(
+            f"the environment variable {_CLUSTER} is not what TensorFlow reads: {reason}",
+            hint=f"for example {_EXAMPLE}",
+        ) from error
+    return count
+
+
+def _addresses(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(address, str) and ":" in address for address in value):
+        raise ValueError(f"{value!r} is no list of HOST:PORT")
+    return value
 
 
 @contextlib.contextmanager

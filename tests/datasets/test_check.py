@@ -64,6 +64,28 @@ def test_everything_wrong_is_reported_at_once(sound):
     assert len(checked(sound).problems) == 5
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["i0.png,m0.png,train"], "the split `val` has no images; there are `train`"),
+        (["i0.png,m0.png,Train", "i2.png,m2.png,val"], "the split `train` has no images; there are `Train`, `val`"),
+        (["i0.png,m0.png,train", "i2.png,,val"], "the images of `val` have no mask, such as `{root}/i2.png`"),
+        (
+            ["i0.png,m0.png,train", "i1.png,,train", "i2.png,m2.png,val"],
+            "1 of the 2 images of `train` have no mask, such as `{root}/i1.png`",
+        ),
+    ],
+)
+def test_a_split_that_a_training_needs_and_lacks_is_a_problem(sound, rows, message):
+    write_csv(sound / "splits.csv", *rows)
+    assert [finding.message for finding in checked(sound).problems] == [message.replace("{root}", str(sound))]
+
+
+def test_a_test_split_without_masks_is_sound(sound):
+    write_csv(sound / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val", "i2.png,,test")
+    assert checked(sound).problems == ()
+
+
 def test_a_problem_says_where_it_is(sound):
     (sound / "m2.png").write_bytes(b"")
     problem = checked(sound).problems[0]

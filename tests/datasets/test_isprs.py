@@ -165,6 +165,28 @@ def test_potsdams_masks_for_participants_stand_before_those_of_all(tmp_path):
     assert masks["area4_11"] == tmp_path / "5_Labels_all/top_potsdam_4_11_label.tif"
 
 
+def test_a_tile_missing_among_the_rgb_ones_is_not_filled_by_infrared(tmp_path):
+    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    write_many([tmp_path / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+    write_many([tmp_path / f"3_Ortho_IRRG/top_potsdam_{tile}_IRRG.tif" for tile in tiles], (7, 7, 7))
+    write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+    (tmp_path / "2_Ortho_RGB/top_potsdam_2_11_RGB.tif").unlink()
+    (tmp_path / "3_Ortho_IRRG/top_potsdam_7_13_IRRG.tif").unlink()
+    with pytest.raises(DataError, match=r"the image of tile 2_11 is missing: no `[^`]*2_11_RGB.tif`$"):
+        open_dataset(config(tmp_path, name="potsdam"))
+
+
+@pytest.mark.parametrize(("ground_truth", "ending"), [("full", "label"), ("eroded", "label_noBoundary")])
+def test_potsdams_labels_read_from_the_root(tmp_path, ground_truth, ending):
+    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    write_many([tmp_path / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+    for kind in ("label", "label_noBoundary"):
+        write_many([tmp_path / f"top_potsdam_{tile}_{kind}.tif" for tile in tiles], CAR)
+    dataset = open_dataset(config(tmp_path, name="potsdam", ground_truth=ground_truth))
+    assert dataset.samples("test")[0].mask == tmp_path / f"top_potsdam_2_13_{ending}.tif"
+    assert dataset.samples("train")[0].mask == tmp_path / "top_potsdam_2_10_label.tif"
+
+
 @pytest.mark.parametrize("folder", ["5_Labels_all_noBoundary", "5_Labels_all"])
 def test_potsdams_eroded_masks_read_from_both_archives(tmp_path, folder):
     tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]

@@ -109,6 +109,13 @@ def test_a_sequence_without_images_is_an_error_that_names_it(tmp_path):
         open_dataset(config(tmp_path))
 
 
+def test_an_archive_left_beside_the_sequences_is_none_of_them(tmp_path):
+    write_uavid(tmp_path)
+    before = open_dataset(config(tmp_path)).samples("train")
+    (tmp_path / "uavid_train/seq99.zip").write_bytes(b"PK")
+    assert open_dataset(config(tmp_path)).samples("train") == before
+
+
 def test_a_folder_that_is_not_uavid_is_an_error_with_the_layout(tmp_path):
     write_flat(tmp_path / "other/a.png")
     with pytest.raises(DataError, match="no UAVid sequence") as caught:

@@ -181,6 +181,29 @@ def test_a_keras_cv_preset_in_a_folder_becomes_a_backbone(tmp_path):
     assert check_law(model).holds
 
 
+def test_a_keras_cv_preset_is_asked_for_by_its_handle(monkeypatch):
+    import keras_cv
+
+    asked = []
+
+    def from_preset(preset, **options):
+        asked.append((preset, options["load_weights"]))
+        return keras.Sequential([keras.Input(SIZE), layers.Conv2D(3, 3, strides=16)])
+
+    monkeypatch.setattr(keras_cv.models.Backbone, "from_preset", from_preset)
+    for imagenet in (False, True):
+        source_model("keras_cv.resnet50_imagenet", SIZE, imagenet=imagenet)
+
+    assert [load for _, load in asked] == [False, True]
+    assert all(preset.startswith("kaggle://keras/resnetv1/") for preset, _ in asked)
+
+
+def test_an_unknown_keras_cv_preset_is_named_with_those_there_are():
+    with pytest.raises(ConfigError, match="no backbone preset `resnet51`") as caught:
+        source_model("keras_cv.resnet51", SIZE)
+    assert "efficientnetv2_b0, " in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["resnet19", "keras.applications.ResNet19", "keras.applications.preprocess", "timm.x"])
 def test_an_unknown_backbone_is_named(name):
     with pytest.raises(ConfigError, match="unknown backbone") as caught:

@@ -95,6 +95,21 @@ def test_dotted_names_reach_nothing_through_what_is_allowed(tmp_path):
         read_torch_file(path)
 
 
+@pytest.mark.parametrize("state", [{"function": "x", "name": "x"}, (None, {"function": "x", "name": "x"})])
+@pytest.mark.parametrize("name", ["torch._utils\n_rebuild_tensor_v2", "torch\nFloatStorage"])
+def test_a_pickle_changes_nothing_that_it_may_name(tmp_path, name, state):
+    path = tmp_path / "evil.pth"
+    pushed = pickle.dumps(state, protocol=2)[2:-1]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02c" + name.encode() + b"\n" + pushed + b"b.")
+    good = write_torch(tmp_path / "good.pth", {"a": np.ones(3, np.float32)})
+
+    with pytest.raises(ModelError, match=r"evil\.pth"):
+        read_torch_file(path)
+
+    assert read_torch_file(good)["a"].tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("shape", [(1000,), (2, 2, 2)])
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, monkeypatch, shape):
     import tests.models.weight_files as writer
@@ -122,6 +137,7 @@ def test_a_damaged_torch_file_is_named(tmp_path, content):
     [
         b"",
         b"\xff" * 16,
+        (5 * 20000 + 1 + 20000).to_bytes(8, "little") + b'{"a":' * 20000 + b"1" + b"}" * 20000,
         b"\x02\0\0\0\0\0\0\0[]",
         b'\x3f\0\0\0\0\0\0\0{"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}   ',
     ],
@@ -142,6 +158,19 @@ def test_keras_weights_read_by_name_and_without_names_by_number(tmp_path):
         file["optimizer/vars/0"] = np.zeros(1)
 
     assert set(read_keras_weights(path)) == {"conv2d", "second"}
+
+
+def test_whatever_h5py_raises_names_the_file(tmp_path, monkeypatch):
+    def visit(_file, _function):
+        raise RuntimeError("address of object past end of allocation")
+
+    path = tmp_path / "a.weights.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/conv2d/vars/0"] = np.ones(3)
+    monkeypatch.setattr(h5py.File, "visititems", visit)
+
+    with pytest.raises(ModelError, match=r"a\.weights\.h5.*past end of allocation"):
+        read_keras_weights(path)
 
 
 def test_a_file_that_is_not_hdf5_is_named(tmp_path):

@@ -157,3 +157,20 @@ def test_a_file_that_is_no_tflite_is_named(tmp_path, capsys, command):
     assert main([command, str(tmp_path / "fake.tflite"), *rest.get(command, [])]) == 1
     assert "fake.tflite" in capsys.readouterr().err
     assert not (tmp_path / "maps").exists()
+
+
+def test_wrong_weights_and_a_used_folder_show_before_the_data_are_read(tmp_path, capfd):
+    write_survey(tmp_path / "survey")
+    (tmp_path / "survey/images/a0.png").write_bytes(b"")
+    config = tmp_path / "config.yaml"
+    config.write_text(CONFIG.format(root=tmp_path / "survey", fitting="crop"))
+    command = ["fit", "-c", str(config), "-o", str(tmp_path / "run")]
+
+    assert main([*command, "model.weights=gone.pth"]) == 1
+    assert "gone.pth" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/manifest.json").write_text("{}")
+    assert main(command) == 2
+    assert "finished run" in capfd.readouterr().err

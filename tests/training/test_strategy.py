@@ -148,7 +148,26 @@ def test_multiworker_without_a_cluster_says_what_is_missing(monkeypatch):
     assert '"worker"' in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"cluster": 3}'])
+WORKERS = '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"cluster": 3}',
+        '{"cluster": {"worker": "127.0.0.1:1"}}',
+        '{"cluster": {"worker": ["127.0.0.1", "127.0.0.2"]}}',
+        WORKERS + "}",
+        WORKERS + ', "task": {"type": "worker"}}',
+        WORKERS + ', "task": {"type": "worker", "index": 7}}',
+        WORKERS + ', "task": {"type": "worker", "index": "zero"}}',
+        WORKERS + ', "task": {"type": "chief", "index": 0}}',
+        WORKERS + ', "task": {"type": ["worker"], "index": 0}}',
+    ],
+)
 def test_a_cluster_that_cannot_be_read_is_named(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
 
