@@ -48,11 +48,12 @@ class Work:
 
 
 def write_frames(root: Path, count: int) -> None:
-    """Frames and labels at UAVid's places below `root`, those that are missing."""
-    for index in range(count):
-        image, label = (root / f"uavid_train/seq{index + 1}/{kind}/000000.png" for kind in ("Images", "Labels"))
+    """Frames for training and one for validation, with labels, at UAVid's places below `root`, where missing."""
+    for index in range(count + 1):
+        folder = root / ("uavid_train" if index < count else "uavid_val") / f"seq{index + 1}"
+        image, label = (folder / f"{kind}/000000.png" for kind in ("Images", "Labels"))
         if not label.exists():
-            log(f"drawing frame {index + 1}/{count}")
+            log(f"drawing frame {index + 1}/{count + 1}")
             pixels, ids = frame(np.random.default_rng(index))
             write_image(image, pixels)
             write_image(label, PALETTE.colorize(ids))
