@@ -34,7 +34,9 @@ def command() -> None:
 def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Read a whole data set and report everything wrong with it at once.
 
-    Exits with 3 where something is wrong. For example: rsseg-tf data check -c configs/dubai_r18.yaml
+    Exits with 3 where something in it is wrong, with 1 where there is no data set.
+
+    For example: rsseg-tf data check -c configs/dubai_r18.yaml
     """
     config = load_config(config_path, overrides)
     from rsseg_tf.datasets.catalog import list_dataset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +106,18 @@ def existing_root(root: str, *, layout: str) -> Path:
     if not any(path.iterdir()):
         raise DataError(f"the data set's folder `{root}` is empty", hint=layout)
     return path
+
+
+def unpacked_hint(root: Path, names: Iterable[str], *, layout: str) -> str:
+    """What to do where `root` does not hold the data set: name the one folder in it that does, else say the layout.
+
+    Args:
+        root: what `existing_root` gave.
+        names: files or folders of which the data set's folder holds at least one.
+        layout: one line about what the folder should hold.
+    """
+    found = [folder for folder in sorted(root.iterdir()) if any((folder / name).exists() for name in names)]
+    return f"set data.root={found[0]}" if len(found) == 1 else layout
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:

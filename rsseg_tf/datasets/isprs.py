@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root
+from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, unpacked_hint
 from rsseg_tf.datasets.masks import ColorMasks
 from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.sample import Sample
@@ -153,7 +153,9 @@ def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ..
                 samples.append(Sample(f"area{tile}", image, mask))
         splits[split] = tuple(samples)
     if not any(splits.values()):
-        raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=benchmark.archives)
+        names = [pattern.partition("/")[0] for pattern in benchmark.images]
+        hint = unpacked_hint(root, names, layout=benchmark.archives)
+        raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=hint)
     return Listing({"train": splits["train"], "val": splits["test"], "test": splits["test"]}, tuple(problems))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired
+from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired, unpacked_hint
 from rsseg_tf.datasets.masks import IndexMasks
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.datasets.sample import Sample
@@ -68,7 +68,8 @@ def _listing(root: Path) -> Listing:
                 doubts.append(DataError(counted, hint="unpack the whole archive"))
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
-        raise DataError(f"no LoveDA image below `{root}`", hint=_LAYOUT)
+        hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT)
+        raise DataError(f"no LoveDA image below `{root}`", hint=hint)
     return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts))
 
 

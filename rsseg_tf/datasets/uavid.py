@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, natural_key, paired
+from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, natural_key, paired, unpacked_hint
 from rsseg_tf.datasets.masks import ColorMasks
 from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.sample import Sample
@@ -80,7 +80,8 @@ def _listing(root: Path) -> Listing:
             problems += wrong
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
-        raise DataError(f"no UAVid sequence below `{root}`", hint=_LAYOUT)
+        places = [name for names in FOLDERS.values() for name in names]
+        raise DataError(f"no UAVid sequence below `{root}`", hint=unpacked_hint(root, places, layout=_LAYOUT))
     return Listing(splits, tuple(problems), tuple(_doubts(splits)))
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -85,3 +86,18 @@ def test_the_papers_recipe_is_carried_over_to_other_data(name):
     assert (fit.optimizer, fit.momentum, fit.learning_rate, fit.l2, fit.batch_size) == ("sgd", 0.9, 1e-3, 1e-3, 8)
     assert (fit.schedule, fit.step_factor) == ("step", 0.3)
     assert fit.epochs == 8 * fit.step_epochs
+
+
+@pytest.mark.parametrize(("name", "inside"), [("uavid", "uavid_train/seq1"), ("vaihingen", "top"), ("loveda", "Val")])
+def test_a_data_set_one_folder_deeper_is_pointed_to(tmp_path, name, inside):
+    config = DataConfig(name=cast(Any, name), root=str(tmp_path))
+    (tmp_path / "release" / inside).mkdir(parents=True)
+    (tmp_path / "__MACOSX").mkdir()
+    with pytest.raises(DataError) as caught:
+        open_dataset(config)
+    assert caught.value.hint == f"set data.root={tmp_path / 'release'}"
+
+    (tmp_path / "again" / inside).mkdir(parents=True)
+    with pytest.raises(DataError) as caught:
+        open_dataset(config)
+    assert "data.root" not in caught.value.hint
