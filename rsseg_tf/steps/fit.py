@@ -69,9 +69,10 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
+        inputs = data_inputs(dataset)
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
         validate = validation(model, dataset, config, replicas)
-        outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas)
+        outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
         cost = pruning.cost(model)
         results = {
             "model": str(folder / MODEL),
@@ -81,7 +82,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
             "macs": cost.macs,
             "resumed": resumed,
         }
-        finish_run(folder, model, config=config, inputs=data_inputs(dataset), results=results)
+        finish_run(folder, model, config=config, inputs=inputs, results=results)
     return results
 
 

@@ -75,8 +75,9 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             score = validation(slim, dataset, config, replicas)
             score_before = score()
         teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
+        inputs = data_inputs(dataset)
         trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
-        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas)
+        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas, inputs=inputs)
         before, after = pruning.cost(dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
@@ -90,7 +91,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "loops": plan.details["loops"],
             "resumed": resumed,
         }
-        inputs = {str(dense_path): dense_hash, **data_inputs(dataset)}
+        inputs = {str(dense_path): dense_hash, **inputs}
         finish_run(folder, slim, config=config, inputs=inputs, results=results, leftovers=(STATE, BEST, _STATE))
     return results
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.checkpoint import load_arrays, save_arrays
-from rsseg_tf.errors import RssegError
+from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.settings import FitConfig
 from rsseg_tf.tracing.precision import use_precision
@@ -105,6 +105,7 @@ class Trainer:
         teacher: Teacher | None = None,
     ) -> None:
         self._model = model
+        self._inputs: dict[str, str] = {}
         self._schedule = schedule
         self._settings = settings
         self._folder = folder
@@ -118,7 +119,14 @@ class Trainer:
         self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
         self._best_epoch, self._best = 0, -math.inf
 
-    def run(self, validate: Callable[[], float], progress: Progress, *, replicas: Replicas = _ALONE) -> Outcome:
+    def run(
+        self,
+        validate: Callable[[], float],
+        progress: Progress,
+        *,
+        replicas: Replicas = _ALONE,
+        inputs: Mapping[str, str] | None = None,
+    ) -> Outcome:
         """Train to the last epoch and leave the best weights in the model.
 
         Of several processes that train together only the chief writes, and ends with the best weights.
@@ -127,12 +135,14 @@ class Trainer:
             validate: mIoU of the model as it is, on held-out data; the highest wins, the later of equals.
             progress: is told of every step and epoch.
             replicas: share each batch; the model was built in their scope.
+            inputs: name → hash of what the training reads; it goes on only with what it began with.
 
         Raises:
-            ConfigError: the batch cannot be shared evenly.
+            ConfigError: the batch cannot be shared evenly, or the folder's state is of a training on other inputs.
             RssegError: the loss became infinite or NaN, or another worker was lost.
         """
         self._replicas = replicas
+        self._inputs = dict(inputs or {})
         with replicas.scope(), synchronised(self._model, replicas), watching(replicas, self._where):
             return self._run(validate, progress)
 
@@ -234,13 +244,23 @@ class Trainer:
             "best_epoch": self._best_epoch,
             "best": self._best,
             "rows": [asdict(row) for row in self._rows],
+            "inputs": self._inputs,
         }
         save_arrays(self._folder / STATE, self._variables(), info)
+
+    def _require_same(self, inputs: Mapping[str, str]) -> None:
+        other = [f"`{name}`" for name in self._inputs if inputs.get(name) != self._inputs[name]]
+        if other:
+            raise ConfigError(
+                f"the unfinished run in `{self._folder}` began with other {' and '.join(other)}",
+                hint="put back what was there, choose another --out, or --overwrite to start anew",
+            )
 
     def _restore(self) -> None:
         """Go on from the saved state, where there is one; every process from the chief's."""
         if (self._folder / STATE).exists():
             info = load_arrays(self._folder / STATE, self._variables())
+            self._require_same(info.get("inputs", self._inputs))
             self._epoch, self._position = info["epoch"], info["position"]
             self._loss_sum, self._seconds = info["loss_sum"], info["seconds"]
             self._best_epoch, self._best = info["best_epoch"], info["best"]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from rsseg_tf.errors import RssegError
+from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.settings import AugmentConfig, DistillConfig, FitConfig
 from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Trainer, learning_rate
 from rsseg_tf.training.losses import cross_entropy
@@ -85,6 +85,21 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, settings, stop_
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [row.loss for row in outcome.rows] == [row.loss for row in expected.rows]
+
+
+def test_a_training_goes_on_with_what_it_began_with_alone(tmp_path):
+    def run(inputs: dict[str, str], progress: Silent) -> Outcome:
+        model = network()
+        trainer = Trainer(model, schedule(), SETTINGS, loss=cross_entropy(), folder=tmp_path)
+        return trainer.run(lambda: 0.5, progress, inputs=inputs)
+
+    began = {"data:train": "a", "data:val": "b"}
+    with pytest.raises(KeyboardInterrupt):
+        run(began, Silent(4))
+    with pytest.raises(ConfigError, match="began with other `data:val`"):
+        run({**began, "data:val": "c"}, Silent())
+
+    assert len(run(began, Silent()).rows) == SETTINGS.epochs
 
 
 def test_the_best_epoch_is_kept(tmp_path):
