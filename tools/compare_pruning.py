@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from comparison.held import held_figures
 from comparison.table import comparison_table, seeds_table
 
 from rsseg_tf.cli.main import main as run
@@ -93,26 +94,12 @@ def compare(comparison: Comparison, methods: Sequence[Method], *, repeats: int) 
     return [{**row, "int8_p50_ms": latencies[row["int8_file"]]} for row in rows]
 
 
-def _finished(path: Path, fingerprint: str) -> Mapping[str, Any] | None:
-    """The figures in `path`, or None where there are none yet.
-
-    Raises:
-        ConfigError: they are of other settings.
-    """
-    if not path.exists():
-        return None
-    row: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if row.get("fingerprint") != fingerprint:
-        raise ConfigError(f"`{path}` is of other settings or another model", hint="choose another --out, or delete it")
-    return row
-
-
 def _dense_row(comparison: Comparison) -> Mapping[str, Any]:
     from rsseg_tf.models.pretrained import load_keras_model
 
     path = comparison.folder / f"{DENSE}.json"
     fingerprint = comparison.fingerprint(DENSE, comparison.config)
-    row = _finished(path, fingerprint)
+    row = held_figures(path, fingerprint)
     if row is None:
         model = load_keras_model(comparison.model_path)
         scores = _scores(comparison, comparison.config, model)
@@ -126,7 +113,7 @@ def _method_row(comparison: Comparison, method: Method, params_share: float | No
     config = replace(comparison.config, prune=method.configured(comparison.config.prune))
     path = comparison.folder / f"{method.slug}.json"
     fingerprint = comparison.fingerprint(_identity(method, params_share), config)
-    row = _finished(path, fingerprint)
+    row = held_figures(path, fingerprint)
     if row is None:
         click.echo(f"{method.name}:", err=True)
         folder = _work_folder(comparison.folder / method.slug, fingerprint)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from comparison.held import held_figures
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared import ANY_PATH, overrides_argument
@@ -125,9 +126,7 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
     """
     target, folder = out / f"{name}-{seed}.json", out / f"{name}-{seed}"
     fingerprint = hashlib.sha256(dump_yaml(base.config(name, seed)).encode()).hexdigest()
-    if target.exists():
-        if json.loads(target.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
-            raise ConfigError(f"`{target}` is of other settings", hint="choose another --out")
+    if held_figures(target, fingerprint) is not None:
         return
     log(f"{name}, seed {seed}: training")
     if read_manifest(folder) is None:

@@ -98,7 +98,7 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         examinations: of every sample.
     """
     samples = _by_split(dataset)
-    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems] or _not_trainable(dataset)
+    findings = [Finding(problem.message, problem.hint) for problem in dataset.problems] + _not_trainable(dataset)
     findings += [
         Finding(message, hint, split, sample.name)
         for split, members in samples.items()
@@ -122,7 +122,7 @@ def _not_trainable(dataset: AnyDataset) -> list[Finding]:
         bare = [sample for sample in members if sample.image is not None and sample.mask is None]
         if not members:
             there = ", ".join(f"`{name}`" for name in dataset.splits())
-            found.append(Finding(f"the split `{split}` has no images; there are {there}", dataset.split_hint, split))
+            found.append(Finding(f"the split `{split}` is empty; there are {there}", dataset.split_hint, split))
         elif bare:
             count = f"{len(bare)} of the {len(members)} images" if len(bare) < len(members) else "the images"
             message = f"{count} of `{split}` have no mask, such as `{bare[0].image}`"

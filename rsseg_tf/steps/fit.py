@@ -13,7 +13,7 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
@@ -63,8 +63,9 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     require_startable(folder, dump_yaml(config), overwrite=overwrite)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.fit.deterministic)
-    with replicas.scope():  # before the data are read: a wrong name or file of weights shows at once
-        model = build_model(config, num_classes=palette_of(config.data).num_classes)
+    palette = list_dataset(config.data, seed=config.seed).palette  # a wrong folder or file of weights shows before
+    with replicas.scope():  # all of the data are read
+        model = build_model(config, num_classes=palette.num_classes)
     dataset = sound_dataset(config)
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))

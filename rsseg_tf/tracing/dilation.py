@@ -52,7 +52,7 @@ def native_dilation(*models: Any) -> Iterator[None]:
         yield
     finally:
         for layer in changed:
-            delattr(layer, _OP)
+            vars(layer).pop(_OP, None)
 
 
 def _convolve(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
@@ -90,8 +90,8 @@ def _layers(model: Any) -> Iterator[Any]:
 
 def _known_operations() -> list[Any]:
     """The `convolution_op` of Keras' own layers, and of those of tf_keras where it is in use."""
-    libraries = [keras, *(sys.modules[name] for name in ("tf_keras",) if name in sys.modules)]
-    return [getattr(library.layers.Conv2D, _OP) for library in libraries]
+    libraries = (keras, sys.modules.get("tf_keras"))
+    return [getattr(library.layers.Conv2D, _OP) for library in libraries if library]
 
 
 def _is_dilated(layer: Any, known: list[Any]) -> bool:

@@ -67,8 +67,8 @@ def test_everything_wrong_is_reported_at_once(sound):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["i0.png,m0.png,train"], "the split `val` has no images; there are `train`"),
-        (["i0.png,m0.png,Train", "i2.png,m2.png,val"], "the split `train` has no images; there are `Train`, `val`"),
+        (["i0.png,m0.png,train"], "the split `val` is empty; there are `train`"),
+        (["i0.png,m0.png,Train", "i2.png,m2.png,val"], "the split `train` is empty; there are `Train`, `val`"),
         (["i0.png,m0.png,train", "i2.png,,val"], "the images of `val` have no mask, such as `{root}/i2.png`"),
         (
             ["i0.png,m0.png,train", "i1.png,,train", "i2.png,m2.png,val"],

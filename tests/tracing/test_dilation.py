@@ -126,12 +126,9 @@ class Own(keras.layers.Conv2D):
     ids=["own", "grouped", "plain", "depthwise", "separable"],
 )
 def test_other_layers_are_left_alone(layer):
-    before = dict(vars(layer))
     model = network(layer)
-    built = dict(vars(layer))
     with native_dilation(model):
-        assert vars(layer) == built
-    assert "convolution_op" not in before
+        assert "convolution_op" not in vars(layer)
 
 
 @pytest.mark.parametrize(("layer", "shape"), [("Conv1D", (13, 4)), ("Conv3D", (7, 7, 7, 2))])
