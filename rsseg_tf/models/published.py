@@ -31,7 +31,8 @@ def _from_keras_hub(backbone: str) -> Path:
         raise ModelError(
             f"cannot fetch KerasHub's `{variant}`: {reason}",
             hint=f"where the network is closed, fetch model.weights.h5 of Kaggle's keras/resnetv1 ({variant}), or "
-            f"torchvision's or timm's {backbone} as .pth or .safetensors, elsewhere and give model.weights=PATH",
+            f"torchvision's or timm's {backbone} as .pth or .safetensors, elsewhere and give model.weights=PATH; "
+            "model.weights=none begins at random",
         ) from error
 
 
