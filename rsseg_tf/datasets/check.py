@@ -120,9 +120,10 @@ def _not_trainable(dataset: AnyDataset) -> list[Finding]:
     for split in _FITTED:
         members = dataset.samples(split) if split in dataset.splits() else ()
         bare = [sample for sample in members if sample.image is not None and sample.mask is None]
-        if not members:
+        if not members and split not in dataset.incomplete:
             there = ", ".join(f"`{name}`" for name in dataset.splits())
-            found.append(Finding(f"the split `{split}` is empty; there are {there}", dataset.split_hint, split))
+            message = f"the split `{split}` is empty" + (f"; there are {there}" if there else "")
+            found.append(Finding(message, dataset.split_hint, split))
         elif bare:
             count = f"{len(bare)} of the {len(members)} images" if len(bare) < len(members) else "the images"
             message = f"{count} of `{split}` have no mask, such as `{bare[0].image}`"

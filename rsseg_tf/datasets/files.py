@@ -22,11 +22,13 @@ class Listing:
         splits: split → its samples.
         problems: everything about the files that does not fit, such as an image without a mask.
         doubts: what may be meant, such as fewer images than were published.
+        incomplete: the splits that would hold more samples without `problems`.
     """
 
     splits: Mapping[str, tuple[Sample, ...]]
     problems: tuple[DataError, ...] = ()
     doubts: tuple[DataError, ...] = ()
+    incomplete: frozenset[str] = frozenset()
 
 
 class FileDataset:
@@ -51,6 +53,7 @@ class FileDataset:
         self.palette = palette
         self.problems = listing.problems
         self.doubts = listing.doubts
+        self.incomplete = listing.incomplete
         self.aliases = dict(aliases or {})
         self._masks = masks
         self._splits = dict(listing.splits)

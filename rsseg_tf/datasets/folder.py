@@ -90,7 +90,7 @@ def _stem_listing(root: Path) -> Listing:
     samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
-    return Listing(dealt(samples), tuple(problems))
+    return Listing(dealt(samples), tuple(problems), incomplete=frozenset({"train"} if problems else ()))
 
 
 def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
@@ -112,6 +112,7 @@ def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
 def _csv_listing(root: Path, pairs: str) -> Listing:
     splits: dict[str, dict[str, Sample]] = {}
     problems: list[DataError] = []
+    incomplete: set[str] = set()
     for line, row in _rows(root / pairs):
         where = f"`{root / pairs}` line {line}"
         known = splits.setdefault(row["split"], {})
@@ -123,9 +124,11 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
                 wrong = [DataError(again, hint="drop the line")]
             known[name] = Sample(name, root / row["image"], root / row["mask"] if row["mask"] else None)
         problems += wrong
+        incomplete |= {row["split"]} if wrong else set()
     if not splits:
         raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
-    return Listing({split: tuple(samples.values()) for split, samples in splits.items()}, tuple(problems))
+    listed = {split: tuple(samples.values()) for split, samples in splits.items()}
+    return Listing(listed, tuple(problems), incomplete=frozenset(incomplete))
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -156,7 +156,8 @@ def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ..
         names = [pattern.partition("/")[0] for pattern in benchmark.images]
         hint = unpacked_hint(root, names, layout=benchmark.archives)
         raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=hint)
-    return Listing({"train": splits["train"], "val": splits["test"], "test": splits["test"]}, tuple(problems))
+    listed = {"train": splits["train"], "val": splits["test"], "test": splits["test"]}
+    return Listing(listed, tuple(problems), incomplete=frozenset(listed if problems else ()))
 
 
 def _fullest(root: Path, patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:

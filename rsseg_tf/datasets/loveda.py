@@ -57,12 +57,14 @@ def _listing(root: Path) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
     doubts: list[DataError] = []
+    incomplete: set[str] = set()
     for split, name in FOLDERS.items():
         samples: list[Sample] = []
         for domain, published in zip(DOMAINS, IMAGES[split], strict=True):
             found, wrong = _domain(root / name / domain, labelled=split != "test")
             samples += found
             problems += wrong
+            incomplete |= {split} if wrong else set()
             if (root / name).is_dir() and len(found) != published:
                 counted = f"`{name}/{domain}` holds {len(found)} pairs of the {published} of LoveDA"
                 doubts.append(DataError(counted, hint="unpack the whole archive"))
@@ -70,7 +72,7 @@ def _listing(root: Path) -> Listing:
     if not any(splits.values()) and not problems:
         hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT)
         raise DataError(f"no LoveDA image below `{root}`", hint=hint)
-    return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts))
+    return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts), frozenset(incomplete))
 
 
 def _domain(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:

@@ -77,6 +77,7 @@ class Scenes:
         self.palette = PALETTE
         self.problems: tuple[DataError, ...] = ()
         self.doubts: tuple[DataError, ...] = ()
+        self.incomplete: frozenset[str] = frozenset()
         self.aliases: dict[str, str] = {}
         self._config = config
         self._seed = seed

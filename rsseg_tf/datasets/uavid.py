@@ -68,6 +68,7 @@ def _sequences(folders: list[Path]) -> Iterator[Path]:
 def _listing(root: Path) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
+    incomplete: set[str] = set()
     for split, names in FOLDERS.items():
         folders = [root / name for name in names if (root / name).is_dir()]
         if len(folders) > 1:
@@ -78,11 +79,12 @@ def _listing(root: Path) -> Listing:
             found, wrong = _sequence(sequence, labelled=split != "test")
             samples += found
             problems += wrong
+            incomplete |= {split} if wrong else set()
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
         places = [name for names in FOLDERS.values() for name in names]
         raise DataError(f"no UAVid sequence below `{root}`", hint=unpacked_hint(root, places, layout=_LAYOUT))
-    return Listing(splits, tuple(problems), tuple(_doubts(splits)))
+    return Listing(splits, tuple(problems), tuple(_doubts(splits)), frozenset(incomplete))
 
 
 def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:

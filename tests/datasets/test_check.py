@@ -81,6 +81,34 @@ def test_a_split_that_a_training_needs_and_lacks_is_a_problem(sound, rows, messa
     assert [finding.message for finding in checked(sound).problems] == [message.replace("{root}", str(sound))]
 
 
+def test_an_empty_split_is_named_beside_problems_of_others(sound):
+    write_csv(sound / "splits.csv", "i0.png,m0.png,train", "gone.png,m1.png,train")
+    assert [finding.split for finding in checked(sound).problems] == ["", "val"]
+
+
+def test_a_split_that_problems_empty_is_not_named_again(sound):
+    write_csv(sound / "splits.csv", "i0.png,m0.png,train", "gone.png,m2.png,val")
+    (problem,) = checked(sound).problems
+    assert "gone.png" in problem.message
+
+
+def test_a_sequence_without_masks_is_named_once(tmp_path):
+    write_uavid(tmp_path)
+    for mask in tmp_path.glob("uavid_val/*/Labels/*.png"):
+        mask.unlink()
+    found = [finding.message for finding in checked(tmp_path, name="uavid").problems]
+    assert any("uavid_val" in message and "has no mask" in message for message in found)
+    assert not any(message.startswith("the split") for message in found)
+
+
+def test_images_without_any_mask_are_named_once_and_the_missing_val_beside_them(tmp_path):
+    for index in range(2):
+        write_flat(tmp_path / f"images/i{index}.png")
+    (tmp_path / "masks").mkdir()
+    found = [finding.message for finding in checked(tmp_path, pairs="").problems]
+    assert [message.rpartition(" ")[2] for message in found] == ["mask", "mask", "empty"]
+
+
 def test_a_test_split_without_masks_is_sound(sound):
     write_csv(sound / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val", "i2.png,,test")
     assert checked(sound).problems == ()

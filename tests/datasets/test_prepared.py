@@ -341,7 +341,7 @@ def test_many_problems_are_cut_short_with_where_to_find_the_rest(survey):
     rows = [f"i{index}.png,m{index}.png,train" for index in range(15)]
     write_csv(survey / "survey/splits.csv", *rows)
     report = check_dataset(list_dataset(settings(survey)))
-    assert len(report.problems) == 30
-    with pytest.raises(DataError, match="30 problems") as caught:
+    assert len(report.problems) == 31  # every file, and val
+    with pytest.raises(DataError, match="31 problems") as caught:
         require_sound(report)
-    assert caught.value.hint == "`rsseg-tf data check` lists 10 more"
+    assert caught.value.hint == "`rsseg-tf data check` lists 11 more"
