@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared import (
-    config_option,
+    ANY_PATH,
     json_option,
     out_option,
     overrides_argument,
@@ -19,15 +19,17 @@ from rsseg_tf.config import load_config
 
 
 @click.command(name="ablate")
-@config_option
+@click.option(
+    "-c", "--config", "config_paths", type=ANY_PATH, multiple=True, help="YAML file with the settings; one a backbone."
+)
 @out_option
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")
-@click.option("--backbones", default="resnet18,resnet50", show_default=True, help="Which, comma-separated.")
+@click.option("--backbones", default="", help="Comma-separated, all with one configuration; its own where not given.")
 @click.option("--split", default="test", show_default=True, help="Which images to score.")
 @json_option
 @overrides_argument
 def command(
-    config_path: Path | None,
+    config_paths: tuple[Path, ...],
     out: Path,
     repeats: int,
     backbones: str,
@@ -41,14 +43,15 @@ def command(
     four on the same images. The same command goes on after a kill, and a larger --repeats with what is there;
     rsseg-tf report OUT makes a page of it.
 
-    For example: rsseg-tf ablate -c configs/scenes.yaml --repeats 5 --backbones resnet18 -o ablation
+    Give -c once for every backbone that has a recipe of its own, or once and the --backbones that share it.
+
+    For example: rsseg-tf ablate -c uavid_r18.yaml -c uavid_r50.yaml --split val -o out
     """
-    config = load_config(config_path, words["overrides"])
+    configs = [load_config(path, words["overrides"]) for path in config_paths or (None,)]
     quiet_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models are traced, as they must be
-    from rsseg_tf.steps.ablate import Extent, ablate, format_ablation
+    from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
 
-    names = tuple(dict.fromkeys(name.strip() for name in backbones.split(",")))
-    extent = Extent(backbones=names, repeats=repeats, split=split)
-    result = ablate(config, out, extent, announce=lambda line: click.echo(line, err=True))
+    recipes = recipes_of(configs, [name.strip() for name in backbones.split(",") if name.strip()])
+    result = ablate(recipes, out, Extent(repeats, split), announce=lambda line: click.echo(line, err=True))
     print_result(result, format_ablation(result), as_json=as_json)

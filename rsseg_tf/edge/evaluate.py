@@ -182,7 +182,7 @@ def evaluate_all(
         _check_classes(predictor.palette, dataset.palette)
     size = _common_size(predictors)
     samples = dataset.samples(split)
-    _check_masks(samples, split)
+    require_masks(samples, split)
     scores = [_Scores(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
     own = range(share.process, len(samples), share.processes)
     for done, index in enumerate(own, start=1):
@@ -262,7 +262,12 @@ def _check_classes(model: Palette, data: Palette) -> None:
         )
 
 
-def _check_masks(samples: tuple[Sample, ...], split: str) -> None:
+def require_masks(samples: Sequence[Sample], split: str) -> None:
+    """Nothing, if all samples can be scored.
+
+    Raises:
+        DataError: one has no mask, as where a benchmark withholds the labels of its test split.
+    """
     bare = [sample.name for sample in samples if sample.image is not None and sample.mask is None]
     if bare:
         raise DataError(

@@ -14,16 +14,16 @@ from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.edge.bench import benchmark
 from rsseg_tf.edge.compare import compared
-from rsseg_tf.edge.evaluate import Evaluation, evaluate_all
+from rsseg_tf.edge.evaluate import Evaluation, evaluate_all, require_masks
 from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
-from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json, write_text
+from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.export import export
-from rsseg_tf.steps.fit import MODEL, fit
+from rsseg_tf.steps.fit import MODEL, build_model, fit
 from rsseg_tf.steps.prune import prune
 
 EVALUATION = "evaluation.json"
@@ -38,17 +38,50 @@ class Extent:
     """How far an ablation goes; a larger one goes on with what a smaller one left.
 
     Attributes:
-        backbones: see `rsseg_tf.models.backbones.find_backbone`.
-        repeats: seeds of each, from `seed` of the settings upwards.
+        repeats: seeds of each backbone, from `seed` of its settings upwards.
         split: what the models are scored on.
     """
 
-    backbones: tuple[str, ...] = ("resnet18", "resnet50")
     repeats: int = 5
     split: str = "test"
 
 
-def ablate(config: Config, folder: Path, extent: Extent, *, announce: Callable[[str], None]) -> Mapping[str, Any]:
+def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict[str, Config]:
+    """Backbone → the settings of its repeats.
+
+    Args:
+        configs: each for the backbone that it names, as the paper prunes ResNet-18 further than ResNet-50.
+        backbones: what one configuration is to be repeated with instead of its own backbone.
+
+    Raises:
+        ConfigError: an unknown backbone, one that two configurations name, different data, or `backbones` beside
+            several configurations.
+    """
+    if backbones and len(configs) > 1:
+        raise ConfigError(
+            "--backbones cannot be said of several configurations",
+            hint="each stands for the backbone that it names: leave --backbones out, or give one -c",
+        )
+    named = [replace(configs[0], model=replace(configs[0].model, backbone=name)) for name in dict.fromkeys(backbones)]
+    recipes: dict[str, Config] = {}
+    for config in map(_with_fixed_data, named or configs):
+        backbone = config.model.backbone
+        find_backbone(backbone)  # an unknown one is an error before anything is trained
+        if backbone in recipes:
+            hint = "give each backbone one; two recipes of one are two ablations, each with its --out"
+            raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)
+        recipes[backbone] = config
+    if len({repr(config.data) for config in recipes.values()}) > 1:
+        raise ConfigError(
+            "the configurations differ in `data`, so their scores would not compare",
+            hint="all are trained and scored on the same images: make their data sections equal",
+        )
+    return recipes
+
+
+def ablate(
+    recipes: Mapping[str, Config], folder: Path, extent: Extent, *, announce: Callable[[str], None]
+) -> Mapping[str, Any]:
     """Train, prune, quantize and score every backbone with every seed, and leave everything in `folder`.
 
     A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model,
@@ -56,9 +89,9 @@ def ablate(config: Config, folder: Path, extent: Extent, *, announce: Callable[[
     same call goes on after a kill; all repeats train and are scored on the same data.
 
     Args:
-        config: settings of all repeats.
+        recipes: from `recipes_of`.
         folder: of the ablation.
-        extent: what to repeat, and how often.
+        extent: how often to repeat, and what to score on.
         announce: called with a line about what begins.
 
     Returns:
@@ -66,23 +99,29 @@ def ablate(config: Config, folder: Path, extent: Extent, *, announce: Callable[[
         `quantized`, `accuracy`, `miou`, `boundary_f1`, `iou`, `params`, `macs`, `file_bytes`), `versions` and `git`.
 
     Raises:
-        ConfigError: the folder holds an ablation with other settings, or something else; an unknown backbone.
+        ConfigError: the folder holds an ablation with other settings, or something else.
+        DataError: the data set has no such split, or one without masks.
+        ModelError: the initial weights of a backbone are not to be had.
     """
-    for name in extent.backbones:
-        find_backbone(name)  # an unknown one is an error before anything is trained
-    fixed = _with_fixed_data(config)
-    open_dataset(fixed.data, seed=fixed.seed).samples(extent.split)  # an error before anything is trained
-    _claim(folder, dump_yaml(fixed))
+    first = next(iter(recipes.values()))
+    dataset = open_dataset(first.data, seed=first.seed)  # what is wrong is said before anything is trained
+    require_masks(dataset.samples(extent.split), extent.split)
+    _check_folder(folder, recipes, extent)
+    for backbone, config in recipes.items():
+        if config.model.weights != "none" and not (folder / backbone).exists():
+            build_model(config, num_classes=dataset.palette.num_classes)
+            keras.backend.clear_session()
     cells: list[dict[str, Any]] = []
-    result = _result(fixed, extent, cells)
+    result = _result(first.data.name, list(recipes), extent, cells)
+    if not (folder / ABLATION).is_file():
+        write_json(folder / ABLATION, result)  # says what the folder is
     for repeat in range(extent.repeats):
-        for backbone in extent.backbones:
-            seed = fixed.seed + repeat
-            settings = replace(fixed, seed=seed, model=replace(fixed.model, backbone=backbone))
-            cells += _repeat(settings, folder / backbone / f"seed{seed}", extent, announce)
+        for config in recipes.values():
+            settings = replace(config, seed=config.seed + repeat)
+            cells += _repeat(settings, _repeat_folder(folder, settings), extent, announce)
             write_json(folder / ABLATION, result)
             keras.backend.clear_session()
-    _measure_latency(folder, fixed, extent, announce)
+    _measure_latency(folder, recipes, announce)
     return result
 
 
@@ -99,23 +138,27 @@ def _with_fixed_data(config: Config) -> Config:
     return replace(config, data=replace(config.data, scenes=replace(scenes, seed=config.seed)))
 
 
-def _claim(folder: Path, config_text: str) -> None:
-    """Make the folder ready, or find it left by the same settings."""
-    path = folder / CONFIG
-    if path.is_file() and path.read_text(encoding="utf-8") != config_text:
-        raise ConfigError(f"`{folder}` holds a run or an ablation with other settings", hint="choose another --out")
-    if not path.is_file() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+def _repeat_folder(folder: Path, settings: Config) -> Path:
+    return folder / settings.model.backbone / f"seed{settings.seed}"
+
+
+def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -> None:
+    """Nothing, if the folder is new, or what lies in it was made with these settings."""
+    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_new and not (folder / ABLATION).is_file():
         raise ConfigError(f"`{folder}` exists and is no ablation", hint="choose another --out")
-    if read_manifest(folder) is not None:
-        raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out")
-    write_text(path, config_text)
+    for config in recipes.values():
+        for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):
+            path = _repeat_folder(folder, settings) / "dense" / CONFIG
+            if path.is_file() and path.read_text(encoding="utf-8") != dump_yaml(settings):
+                raise ConfigError(f"`{path.parent}` was made with other settings", hint="choose another --out")
 
 
-def _result(config: Config, extent: Extent, cells: list[dict[str, Any]]) -> dict[str, Any]:
+def _result(data: str, backbones: list[str], extent: Extent, cells: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "data": config.data.name,
+        "data": data,
         "split": extent.split,
-        "backbones": list(extent.backbones),
+        "backbones": backbones,
         "repeats": extent.repeats,
         "cells": cells,
         "versions": package_versions(),
@@ -184,12 +227,11 @@ def _cell(config: Config, folder: Path, *, run: str, number_format: str, scores:
     }
 
 
-def _measure_latency(folder: Path, config: Config, extent: Extent, announce: Callable[[str], None]) -> None:
+def _measure_latency(folder: Path, recipes: Mapping[str, Config], announce: Callable[[str], None]) -> None:
     """Time the files of the first seed in turns: their latency does not depend on it."""
     path = folder / BENCHMARK
-    seed = folder / extent.backbones[0] / f"seed{config.seed}"
     files = [
-        _file(folder / backbone / seed.name, *variant) for backbone in extent.backbones for variant in _variants(config)
+        _file(_repeat_folder(folder, config), *variant) for config in recipes.values() for variant in _variants(config)
     ]
     known = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
     if [each["sha256"] for each in known] == [file_hash(file) for file in files]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.config import load_config
+from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
 from rsseg_tf.steps import ablate as step
-from rsseg_tf.steps.ablate import Extent, ablate
+from rsseg_tf.steps.ablate import Extent, ablate, recipes_of
+from tests.datasets.test_uavid import write_uavid
 from tests.report.data import make_data, make_file, make_run
 from tests.steps.test_whole_job import SETTINGS
 
-ONE = Extent(backbones=("resnet18",), repeats=2)
+CONFIGS = Path(__file__).parents[2] / "configs"
+TWICE = Extent(repeats=2)
 
 
 class Work:
@@ -65,13 +69,18 @@ def config(tmp_path):
     return make_data(tmp_path / "data")
 
 
+@pytest.fixture
+def recipes(config):
+    return recipes_of([config])
+
+
 def silent(_line: str) -> None:
     """Nothing is announced."""
 
 
-def test_every_model_is_made_once_and_pruning_starts_from_the_dense_one(config, tmp_path, monkeypatch):
+def test_every_model_is_made_once_and_pruning_starts_from_the_dense_one(recipes, tmp_path, monkeypatch):
     work = Work(monkeypatch)
-    result = ablate(config, tmp_path / "out", ONE, announce=silent)
+    result = ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     exports = [f"export {run}_{kind}.tflite" for kind in ("float32", "int8") for run in ("dense", "pruned")]
     assert work.done == [
         *("fit resnet18 0", "prune resnet18 0 of dense", *exports),
@@ -86,30 +95,30 @@ def test_every_model_is_made_once_and_pruning_starts_from_the_dense_one(config, 
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 4, 8, 13])
-def test_the_same_call_goes_on_without_repeating_anything(stop_at, config, tmp_path, monkeypatch):
+def test_the_same_call_goes_on_without_repeating_anything(stop_at, recipes, tmp_path, monkeypatch):
     whole = Work(monkeypatch)
-    expected = ablate(config, tmp_path / "whole", ONE, announce=silent)
+    expected = ablate(recipes, tmp_path / "whole", TWICE, announce=silent)
     first = Work(monkeypatch, stop_at=stop_at)
     with pytest.raises(KeyboardInterrupt):
-        ablate(config, tmp_path / "out", ONE, announce=silent)
+        ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     second = Work(monkeypatch)
-    result = ablate(config, tmp_path / "out", ONE, announce=silent)
+    result = ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     assert first.done + second.done == whole.done
     assert result["cells"] == expected["cells"]
 
 
-def test_more_repeats_go_on_with_those_that_are_there(config, tmp_path, monkeypatch):
+def test_more_repeats_go_on_with_those_that_are_there(recipes, tmp_path, monkeypatch):
     Work(monkeypatch)
-    ablate(config, tmp_path / "out", ONE, announce=silent)
+    ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     more = Work(monkeypatch)
-    result = ablate(config, tmp_path / "out", Extent(("resnet18",), repeats=3), announce=silent)
+    result = ablate(recipes, tmp_path / "out", Extent(repeats=3), announce=silent)
     assert [line for line in more.done if line.startswith("fit")] == ["fit resnet18 2"]
     assert len(result["cells"]) == 12
 
 
-def test_other_settings_are_refused(config, tmp_path, monkeypatch, capsys):
+def test_other_settings_are_refused(recipes, tmp_path, monkeypatch, capsys):
     Work(monkeypatch)
-    ablate(config, tmp_path / "out", ONE, announce=silent)
+    ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     arguments = ["ablate", "-o", str(tmp_path / "out"), "--backbones", "resnet18"]
     assert main([*arguments, *SETTINGS]) == 2
     assert "other settings" in capsys.readouterr().err
@@ -136,15 +145,84 @@ def test_what_cannot_be_done_is_said_before_anything_is_made(words, exit_code, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("data", ["uavid", "vaihingen"])
+def test_the_papers_recipes_make_one_ablation(data):
+    recipes = recipes_of([load_config(CONFIGS / f"{data}_{name}.yaml") for name in ("r18", "r50")])
+    assert {name: config.prune.params for name, config in recipes.items()} == {"resnet18": 0.447, "resnet50": 0.861}
+    assert all(config.model.weights == "imagenet" for config in recipes.values())
+
+
+def test_each_configuration_stands_for_its_backbone(config, tmp_path, monkeypatch):
+    work = Work(monkeypatch)
+    larger = replace(config, model=replace(config.model, backbone="resnet50"), prune=replace(config.prune, params=0.8))
+    result = ablate(recipes_of([config, larger]), tmp_path / "out", Extent(repeats=1), announce=silent)
+    assert [line for line in work.done if line.startswith(("fit", "time"))] == [
+        *("fit resnet18 0", "fit resnet50 0", "time 8 files")
+    ]
+    assert result["backbones"] == ["resnet18", "resnet50"]
+    pruned = [load_config(tmp_path / "out" / name / "seed0/pruned/config.yaml").prune for name in result["backbones"]]
+    assert pruned == [config.prune, larger.prune]
+
+
+def test_an_ablation_of_one_backbone_grows_by_another(config, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    ablate(recipes_of([config]), tmp_path / "out", TWICE, announce=silent)
+    more = Work(monkeypatch)
+    result = ablate(recipes_of([config], ["resnet18", "resnet50"]), tmp_path / "out", TWICE, announce=silent)
+    assert [line for line in more.done if line.startswith("fit")] == ["fit resnet50 0", "fit resnet50 1"]
+    assert len(result["cells"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "backbones", "message"),
+    [
+        (lambda config: config, (), "two configurations name the backbone `resnet18`"),
+        (lambda config: replace(config, data=replace(config.data, root="elsewhere")), (), "differ in `data`"),
+        (lambda config: config, ("resnet50",), "--backbones cannot be said of several"),
+    ],
+)
+def test_configurations_that_make_no_ablation_are_refused(change, backbones, message, config):
+    model = config.model if "two" in message else replace(config.model, backbone="resnet50")
+    with pytest.raises(ConfigError, match=message) as caught:
+        recipes_of([config, change(replace(config, model=model))], backbones)
+    assert caught.value.hint
+
+
+def test_withheld_labels_are_said_before_anything_is_trained(tmp_path, capsys):
+    write_uavid(tmp_path / "uavid")
+    words = ["ablate", "-c", str(CONFIGS / "uavid_r18.yaml"), "-o", str(tmp_path / "out")]
+    assert main([*words, f"data.root={tmp_path / 'uavid'}", f"data.cache_dir={tmp_path / 'cache'}"]) == 1
+    message = capsys.readouterr().err
+    assert "in the split `test` has no mask" in message
+    assert "--split val" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights_of_the_last_backbone_are_said_before_the_first_is_trained(
+    config, tmp_path, monkeypatch, capsys
+):
+    work = Work(monkeypatch)
+    words = ["ablate", "-o", str(tmp_path / "out")]
+    for backbone, weights in (("resnet18", "none"), ("mobilenet_v2", "none.pth")):
+        path = tmp_path / f"{backbone}.yaml"
+        model = replace(config.model, backbone=backbone, weights=weights)
+        path.write_text(dump_yaml(replace(config, model=model)), encoding="utf-8")
+        words += ["-c", str(path)]
+    assert main(words) != 0
+    assert "none.pth" in capsys.readouterr().err
+    assert work.done == []
+    assert not (tmp_path / "out").exists()
+
+
 def test_scenes_stay_the_same_whatever_the_seed_of_a_repeat():
     fixed = step._with_fixed_data(load_config(overrides=[*SETTINGS, "seed=7"]))
     prints = {open_dataset(fixed.data, seed=seed).fingerprint("test") for seed in (7, 8, 9)}
     assert prints == {open_dataset(load_config(overrides=SETTINGS).data, seed=7).fingerprint("test")}
 
 
-def test_a_report_reads_the_folder(config, tmp_path, monkeypatch):
+def test_a_report_reads_the_folder(recipes, tmp_path, monkeypatch):
     Work(monkeypatch)
-    ablate(config, tmp_path / "out", ONE, announce=silent)
+    ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     result = report([tmp_path / "out"], tmp_path / "report", Wanted(places=0))
     assert result["problems"] == []
     assert result["models"] == ["dense_float32", "pruned_float32", "dense_int8", "pruned_int8"]
@@ -155,10 +233,10 @@ def test_a_report_reads_the_folder(config, tmp_path, monkeypatch):
     ]
 
 
-def test_an_ablation_half_done_says_so_on_the_page(config, tmp_path, monkeypatch):
+def test_an_ablation_half_done_says_so_on_the_page(recipes, tmp_path, monkeypatch):
     Work(monkeypatch, stop_at=8)
     with pytest.raises(KeyboardInterrupt):
-        ablate(config, tmp_path / "out", ONE, announce=silent)
+        ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     (problem,) = read_sources([tmp_path / "out"]).problems
     assert "1 of 2 repeats of resnet18" in problem.message
 
