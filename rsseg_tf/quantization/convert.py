@@ -14,6 +14,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.calibrated import Images, quantize, with_range_slots
 from rsseg_tf.quantization.clipping import MIN_MAX, with_method
 from rsseg_tf.quantization.converting import converting
+from rsseg_tf.quantization.delegable import delegable
 from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
 from rsseg_tf.quantization.int16 import int16_file
@@ -55,7 +56,8 @@ def convert(
     if number_format not in FORMATS:
         raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(FORMATS)}")
     _check_finite(model)
-    return FORMATS[number_format](frozen_function(model, head=head), _Wanted(head, calibration, method))
+    graph = delegable(model) if number_format == "int8" else model
+    return FORMATS[number_format](frozen_function(graph, head=head), _Wanted(head, calibration, method))
 
 
 def calibrated_model(
@@ -66,7 +68,7 @@ def calibrated_model(
     Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.equalize`.
     """
     _check_finite(model)
-    return _calibrated(frozen_function(model, head=head), _Wanted(head, calibration, method, equalize))
+    return _calibrated(frozen_function(delegable(model), head=head), _Wanted(head, calibration, method, equalize))
 
 
 def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:

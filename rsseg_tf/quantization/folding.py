@@ -43,17 +43,17 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
     norm_of = _foldable_pairs(model)
     folded_norms = {norm.name for norm in norm_of.values()}
 
-    def config(operation: keras.Operation) -> dict[str, Any]:
+    def make(operation: keras.Operation) -> keras.Operation:
         with_bias = {"use_bias": True} if operation.name in norm_of else {}
         as_product = {"center": True, "scale": True} if isinstance(operation, layers.BatchNormalization) else {}
-        return {**operation.get_config(), **with_bias, **as_product}
+        return type(operation).from_config({**operation.get_config(), **with_bias, **as_product})
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if operation.name in folded_norms:
             return tree.flatten((args, kwargs))[0]
         return operation(*args, **kwargs)
 
-    folded = copy_graph(model, config=config, call=call)
+    folded = copy_graph(model, make=make, call=call)
     sources = {operation.name: operation for operation in model.operations}
     for operation in folded.operations:
         if getattr(operation, "weights", ()):

@@ -45,14 +45,16 @@ def calls(model: keras.Model) -> list[Call]:
 def copy_graph(
     model: keras.Model,
     *,
-    config: Callable[[keras.Operation], dict[str, Any]] = lambda operation: operation.get_config(),
+    make: Callable[[keras.Operation], keras.Operation] = lambda operation: type(operation).from_config(
+        operation.get_config()
+    ),
     call: Callable[..., Any] = lambda operation, *args, **kwargs: operation(*args, **kwargs),
 ) -> keras.Model:
     """A functional model of new layers with the names of those of `model`; their weights are not copied.
 
     Args:
         model: a flat functional model.
-        config: what a layer is made again from.
+        make: what takes a layer's place in the copy.
         call: what a layer returns for its arguments.
     """
     inputs = tree.map_structure(
@@ -61,6 +63,6 @@ def copy_graph(
     return keras.models.clone_model(
         model,
         inputs,
-        clone_function=lambda operation: type(operation).from_config(config(operation)),
+        clone_function=make,
         call_function=call,
     )

@@ -1,0 +1,193 @@
+"""A network of the same function whose int8 file XNNPACK runs in one piece.
+
+XNNPACK's delegate takes float files more generously than int8 ones. Its int8 has no AVERAGE_POOL_2D, no RELU or RELU6
+that is not part of another operator, no MAX_POOL_2D of single pixels with a stride, and no CONCATENATION of more than
+five tensors; and the converter leaves dilated depthwise convolutions in pieces where several read one tensor. Each such
+layer would cut the file in two. Here those layers compute the same by operators that it has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from numpy.typing import NDArray
+
+from rsseg_tf.quantization.graph import calls, copy_graph
+
+_MOST_JOINED = 5
+
+_ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
+"""A factor of 1 that no optimizer removes: in int8 it is 1."""
+
+_WITH_RELU = frozenset(
+    {
+        *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization"),
+        *("Add", "Subtract", "Multiply", "Rescaling", "MaxPooling2D"),
+    }
+)
+"""Layers and operations of Keras whose TFLite operator computes a ReLU behind it as well."""
+
+
+def delegable(model: keras.Model) -> keras.Model:
+    """A network with the outputs of `model`, up to the rounding of sums; `model` itself where nothing has to change.
+
+    Layers keep their names. Where a model is nested in the network, or the data format is `channels_first`, it stays as
+    it is.
+
+    Args:
+        model: a functional model.
+    """
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        return model
+    stand_ins = _stand_ins(model)
+    if not stand_ins:
+        return model
+    copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
+    for layer in copy.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    return copy
+
+
+def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operation]]) -> keras.Operation:
+    return stand_ins.get(operation.name, type(operation)).from_config(operation.get_config())
+
+
+def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
+    """The name of every layer that has to change → the class that takes its place."""
+    found = {layer.name: _STAND_INS[type(layer)] for layer in model.layers if _has_to_change(layer)}
+    return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model)}
+
+
+def _has_to_change(layer: keras.Layer) -> bool:
+    """Whether XNNPACK cannot take the layer, wherever it stands."""
+    if type(layer) not in _STAND_INS or getattr(layer, "data_format", "channels_last") != "channels_last":
+        return False
+    if isinstance(layer, layers.Concatenate):
+        return len(layer._inbound_nodes[0].input_tensors) > _MOST_JOINED
+    if isinstance(layer, layers.AveragePooling2D | layers.MaxPooling2D):
+        is_square = layer.strides[0] == layer.strides[1]  # as TensorFlow's depthwise convolutions are
+        is_single = max(layer.pool_size) == 1 < max(layer.strides)
+        return is_square and (is_single or isinstance(layer, layers.AveragePooling2D))
+    return max(layer.dilation_rate) > 1
+
+
+def _lone_relus(model: keras.Model) -> list[keras.Layer]:
+    """The ReLUs that no operator before them can compute as well: it has other readers, or is of another kind."""
+    every = calls(model)
+    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
+    readers.update(id(tensor) for tensor in model.outputs)
+    made_by = {id(tensor): type(call.operation).__name__ for call in every for tensor in call.outputs}
+    lone = {
+        call.operation.name: call.operation
+        for call in every
+        if _is_relu(call.operation)
+        and (readers[id(call.inputs[0])] > 1 or made_by.get(id(call.inputs[0])) not in _WITH_RELU)
+    }
+    return list(lone.values())
+
+
+def _is_relu(operation: keras.Operation) -> bool:
+    if type(operation) is layers.ReLU:
+        return operation.max_value in (None, 6) and not operation.negative_slope and not operation.threshold
+    return type(operation) is layers.Activation and operation.activation.__name__ in ("relu", "relu6")
+
+
+class _AveragePooling2D(layers.AveragePooling2D):
+    """The mean of each window as a depthwise convolution; at a padded border, of the pixels that are there."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        means = _depthwise(inputs, self, 1 / math.prod(self.pool_size))
+        sizes = zip(inputs.shape[1:3], self.pool_size, self.strides, strict=True)
+        inside = np.multiply.outer(*(_inside(*each) for each in sizes)) if self.padding == "same" else np.ones((1, 1))
+        return means if (inside == 1).all() else means * (1 / inside)[None, :, :, None].astype(np.float32)
+
+
+def _inside(size: int, width: int, stride: int) -> NDArray[np.float64]:
+    """The share of each window of `same` padding that lies inside an axis of `size` pixels."""
+    starts = np.arange(math.ceil(size / stride)) * stride
+    starts -= max(int(starts[-1]) + width - size, 0) // 2
+    return (np.minimum(starts + width, size) - np.maximum(starts, 0)) / width
+
+
+class _MaxPooling2D(layers.MaxPooling2D):
+    """Every so many pixels, as a depthwise convolution."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _depthwise(inputs, self, 1.0)
+
+
+def _depthwise(inputs: Any, pool: Any, weight: float) -> Any:
+    kernel = tf.constant(weight, tf.float32, (*pool.pool_size, inputs.shape[-1], 1))
+    return tf.nn.depthwise_conv2d(inputs, kernel, (1, *pool.strides, 1), pool.padding.upper())
+
+
+class _DepthwiseConv2D(layers.DepthwiseConv2D):
+    """The dilated convolution in one op."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _finished(self, _dilated(inputs, self, self.kernel))
+
+
+class _SeparableConv2D(layers.SeparableConv2D):
+    """The dilated depthwise convolution in one op, and the pointwise one."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _finished(
+            self, tf.nn.conv2d(_dilated(inputs, self, self.depthwise_kernel), self.pointwise_kernel, 1, "VALID")
+        )
+
+
+def _dilated(inputs: Any, layer: Any, kernel: Any) -> Any:
+    return tf.raw_ops.DepthwiseConv2dNative(
+        input=inputs,
+        filter=kernel,
+        strides=[1, *layer.strides, 1],
+        padding=layer.padding.upper(),
+        dilations=[1, *layer.dilation_rate, 1],
+    )
+
+
+def _finished(layer: Any, y: Any) -> Any:
+    y = y + layer.bias if layer.use_bias else y
+    return layer.activation(y) if layer.activation is not None else y
+
+
+class _ReLU(layers.ReLU):
+    """The ReLU of a multiplication by 1."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return super().call(inputs * _ALMOST_ONE)
+
+
+class _Activation(layers.Activation):
+    """The same."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return super().call(inputs * _ALMOST_ONE)
+
+
+class _Concatenate(layers.Concatenate):
+    """Many tensors joined by a few at a time."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        rest = list(inputs)
+        while len(rest) > _MOST_JOINED:
+            rest = [tf.concat(rest[:_MOST_JOINED], self.axis), *rest[_MOST_JOINED:]]
+        return tf.concat(rest, self.axis)
+
+
+_STAND_INS: Mapping[type, type] = {
+    layers.AveragePooling2D: _AveragePooling2D,
+    layers.MaxPooling2D: _MaxPooling2D,
+    layers.DepthwiseConv2D: _DepthwiseConv2D,
+    layers.SeparableConv2D: _SeparableConv2D,
+    layers.Concatenate: _Concatenate,
+}
+_LONE_RELUS: Mapping[type, type] = {layers.ReLU: _ReLU, layers.Activation: _Activation}

@@ -1,0 +1,78 @@
+"""Networks that XNNPACK's int8 cannot take as they are: the same outputs, one partition."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.convert import convert
+from rsseg_tf.quantization.delegable import delegable
+from tests.quantization.networks import randomise, small_network
+
+
+def dense_block(x):
+    for number in range(6):
+        yield layers.Conv2D(2, 1, name=f"branch_{number}")(x)
+
+
+NETWORKS = {
+    "average pool": lambda x: layers.AveragePooling2D(2)(x),
+    "average pool of odd windows": lambda x: layers.AveragePooling2D((3, 2), strides=1)(x),
+    "average pool over the border": lambda x: layers.AveragePooling2D(3, strides=1, padding="same")(x),
+    "average pool with strides over the border": lambda x: layers.AveragePooling2D(3, strides=2, padding="same")(x),
+    "pool of single pixels": lambda x: layers.MaxPooling2D(1, strides=2)(x),
+    "ReLU of a tensor that others read": lambda x: layers.Add()([layers.ReLU()(x), layers.Conv2D(4, 1)(x)]),
+    "ReLU6 of a padded tensor": lambda x: layers.ReLU(6)(layers.ZeroPadding2D(1)(x)),
+    "activation of joined tensors": lambda x: layers.Activation("relu")(layers.Concatenate()([x, layers.ReLU()(x)])),
+    "seven tensors joined": lambda x: layers.Concatenate()([x, *dense_block(x)]),
+    "dilated depthwise convolutions of one tensor": lambda x: layers.Add()(
+        [layers.DepthwiseConv2D(3, padding="same", dilation_rate=2, activation=name)(x) for name in ("relu", None)]
+    ),
+    "dilated separable convolutions of one tensor": lambda x: layers.Add()(
+        [layers.SeparableConv2D(4, 3, padding="same", dilation_rate=2)(x) for _ in range(2)]
+    ),
+}
+
+
+def network(middle):
+    x = inputs = keras.Input((12, 10, 3), name="image")
+    x = layers.Rescaling(1 / 64, offset=-1, name="normalise")(x)
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(x)
+    return randomise(keras.Model(inputs, layers.Conv2D(3, 1, name="classifier")(middle(x))))
+
+
+def images(count=4):
+    return np.random.default_rng(5).integers(0, 256, (count, 12, 10, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_outputs_and_names_are_those_of_the_model(name):
+    model = network(NETWORKS[name])
+    changed = delegable(model)
+    assert changed is not model
+    assert [layer.name for layer in changed.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_allclose(changed(images()), model(images()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_int8_file_runs_in_one_partition(name, tmp_path):
+    model = network(NETWORKS[name])
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, calibration=list(images())))
+    facts = proof.prove(path, layer_names=[layer.name for layer in model.layers])
+    assert facts.faults("int8") == []
+
+
+def test_a_network_that_fits_is_taken_as_it_is():
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
+    model = keras.Model(inputs, layers.Concatenate()([layers.MaxPooling2D(2)(x)] * 5))
+    assert delegable(model) is model
+
+
+def test_the_model_is_left_as_it_was():
+    model = small_network()
+    before = [len(layer._inbound_nodes) for layer in model.layers]
+    assert delegable(model) is not model
+    assert [len(layer._inbound_nodes) for layer in model.layers] == before
