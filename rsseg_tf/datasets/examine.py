@@ -34,7 +34,7 @@ class Examination:
         problems: message and hint of each thing that is wrong.
         size: width and height of the image in pixels; (0, 0) where it cannot be read.
         pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
-        image_sha256: of the image file; empty for generated images and where there is none.
+        image_sha256: of the image file; empty for generated images and where it cannot be read.
     """
 
     problems: tuple[tuple[str, str], ...]
@@ -73,9 +73,16 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         problems=tuple((problem.message, problem.hint) for problem in problems),
         size=size,
         pixels={} if pair is None else _counted(pair[1]),
-        image_sha256=file_hash(sample.image) if sample.image is not None and sample.image.is_file() else "",
+        image_sha256=_hash(sample.image),
     )
     return found, pair
+
+
+def _hash(image: Path | None) -> str:
+    try:
+        return "" if image is None else file_hash(image)
+    except OSError:  # reading its pixels failed too: that is a problem already
+        return ""
 
 
 def _doubts(sample: Sample, mask: Pixels) -> Iterator[DataError]:

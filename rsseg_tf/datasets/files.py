@@ -11,7 +11,7 @@ from rsseg_tf.datasets.image import SUFFIXES, read_image
 from rsseg_tf.datasets.masks import MaskReader
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.sample import Sample, checked_pair, hash_of, samples_of
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import DataError, unreadable
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ def _twice(stem: str, files: Sequence[Path]) -> DataError:
 
 
 def _size(path: Path | None) -> int | None:
+    if path is None:
+        return None
     try:
-        return None if path is None else path.stat().st_size
+        return path.stat().st_size
     except OSError as error:
-        raise DataError(f"cannot read `{path}`: {error.strerror}") from error
+        raise unreadable(path, error) from error

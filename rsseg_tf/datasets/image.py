@@ -10,7 +10,7 @@ import numpy as np
 from rsseg_tf.datasets.integrity import PNG, damage, png_as_grey
 from rsseg_tf.datasets.opencv_log import opencv_log
 from rsseg_tf.datasets.palette import Pixels
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import ConfigError, DataError, unreadable
 from rsseg_tf.runs import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -87,7 +87,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read `{path}`: {error.strerror}") from error
+        raise unreadable(path, error) from error
     wrong = damage(data)
     if wrong:
         raise DataError(f"cannot read `{path}`: {wrong}", hint="fetch or export the file again")

@@ -7,7 +7,7 @@ from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, described
 from rsseg_tf.datasets.examine import decoder_complaint
 from rsseg_tf.settings import DataConfig, ScenesConfig
-from tests.datasets.layouts import write_csv, write_flat
+from tests.datasets.layouts import forbid, write_csv, write_flat
 from tests.datasets.test_isprs import write_vaihingen
 from tests.datasets.test_uavid import write_uavid
 
@@ -119,6 +119,15 @@ def test_a_problem_says_where_it_is(sound):
     problem = checked(sound).problems[0]
     assert (problem.split, problem.sample) == ("val", "i2")
     assert problem.hint
+
+
+def test_a_file_that_may_not_be_read_is_a_problem_beside_others(sound, monkeypatch):
+    (sound / "i0.png").write_bytes(b"")
+    forbid(monkeypatch, sound / "i1.png")
+    empty, unreadable = checked(sound).problems
+    assert "it is empty" in empty.message
+    assert unreadable.message == f"cannot read `{sound / 'i1.png'}`: Permission denied"
+    assert "right to read" in unreadable.hint
 
 
 def test_one_picture_under_two_names_in_two_splits_is_a_problem(sound):
