@@ -20,6 +20,7 @@ _DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
 
 _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
+_REMEDY = "mend the mask, name them in data.classes or data.ignore_colors, or set data.unknown_colors=ignore"
 _EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
@@ -68,13 +69,16 @@ def parse_classes(
         if max(numbers) > IGNORE:
             raise ConfigError(f"masks hold numbers up to {IGNORE}, `data.classes` says {max(numbers)}", hint=_EXAMPLE)
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
-        return _palette(classes, distinct_colors(len(classes))), IndexMasks(ids, ignore_unknown=ignore_unknown)
+        return _palette(classes, distinct_colors(len(classes))), IndexMasks(
+            ids, ignore_unknown=ignore_unknown, remedy=_REMEDY
+        )
     try:
         colors = tuple(parse_color(word) for word in words)
     except ValueError as error:
         raise ConfigError(f"`data.classes` and `data.ignore_colors`: {error}", hint=_EXAMPLE) from error
     palette = _palette(classes, colors[: len(classes)])
-    return palette, ColorMasks(color_table(palette, ignore=colors[len(classes) :]), ignore_unknown=ignore_unknown)
+    table = color_table(palette, ignore=colors[len(classes) :])
+    return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
 
 
 def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...]) -> Palette:
