@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired
+from rsseg_tf.datasets.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.layout import existing_root, image_files, unpacked_hint
 from rsseg_tf.datasets.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
 from rsseg_tf.datasets.sample import Sample
@@ -91,7 +92,8 @@ def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...
 def _stem_listing(root: Path) -> Listing:
     for name in ("images", "masks"):
         if not (root / name).is_dir():
-            raise DataError(f"there is no folder `{root / name}`", hint=_LAYOUT)
+            hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
+            raise DataError(f"there is no folder `{root / name}`", hint=hint)
     samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
