@@ -220,7 +220,22 @@ def test_a_file_that_half_decodes_is_a_problem(sound, suffix, capfd):
     write_flat(sound / "m0.png", (1, 2, 3), size=(64, 96))
     write_csv(sound / "splits.csv", f"{path.name},m0.png,train", "i1.png,m1.png,val")
     assert f"`{path}`" in messages(checked(sound).problems)
-    capfd.readouterr()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("mask", "count"), [("noise.png", 1), ("", 1), ("m0.png", 2), ("strange.png", 2)])
+def test_the_decoder_says_nothing_beside_the_problem_that_quotes_it(sound, capfd, mask, count):
+    path = sound / "noise.jpg"
+    write_image(path, np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3] + data[-2:])
+    write_flat(sound / "noise.png", (1, 2, 3), size=(64, 96))
+    write_flat(sound / "strange.png", (7, 7, 7), size=(64, 96))
+    write_csv(sound / "splits.csv", "i0.png,m2.png,train", "i1.png,m1.png,val", f"noise.jpg,{mask},test")
+    found = messages(checked(sound).problems)
+    assert f"`{path}` decodes, but with errors: Corrupt JPEG data: premature end of data segment" in found
+    assert len(found.splitlines()) == count
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_is_said_about_a_sound_file(sound, capfd):
