@@ -55,7 +55,7 @@ class CheckFailedError(RssegError):
     exit_code = 3
 
 
-_RIGHTS = "give your user the right to read it (to write it, where it is a result), or use another place"
+_RIGHTS = "give your user the right to read or write it, or use another place"
 _DISK = "check the disk or the connection that it is on"
 
 _SYSTEM_HINTS: Mapping[int | None, str] = {

@@ -63,17 +63,23 @@ def _listing(root: Path) -> Listing:
     incomplete: set[str] = set()
     for split, name in FOLDERS.items():
         samples: list[Sample] = []
+        try:
+            part = unwrapped(root / name)
+        except DataError as error:
+            problems.append(error)
+            incomplete.add(split)
+            continue
         for domain, published in zip(DOMAINS, IMAGES[split], strict=True):
-            found, wrong = _domain(unwrapped(root / name) / domain, labelled=split != "test")
+            found, wrong = _domain(part / domain, labelled=split != "test")
             samples += found
             problems += wrong
             incomplete |= {split} if wrong else set()
-            if (root / name).is_dir() and len(found) != published:
+            if part.is_dir() and len(found) != published:
                 counted = f"`{name}/{domain}` holds {len(found)} pairs of the {published} of LoveDA"
                 doubts.append(DataError(counted, hint="unpack the whole archive"))
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
-        hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT)
+        hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT, others=DOMAINS)
         raise DataError(f"no LoveDA image below `{root}`", hint=hint)
     return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts), frozenset(incomplete))
 

@@ -63,12 +63,6 @@ class Uavid(FileDataset):
         self.split_hint += still_packed(folder)
 
 
-def _sequences(folders: list[Path]) -> Iterator[Path]:
-    """The sequences below the folders; an archive left beside them is none."""
-    found = (path for folder in folders for path in contents(unwrapped(folder)))
-    return (path for path in found if path.name.startswith("seq") and path.is_dir())
-
-
 def _listing(root: Path) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
@@ -78,12 +72,9 @@ def _listing(root: Path) -> Listing:
         if len(folders) > 1:
             listed = " and ".join(f"`{folder}`" for folder in folders)
             problems.append(DataError(f"{listed} both hold the split `{split}`", hint="keep one of them"))
-        samples: list[Sample] = []
-        for sequence in _sequences(folders[:1]):
-            found, wrong = _sequence(sequence, labelled=split != "test")
-            samples += found
-            problems += wrong
-            incomplete |= {split} if wrong else set()
+        samples, wrong = _part(folders[:1], labelled=split != "test")
+        problems += wrong
+        incomplete |= {split} if wrong else set()
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
         places = [name for names in FOLDERS.values() for name in names]
@@ -105,6 +96,16 @@ def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
             yield DataError(f"`{split}` has not {_FRAMES} frames of {', '.join(short)}", hint=_PUBLISHED)
         if foreign:
             yield DataError(f"`{split}` holds {', '.join(foreign)}, which UAVid has not there", hint=_PUBLISHED)
+
+
+def _part(folders: list[Path], *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+    """The samples in a split's folder; an archive left beside its sequences is none of them."""
+    try:
+        found = [path for folder in folders for path in contents(unwrapped(folder)) if path.name.startswith("seq")]
+    except DataError as error:
+        return [], [error]
+    sequences = [_sequence(path, labelled=labelled) for path in found if path.is_dir()]
+    return [each for samples, _ in sequences for each in samples], [each for _, wrong in sequences for each in wrong]
 
 
 def _sequence(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:

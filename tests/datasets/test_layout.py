@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.catalog import list_dataset, open_dataset
 from rsseg_tf.datasets.check import check_dataset
 from rsseg_tf.datasets.isprs import POTSDAM
 from rsseg_tf.datasets.layout import existing_root, unpacked_hint, unwrapped
@@ -34,8 +34,12 @@ PARTS = {
 CASES = [(name, part) for name, parts in PARTS.items() for part in parts]
 
 
+def settings(name, root):
+    return DataConfig(name=cast(Any, name), root=str(root), classes={"road": "1"})
+
+
 def listed(name, root):
-    return list_dataset(DataConfig(name=cast(Any, name), root=str(root), classes={"road": "1"}))
+    return list_dataset(settings(name, root))
 
 
 def samples(name, root):
@@ -82,6 +86,11 @@ def test_a_root_that_is_one_folder_too_deep_is_pointed_back(tmp_path, name, part
     assert hint(name, tmp_path / part) == f"set data.root={tmp_path}"
 
 
+def test_a_domain_as_the_root_is_pointed_back_over_its_split(tmp_path):
+    write_loveda(tmp_path)
+    assert hint("loveda", tmp_path / "Val/Urban") == f"set data.root={tmp_path}"
+
+
 def test_the_current_folder_as_a_root_too_deep_is_pointed_back(tmp_path, monkeypatch):
     write_uavid(tmp_path)
     monkeypatch.chdir(tmp_path / "uavid_val")
@@ -121,7 +130,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(tmp_path, mon
     WRITERS[name](tmp_path)
     forbid(monkeypatch, tmp_path / part)
     with pytest.raises(DataError) as caught:
-        listed(name, tmp_path)
+        open_dataset(settings(name, tmp_path))
     assert caught.value.message == f"cannot read `{tmp_path / part}`: Permission denied"
     assert "right to read" in caught.value.hint
 
@@ -129,11 +138,11 @@ def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(tmp_path, mon
 @pytest.mark.parametrize(
     ("name", "folders"),
     [
-        ("uavid", ("uavid_train/seq2/Images", "uavid_val/seq16/Labels")),
-        ("loveda", ("Train/Urban/masks_png", "Val/Rural/images_png")),
+        ("uavid", ("uavid_train/seq2/Images", "uavid_train/seq10/Labels", "uavid_val")),
+        ("loveda", ("Train/Urban/masks_png", "Train/Rural/images_png", "Val")),
     ],
 )
-def test_every_folder_of_pairs_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch, name, folders):
+def test_every_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch, name, folders):
     WRITERS[name](tmp_path)
     forbid(monkeypatch, *(tmp_path / folder for folder in folders))
     messages = [problem.message for problem in listed(name, tmp_path).problems]
