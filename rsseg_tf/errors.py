@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+from pathlib import Path
+
 
 class RssegError(Exception):
     """An error that a user can cause and mend; the command line prints it without a traceback.
@@ -49,3 +53,28 @@ class CheckFailedError(RssegError):
     """A result that exists but does not hold what was asked of it."""
 
     exit_code = 3
+
+
+_RIGHTS = "give your user the right to read or write it, or use another place"
+_DISK = "check the disk or the connection that it is on"
+
+_SYSTEM_HINTS: Mapping[int | None, str] = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ENOSPC: "free some space, or use another disk",
+    errno.EDQUOT: "free some space, or use another disk",
+    errno.EROFS: "use a folder on another disk: this one cannot be written",
+    errno.EMFILE: "raise the number of files that a process may open: ulimit -n",
+    errno.EIO: _DISK,
+    errno.ESTALE: _DISK,
+}
+
+
+def system_hint(error: OSError) -> str:
+    """What to do about an error of the operating system."""
+    return _SYSTEM_HINTS.get(error.errno, "check the path")
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The error about a file or folder that the operating system does not let us read."""
+    return DataError(f"cannot read `{path}`: {error.strerror or error}", hint=system_hint(error))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from rsseg_tf import __version__
-from rsseg_tf.errors import MissingExtraError, RssegError
+from rsseg_tf.errors import MissingExtraError, RssegError, system_hint
 
 COMMANDS = {
     "demo": ("demo", "Show the whole job on generated scenes, in minutes."),
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
         return 1
     except OSError as error:
         place = f"`{error.filename}`: " if error.filename else ""
-        return _complain(f"{place}{error.strerror or error}")
+        return _complain(f"{place}{error.strerror or error}", hint=system_hint(error))
     return 0
 
 

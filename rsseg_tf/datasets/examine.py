@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rsseg_tf.datasets.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.palette import IGNORE, Pixels
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
+from rsseg_tf.quiet import quiet_stderr
 from rsseg_tf.runs import file_hash
 
 _LOG_PREFIX = re.compile(r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ ")
@@ -34,7 +35,7 @@ class Examination:
         problems: message and hint of each thing that is wrong.
         size: width and height of the image in pixels; (0, 0) where it cannot be read.
         pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
-        image_sha256: of the image file; empty for generated images and where there is none.
+        image_sha256: of the image file; empty for generated images and where it cannot be read.
     """
 
     problems: tuple[tuple[str, str], ...]
@@ -53,36 +54,57 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         The examination, and image and mask, None where they cannot be read or the labels are withheld.
     """
     problems: list[DataError] = []
+    failed: list[tuple[Path | None, DataError]] = []
     pair: Pair | None = None
     size = (0, 0)
-    if sample.mask is None and sample.image is not None:
+    with quiet_stderr():  # what decoders say there is asked for again, file by file
         try:
-            size = _size(dataset.read_image(sample))
+            if _withheld(sample):
+                size = _size(dataset.read_image(sample))
+            else:
+                pair = dataset.read(sample)
+                size = _size(pair[0])
         except DataError as error:
-            problems.append(error)
-    else:
-        try:
-            pair = dataset.read(sample)
-        except DataError as error:
-            apart = [*_failures(lambda: dataset.read_image(sample)), *_failures(lambda: dataset.read_mask(sample))]
-            problems += apart or [error]
-        else:
-            size = _size(pair[0])
-            problems += _doubts(sample, pair[1])
+            failed = list(_failures(dataset, sample))
+            problems += [wrong for _, wrong in failed] or [error]
+        problems += _doubts(sample, pair, failed={path for path, _ in failed})
     found = Examination(
         problems=tuple((problem.message, problem.hint) for problem in problems),
         size=size,
         pixels={} if pair is None else _counted(pair[1]),
-        image_sha256=file_hash(sample.image) if sample.image is not None and sample.image.is_file() else "",
+        image_sha256=_hash(sample.image),
     )
     return found, pair
 
 
-def _doubts(sample: Sample, mask: Pixels) -> Iterator[DataError]:
-    if (mask == IGNORE).all():
+def _hash(image: Path | None) -> str:
+    try:
+        return "" if image is None else file_hash(image)
+    except OSError:  # reading its pixels failed too: that is a problem already
+        return ""
+
+
+def _withheld(sample: Sample) -> bool:
+    """Whether there is an image without labels."""
+    return sample.mask is None and sample.image is not None
+
+
+def _failures(dataset: Dataset, sample: Sample) -> Iterator[tuple[Path | None, DataError]]:
+    """What fails where image and mask are read apart, with the file."""
+    for path, read in ((sample.image, dataset.read_image), (sample.mask, dataset.read_mask)):
+        if not (path is None and _withheld(sample)):
+            try:
+                read(sample)
+            except DataError as error:
+                yield path, error
+
+
+def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None]) -> Iterator[DataError]:
+    """What is wrong with files that can be read."""
+    if pair is not None and (pair[1] == IGNORE).all():
         yield DataError(f"`{sample.mask}` holds no class at all, only ignored pixels", hint="drop the pair")
     for path in (sample.image, sample.mask):
-        complaint = decoder_complaint(path) if path and not _is_png(path) else ""
+        complaint = decoder_complaint(path) if path and path not in failed and not _is_png(path) else ""
         if complaint:
             yield DataError(f"`{path}` decodes, but with errors: {complaint}", hint="fetch or export the file again")
 
@@ -91,13 +113,6 @@ def _is_png(path: Path) -> bool:
     """Whether the file is a PNG: its check sums have been compared, and what does not decode whole is an error."""
     with path.open("rb") as stream:
         return stream.read(len(PNG)) == PNG
-
-
-def _failures(read: Callable[[], object]) -> Iterator[DataError]:
-    try:
-        read()
-    except DataError as error:
-        yield error
 
 
 def _size(image: Pixels) -> tuple[int, int]:

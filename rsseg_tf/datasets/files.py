@@ -1,17 +1,16 @@
-"""What all data sets of files share: pairs in splits, reading them, and listing folders."""
+"""What all data sets of files share: pairs in splits, and reading them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsseg_tf.datasets.image import SUFFIXES, read_image
+from rsseg_tf.datasets.image import read_image
 from rsseg_tf.datasets.masks import MaskReader
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.sample import Sample, checked_pair, hash_of, samples_of
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import DataError, unreadable
 
 
 @dataclass(frozen=True)
@@ -90,49 +89,6 @@ class FileDataset:
         return hash_of([self.palette.names, facts])
 
 
-def existing_root(root: str, *, layout: str) -> Path:
-    """The data set's folder.
-
-    Args:
-        root: what the configuration says.
-        layout: one line about what the folder should hold, for the errors.
-
-    Raises:
-        DataError: it is not named, missing, not a folder, or empty.
-    """
-    if not root:
-        raise DataError("`data.root` is not set", hint=f"set data.root=FOLDER; {layout}")
-    path = Path(root)
-    if not path.is_dir():
-        wrong = "is not a folder" if path.exists() else "does not exist"
-        raise DataError(f"the data set's folder `{root}` {wrong}", hint=f"set data.root=FOLDER; {layout}")
-    if not any(path.iterdir()):
-        raise DataError(f"the data set's folder `{root}` is empty", hint=layout)
-    return path
-
-
-def unpacked_hint(root: Path, names: Iterable[str], *, layout: str) -> str:
-    """What to do where `root` does not hold the data set: name the one folder in it that does, else say the layout.
-
-    Args:
-        root: what `existing_root` gave.
-        names: files or folders of which the data set's folder holds at least one.
-        layout: one line about what the folder should hold.
-    """
-    found = [folder for folder in sorted(root.iterdir()) if any((folder / name).exists() for name in names)]
-    return f"set data.root={found[0]}" if len(found) == 1 else layout
-
-
-def image_files(folder: Path) -> dict[str, list[Path]]:
-    """The images below `folder`: path without ending → files, in natural order; hidden files are passed over."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*"), key=natural_key):
-        relative = path.relative_to(folder)
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in relative.parts):
-            found.setdefault(relative.with_suffix("").as_posix(), []).append(path)
-    return found
-
-
 def paired(
     images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]], *, prefix: str = ""
 ) -> tuple[list[Sample], list[DataError]]:
@@ -156,19 +112,15 @@ def paired(
     return samples, problems
 
 
-def natural_key(path: Path) -> list[tuple[int, str]]:
-    """A sort key under which `seq2` comes before `seq10`."""
-    parts = re.split(r"(\d+)", path.as_posix())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
 def _twice(stem: str, files: Sequence[Path]) -> DataError:
     listed = ", ".join(f"`{path}`" for path in files)
     return DataError(f"`{stem}` is there more than once: {listed}", hint="keep one of them")
 
 
 def _size(path: Path | None) -> int | None:
+    if path is None:
+        return None
     try:
-        return None if path is None else path.stat().st_size
+        return path.stat().st_size
     except OSError as error:
-        raise DataError(f"cannot read `{path}`: {error.strerror}") from error
+        raise unreadable(path, error) from error

@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired
+from rsseg_tf.datasets.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.layout import existing_root, image_files, unpacked_hint
 from rsseg_tf.datasets.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
 from rsseg_tf.datasets.sample import Sample
@@ -16,9 +17,11 @@ from rsseg_tf.settings import DataConfig
 
 COLUMNS = ("image", "mask", "split")
 
+_DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
 
 _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
+_REMEDY = "mend the mask, name them in data.classes or data.ignore_colors, or set data.unknown_colors=ignore"
 _EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
@@ -67,13 +70,16 @@ def parse_classes(
         if max(numbers) > IGNORE:
             raise ConfigError(f"masks hold numbers up to {IGNORE}, `data.classes` says {max(numbers)}", hint=_EXAMPLE)
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
-        return _palette(classes, distinct_colors(len(classes))), IndexMasks(ids, ignore_unknown=ignore_unknown)
+        return _palette(classes, distinct_colors(len(classes))), IndexMasks(
+            ids, ignore_unknown=ignore_unknown, remedy=_REMEDY
+        )
     try:
         colors = tuple(parse_color(word) for word in words)
     except ValueError as error:
         raise ConfigError(f"`data.classes` and `data.ignore_colors`: {error}", hint=_EXAMPLE) from error
     palette = _palette(classes, colors[: len(classes)])
-    return palette, ColorMasks(color_table(palette, ignore=colors[len(classes) :]), ignore_unknown=ignore_unknown)
+    table = color_table(palette, ignore=colors[len(classes) :])
+    return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
 
 
 def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...]) -> Palette:
@@ -86,7 +92,8 @@ def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...
 def _stem_listing(root: Path) -> Listing:
     for name in ("images", "masks"):
         if not (root / name).is_dir():
-            raise DataError(f"there is no folder `{root / name}`", hint=_LAYOUT)
+            hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
+            raise DataError(f"there is no folder `{root / name}`", hint=hint)
     samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
@@ -114,17 +121,17 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
     problems: list[DataError] = []
     incomplete: set[str] = set()
     for line, row in _rows(root / pairs):
-        where = f"`{root / pairs}` line {line}"
-        known = splits.setdefault(row["split"], {})
+        where, split = f"`{root / pairs}` line {line}", row.get("split", "")
+        known = splits.setdefault(split, {})
         wrong = _row_problems(root, row, where)
         if not wrong:
             name = Path(row["image"]).with_suffix("").as_posix()
             if name in known:
-                again = f"{where} lists `{row['image']}` again in `{row['split']}`"
+                again = f"{where} lists `{row['image']}` again in `{split}`"
                 wrong = [DataError(again, hint="drop the line")]
             known[name] = Sample(name, root / row["image"], root / row["mask"] if row["mask"] else None)
         problems += wrong
-        incomplete |= {row["split"]} if wrong else set()
+        incomplete |= {split} if wrong else set()
     if not splits:
         raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
     listed = {split: tuple(samples.values()) for split, samples in splits.items()}
@@ -132,29 +139,40 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of each line after the header."""
+    """Line number and cells of each line after the header, which shows what separates them."""
     hint = f"it is a UTF-8 text with the columns {','.join(COLUMNS)}"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            header = stream.readline()
+            delimiter = max(_DELIMITERS, key=header.count)
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            missing = [column for column in COLUMNS if column not in names]
             if missing:
                 raise DataError(f"`{path}` lacks the column {', '.join(f'`{name}`' for name in missing)}", hint=hint)
+            reader = csv.DictReader(stream, names, delimiter=delimiter, strict=True)
             for row in reader:
-                if any(row[column] is None for column in COLUMNS):
-                    raise DataError(f"`{path}` line {reader.line_num} has too few cells", hint=hint)
-                yield reader.line_num, {column: row[column].strip() for column in COLUMNS}
+                cells = {column: row[column].strip() for column in COLUMNS if row[column] is not None}
+                yield reader.line_num + 1, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}", hint=hint) from error
 
 
 def _row_problems(root: Path, row: Mapping[str, str], where: str) -> list[DataError]:
+    if len(row) < len(COLUMNS):
+        return [DataError(f"{where} has too few cells", hint=f"a line holds {','.join(COLUMNS)}")]
     problems = [
         DataError(f"{where} names the {column} `{root / row[column]}`, which does not exist", hint="check the path")
         for column in ("image", "mask")
-        if row[column] and not (root / row[column]).is_file()
+        if row[column] and _is_absent(root / row[column])
     ]
     empty = [column for column in ("image", "split") if not row[column]]
     if empty:
         problems.append(DataError(f"{where} has no {' and no '.join(empty)}", hint="fill the cell or drop the line"))
     return problems
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        return not path.is_file()
+    except OSError:  # its folder may not be looked into: reading it says why
+        return False

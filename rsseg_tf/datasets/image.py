@@ -10,18 +10,23 @@ import numpy as np
 from rsseg_tf.datasets.integrity import PNG, damage, png_as_grey
 from rsseg_tf.datasets.opencv_log import opencv_log
 from rsseg_tf.datasets.palette import Pixels
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import ConfigError, DataError, unreadable
 from rsseg_tf.runs import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """The file endings that are read and written, in lower case."""
 
 
-def read_image(path: Path) -> Pixels:
+_SCALED = "scale it to 8 bits, such as with gdal_translate -ot Byte -scale"
+_UNSCALED = "export it with 8 bits and the same values: gdal_translate -ot Byte keeps those up to 255"
+
+
+def read_image(path: Path, *, labels: bool = False) -> Pixels:
     """The picture in a PNG, JPEG or TIFF file, as its pixels are stored (an EXIF rotation is not applied).
 
     Args:
         path: the file. Grey becomes three equal channels, palettes become colours, alpha is dropped.
+        labels: whether its colours stand for classes, so that an error does not say to scale them.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -29,7 +34,7 @@ def read_image(path: Path) -> Pixels:
     Raises:
         DataError: the file is missing, damaged or of another kind, or has more than 8 bits a channel.
     """
-    pixels = _decode(path, _read_bytes(path))
+    pixels = _decode(path, _read_bytes(path), labels=labels)
     if pixels.ndim == 2:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     if pixels.shape[2] not in (3, 4):
@@ -52,7 +57,7 @@ def read_indices(path: Path) -> Pixels:
     depth = 8
     if data.startswith(PNG):
         data, depth = png_as_grey(data)
-    pixels = _decode(path, data)
+    pixels = _decode(path, data, labels=True)
     if pixels.ndim != 2:
         raise DataError(
             f"`{path}` is a colour image, expected one channel of class numbers",
@@ -87,14 +92,14 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read `{path}`: {error.strerror}") from error
+        raise unreadable(path, error) from error
     wrong = damage(data)
     if wrong:
         raise DataError(f"cannot read `{path}`: {wrong}", hint="fetch or export the file again")
     return data
 
 
-def _decode(path: Path, data: bytes) -> Pixels:
+def _decode(path: Path, data: bytes, *, labels: bool) -> Pixels:
     try:
         with opencv_log():
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -105,6 +110,6 @@ def _decode(path: Path, data: bytes) -> Pixels:
     if pixels.dtype != np.uint8:
         raise DataError(
             f"`{path}` has {pixels.dtype} pixels, expected 8 bits a channel",
-            hint="scale it to 8 bits, such as with gdal_translate -ot Byte -scale",
+            hint=_UNSCALED if labels else _SCALED,
         )
     return pixels

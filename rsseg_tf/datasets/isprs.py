@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, unpacked_hint
+from rsseg_tf.datasets.files import FileDataset, Listing
+from rsseg_tf.datasets.layout import contents, existing_root, unpacked_hint, unwrapped
 from rsseg_tf.datasets.masks import ColorMasks
 from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.sample import Sample
@@ -142,33 +143,52 @@ def scored_palette(clutter: str) -> Palette:
 def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ...]], ground_truth: str) -> Listing:
     splits: dict[str, tuple[Sample, ...]] = {}
     problems: list[DataError] = []
-    images = _fullest(root, benchmark.images, [tile for split in ("train", "test") for tile in tiles[split]])
+    files = _files(root, (*benchmark.images, *benchmark.full, *(benchmark.eroded if ground_truth == "eroded" else ())))
+    images = _fullest(files, benchmark.images, [tile for split in ("train", "test") for tile in tiles[split]])
     for split in ("train", "test"):
         patterns = benchmark.eroded if ground_truth == "eroded" and split == "test" else benchmark.full
         samples = []
         for tile in tiles[split]:
-            image, mask = _first(root, images, tile), _first(root, patterns, tile)
+            image, mask = _first(files, images, tile), _first(files, patterns, tile)
             problems += _missing(root, benchmark, tile, (("image", image, images), ("mask", mask, patterns)))
             if image and mask:
                 samples.append(Sample(f"area{tile}", image, mask))
         splits[split] = tuple(samples)
     if not any(splits.values()):
-        names = [pattern.partition("/")[0] for pattern in benchmark.images]
-        hint = unpacked_hint(root, names, layout=benchmark.archives)
-        raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=hint)
+        raise DataError(f"no tile with a mask below `{root}`: {problems[0].message}", hint=_hint(root, benchmark))
     listed = {"train": splits["train"], "val": splits["test"], "test": splits["test"]}
     return Listing(listed, tuple(problems), incomplete=frozenset(listed if problems else ()))
 
 
-def _fullest(root: Path, patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:
+def _files(root: Path, patterns: tuple[str, ...]) -> Mapping[str, Path]:
+    """Path as a pattern has it → file; its ending may be in upper case, and folders may lie in themselves."""
+    found = {}
+    for folder in {PurePosixPath(pattern).parent for pattern in patterns}:
+        place = root
+        for part in folder.parts:
+            place = unwrapped(place / part)
+        for path in contents(place):
+            found[(folder / path.with_suffix(path.suffix.lower()).name).as_posix()] = path
+    return found
+
+
+def _fullest(files: Mapping[str, Path], patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:
     """The pattern that most tiles have a file of; all where none has any."""
-    counts = [sum((root / pattern.format(tile)).is_file() for tile in tiles) for pattern in patterns]
+    counts = [sum(pattern.format(tile) in files for tile in tiles) for pattern in patterns]
     return (patterns[counts.index(max(counts))],) if any(counts) else patterns
 
 
-def _first(root: Path, patterns: tuple[str, ...], tile: str) -> Path | None:
-    paths = (root / pattern.format(tile) for pattern in patterns)
-    return next((path for path in paths if path.is_file()), None)
+def _first(files: Mapping[str, Path], patterns: tuple[str, ...], tile: str) -> Path | None:
+    return next((files[path] for path in (pattern.format(tile) for pattern in patterns) if path in files), None)
+
+
+def _hint(root: Path, benchmark: Benchmark) -> str:
+    images, masks = (
+        [PurePosixPath(pattern).parts[0] for pattern in patterns if "/" in pattern]
+        for patterns in (benchmark.images, (*benchmark.full, *benchmark.eroded))
+    )
+    deeper = [PurePosixPath(pattern).parent.name for pattern in benchmark.images]
+    return unpacked_hint(root, images, layout=benchmark.archives, others=(*masks, *deeper))
 
 
 def _missing(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, paired, unpacked_hint
+from rsseg_tf.datasets.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.layout import existing_root, image_files, still_packed, unpacked_hint, unwrapped
 from rsseg_tf.datasets.masks import IndexMasks
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.datasets.sample import Sample
@@ -48,9 +49,11 @@ class Loveda(FileDataset):
     """
 
     def __init__(self, root: str, *, ignore_unknown: bool = False) -> None:
-        listing = _listing(existing_root(root, layout=_LAYOUT))
+        folder = existing_root(root, layout=_LAYOUT)
+        listing = _listing(folder)
         ids = {NO_DATA: IGNORE} | {index + 1: index for index in range(PALETTE.num_classes)}
         super().__init__(PALETTE, IndexMasks(ids, ignore_unknown=ignore_unknown), listing)
+        self.split_hint += still_packed(folder)
 
 
 def _listing(root: Path) -> Listing:
@@ -60,17 +63,23 @@ def _listing(root: Path) -> Listing:
     incomplete: set[str] = set()
     for split, name in FOLDERS.items():
         samples: list[Sample] = []
+        try:
+            part = unwrapped(root / name)
+        except DataError as error:
+            problems.append(error)
+            incomplete.add(split)
+            continue
         for domain, published in zip(DOMAINS, IMAGES[split], strict=True):
-            found, wrong = _domain(root / name / domain, labelled=split != "test")
+            found, wrong = _domain(part / domain, labelled=split != "test")
             samples += found
             problems += wrong
             incomplete |= {split} if wrong else set()
-            if (root / name).is_dir() and len(found) != published:
+            if part.is_dir() and len(found) != published:
                 counted = f"`{name}/{domain}` holds {len(found)} pairs of the {published} of LoveDA"
                 doubts.append(DataError(counted, hint="unpack the whole archive"))
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
-        hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT)
+        hint = unpacked_hint(root, FOLDERS.values(), layout=_LAYOUT, others=DOMAINS)
         raise DataError(f"no LoveDA image below `{root}`", hint=hint)
     return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts), frozenset(incomplete))
 
@@ -78,7 +87,10 @@ def _listing(root: Path) -> Listing:
 def _domain(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
     if not folder.is_dir():
         return [], []
-    images, masks = image_files(folder / "images_png"), image_files(folder / "masks_png")
+    try:
+        images, masks = image_files(folder / "images_png"), image_files(folder / "masks_png")
+    except DataError as error:
+        return [], [error]
     if not images:
         return [], [DataError(f"no images in `{folder / 'images_png'}`", hint=_LAYOUT)]
     if labelled or masks:

@@ -13,6 +13,7 @@ from rsseg_tf.datasets.palette import IGNORE, ColorTable, Pixels, format_color
 from rsseg_tf.errors import DataError
 
 _COLORS_LISTED = 8
+_REMEDY = "mend the mask, or set data.unknown_colors=ignore"
 
 
 class MaskReader(Protocol):
@@ -33,18 +34,20 @@ class ColorMasks:
     Args:
         table: colour → id.
         ignore_unknown: whether other colours become 255 instead of an error.
+        remedy: the hint of that error.
     """
 
-    def __init__(self, table: ColorTable, *, ignore_unknown: bool = False) -> None:
+    def __init__(self, table: ColorTable, *, ignore_unknown: bool = False, remedy: str = _REMEDY) -> None:
         self._table = table
+        self._remedy = remedy
         self._ignore_unknown = ignore_unknown
 
     def read(self, path: Path) -> Pixels:
         """See `MaskReader.read`."""
-        mask, unknown = self._table.decode(read_image(path))
+        mask, unknown = self._table.decode(read_image(path, labels=True))
         if unknown and not self._ignore_unknown:
             found = ((format_color(color), count) for color, count in unknown.items())
-            raise _strangers(path, "colours outside the palette", found, total=len(unknown))
+            raise _strangers(path, "colours outside the palette", found, total=len(unknown), remedy=self._remedy)
         return mask
 
 
@@ -54,9 +57,11 @@ class IndexMasks:
     Args:
         ids: number in the file → id.
         ignore_unknown: whether other numbers become 255 instead of an error.
+        remedy: the hint of that error.
     """
 
-    def __init__(self, ids: Mapping[int, int], *, ignore_unknown: bool = False) -> None:
+    def __init__(self, ids: Mapping[int, int], *, ignore_unknown: bool = False, remedy: str = _REMEDY) -> None:
+        self._remedy = remedy
         self._table: Pixels = np.full(256, IGNORE, np.uint8)
         self._known = np.zeros(256, bool)
         for number, index in ({IGNORE: IGNORE} | dict(ids)).items():
@@ -72,14 +77,11 @@ class IndexMasks:
         strange = [number for number in np.argsort(-counts, kind="stable").tolist() if counts[number]]
         if strange and not self._ignore_unknown:
             found = ((str(number), int(counts[number])) for number in strange)
-            raise _strangers(path, "numbers that are no class", found, total=len(strange))
+            raise _strangers(path, "numbers that are no class", found, total=len(strange), remedy=self._remedy)
         return self._table[numbers]
 
 
-def _strangers(path: Path, what: str, found: Iterable[tuple[str, int]], *, total: int) -> DataError:
+def _strangers(path: Path, what: str, found: Iterable[tuple[str, int]], *, total: int, remedy: str) -> DataError:
     listed = [f"{name} ({count} pixels)" for name, count in found]
     more = f" and {total - _COLORS_LISTED} more" if total > _COLORS_LISTED else ""
-    return DataError(
-        f"`{path}` holds {what}: {', '.join(listed[:_COLORS_LISTED])}{more}",
-        hint="mend the mask, name them in data.classes or data.ignore_colors, or set data.unknown_colors=ignore",
-    )
+    return DataError(f"`{path}` holds {what}: {', '.join(listed[:_COLORS_LISTED])}{more}", hint=remedy)

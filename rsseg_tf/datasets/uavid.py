@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rsseg_tf.datasets.files import FileDataset, Listing, existing_root, image_files, natural_key, paired, unpacked_hint
+from rsseg_tf.datasets.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.layout import contents, existing_root, image_files, still_packed, unpacked_hint, unwrapped
 from rsseg_tf.datasets.masks import ColorMasks
 from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.sample import Sample
@@ -56,13 +57,10 @@ class Uavid(FileDataset):
     folders_are_sequences = True
 
     def __init__(self, root: str, *, ignore_unknown: bool = False) -> None:
-        listing = _listing(existing_root(root, layout=_LAYOUT))
+        folder = existing_root(root, layout=_LAYOUT)
+        listing = _listing(folder)
         super().__init__(PALETTE, ColorMasks(color_table(PALETTE), ignore_unknown=ignore_unknown), listing)
-
-
-def _sequences(folders: list[Path]) -> Iterator[Path]:
-    """The sequences below the folders; an archive left beside them is none."""
-    return (path for folder in folders for path in folder.glob("seq*") if path.is_dir())
+        self.split_hint += still_packed(folder)
 
 
 def _listing(root: Path) -> Listing:
@@ -74,12 +72,9 @@ def _listing(root: Path) -> Listing:
         if len(folders) > 1:
             listed = " and ".join(f"`{folder}`" for folder in folders)
             problems.append(DataError(f"{listed} both hold the split `{split}`", hint="keep one of them"))
-        samples: list[Sample] = []
-        for sequence in sorted(_sequences(folders[:1]), key=natural_key):
-            found, wrong = _sequence(sequence, labelled=split != "test")
-            samples += found
-            problems += wrong
-            incomplete |= {split} if wrong else set()
+        samples, wrong = _part(folders[:1], labelled=split != "test")
+        problems += wrong
+        incomplete |= {split} if wrong else set()
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
         places = [name for names in FOLDERS.values() for name in names]
@@ -103,11 +98,23 @@ def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
             yield DataError(f"`{split}` holds {', '.join(foreign)}, which UAVid has not there", hint=_PUBLISHED)
 
 
+def _part(folders: list[Path], *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+    """The samples in a split's folder; an archive left beside its sequences is none of them."""
+    try:
+        found = [path for folder in folders for path in contents(unwrapped(folder)) if path.name.startswith("seq")]
+    except DataError as error:
+        return [], [error]
+    sequences = [_sequence(path, labelled=labelled) for path in found if path.is_dir()]
+    return [each for samples, _ in sequences for each in samples], [each for _, wrong in sequences for each in wrong]
+
+
 def _sequence(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
-    images = image_files(folder / "Images")
+    try:
+        images, labels = image_files(folder / "Images"), image_files(folder / "Labels")
+    except DataError as error:
+        return [], [error]
     if not images:
         return [], [DataError(f"no images in `{folder / 'Images'}`", hint=_LAYOUT)]
-    labels = image_files(folder / "Labels")
     if labelled or labels:
         return paired(images, labels, prefix=f"{folder.name}/")
     return [Sample(f"{folder.name}/{stem}", files[0], None) for stem, files in images.items()], []

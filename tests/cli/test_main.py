@@ -49,6 +49,22 @@ def test_a_hint_follows_the_message(failing, capsys):
     assert capsys.readouterr().err == "error: no such thing\nhint: try another\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (PermissionError(13, "Permission denied", "data"), "right to read"),
+        (FileNotFoundError(2, "No such file or directory", "b.png"), "check the path"),
+        (OSError(28, "No space left on device"), "free some space"),
+        (OSError(5, "Input/output error", "b.png"), "check the disk"),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do(failing, capsys, error, hint):
+    failing(error)
+
+    assert program.main(["fit"]) == 1
+    assert hint in capsys.readouterr().err.partition("hint: ")[2]
+
+
 def test_a_bug_of_ours_keeps_its_traceback(failing):
     failing(ModuleNotFoundError("No module named 'nonsense'", name="nonsense"))
 

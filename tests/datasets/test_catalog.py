@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rsseg_tf.config import load_config
-from rsseg_tf.datasets import open_dataset
-from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.catalog import list_dataset, palette_of
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.settings import DataConfig
 
@@ -101,3 +101,24 @@ def test_a_data_set_one_folder_deeper_is_pointed_to(tmp_path, name, inside):
     with pytest.raises(DataError) as caught:
         open_dataset(config)
     assert "data.root" not in caught.value.hint
+
+
+LEAST_FILES = {
+    "folder": ("images/a.png", "masks/a.png"),
+    "uavid": ("uavid_train/seq1/Images/0.png", "uavid_train/seq1/Labels/0.png"),
+    "vaihingen": ("top/top_mosaic_09cm_area1.tif", "top_mosaic_09cm_area1.tif"),
+    "potsdam": ("2_Ortho_RGB/top_potsdam_2_10_RGB.tif", "top_potsdam_2_10_label.tif"),
+    "loveda": ("Train/Urban/images_png/1.png", "Train/Urban/masks_png/1.png"),
+}
+
+
+@pytest.mark.parametrize("name", LEAST_FILES)
+@pytest.mark.parametrize("classes", [{"road": "010203"}, {"road": "1"}], ids=["colours", "numbers"])
+def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name, classes):
+    for place in LEAST_FILES[name]:
+        write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))
+    dataset = list_dataset(DataConfig(name=cast(Any, name), root=str(tmp_path), classes=classes))
+    with pytest.raises(DataError, match=r"that are no class|outside the palette") as caught:
+        dataset.read(dataset.samples("train")[0])
+    assert ("data.classes" in caught.value.hint) == (name == "folder")
+    assert "data.unknown_colors=ignore" in caught.value.hint

@@ -7,7 +7,7 @@ from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, described
 from rsseg_tf.datasets.examine import decoder_complaint
 from rsseg_tf.settings import DataConfig, ScenesConfig
-from tests.datasets.layouts import write_csv, write_flat
+from tests.datasets.layouts import forbid, write_csv, write_flat
 from tests.datasets.test_isprs import write_vaihingen
 from tests.datasets.test_uavid import write_uavid
 
@@ -121,6 +121,15 @@ def test_a_problem_says_where_it_is(sound):
     assert problem.hint
 
 
+def test_a_file_that_may_not_be_read_is_a_problem_beside_others(sound, monkeypatch):
+    (sound / "i0.png").write_bytes(b"")
+    forbid(monkeypatch, sound / "i1.png")
+    empty, unreadable = checked(sound).problems
+    assert "it is empty" in empty.message
+    assert unreadable.message == f"cannot read `{sound / 'i1.png'}`: Permission denied"
+    assert "right to read" in unreadable.hint
+
+
 def test_one_picture_under_two_names_in_two_splits_is_a_problem(sound):
     (sound / "i2.png").write_bytes((sound / "i0.png").read_bytes())
     assert "one image is in several splits" in messages(checked(sound).problems)
@@ -211,7 +220,22 @@ def test_a_file_that_half_decodes_is_a_problem(sound, suffix, capfd):
     write_flat(sound / "m0.png", (1, 2, 3), size=(64, 96))
     write_csv(sound / "splits.csv", f"{path.name},m0.png,train", "i1.png,m1.png,val")
     assert f"`{path}`" in messages(checked(sound).problems)
-    capfd.readouterr()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("mask", "count"), [("noise.png", 1), ("", 1), ("m0.png", 2), ("strange.png", 2)])
+def test_the_decoder_says_nothing_beside_the_problem_that_quotes_it(sound, capfd, mask, count):
+    path = sound / "noise.jpg"
+    write_image(path, np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3] + data[-2:])
+    write_flat(sound / "noise.png", (1, 2, 3), size=(64, 96))
+    write_flat(sound / "strange.png", (7, 7, 7), size=(64, 96))
+    write_csv(sound / "splits.csv", "i0.png,m2.png,train", "i1.png,m1.png,val", f"noise.jpg,{mask},test")
+    found = messages(checked(sound).problems)
+    assert f"`{path}` decodes, but with errors: Corrupt JPEG data: premature end of data segment" in found
+    assert len(found.splitlines()) == count
+    assert capfd.readouterr().err == ""
 
 
 def test_nothing_is_said_about_a_sound_file(sound, capfd):

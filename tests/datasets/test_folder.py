@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.folder import dealt, parse_classes
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
@@ -149,6 +150,28 @@ def test_a_byte_order_mark_and_further_columns_do_no_harm(listed):
     text = "note,image,mask,split\nx,Tile 1/i.jpg, Tile 1/m.png ,train\n"
     (listed / "splits.csv").write_text(text, encoding="utf-8-sig")
     assert len(open_dataset(config(listed, pairs="splits.csv")).samples("train")) == 1
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_header_says_what_separates_the_cells_and_may_hold_spaces(listed, delimiter):
+    rows = [("image", " mask", " split "), ("Tile 1/i.jpg", " Tile 1/m.png", " train")]
+    (listed / "splits.csv").write_text("".join(f"{delimiter.join(row)}\r\n" for row in rows), encoding="utf-8")
+    (sample,) = open_dataset(config(listed, pairs="splits.csv")).samples("train")
+    assert (sample.name, sample.mask) == ("Tile 1/i", listed / "Tile 1/m.png")
+
+
+def test_lines_with_too_few_cells_are_problems_beside_others(listed):
+    write_csv(
+        listed / "splits.csv", "Tile 1/i.jpg", "Tile 2/i.jpg,Tile 2/m.png,val", "Tile 3/i.jpg,none.png,train", "x,"
+    )
+    dataset = list_dataset(config(listed, pairs="splits.csv"))
+    messages = [problem.message.removeprefix(f"`{listed / 'splits.csv'}` ") for problem in dataset.problems]
+    assert [message.partition(" `")[0] for message in messages] == [
+        "line 2 has too few cells",
+        "line 4 names the mask",
+        "line 5 has too few cells",
+    ]
+    assert len(dataset.samples("val")) == 1
 
 
 BAD_CSVS = {

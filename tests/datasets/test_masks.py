@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -61,3 +62,13 @@ def test_every_unknown_number_is_named_with_its_pixels(tmp_path):
 
 def test_unknown_numbers_can_be_ignored(tmp_path):
     assert IndexMasks({0: 0}, ignore_unknown=True).read(numbered(tmp_path, 4, 0)).tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("masks", [ColorMasks(ColorTable({ROAD: 0})), IndexMasks({0: 0})], ids=["colours", "numbers"])
+def test_a_16_bit_mask_is_not_to_be_scaled(tmp_path, masks):
+    path = tmp_path / "mask.tif"
+    cv2.imencode(".tif", np.full((4, 4), 3, np.uint16))[1].tofile(path)
+    with pytest.raises(DataError, match="uint16 pixels, expected 8 bits") as caught:
+        masks.read(path)
+    assert "-scale" not in caught.value.hint
+    assert "gdal_translate -ot Byte" in caught.value.hint
