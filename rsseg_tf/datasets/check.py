@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import DataError
 
-_FITTED = ("train", "val")
+FITTED = ("train", "val")
+"""The splits that a training reads."""
+
 _LISTED = 20
 _FOLDERS_LISTED = 3
 _SPLIT_BY_FOLDER = "images of one flight or video look alike: split by folder for an honest test"
@@ -53,11 +55,13 @@ class DatasetReport:
 
     Attributes:
         splits: split → what it holds.
+        contents: split → SHA-256 over the names and the bytes of its images and masks.
         problems: what makes the data set wrong to use.
         warnings: what may be meant that way.
     """
 
     splits: dict[str, SplitSummary]
+    contents: dict[str, str]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
 
@@ -111,13 +115,20 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     }
     leaks, doubts = _shared(dataset, samples, examinations)
     doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
-    return DatasetReport(summaries, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
+    contents = {split: _content(members, examinations) for split, members in samples.items()}
+    contents |= {split: contents[shown] for split, shown in dataset.aliases.items() if shown in contents}
+    return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
+
+
+def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examination]) -> str:
+    found = ((sample.name, examinations[sample]) for sample in samples)
+    return hash_of([(name, each.image_sha256, each.mask_sha256) for name, each in found])
 
 
 def _not_trainable(dataset: AnyDataset) -> list[Finding]:
     """What keeps a training from learning from `train`, or from choosing its weights by `val`."""
     found = []
-    for split in _FITTED:
+    for split in FITTED:
         members = dataset.samples(split) if split in dataset.splits() else ()
         bare = [sample for sample in members if sample.image is not None and sample.mask is None]
         if not members and split not in dataset.incomplete:

@@ -118,4 +118,5 @@ def examination_of(facts: Mapping[str, Any]) -> Examination:
         size=tuple(facts["size"]),
         pixels={int(index): count for index, count in facts["pixels"].items()},
         image_sha256=facts["image_sha256"],
+        mask_sha256=facts["mask_sha256"],
     )

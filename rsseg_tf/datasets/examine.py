@@ -36,12 +36,14 @@ class Examination:
         size: width and height of the image in pixels; (0, 0) where it cannot be read.
         pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
         image_sha256: of the image file; empty for generated images and where it cannot be read.
+        mask_sha256: of the mask file, likewise, and empty where there is none.
     """
 
     problems: tuple[tuple[str, str], ...]
     size: tuple[int, int]
     pixels: Mapping[int, int]
     image_sha256: str
+    mask_sha256: str
 
 
 def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
@@ -73,13 +75,14 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         size=size,
         pixels={} if pair is None else _counted(pair[1]),
         image_sha256=_hash(sample.image),
+        mask_sha256=_hash(sample.mask),
     )
     return found, pair
 
 
-def _hash(image: Path | None) -> str:
+def _hash(path: Path | None) -> str:
     try:
-        return "" if image is None else file_hash(image)
+        return "" if path is None else file_hash(path)
     except OSError:  # reading its pixels failed too: that is a problem already
         return ""
 

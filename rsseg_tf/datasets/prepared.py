@@ -24,7 +24,7 @@ from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_json
 from rsseg_tf.settings import DataConfig
 
-_VERSION = 1
+_VERSION = 2
 _ENTRY = ".pair"
 FACTS = "prepared.json"
 

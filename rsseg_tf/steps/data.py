@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.check import FITTED
 from rsseg_tf.datasets.opening import open_prepared, open_sound
 from rsseg_tf.settings import Config
 from rsseg_tf.steps.progress import CountingProgress, warn
 
 
-def sound_dataset(config: Config) -> Dataset:
+def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
     """The configured data set after a check of all of it; what may be meant is told on stderr.
+
+    Returns:
+        The data set, and name → hash of what a training reads of it: `data:SPLIT` of what the split lists, and but for
+        generated scenes `content:SPLIT` of the files' bytes.
 
     Raises:
         RssegError: something is wrong with it, in the words of `rsseg-tf data check`.
@@ -17,7 +22,8 @@ def sound_dataset(config: Config) -> Dataset:
     dataset, report = open_sound(config.data, seed=config.seed, watch=CountingProgress("checking the data"))
     for finding in report.warnings if report else ():
         warn(finding.message, hint=finding.hint)
-    return dataset
+    inputs = {f"data:{split}": dataset.fingerprint(split) for split in FITTED}
+    return dataset, inputs | ({f"content:{split}": report.contents[split] for split in FITTED} if report else {})
 
 
 def prepared_dataset(config: Config) -> Dataset:

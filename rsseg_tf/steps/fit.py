@@ -12,7 +12,6 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
-from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.pretrained import initialise
@@ -66,11 +65,10 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     palette = list_dataset(config.data, seed=config.seed).palette  # a wrong folder or file of weights shows before
     with replicas.scope():  # all of the data are read
         model = build_model(config, num_classes=palette.num_classes)
-    dataset = sound_dataset(config)
+    dataset, inputs = sound_dataset(config)
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
-        inputs = data_inputs(dataset)
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
         validate = validation(model, dataset, config, replicas)
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
@@ -99,11 +97,6 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
     )
     initialise(model, config.model.weights, backbone=config.model.backbone)
     return model
-
-
-def data_inputs(dataset: Dataset) -> dict[str, str]:
-    """Hashes of the splits that a training reads."""
-    return {f"data:{split}": dataset.fingerprint(split) for split in ("train", "val")}
 
 
 def finish_run(

@@ -11,12 +11,13 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.settings import Config, PruneConfig
 from rsseg_tf.steps.data import sound_dataset
-from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, data_inputs, finish_run, keeping
+from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.keras_predictor import check_model
 from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
 from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule
@@ -58,7 +59,7 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
 
 
 def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
-    dataset = sound_dataset(config)
+    dataset, inputs = sound_dataset(config)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.prune.retrain.deterministic)
     dense = load_keras_model(dense_path)
@@ -67,7 +68,8 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
     retrain = config.prune.retrain
     schedule = training_schedule(dataset, config, retrain)
     loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
-    config_text = f"# Of the model with SHA-256 {dense_hash}\n{dump_yaml(config)}"
+    made_from = f"the model with SHA-256 {dense_hash}, data with SHA-256 {hash_of(inputs)}"
+    config_text = f"# Of {made_from}\n{dump_yaml(config)}"
     with open_run(folder, config_text, overwrite=overwrite) as resumed:
         with watching(replicas, lambda: "pruning"):
             replicas.check_same(f"`{dense_path}`", dense_hash)
@@ -75,7 +77,6 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             score = validation(slim, dataset, config, replicas)
             score_before = score()
         teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
-        inputs = data_inputs(dataset)
         trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
         outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas, inputs=inputs)
         before, after = pruning.cost(dense), pruning.cost(slim)

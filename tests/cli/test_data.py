@@ -30,7 +30,7 @@ def test_a_sound_data_set_passes_the_check(folder):
     result = run("check", "-c", folder / "data.yaml", "--json")
     assert result.exit_code == 0
     report = json.loads(result.stdout)
-    assert sorted(report) == ["problems", "splits", "warnings"]
+    assert sorted(report) == ["contents", "problems", "splits", "warnings"]
     assert report["splits"]["train"]["pixels"] == {"road": 96}
 
 

@@ -44,6 +44,15 @@ def test_a_sound_data_set_has_no_findings_and_a_histogram(sound):
     assert "no problems" in described(report)
 
 
+def test_the_contents_of_a_split_are_names_and_bytes(sound):
+    before = checked(sound).contents
+    mask = sound / "m2.png"
+    mask.write_bytes(mask.read_bytes()[:-4] + b"\0\0\0\0")  # of the same size
+    changed = checked(sound).contents
+    assert (changed["train"], changed["val"] == before["val"]) == (before["train"], False)
+    assert sorted(changed) == ["train", "val"]
+
+
 def test_everything_wrong_is_reported_at_once(sound):
     write_csv(
         sound / "splits.csv",

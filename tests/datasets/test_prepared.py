@@ -322,7 +322,7 @@ def test_the_store_tells_a_person_what_it_holds(survey):
 def test_an_entry_is_what_was_written(tmp_path):
     rng = np.random.default_rng(1)
     pair = (rng.integers(0, 256, (5, 7, 3), np.uint8), rng.integers(0, 3, (5, 7), np.uint8))
-    examination = Examination((), (7, 5), {0: 20, 255: 15}, "ab")
+    examination = Examination((), (7, 5), {0: 20, 255: 15}, "ab", "cd")
     write_entry(tmp_path / "a.pair", {"image": ["x", 1, 2]}, examination, pair)
     entry = read_entry(tmp_path / "a.pair", {"image": ["x", 1, 2]})
     assert entry is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_training_sees_the_same_batches(survey, fitting):
     seen = []
     for cache_dir in ("", "cache", "cache"):
         settings = config(survey, fitting=fitting, cache_dir=cache_dir)
-        schedule = training_schedule(sound_dataset(settings), settings, settings.fit)
+        schedule = training_schedule(sound_dataset(settings)[0], settings, settings.fit)
         seen.append(schedule.first_batches(0, 4))
 
     for other in seen[1:]:
@@ -59,10 +60,22 @@ def test_a_training_sees_the_same_batches(survey, fitting):
             np.testing.assert_array_equal(mask, other_mask)
 
 
+def test_inputs_tell_files_apart_that_have_one_size_prepared_or_not(survey):
+    write_csv(survey / "survey/splits.csv", "i0.png,m0.png,train", "i3.png,m3.tif,val")
+    plain = (cv2.IMWRITE_TIFF_COMPRESSION, 1)
+    found = []
+    for value in (0, 1):
+        cv2.imwrite(str(survey / "survey/m3.tif"), np.full((87, 92), value, np.uint8), plain)
+        inputs = [sound_dataset(config(survey, fitting="crop", cache_dir=each))[1] for each in ("", "cache")]
+        assert inputs[0] == inputs[1]
+        found.append(inputs[0])
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == {"content:val"}
+
+
 @pytest.mark.parametrize("fitting", ["crop", "resize"])
 def test_a_model_scores_the_same(survey, fitting):
     settings = config(survey, fitting=fitting, cache_dir="cache")
-    direct = sound_dataset(config(survey, fitting=fitting, cache_dir=""))
+    direct = sound_dataset(config(survey, fitting=fitting, cache_dir=""))[0]
     prepared = prepared_dataset(settings)
     predictor = TiledPredictor(
         infer=lambda images: np.stack([images[..., 0] < 128, images[..., 1] < 100], axis=-1).astype(np.float32),
@@ -82,7 +95,7 @@ def test_a_model_scores_the_same(survey, fitting):
 )
 def test_resized_pairs_serve_only_a_model_that_looks_at_that_size(survey, fitting, size, used):
     data = config(survey, fitting="resize", cache_dir="cache").data
-    direct = sound_dataset(config(survey, fitting="resize", cache_dir=""))
+    direct = sound_dataset(config(survey, fitting="resize", cache_dir=""))[0]
     predictor = TiledPredictor(lambda images: images, direct.palette, input_size=size, fitting=fitting)
 
     assert bool(data_for([predictor], data).cache_dir) == used
@@ -90,7 +103,7 @@ def test_resized_pairs_serve_only_a_model_that_looks_at_that_size(survey, fittin
 
 def test_whole_pairs_serve_models_of_every_size(survey):
     data = config(survey, fitting="crop", cache_dir="cache").data
-    direct = sound_dataset(config(survey, fitting="crop", cache_dir=""))
+    direct = sound_dataset(config(survey, fitting="crop", cache_dir=""))[0]
     predictor = TiledPredictor(lambda images: images, direct.palette, input_size=(64, 64), fitting="crop")
 
     assert data_for([predictor], data) == data
