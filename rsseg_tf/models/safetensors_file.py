@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.models.published import FETCH_AGAIN
 from rsseg_tf.models.torch_file import from_bfloat16
 
 _DTYPES = {
@@ -43,7 +44,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         data = memoryview(content)[8 + length :]
         return {name: _tensor(name, facts, data) for name, facts in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"cannot read `{path}` as safetensors: {error}") from error
+        raise ModelError(f"cannot read `{path}` as safetensors: {error}", hint=FETCH_AGAIN) from error
 
 
 def _tensor(name: str, facts: Mapping[str, Any], data: memoryview) -> NDArray[Any]:

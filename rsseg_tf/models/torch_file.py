@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.models.published import FETCH_AGAIN
 
 Array = NDArray[Any]
 
@@ -105,7 +106,7 @@ def read_torch_file(path: Path) -> Any:
         raise
     except Exception as error:  # A damaged pickle may raise anything, from EOFError to MemoryError.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"cannot read `{path}` as a PyTorch state dict: {reason}") from error
+        raise ModelError(f"cannot read `{path}` as a PyTorch state dict: {reason}", hint=FETCH_AGAIN) from error
 
 
 class _Unpickler(pickle.Unpickler):

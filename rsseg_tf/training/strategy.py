@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.training.cluster import CLUSTER, EXAMPLE, KINDS, Cluster, read_cluster
+from rsseg_tf.training.meeting import default_signals, meet
 
-_CLUSTER = "TF_CONFIG"
-_KINDS = ("chief", "worker")
-_EXAMPLE = '{"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, "task": {"type": "worker", "index": 0}}'
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -70,7 +67,7 @@ class Replicas:
     @property
     def _tasks(self) -> dict[str, int]:
         jobs = self._strategy.cluster_resolver.cluster_spec().as_dict()
-        return {kind: len(jobs.get(kind, ())) for kind in _KINDS}
+        return {kind: len(jobs.get(kind, ())) for kind in KINDS}
 
     @property
     def _is_cluster(self) -> bool:
@@ -195,19 +192,26 @@ def open_replicas(name: str) -> Replicas:
             variable TF_CONFIG names; `auto` for whichever of them there is more than one of.
 
     Raises:
-        ConfigError: `multiworker` without a usable TF_CONFIG.
+        ConfigError: `multiworker` without TF_CONFIG, or a TF_CONFIG that cannot be used.
+        RssegError: another worker did not come, or the port of this one is taken.
     """
-    workers = _worker_count()
-    if name == "multiworker" and workers == 0:
+    cluster = read_cluster()
+    if name == "multiworker" and cluster is None:
         raise ConfigError(
-            f"`strategy: multiworker` needs the environment variable {_CLUSTER}",
-            hint=f"{_CLUSTER}='{_EXAMPLE}', with another index on each machine",
+            f"`strategy: multiworker` needs the environment variable {CLUSTER}",
+            hint=f"{CLUSTER}='{EXAMPLE}', with another index on each machine",
         )
-    if name == "multiworker" or (name == "auto" and workers > 1):
-        return Replicas(tf.distribute.MultiWorkerMirroredStrategy())
+    if cluster and (name == "multiworker" or (name == "auto" and len(cluster.all) > 1)):
+        return Replicas(_connected(cluster))
     if name == "mirrored" or (name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1):
         return Replicas(tf.distribute.MirroredStrategy())
     return Replicas()
+
+
+def _connected(cluster: Cluster) -> tf.distribute.Strategy:
+    meet(cluster)
+    with default_signals():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def open_workers(name: str) -> Replicas:
@@ -216,43 +220,13 @@ def open_workers(name: str) -> Replicas:
     Unlike `open_replicas` it asks for no cluster: a run that was trained by several machines is scored by one too.
 
     Raises:
-        ConfigError: TF_CONFIG cannot be read.
+        ConfigError: TF_CONFIG cannot be used.
+        RssegError: another worker did not come, or the port of this one is taken.
     """
-    if name in ("auto", "multiworker") and _worker_count() > 1:
+    cluster = read_cluster() if name in ("auto", "multiworker") else None
+    if cluster and cluster.others:
         return open_replicas("multiworker")
     return Replicas()
-
-
-def _worker_count() -> int:
-    """How many workers TF_CONFIG names, 0 without one.
-
-    Raises:
-        ConfigError: it is not what TensorFlow reads, or does not say which of them this is.
-    """
-    text = os.environ.get(_CLUSTER, "")
-    if not text:
-        return 0
-    try:
-        facts = json.loads(text)
-        jobs = {kind: _addresses(facts["cluster"].get(kind, [])) for kind in _KINDS}
-        count = sum(map(len, jobs.values()))
-        if count:
-            kind, index = facts["task"]["type"], int(facts["task"]["index"])
-            if not 0 <= index < len(jobs.get(kind, ())):
-                raise ValueError(f"its cluster has no {kind} of index {index}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise ConfigError(
-            f"the environment variable {_CLUSTER} is not what TensorFlow reads: {reason}",
-            hint=f"for example {_EXAMPLE}",
-        ) from error
-    return count
-
-
-def _addresses(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(address, str) and ":" in address for address in value):
-        raise ValueError(f"{value!r} is no list of HOST:PORT")
-    return value
 
 
 @contextlib.contextmanager
@@ -296,5 +270,6 @@ def check_shares(batch_size: int, replicas: Replicas, accumulate: int) -> None:
     if batch_size % parts:
         raise ConfigError(
             f"`batch_size` must be a multiple of {parts} ({replicas.count} replicas × `accumulate` {accumulate}), "
-            f"got {batch_size}"
+            f"got {batch_size}",
+            hint=f"the next one is {-(-batch_size // parts) * parts}",
         )

@@ -1,9 +1,13 @@
 """What every backbone must do: build, keep its features, prune exactly, export in one int8 partition."""
 
+import sys
+
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from rsseg_tf import pruning
 from rsseg_tf.edge.flatbuffer import parse_model
@@ -148,6 +152,64 @@ def test_the_librarys_own_weights_file_fits(tmp_path):
     )
 
 
+def test_a_file_as_keras_applications_publishes_fits(tmp_path):
+    name, path = "keras.applications.MobileNetV2", tmp_path / "a.h5"
+    source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)
+    with h5py.File(path, "w") as file:
+        save_weights_to_hdf5_group(file, source)
+
+    initialise(model, str(path), backbone=name)
+
+    np.testing.assert_array_equal(
+        model.get_layer("backbone_block_5_depthwise").get_weights()[0],
+        source.get_layer("block_5_depthwise").get_weights()[0],
+    )
+
+
+def test_the_librarys_weights_of_another_model_are_one_message(tmp_path):
+    name = "keras.applications.MobileNetV2"
+    model = deeplab_v3_plus(name, 3, SIZE)
+    source_model("keras.applications.MobileNet", SIZE).save_weights(tmp_path / "a.weights.h5")
+    (tmp_path / "a.pth").touch()
+
+    with pytest.raises(ModelError, match=r"`.*a\.weights\.h5` does not fit `.*V2`: .*\w$") as caught:
+        initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+    assert "notop" in caught.value.hint
+    with pytest.raises(ModelError, match=r"a\.pth` does not fit") as caught:
+        initialise(model, str(tmp_path / "a.pth"), backbone=name)
+    assert ".h5" in caught.value.hint
+
+
+def test_the_librarys_weights_that_are_not_finite_are_refused(tmp_path):
+    name = "keras.applications.MobileNetV2"
+    source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)
+    source.get_layer("bn_Conv1").gamma.assign(np.full(32, np.nan))
+    source.save_weights(tmp_path / "a.weights.h5")
+
+    with pytest.raises(ModelError, match=r"a\.weights\.h5` .* not finite.*bn_Conv1/gamma"):
+        initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+
+
+def test_what_a_library_prints_while_it_fetches_is_no_result(monkeypatch, capsys):
+    monkeypatch.setattr(keras.applications, "MobileNetV2", lambda **_arguments: sys.stdout.write("Downloading data\n"))
+
+    source_model("keras.applications.MobileNetV2", SIZE, imagenet=True)
+
+    assert capsys.readouterr() == ("", "Downloading data\n")
+
+
+def test_an_image_that_is_too_small_for_a_backbone_is_no_matter_of_the_network():
+    with pytest.raises(ModelError, match="at least 71x71") as caught:
+        source_model("keras.applications.Xception", SIZE)
+    assert "data.input_size" in caught.value.hint
+
+
+def test_a_folder_without_a_preset_is_asked_for_its_files(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        source_model(f"keras_cv.{tmp_path}", SIZE, imagenet=True)
+    assert "config.json and model.weights.h5" in caught.value.hint
+
+
 def test_published_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch):
     def closed(**_arguments):
         raise OSError("URL fetch failure")
@@ -203,7 +265,24 @@ def test_a_keras_cv_preset_is_asked_for_by_its_handle(monkeypatch):
 def test_an_unknown_keras_cv_preset_is_named_with_those_there_are():
     with pytest.raises(ConfigError, match="no backbone preset `resnet51`") as caught:
         source_model("keras_cv.resnet51", SIZE)
+    assert "did you mean `keras_cv.resnet50`?" in caught.value.hint
     assert "efficientnetv2_b0, " in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ResNet18", "resnet18"),
+        ("resnet_50", "resnet50"),
+        ("keras.applications.resnet50", "keras.applications.ResNet50"),
+        ("Keras.Applications.MobilNetV2", "keras.applications.MobileNetV2"),
+        ("Xception", "keras.applications.Xception"),
+    ],
+)
+def test_a_near_miss_says_which_backbone_was_meant(name, meant):
+    with pytest.raises(ConfigError, match="unknown backbone") as caught:
+        find_backbone(name)
+    assert f"did you mean `{meant}`?" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["resnet19", "keras.applications.ResNet19", "keras.applications.preprocess", "timm.x"])

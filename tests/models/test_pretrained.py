@@ -208,10 +208,13 @@ def test_no_weights_change_nothing(small):
     assert initialise(small, "none") == 0
 
 
-@pytest.mark.parametrize("weights", ["imagenat", "weights.onnx"])
-def test_an_unknown_source_is_a_configuration_error(small, weights):
-    with pytest.raises(ConfigError, match=weights):
+@pytest.mark.parametrize(
+    ("weights", "hint"), [("imagenat", "did you mean `imagenet`?"), ("weights.onnx", "torch.save")]
+)
+def test_an_unknown_source_is_a_configuration_error(small, weights, hint):
+    with pytest.raises(ConfigError, match=weights) as caught:
         initialise(small, weights)
+    assert hint in caught.value.hint
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path):
@@ -221,7 +224,38 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
         load_keras_model(tmp_path / "broken.keras")
 
 
-@pytest.mark.parametrize("name", ["nowhere.keras", "nowhere.pth"])
-def test_a_missing_file_is_named(tmp_path, small, name):
-    with pytest.raises(ModelError, match=name):
+@pytest.mark.parametrize(("name", "near"), [("nowhere.keras", "Nowhere1.keras"), ("nowhere.pth", "now.pth")])
+def test_a_missing_file_is_named_with_where_it_may_be(tmp_path, small, name, near):
+    hints = []
+    for path in (tmp_path / "folder" / name, tmp_path / name):
+        with pytest.raises(ModelError, match=name) as caught:
+            initialise(small, str(path))
+        hints.append(caught.value.hint)
+    (tmp_path / near).touch()
+    with pytest.raises(ModelError) as caught:
         initialise(small, str(tmp_path / name))
+
+    assert hints == [f"there is no folder `{tmp_path / 'folder'}`", f"it is looked for in `{tmp_path}`"]
+    assert caught.value.hint == f"did you mean `{tmp_path / near}`?"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("write", [write_safetensors, write_torch])
+def test_weights_that_are_not_finite_are_refused(tmp_path, small, state, write, value):
+    broken = {**state, "_bn0.bias": np.full_like(state["_bn0.bias"], value)}
+    name = "a.safetensors" if write is write_safetensors else "a.pth"
+
+    with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(_bn0\.bias\)") as caught:
+        initialise(small, str(write(tmp_path / name, broken)), backbone="efficientnet_lite0")
+    assert "before the training" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["broken.keras", "broken.weights.h5"])
+def test_weights_of_our_own_that_are_not_finite_are_refused(tmp_path, name):
+    model, broken = resnet18(), resnet18()
+    kernel, *rest = broken.get_layer("stem_conv").get_weights()
+    broken.get_layer("stem_conv").set_weights([kernel * np.float32(np.nan), *rest])
+    (broken.save if name.endswith(".keras") else broken.save_weights)(tmp_path / name)
+
+    with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(stem_conv\.0\)"):
+        initialise(model, str(tmp_path / name))

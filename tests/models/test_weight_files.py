@@ -128,8 +128,9 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, monkeypat
 def test_a_damaged_torch_file_is_named(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"a\.pth"):
+    with pytest.raises(ModelError, match=r"a\.pth") as caught:
         read_torch_file(tmp_path / "a.pth")
+    assert "fetch it again" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -145,8 +146,9 @@ def test_a_damaged_torch_file_is_named(tmp_path, content):
 def test_a_damaged_safetensors_file_is_named(tmp_path, content):
     (tmp_path / "a.safetensors").write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"a\.safetensors"):
+    with pytest.raises(ModelError, match=r"a\.safetensors") as caught:
         read_safetensors(tmp_path / "a.safetensors")
+    assert "fetch it again" in caught.value.hint
 
 
 def test_keras_weights_read_by_name_and_without_names_by_number(tmp_path):
@@ -173,8 +175,30 @@ def test_whatever_h5py_raises_names_the_file(tmp_path, monkeypatch):
         read_keras_weights(path)
 
 
-def test_a_file_that_is_not_hdf5_is_named(tmp_path):
-    (tmp_path / "a.weights.h5").write_bytes(b"nothing")
+@pytest.mark.parametrize("content", [b"", b"nothing", b"\x89HDF\r\n\x1a\n"], ids=["empty", "other", "cut off"])
+def test_a_file_that_is_not_hdf5_is_named(tmp_path, content):
+    (tmp_path / "a.weights.h5").write_bytes(content)
 
-    with pytest.raises(ModelError, match=r"a\.weights\.h5"):
+    with pytest.raises(ModelError, match=r"a\.weights\.h5") as caught:
         read_keras_weights(tmp_path / "a.weights.h5")
+    assert "fetch it again" in caught.value.hint
+
+
+@pytest.mark.parametrize("group", ["", "model_weights/"], ids=["weights", "whole model"])
+def test_the_layout_of_keras_2_reads_by_name(tmp_path, group):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file[f"{group}stem/stem/kernel:0"] = np.ones(3)
+        file[f"{group}stem"].attrs["weight_names"] = [b"stem/kernel:0"]
+        file.create_group(f"{group}relu").attrs["weight_names"] = []
+        file[group or "/"].attrs["layer_names"] = [b"stem", b"relu"]
+
+    assert {name: np.shape(arrays) for name, arrays in read_keras_weights(path).items()} == {"stem": (1, 3)}
+
+
+def test_hdf5_without_weights_is_named(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["image"] = np.ones(3)
+
+    with pytest.raises(ModelError, match="holds no weights of Keras"):
+        read_keras_weights(tmp_path / "a.h5")
