@@ -38,8 +38,8 @@ _WITH_RELU = frozenset(
 def delegable(model: keras.Model) -> keras.Model:
     """A network with the outputs of `model`, up to the rounding of sums; `model` itself where nothing has to change.
 
-    Layers keep their names. Where a model is nested in the network, or the data format is `channels_first`, it stays as
-    it is.
+    Layers keep their names. Where a model is nested in the network, or one of its layers cannot be made again from its
+    configuration, it stays as it is; so does a layer whose data format is `channels_first`.
 
     Args:
         model: a functional model.
@@ -49,7 +49,10 @@ def delegable(model: keras.Model) -> keras.Model:
     stand_ins = _stand_ins(model)
     if not stand_ins:
         return model
-    copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
+    try:
+        copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
+    except (NotImplementedError, TypeError, ValueError):  # What Keras raises of others' layers and of Lambda.
+        return model
     for layer in copy.layers:
         layer.set_weights(model.get_layer(layer.name).get_weights())
     return copy

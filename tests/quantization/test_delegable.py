@@ -71,6 +71,24 @@ def test_a_network_that_fits_is_taken_as_it_is():
     assert delegable(model) is model
 
 
+class Halved(layers.Layer):
+    """Of somebody else, who did not say how it is made again."""
+
+    def __init__(self, divisor):
+        super().__init__()
+        self.divisor = divisor
+
+    def call(self, inputs):
+        return inputs / self.divisor
+
+
+@pytest.mark.parametrize("layer", [lambda: Halved(np.float32(2)), lambda: layers.Lambda(lambda x: x / 2)])
+def test_a_network_that_cannot_be_made_again_is_taken_as_it_is(layer):
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.AveragePooling2D(2)(layer()(x)))
+    assert delegable(model) is model
+
+
 def test_the_model_is_left_as_it_was():
     model = small_network()
     before = [len(layer._inbound_nodes) for layer in model.layers]
