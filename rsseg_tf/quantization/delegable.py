@@ -9,7 +9,6 @@ layer would cut the file in two. Here those layers compute the same by operators
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import calls, copy_graph
+from rsseg_tf.quantization.graph import calls, copy_graph, times_read
 
 _MOST_JOINED = 5
 
@@ -84,8 +83,7 @@ def _has_to_change(layer: keras.Layer) -> bool:
 def _lone_relus(model: keras.Model) -> list[keras.Layer]:
     """The ReLUs that no operator before them can compute as well: it has other readers, or is of another kind."""
     every = calls(model)
-    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
-    readers.update(id(tensor) for tensor in model.outputs)
+    readers = times_read(model, every)
     made_by = {id(tensor): type(call.operation).__name__ for call in every for tensor in call.outputs}
     lone = {
         call.operation.name: call.operation

@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, tree
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import Call, calls, copy_graph
+from rsseg_tf.quantization.graph import Call, calls, copy_graph, times_read
 
 _TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 _DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
@@ -65,8 +65,7 @@ def _foldable_pairs(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Layer name → the batch norm that can be folded into it."""
     every = calls(model)
     times = Counter(call.operation.name for call in every)
-    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
-    readers.update(id(tensor) for tensor in model.outputs)
+    readers = times_read(model, every)
     made_by = {id(tensor): call.operation for call in every for tensor in call.outputs}
 
     def folds(call: Call) -> bool:

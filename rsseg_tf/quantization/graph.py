@@ -5,7 +5,8 @@ Every private name of Keras that quantization needs is in this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,13 @@ def calls(model: keras.Model) -> list[Call]:
                 hint="flatten it first: rsseg_tf.pruning.graph.flatten",
             )
     return [Call(node.operation, tuple(node.input_tensors), tuple(node.outputs)) for node in nodes if not node.is_input]
+
+
+def times_read(model: keras.Model, every: Iterable[Call]) -> Counter[int]:
+    """The id of each symbolic tensor → how often the calls of a model read it; an output is read once more."""
+    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
+    readers.update(id(tensor) for tensor in model.outputs)
+    return readers
 
 
 def copy_graph(

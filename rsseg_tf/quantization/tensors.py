@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import layers, tree
 
-from rsseg_tf.quantization.graph import Call, calls
+from rsseg_tf.quantization.graph import Call, calls, times_read
 
 KINDS = ("weights", "biases", "activations")
 """The three kinds of tensors of the paper's Figure 1."""
@@ -49,8 +49,7 @@ def rounded_outputs(model: keras.Model) -> dict[str, str]:
     """
     every = calls(model)
     times = Counter(call.operation.name for call in every)
-    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
-    readers.update(id(tensor) for tensor in model.outputs)
+    readers = times_read(model, every)
     made_by = {id(tensor): call.operation.name for call in every for tensor in call.outputs}
     outputs: dict[str, str] = {}
     for call in every:
