@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,3 +108,17 @@ def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, P
 def hash_of(facts: Any) -> str:
     """The SHA-256 of JSON facts."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def require_masks(samples: Sequence[Sample], split: str) -> None:
+    """Nothing, if all samples can be scored.
+
+    Raises:
+        DataError: one has no mask, as where a benchmark withholds the labels of its test split.
+    """
+    bare = [sample.name for sample in samples if sample.image is not None and sample.mask is None]
+    if bare:
+        raise DataError(
+            f"`{bare[0]}` in the split `{split}` has no mask ({len(bare)} of {len(samples)} samples have none)",
+            hint="evaluate on a split with labels, such as --split val",
+        )

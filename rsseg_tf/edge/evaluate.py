@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.resize import resized_image, resized_mask
-from rsseg_tf.datasets.sample import Dataset, Sample
+from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.edge.predict import Predictor
 from rsseg_tf.edge.share import WHOLE, Share
-from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.errors import ModelError
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
 from rsseg_tf.settings import DataConfig, EvaluateConfig
 
@@ -259,20 +259,6 @@ def _check_classes(model: Palette, data: Palette) -> None:
         raise ModelError(
             f"the model's classes are ordered {', '.join(model.names)}, the data set's {', '.join(data.names)}",
             hint="give the classes in the configuration the model's order",
-        )
-
-
-def require_masks(samples: Sequence[Sample], split: str) -> None:
-    """Nothing, if all samples can be scored.
-
-    Raises:
-        DataError: one has no mask, as where a benchmark withholds the labels of its test split.
-    """
-    bare = [sample.name for sample in samples if sample.image is not None and sample.mask is None]
-    if bare:
-        raise DataError(
-            f"`{bare[0]}` in the split `{split}` has no mask ({len(bare)} of {len(samples)} samples have none)",
-            hint="evaluate on a split with labels, such as --split val",
         )
 
 

@@ -12,9 +12,10 @@ import keras
 
 from rsseg_tf.config import dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.edge.bench import benchmark
 from rsseg_tf.edge.compare import compared
-from rsseg_tf.edge.evaluate import Evaluation, evaluate_all, require_masks
+from rsseg_tf.edge.evaluate import Evaluation, evaluate_all
 from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.backbones import find_backbone
