@@ -35,22 +35,21 @@ from rsseg_tf.settings import Config
 
 BASE = "base"
 
-_PLAIN = (
-    "fit.augment.flip_vertical=false",
-    "fit.augment.translate_px=10",
-    "fit.augment.scale=[1, 1]",
-    "fit.augment.rotate_deg=0",
-    "fit.augment.color=0",
-)
 _SGD = ("fit.optimizer=sgd", "fit.momentum=0.9")
 
 CELLS: Mapping[str, tuple[str, ...]] = {
     BASE: (),
-    "paper": (*_SGD, "fit.learning_rate=1e-3", "fit.schedule=step", "fit.l2=1e-3", "fit.ema=0", *_PLAIN),
+    "paper": (*_SGD, "fit.learning_rate=1e-3", "fit.schedule=step", "fit.l2=1e-3", "fit.ema=0"),
     "sgd-cosine": (*_SGD, "fit.learning_rate=0.02", "fit.l2=5e-4"),
     "no-ema": ("fit.ema=0",),
     "constant-rate": ("fit.schedule=constant",),
-    "plain-augment": _PLAIN,
+    "from-above": (
+        "fit.augment.flip_vertical=true",
+        "fit.augment.translate_px=0",
+        "fit.augment.scale=[0.7, 1.4]",
+        "fit.augment.rotate_deg=180",
+        "fit.augment.color=0.2",
+    ),
     "strong-augment": (
         "fit.augment.color=0.4",
         "fit.augment.blur_px=1.0",
