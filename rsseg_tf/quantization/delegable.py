@@ -9,7 +9,7 @@ layer would cut the file in two. Here those layers compute the same by operators
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import calls, copy_graph, times_read
+from rsseg_tf.quantization.graph import Call, calls, copy_graph, times_read
 
 _MOST_JOINED = 5
 
@@ -37,13 +37,13 @@ _WITH_RELU = frozenset(
 def delegable(model: keras.Model) -> keras.Model:
     """A network with the outputs of `model`, up to the rounding of sums; `model` itself where nothing has to change.
 
-    Layers keep their names. Where a model is nested in the network, or one of its layers cannot be made again from its
-    configuration, it stays as it is; so does a layer whose data format is `channels_first`.
+    Layers keep their names. A network that is not functional, in which a model is nested, or of which a layer cannot be
+    made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
 
     Args:
-        model: a functional model.
+        model: any model.
     """
-    if any(isinstance(layer, keras.Model) for layer in model.layers):
+    if not isinstance(model, keras.Function) or any(isinstance(layer, keras.Model) for layer in model.layers):
         return model
     stand_ins = _stand_ins(model)
     if not stand_ins:
@@ -63,16 +63,19 @@ def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operati
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
     """The name of every layer that has to change → the class that takes its place."""
-    found = {layer.name: _STAND_INS[type(layer)] for layer in model.layers if _has_to_change(layer)}
-    return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model)}
+    every = calls(model)
+    changed = [call.operation for call in every if _has_to_change(call)]
+    found = {layer.name: _STAND_INS[type(layer)] for layer in changed}
+    return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model, every)}
 
 
-def _has_to_change(layer: keras.Layer) -> bool:
+def _has_to_change(call: Call) -> bool:
     """Whether XNNPACK cannot take the layer, wherever it stands."""
+    layer = call.operation
     if type(layer) not in _STAND_INS or getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
     if isinstance(layer, layers.Concatenate):
-        return len(layer._inbound_nodes[0].input_tensors) > _MOST_JOINED
+        return len(call.inputs) > _MOST_JOINED
     if isinstance(layer, layers.AveragePooling2D | layers.MaxPooling2D):
         is_square = layer.strides[0] == layer.strides[1]  # as TensorFlow's depthwise convolutions are
         is_single = max(layer.pool_size) == 1 < max(layer.strides)
@@ -80,18 +83,16 @@ def _has_to_change(layer: keras.Layer) -> bool:
     return max(layer.dilation_rate) > 1
 
 
-def _lone_relus(model: keras.Model) -> list[keras.Layer]:
+def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
     """The ReLUs that no operator before them can compute as well: it has other readers, or is of another kind."""
-    every = calls(model)
     readers = times_read(model, every)
     made_by = {id(tensor): type(call.operation).__name__ for call in every for tensor in call.outputs}
-    lone = {
-        call.operation.name: call.operation
+    return [
+        call.operation
         for call in every
         if _is_relu(call.operation)
         and (readers[id(call.inputs[0])] > 1 or made_by.get(id(call.inputs[0])) not in _WITH_RELU)
-    }
-    return list(lone.values())
+    ]
 
 
 def _is_relu(operation: keras.Operation) -> bool:

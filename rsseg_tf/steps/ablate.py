@@ -72,7 +72,8 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
             hint = "give each backbone one; two recipes of one are two ablations, each with its --out"
             raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)
         recipes[backbone] = config
-    if len({repr(config.data) for config in recipes.values()}) > 1:
+    first, *others = (config.data for config in recipes.values())
+    if any(data != first for data in others):
         raise ConfigError(
             "the configurations differ in `data`, so their scores would not compare",
             hint="all are trained and scored on the same images: make their data sections equal",

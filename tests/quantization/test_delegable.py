@@ -89,6 +89,12 @@ def test_a_network_that_cannot_be_made_again_is_taken_as_it_is(layer):
     assert delegable(model) is model
 
 
+def test_a_sequential_model_is_taken_as_it_is():
+    model = keras.Sequential([keras.Input((12, 10, 3)), layers.AveragePooling2D(2), layers.Conv2D(3, 1)])
+    assert delegable(model) is model
+    assert convert(model, calibration=list(images()))
+
+
 def test_the_model_is_left_as_it_was():
     model = small_network()
     before = [len(layer._inbound_nodes) for layer in model.layers]
