@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsseg_tf.datasets.image import read_indices
-from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.datasets.images.pixels import read_indices
+from rsseg_tf.inference.predict import open_predictor
 
 LEAST_AGREEMENT = 0.995
 _MAP = "_classes.png"

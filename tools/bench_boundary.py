@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from rsseg_tf.datasets.scenes import render_scene
+from rsseg_tf.datasets.scenes.dataset import render_scene
 from rsseg_tf.metrics import boundary_f1
 
 CLASSES = 6

@@ -18,9 +18,9 @@ from unittest.mock import patch
 import click
 import numpy as np
 
+from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, quiet_tensorflow
-from rsseg_tf.edge.bench import benchmark
+from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 
 
@@ -30,7 +30,8 @@ def measured(backbone: str, size: int, repeats: int) -> dict[str, Any]:
 
     from rsseg_tf import pruning
     from rsseg_tf.models.deeplab import deeplab_v3_plus
-    from rsseg_tf.quantization import convert, proof
+    from rsseg_tf.quantization import convert
+    from rsseg_tf.quantization.checks import proof
 
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)

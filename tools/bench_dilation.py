@@ -21,7 +21,7 @@ import click
 from bench_work import Batch, Work, dense_model, gradient_step, random_batches
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, quiet_tensorflow
+from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 

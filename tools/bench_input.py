@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, quiet_tensorflow
+from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
+from rsseg_tf.config import Config, DataConfig, FitConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.opening import open_prepared, prepare_now
-from rsseg_tf.datasets.uavid import PALETTE
+from rsseg_tf.datasets.readers.uavid import PALETTE
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
-from rsseg_tf.settings import Config, DataConfig, FitConfig
 
 _HEIGHT, _WIDTH = 2160, 3840
 _CAMERA_NOISE = 5.0
@@ -104,7 +104,7 @@ def config_of(work: Work, root: Path, *, cache_dir: str = "") -> Config:
 
 def batches(work: Work, config: Config) -> Iterator[int]:
     """The windows in each batch of the pipeline, as a training gets them."""
-    from rsseg_tf.steps.training_data import windows_of
+    from rsseg_tf.steps.shared.training_data import windows_of
     from rsseg_tf.training.pipeline import BatchSchedule
 
     dataset = open_prepared(config.data) if config.data.cache_dir else open_dataset(config.data)

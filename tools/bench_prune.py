@@ -27,9 +27,9 @@ from typing import Any
 import click
 from bench_work import Batch, Work, dense_model, gradient_step, prune, random_batches
 
+from rsseg_tf.benchmark.system import memory_mb
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, quiet_tensorflow
-from rsseg_tf.edge.sysinfo import memory_mb
+from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 

@@ -106,7 +106,7 @@ def prune(
 ) -> float:
     """Run the whole loop, with a state file as in `rsseg-tf prune`; the share of the multiply-accumulates left."""
     from rsseg_tf import pruning
-    from rsseg_tf.settings import PruneConfig
+    from rsseg_tf.config import PruneConfig
     from rsseg_tf.training.losses import cross_entropy
 
     criterion = {"criterion": work.criterion} if work.criterion else {}

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import ANY_PATH
+from rsseg_tf.benchmark.latency import benchmark
+from rsseg_tf.cli.shared.options import ANY_PATH
 from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.evaluate import Evaluation, evaluate
-from rsseg_tf.edge.flatbuffer import read_model
-from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.evaluation.scoring import Evaluation, evaluate
+from rsseg_tf.inference.predict import open_predictor
+from rsseg_tf.tflite.flatbuffer import read_model
 
 THREADS = (1, 2)
 

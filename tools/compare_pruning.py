@@ -25,17 +25,16 @@ import click
 from comparison.held import held_figures
 from comparison.table import comparison_table, seeds_table
 
+from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, overrides_argument, quiet_tensorflow
-from rsseg_tf.config import dump_yaml, load_config
+from rsseg_tf.cli.shared.options import ANY_PATH, overrides_argument, quiet_tensorflow
+from rsseg_tf.config import Config, dump_yaml, load_config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.evaluate import evaluate
-from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.runs import CONFIG, atomic_path, file_hash, write_json, write_text
-from rsseg_tf.settings import Config
 
 if TYPE_CHECKING:
     import keras
@@ -95,7 +94,7 @@ def compare(comparison: Comparison, methods: Sequence[Method], *, repeats: int) 
 
 
 def _dense_row(comparison: Comparison) -> Mapping[str, Any]:
-    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.models.weights.pretrained import load_keras_model
 
     path = comparison.folder / f"{DENSE}.json"
     fingerprint = comparison.fingerprint(DENSE, comparison.config)
@@ -149,9 +148,9 @@ def _measured(
     import keras
     from comparison.methods import Task, make
 
-    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.models.weights.pretrained import load_keras_model
     from rsseg_tf.steps.fit import MODEL
-    from rsseg_tf.steps.training_data import training_loss, training_schedule
+    from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
     from rsseg_tf.tracing.precision import use_precision
 
     keras.utils.set_random_seed(config.seed)
@@ -180,8 +179,8 @@ def _before(comparison: Comparison, config: Config, model: keras.Model, path: Pa
 
 def _retrain(comparison: Comparison, task: Task, model: keras.Model, folder: Path) -> int:
     """Train `model` in place to its best epoch, whose number is returned."""
-    from rsseg_tf.steps.progress import TrainingProgress
-    from rsseg_tf.steps.validation import validation
+    from rsseg_tf.steps.shared.progress import TrainingProgress
+    from rsseg_tf.steps.shared.validation import validation
     from rsseg_tf.training.loop import Trainer
     from rsseg_tf.training.step import Teacher
 
@@ -193,7 +192,7 @@ def _retrain(comparison: Comparison, task: Task, model: keras.Model, folder: Pat
 
 
 def _scores(comparison: Comparison, config: Config, model: keras.Model) -> Mapping[str, float]:
-    from rsseg_tf.steps.keras_predictor import keras_predictor
+    from rsseg_tf.steps.shared.keras_predictor import keras_predictor
 
     predictor = keras_predictor(model, comparison.dataset.palette, config)
     return {split: evaluate(predictor, comparison.dataset, split).miou for split in ("val", "test")}

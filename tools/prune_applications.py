@@ -24,7 +24,7 @@ import click
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.cli.shared import ANY_PATH
+from rsseg_tf.cli.shared.options import ANY_PATH
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.runs import cpu_model, write_json
 

@@ -27,11 +27,10 @@ import click
 from comparison.held import held_figures
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.cli.shared import ANY_PATH, overrides_argument
-from rsseg_tf.config import dump_yaml, load_config
+from rsseg_tf.cli.shared.options import ANY_PATH, overrides_argument
+from rsseg_tf.config import Config, dump_yaml, load_config
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import cpu_model, git_state, read_manifest, write_json
-from rsseg_tf.settings import Config
 
 BASE = "base"
 

@@ -17,23 +17,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rsseg_tf.cli.shared import ANY_PATH, config_for, config_option, model_in, overrides_argument
+from rsseg_tf.cli.shared.options import ANY_PATH, config_for, config_option, model_in, overrides_argument
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.edge.runner import TFLiteRunner
+from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.metrics import ConfusionMatrix
-from rsseg_tf.models.pretrained import load_keras_model
-from rsseg_tf.quantization import clipping, proof
-from rsseg_tf.quantization.calibrated import Images, with_range_slots
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import run_converter
-from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
+from rsseg_tf.quantization.int8 import clipping
+from rsseg_tf.quantization.int8.calibrated import Images, with_range_slots
+from rsseg_tf.quantization.int8.equalize import equalized
+from rsseg_tf.quantization.int8.noise import ChannelNoise
+from rsseg_tf.quantization.int8.observe import observe
 from rsseg_tf.quantization.int16 import int16_file
-from rsseg_tf.quantization.noise import ChannelNoise
-from rsseg_tf.quantization.observe import observe
 from rsseg_tf.quantization.repair import int8_file
 from rsseg_tf.runs import write_json
-from rsseg_tf.steps.keras_predictor import model_infer
-from rsseg_tf.steps.windows import calibration_of, windows
+from rsseg_tf.steps.shared.keras_predictor import model_infer
+from rsseg_tf.steps.shared.windows import calibration_of, windows
 
 ERROR_SAMPLES = 8
 KEPT = (1, 3)

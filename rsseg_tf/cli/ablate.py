@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.options import (
     ANY_PATH,
     json_option,
     out_option,

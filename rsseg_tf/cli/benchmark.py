@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.models import is_keras, open_for_data
-from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import ANY_PATH, delegate_option, json_option, model_in, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared.models import is_keras, open_for_data
+from rsseg_tf.cli.shared.options import ANY_PATH, delegate_option, json_option, model_in, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rsseg_tf.edge.bench import BenchmarkResult
-    from rsseg_tf.edge.profile import LatencyProfile
+    from rsseg_tf.benchmark.latency import BenchmarkResult
+    from rsseg_tf.benchmark.profile import LatencyProfile
 
 
 @click.command(name="benchmark")
@@ -46,7 +46,7 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
     if profile and options["delegate"]:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
-    from rsseg_tf.edge.bench import benchmark, format_results
+    from rsseg_tf.benchmark.latency import benchmark, format_results
 
     delegate = _delegate(options["delegate"])
     times = {"repeats": options["repeats"], "warmup": options["warmup"]}
@@ -62,7 +62,7 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
     text = format_results(results)
     if profile and measured:
-        from rsseg_tf.edge.profile import format_profile, save_profile
+        from rsseg_tf.benchmark.profile import format_profile, save_profile
 
         save_profile(profile, measured)
         text = f"{text}\n\n{format_profile(measured)}"
@@ -72,7 +72,7 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
 
 def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:
     """The latency of every operator of `file`, which the profile calls `name`."""
-    from rsseg_tf.edge.profile import profile
+    from rsseg_tf.benchmark.profile import profile
 
     with progress_bar("profile") as progress:
         measured = profile(file, threads=threads, progress=progress, **times)
@@ -80,7 +80,7 @@ def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) 
 
 
 def _delegate(word: str | None) -> Path | None:
-    from rsseg_tf.edge.delegates import delegate_library
+    from rsseg_tf.tflite.delegates import delegate_library
 
     return delegate_library(word) if word else None
 
@@ -91,7 +91,7 @@ def _scored(
     """The results with the mIoU of each model, which is measured once however many threads were tried."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.edge.evaluate import evaluate
+    from rsseg_tf.evaluation.scoring import evaluate
 
     config = load_config(settings, ())
     dataset = open_dataset(config.data, seed=config.seed)
@@ -117,7 +117,7 @@ def _as_tflite(model: Path, scratch: Path) -> Path:
     if not is_keras(model):
         return model
     quiet_tensorflow()
-    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.models.weights.pretrained import load_keras_model
     from rsseg_tf.quantization.convert import convert
 
     scratch.write_bytes(convert(load_keras_model(model), number_format="float32"))

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.options import (
     ANY_PATH,
     config_option,
     json_option,
@@ -18,6 +17,7 @@ from rsseg_tf.cli.shared import (
     overwrite_option,
     print_result,
 )
+from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import CheckFailedError
 
@@ -107,7 +107,7 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
 
     For example: rsseg-tf data scenes --count 200 --out runs/scenes
     """
-    from rsseg_tf.datasets.scene_files import split_counts, write_scenes
+    from rsseg_tf.datasets.scenes.files import split_counts, write_scenes
 
     with progress_bar("writing") as watch:
         result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, watch=watch)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import ANY_PATH, json_option, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared.options import ANY_PATH, json_option, print_result, quiet_tensorflow
 
 
 @click.command(name="demo")

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.models import open_for_data, sharing
-from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.models import open_for_data, sharing
+from rsseg_tf.cli.shared.options import (
     config_for,
     config_option,
     delegate_option,
@@ -21,6 +20,7 @@ from rsseg_tf.cli.shared import (
     print_result,
     threads_option,
 )
+from rsseg_tf.cli.shared.progress import progress_bar
 
 
 @click.command(name="evaluate")
@@ -46,8 +46,8 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     config = config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.datasets.opening import open_prepared
-    from rsseg_tf.edge.compare import compared
-    from rsseg_tf.edge.evaluate import Seen, data_for, evaluate_all
+    from rsseg_tf.evaluation.compare import compared
+    from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
     palette = palette_of(config.data)
     with sharing(paths, config) as share:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.options import (
     ANY_PATH,
     config_for,
     config_option,
@@ -59,8 +59,8 @@ def command(
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
     config = config_for(path, config_path, (*overrides, *words))
     quiet_tensorflow()
-    from rsseg_tf.edge.edgetpu import format_report
     from rsseg_tf.steps.export import export
+    from rsseg_tf.tflite.edgetpu.lint import format_report
 
     purpose = "_for-edgetpu" if config.export.target == "edgetpu" else ""
     result = export(path, config, out or path.with_name(f"{path.stem}_{config.export.type}{purpose}.tflite"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.options import (
     config_option,
     json_option,
     out_option,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.models import is_keras
-from rsseg_tf.cli.shared import ANY_PATH, json_option, model_in, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared.models import is_keras
+from rsseg_tf.cli.shared.options import ANY_PATH, json_option, model_in, print_result, quiet_tensorflow
 from rsseg_tf.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
     For example: rsseg-tf inspect dubai.tflite
     """
     path = model_in(model)
-    from rsseg_tf.edge.inspection import format_inspection, format_layers, inspect_tflite
+    from rsseg_tf.tflite.inspection import format_inspection, format_layers, inspect_tflite
 
     if groups:
         _print_groups(path, as_json=as_json)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.models import is_keras, open_keras, open_tflite
-from rsseg_tf.cli.progress import advance_line
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.models import is_keras, open_keras, open_tflite
+from rsseg_tf.cli.shared.options import (
     ANY_PATH,
     config_for,
     config_option,
@@ -22,11 +21,12 @@ from rsseg_tf.cli.shared import (
     print_result,
     threads_option,
 )
+from rsseg_tf.cli.shared.progress import advance_line
 from rsseg_tf.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rsseg_tf.edge.predict import TiledPredictor
-    from rsseg_tf.edge.raster import Channels
+    from rsseg_tf.inference.predict import TiledPredictor
+    from rsseg_tf.inference.raster import Channels
 
 
 @click.command(name="predict")
@@ -61,8 +61,8 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
     path = model_in(model)
-    from rsseg_tf.edge.folders import find_images, predict_files
-    from rsseg_tf.edge.video import find_videos, is_video
+    from rsseg_tf.inference.folders import find_images, predict_files
+    from rsseg_tf.inference.video import find_videos, is_video
 
     channels = _channels(options["bands"], options["scale"])
     videos = find_videos([word for word in images if is_video(word)])
@@ -78,8 +78,8 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
 
 
 def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    from rsseg_tf.edge.folders import Advance
-    from rsseg_tf.edge.video import VideoSettings, predict_video
+    from rsseg_tf.inference.folders import Advance
+    from rsseg_tf.inference.video import VideoSettings, predict_video
 
     settings = VideoSettings(options["every"], options["most_frames"], options["frames"])
     with advance_line(video) as line:
@@ -89,7 +89,7 @@ def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Ma
 
 
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
-    from rsseg_tf.edge.predict import with_overlap
+    from rsseg_tf.inference.predict import with_overlap
 
     if is_keras(path):
         predictor = open_keras(path, config_for(path, options["config_path"], ()))
@@ -103,7 +103,7 @@ def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:
-    from rsseg_tf.edge.raster import Channels
+    from rsseg_tf.inference.raster import Channels
 
     chosen = _numbers(bands, count=3, example="--bands 4,3,2")
     limits = _numbers(scale, count=2, example="--scale 0,4000")

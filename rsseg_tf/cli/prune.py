@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.progress import progress_bar
-from rsseg_tf.cli.shared import (
+from rsseg_tf.cli.shared.options import (
     ANY_PATH,
     config_for,
     config_option,
@@ -18,8 +17,9 @@ from rsseg_tf.cli.shared import (
     print_result,
     quiet_tensorflow,
 )
+from rsseg_tf.cli.shared.progress import progress_bar
+from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.settings import Config
 
 
 @click.command(name="prune")

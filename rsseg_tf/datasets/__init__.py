@@ -1,7 +1,7 @@
 """Aerial images with class masks, from files or generated."""
 
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.datasets.image import read_image, write_image
+from rsseg_tf.datasets.images.pixels import read_image, write_image
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.datasets.sample import Dataset, Sample
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from rsseg_tf.datasets import isprs, loveda, uavid
-from rsseg_tf.datasets.files import FileDataset
-from rsseg_tf.datasets.folder import Folder, parse_classes
-from rsseg_tf.datasets.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs
-from rsseg_tf.datasets.loveda import Loveda
+from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.readers import isprs, loveda, uavid
+from rsseg_tf.datasets.readers.files import FileDataset
+from rsseg_tf.datasets.readers.folder import Folder, parse_classes
+from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs
+from rsseg_tf.datasets.readers.loveda import Loveda
+from rsseg_tf.datasets.readers.uavid import Uavid
 from rsseg_tf.datasets.sample import Dataset
-from rsseg_tf.datasets.scenes import Scenes
-from rsseg_tf.datasets.uavid import Uavid
+from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError, DataError
-from rsseg_tf.settings import DataConfig
 
 AnyDataset: TypeAlias = FileDataset | Scenes
 

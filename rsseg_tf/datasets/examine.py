@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.integrity import PNG
-from rsseg_tf.datasets.opencv_log import ERRORS, opencv_log
+from rsseg_tf.datasets.images.integrity import PNG
+from rsseg_tf.datasets.images.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.palette import IGNORE, Pixels
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError

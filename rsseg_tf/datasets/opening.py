@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.catalog import list_dataset, open_dataset
 from rsseg_tf.datasets.check import DatasetReport, all_samples, check_dataset, report_of, require_sound
-from rsseg_tf.datasets.files import FileDataset
-from rsseg_tf.datasets.prepared import store_of
-from rsseg_tf.datasets.preparing import Preparation, prepare
+from rsseg_tf.datasets.prepared.prepare import Preparation, prepare
+from rsseg_tf.datasets.prepared.store import store_of
+from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Dataset
-from rsseg_tf.datasets.scenes import Scenes
+from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.settings import DataConfig
 
 Watch = Callable[[int, int], None]
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.image import write_image
+from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, Color, Palette, Pixels, format_color
 from rsseg_tf.datasets.sample import Dataset, Sample
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 
+from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalisation, even_normalisation
 from rsseg_tf.models.inlined import inlined
 from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
 from rsseg_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
-from rsseg_tf.parsing import nearest
 
 BACKBONES: Mapping[str, Backbone] = {
     "resnet18": Backbone(resnet18),

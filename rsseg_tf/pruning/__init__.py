@@ -1,20 +1,20 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
-from rsseg_tf.pruning import flows
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
-from rsseg_tf.pruning.importance import CRITERIA, score
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
-from rsseg_tf.pruning.loop import SCHEDULES, Hooks, prune_loop
-from rsseg_tf.pruning.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
+from rsseg_tf.pruning.loop.recalibrate import recalibrate
+from rsseg_tf.pruning.loop.run import SCHEDULES, Hooks, prune_loop
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.randomise import randomise
-from rsseg_tf.pruning.ranking import Ranking, group_scores
 from rsseg_tf.pruning.rebuild import mask, rebuild
-from rsseg_tf.pruning.recalibrate import recalibrate
-from rsseg_tf.pruning.rules import RULES, Rule
-from rsseg_tf.pruning.scores import Scores
+from rsseg_tf.pruning.rules import flows
+from rsseg_tf.pruning.rules.table import RULES, Rule
+from rsseg_tf.pruning.scoring.criteria import CRITERIA, score
+from rsseg_tf.pruning.scoring.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
+from rsseg_tf.pruning.scoring.ranking import Ranking, group_scores
+from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.select import Target, choose, largest_cut, random_plan
 from rsseg_tf.pruning.verify import Verification, verify
 

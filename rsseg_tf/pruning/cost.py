@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.channels import Ids, Values
+from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
-from rsseg_tf.pruning.channels import Ids
 from rsseg_tf.pruning.cost import Cost, CostTerms, Term, cost_terms, variable_terms, wired_cost
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.rules.site import Ids
 from rsseg_tf.pruning.wiring import Wiring, trace
 
 

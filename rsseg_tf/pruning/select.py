@@ -15,8 +15,8 @@ from rsseg_tf.pruning.cost import CostTerms
 from rsseg_tf.pruning.groups import Family, Groups
 from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, latency_terms
 from rsseg_tf.pruning.plan import Plan
-from rsseg_tf.pruning.ranking import Ranking, group_scores
-from rsseg_tf.pruning.scores import Scores
+from rsseg_tf.pruning.scoring.ranking import Ranking, group_scores
+from rsseg_tf.pruning.scoring.scores import Scores
 
 _RANKING = Ranking()
 

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rsseg_tf.pruning.channels import Freeze, Ids, Ledger, Signal, Site, Values, new_signal
-from rsseg_tf.pruning.flows import frozen
 from rsseg_tf.pruning.graph import Call, calls, flatten
-from rsseg_tf.pruning.rules import Rule, rule_for, why_frozen
+from rsseg_tf.pruning.rules.flows import frozen
+from rsseg_tf.pruning.rules.site import Freeze, Ids, Ledger, Signal, Site, Values, new_signal
+from rsseg_tf.pruning.rules.table import Rule, rule_for, why_frozen
 
 CONTRACTED = "in"
 """Label of the axes that a layer sums over: removed channels are cut there by rebuild but not zeroed by mask."""

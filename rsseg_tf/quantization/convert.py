@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.quantization.calibrated import Images, quantize, with_range_slots
-from rsseg_tf.quantization.clipping import MIN_MAX, with_method
 from rsseg_tf.quantization.converting import converting
 from rsseg_tf.quantization.delegable import delegable
-from rsseg_tf.quantization.equalize import equalized
 from rsseg_tf.quantization.freeze import frozen_function
+from rsseg_tf.quantization.int8.calibrated import Images, quantize, with_range_slots
+from rsseg_tf.quantization.int8.clipping import MIN_MAX, with_method
+from rsseg_tf.quantization.int8.equalize import equalized
 from rsseg_tf.quantization.int16 import int16_file
 
 
@@ -47,7 +47,7 @@ def convert(
         number_format: a name in `FORMATS`.
         head: a name in `rsseg_tf.quantization.freeze.HEADS`.
         calibration: (int8, int16x8) images uint8 (H, W, C) on which the ranges of activations are measured.
-        method: (int8) `min-max`, or a name in `rsseg_tf.quantization.clipping.METHODS`.
+        method: (int8) `min-max`, or a name in `rsseg_tf.quantization.int8.clipping.METHODS`.
 
     Raises:
         ConfigError: an unknown format or method, no calibration images, or a head that the format does not have.
@@ -63,9 +63,9 @@ def convert(
 def calibrated_model(
     model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX, equalize: bool = False
 ) -> bytes:
-    """The float file with ranges of which `rsseg_tf.quantization.calibrated.quantize` makes an int8 file.
+    """The float file with ranges of which `rsseg_tf.quantization.int8.calibrated.quantize` makes an int8 file.
 
-    Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.equalize`.
+    Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.int8.equalize`.
     """
     _check_finite(model)
     return _calibrated(frozen_function(delegable(model), head=head), _Wanted(head, calibration, method, equalize))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsseg_tf.quantization.bias_correction import bias_corrected
-from rsseg_tf.quantization.calibrated import Images, quantize
-from rsseg_tf.quantization.layer_error import LayerError, float_tensors, layer_errors
+from rsseg_tf.quantization.checks.layer_error import LayerError, float_tensors, layer_errors
+from rsseg_tf.quantization.int8.bias_correction import bias_corrected
+from rsseg_tf.quantization.int8.calibrated import Images, quantize
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.benchmark.latency import benchmark
+from rsseg_tf.config import Config
+from rsseg_tf.config.parsing import merged, parse_override
 from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import format_color
-from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.evaluate import Progress, Seen, evaluate_all
-from rsseg_tf.edge.predict import open_predictor, with_usual_overlap
 from rsseg_tf.errors import ConfigError, DataError, ModelError
-from rsseg_tf.parsing import merged, parse_override
+from rsseg_tf.evaluation.scoring import Progress, Seen, evaluate_all
+from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.report.figures import drawings, svg_url
 from rsseg_tf.report.gallery import Gallery, place_facts
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
@@ -24,7 +25,6 @@ from rsseg_tf.report.results import result_tables
 from rsseg_tf.report.sources import Problem, Sources, read_sources
 from rsseg_tf.report.tables import Table
 from rsseg_tf.runs import write_text
-from rsseg_tf.settings import Config
 
 PAGE = "index.html"
 MARKDOWN = "report.md"

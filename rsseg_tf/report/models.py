@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.edge.flatbuffer import read_model
+from rsseg_tf.config import Config
 from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
-from rsseg_tf.settings import Config
+from rsseg_tf.tflite.flatbuffer import read_model
 
 _BYTES_A_PARAMETER = {"float32": 4, "float16": 2}
 

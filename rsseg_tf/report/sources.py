@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.config import load_config
+from rsseg_tf.config import Config, load_config
+from rsseg_tf.config.parsing import merged
 from rsseg_tf.datasets.catalog import palette_of
-from rsseg_tf.edge.metadata import ModelMetadata, metadata_in
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.parsing import merged
 from rsseg_tf.runs import CONFIG, MANIFEST, file_hash, read_manifest
-from rsseg_tf.settings import Config
+from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
 
 ABLATION = "ablation.json"
 MODEL = "model.keras"

@@ -10,19 +10,18 @@ from typing import Any
 
 import keras
 
-from rsseg_tf.config import dump_yaml
+from rsseg_tf.benchmark.latency import benchmark
+from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
-from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.compare import compared
-from rsseg_tf.edge.evaluate import Evaluation, evaluate_all
-from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.evaluation.compare import compared
+from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
 from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
-from rsseg_tf.settings import Config
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, build_model, fit
 from rsseg_tf.steps.prune import prune

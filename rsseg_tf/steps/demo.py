@@ -9,23 +9,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.config import dump_yaml, load_config
+from rsseg_tf.benchmark.latency import benchmark
+from rsseg_tf.config import Config, dump_yaml, load_config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
-from rsseg_tf.edge.bench import benchmark
-from rsseg_tf.edge.evaluate import evaluate
-from rsseg_tf.edge.flatbuffer import read_model
-from rsseg_tf.edge.predict import open_predictor
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.report.overlays import Panel, write_overlay_page
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
-from rsseg_tf.settings import Config
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, fit
 from rsseg_tf.steps.inspect_keras import inspect_keras
 from rsseg_tf.steps.prune import prune
+from rsseg_tf.tflite.flatbuffer import read_model
 
 RESULT = "demo.json"
 PAGE = "index.html"

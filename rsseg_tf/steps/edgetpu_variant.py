@@ -6,9 +6,9 @@ import dataclasses
 
 import keras
 
+from rsseg_tf.config import ExportConfig
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.quantization.freeze import has_low_head
-from rsseg_tf.settings import ExportConfig
 
 
 def for_target(export: ExportConfig, model: keras.Model) -> ExportConfig:

@@ -11,25 +11,24 @@ from typing import Any
 import keras
 import numpy as np
 
-from rsseg_tf.config import to_dict
+from rsseg_tf.config import Config, ExportConfig, to_dict
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.edge import edgetpu
-from rsseg_tf.edge.metadata import ModelMetadata, embed_metadata
-from rsseg_tf.edge.predict import usual_overlap
-from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.pretrained import load_keras_model
-from rsseg_tf.quantization import agreement, proof
+from rsseg_tf.inference.predict import usual_overlap
+from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.quantization.calibration import Calibration
+from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
-from rsseg_tf.settings import Config, ExportConfig
-from rsseg_tf.steps.data import prepared_dataset
 from rsseg_tf.steps.edgetpu_variant import for_target
-from rsseg_tf.steps.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.qat import qat_flatbuffer
-from rsseg_tf.steps.windows import calibration_of, windows
+from rsseg_tf.steps.shared.data import prepared_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
+from rsseg_tf.steps.shared.windows import calibration_of, windows
+from rsseg_tf.tflite.edgetpu import lint as edgetpu
+from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 
 _CALIBRATED_TYPES = ("int8", "int8-qat", "int16x8")
 _ERROR_SAMPLES = 8

@@ -11,16 +11,15 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import dump_yaml
+from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from rsseg_tf.models.pretrained import initialise
+from rsseg_tf.models.weights.pretrained import initialise
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
-from rsseg_tf.settings import Config
-from rsseg_tf.steps.data import sound_dataset
-from rsseg_tf.steps.progress import TrainingProgress
-from rsseg_tf.steps.training_data import training_loss, training_schedule
-from rsseg_tf.steps.validation import validation
+from rsseg_tf.steps.shared.data import sound_dataset
+from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
+from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.config import Config
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
-from rsseg_tf.settings import Config
-from rsseg_tf.steps.data import prepared_dataset
-from rsseg_tf.steps.keras_predictor import check_model
-from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_schedule
+from rsseg_tf.steps.shared.data import prepared_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_schedule
 
 RANKINGS = {
     "none": pruning.Ranking(),

@@ -9,19 +9,18 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import dump_yaml
+from rsseg_tf.config import Config, PruneConfig, dump_yaml
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
-from rsseg_tf.settings import Config, PruneConfig
-from rsseg_tf.steps.data import sound_dataset
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
-from rsseg_tf.steps.keras_predictor import check_model
-from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
-from rsseg_tf.steps.training_data import float_batches, scoring_loss, training_loss, training_schedule
-from rsseg_tf.steps.validation import validation
+from rsseg_tf.steps.shared.data import sound_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
+from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_loss, training_schedule
+from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.loop import BEST, STATE, Trainer

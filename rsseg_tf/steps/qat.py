@@ -9,13 +9,13 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
+from rsseg_tf.config import Config, DistillConfig
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.quantization.calibration import Calibration
-from rsseg_tf.quantization.fake_quant import quantization_aware
-from rsseg_tf.quantization.qat import Objective, convert_student, fine_tune
-from rsseg_tf.settings import Config, DistillConfig
-from rsseg_tf.steps.progress import TrainingProgress
-from rsseg_tf.steps.training_data import training_loss, training_schedule
+from rsseg_tf.quantization.qat.fake_quant import quantization_aware
+from rsseg_tf.quantization.qat.train import Objective, convert_student, fine_tune
+from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.loop import EpochRow
 from rsseg_tf.training.losses import Loss

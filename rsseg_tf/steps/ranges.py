@@ -11,20 +11,20 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.edge.evaluate import evaluate
-from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.pruning.graph import flatten
-from rsseg_tf.quantization.folding import fold_batch_norms
-from rsseg_tf.quantization.power_of_two import simulate
-from rsseg_tf.quantization.ranges import measure
-from rsseg_tf.quantization.tensors import KINDS
+from rsseg_tf.quantization.paper.folding import fold_batch_norms
+from rsseg_tf.quantization.paper.power_of_two import simulate
+from rsseg_tf.quantization.paper.ranges import measure
+from rsseg_tf.quantization.paper.tensors import KINDS
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
-from rsseg_tf.settings import Config
-from rsseg_tf.steps.data import prepared_dataset
-from rsseg_tf.steps.keras_predictor import check_model, keras_predictor
-from rsseg_tf.steps.windows import calibration_of
+from rsseg_tf.steps.shared.data import prepared_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor
+from rsseg_tf.steps.shared.windows import calibration_of
 
 _BATCH = 4
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config import AugmentConfig
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.settings import AugmentConfig
 
 
 @dataclass(frozen=True)

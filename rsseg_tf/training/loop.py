@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.checkpoint import load_arrays, save_arrays
+from rsseg_tf.config import FitConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import write_text
-from rsseg_tf.settings import FitConfig
 from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule

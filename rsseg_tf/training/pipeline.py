@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from rsseg_tf.config import AugmentConfig
+from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.datasets.resize import resized_image, resized_mask
 from rsseg_tf.errors import RssegError
-from rsseg_tf.settings import AugmentConfig
 from rsseg_tf.training.augment import Framing, random_window
 from rsseg_tf.training.places import ClassPlaces
 

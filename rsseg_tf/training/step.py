@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
+from rsseg_tf.config import DistillConfig, FitConfig
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.settings import DistillConfig, FitConfig
 from rsseg_tf.tracing.dilation import native_dilation
 from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.losses import Loss

@@ -6,7 +6,7 @@ import itertools
 
 import keras
 
-from rsseg_tf.settings import FitConfig
+from rsseg_tf.config import FitConfig
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import new_optimizer, train_step

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.datasets.image import write_image
-from rsseg_tf.edge.metadata import embed_metadata
-from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.runs import file_hash
-from tests.edge.networks import METADATA, frame, tiny_model
-from tests.edge.without_tensorflow import run_without_tensorflow
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.tflite.networks import METADATA, frame, tiny_model
+from tests.tflite.without_tensorflow import run_without_tensorflow
 
 QUICK = ("--repeats", "2", "--warmup", "0")
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from rsseg_tf.cli.main import cli, main
 from rsseg_tf.datasets import read_image
-from tests.datasets.layouts import write_csv, write_flat
+from tests.datasets.readers.layouts import write_csv, write_flat
 
 
 def run(*arguments):

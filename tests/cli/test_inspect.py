@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.edge.metadata import embed_metadata
-from tests.edge.networks import METADATA, tiny_model
-from tests.edge.without_tensorflow import run_without_tensorflow
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.tflite.networks import METADATA, tiny_model
+from tests.tflite.without_tensorflow import run_without_tensorflow
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.cli.progress import format_advance
-from rsseg_tf.datasets.image import read_indices, write_image
+from rsseg_tf.cli.shared.progress import format_advance
+from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.edge.folders import Advance
-from rsseg_tf.edge.metadata import embed_metadata
-from rsseg_tf.edge.predict import TiledPredictor
+from rsseg_tf.inference.folders import Advance
+from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
-from tests.edge.networks import METADATA, SIZE, frame, image_model, tiny_model
-from tests.edge.rasters import geotiff
-from tests.edge.without_tensorflow import run_without_tensorflow
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.inference.rasters import geotiff
+from tests.tflite.networks import METADATA, SIZE, frame, image_model, tiny_model
+from tests.tflite.without_tensorflow import run_without_tensorflow
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_keras_model_predicts_with_the_settings_of_its_run(
         palette = Palette(("low", "high"), ((0, 0, 1), (0, 0, 2)))
         return TiledPredictor(lambda images: images[..., :2].astype(np.float32), palette, input_size=(16, 16))
 
-    steps = types.ModuleType("rsseg_tf.steps.keras_predictor")
+    steps = types.ModuleType("rsseg_tf.steps.shared.keras_predictor")
     steps.open_keras_predictor = open_keras_predictor  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, steps.__name__, steps)
     run = tmp_path / "run"
@@ -202,7 +202,7 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
     program = (
         "import os, signal, sys\n"
         "from rsseg_tf.cli.main import main\n"
-        "from rsseg_tf.edge import folders\n"
+        "from rsseg_tf.inference import folders\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
         "read = folders.read_image\n"
         "def reading(path):\n"

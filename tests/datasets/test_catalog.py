@@ -4,11 +4,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rsseg_tf.config import load_config
+from rsseg_tf.config import DataConfig, load_config
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset, palette_of
 from rsseg_tf.errors import ConfigError, DataError
-from rsseg_tf.settings import DataConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DUBAI = CONFIGS.parents[1] / "shared/data/dubai"

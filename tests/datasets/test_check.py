@@ -2,14 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
+from rsseg_tf.config import DataConfig, ScenesConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, described
 from rsseg_tf.datasets.examine import decoder_complaint
-from rsseg_tf.settings import DataConfig, ScenesConfig
-from tests.datasets.layouts import forbid, write_csv, write_flat
-from tests.datasets.test_isprs import write_vaihingen
-from tests.datasets.test_uavid import write_uavid
+from tests.datasets.readers.layouts import forbid, write_csv, write_flat
+from tests.datasets.readers.test_isprs import write_vaihingen
+from tests.datasets.readers.test_uavid import write_uavid
 
 CLASSES = {"road": "010203", "roof": "FA0000"}
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from rsseg_tf.config import ScenesConfig
 from rsseg_tf.datasets.palette import Palette, distinct_colors
-from rsseg_tf.datasets.scenes import Scenes
+from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.datasets.sheet import contact_sheet, legend, overlay
 from rsseg_tf.errors import DataError
-from rsseg_tf.settings import ScenesConfig
 
 PALETTE = Palette(("a", "b"), ((200, 0, 0), (0, 0, 200)))
 SCENES = Scenes(ScenesConfig(train=5, val=0, test=0, size=64))

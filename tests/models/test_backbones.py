@@ -10,15 +10,15 @@ from keras import layers
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from rsseg_tf import pruning
-from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.backbones import BACKBONES, find_backbone, source_model, takes_bgr
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.inlined import flat_operations, inlined, layer_names
-from rsseg_tf.models.pretrained import copy_inlined, initialise
-from rsseg_tf.pruning.recalibrate import recalibrate
-from rsseg_tf.quantization import proof
+from rsseg_tf.models.weights.pretrained import copy_inlined, initialise
+from rsseg_tf.pruning.loop.recalibrate import recalibrate
+from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
+from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.pruning.law import check_law
 
 SIZE = (64, 64, 3)

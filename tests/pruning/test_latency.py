@@ -11,12 +11,12 @@ import pytest
 from keras import layers
 
 from rsseg_tf import pruning
-from rsseg_tf.edge.layer_names import OpTensors
-from rsseg_tf.edge.profile import OpLatency, profile, save_profile
+from rsseg_tf.benchmark.profile import OpLatency, profile, save_profile
+from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.pruning.latency import latency_terms
-from rsseg_tf.settings import PruneConfig
-from tests.edge.networks import converted
+from rsseg_tf.tflite.layer_names import OpTensors
+from tests.tflite.networks import converted
 
 FIRST = 16 * 9 * 3 * 16
 SECOND = 16 * 16 * 8

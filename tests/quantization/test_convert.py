@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from rsseg_tf.edge.flatbuffer import parse_model
-from rsseg_tf.edge.layer_names import layers_of_ops, op_tensors
-from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import CheckFailedError, ConfigError, ModelError
+from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.pruning.wiring import trace
-from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import FORMATS, convert
+from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.layer_names import layers_of_ops, op_tensors
 
 SIZE = (64, 96)
 

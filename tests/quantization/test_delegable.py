@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from rsseg_tf.quantization import proof
+from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.delegable import delegable
 from tests.quantization.networks import randomise, small_network

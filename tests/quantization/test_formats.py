@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from rsseg_tf.edge.flatbuffer import parse_model
-from rsseg_tf.edge.runner import TFLiteRunner
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.quantization import proof
+from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import FORMATS, convert
-from rsseg_tf.quantization.observe import TensorReader
+from rsseg_tf.quantization.int8.observe import TensorReader
+from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.tiny import classifier, pixels, segmenter
 
 IMAGES = pixels()

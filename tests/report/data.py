@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rsseg_tf.config import dump_yaml, load_config, to_dict
+from rsseg_tf.config import Config, dump_yaml, load_config, to_dict
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.datasets.image import write_image
-from rsseg_tf.edge.metadata import embed_metadata
-from rsseg_tf.edge.predict import open_predictor
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.runs import file_hash, write_json, write_manifest
-from rsseg_tf.settings import Config
-from tests.edge.networks import METADATA, frame, tiny_model
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.tflite.networks import METADATA, frame, tiny_model
 
 SETTINGS = ("model.backbone=resnet18", "evaluate.overlap=8", "data.input_size=[32, 32]")
 

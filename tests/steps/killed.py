@@ -43,7 +43,7 @@ def arm(place: str, count: int) -> None:
     """Put the trap in its place."""
     import rsseg_tf.checkpoint
     import rsseg_tf.steps.fit
-    from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
+    from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
 
     if place == "step":
         TrainingProgress.step = kill_at(count)(TrainingProgress.step)

@@ -16,7 +16,7 @@ from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
 from rsseg_tf.steps import ablate as step
 from rsseg_tf.steps.ablate import Extent, ablate, recipes_of
-from tests.datasets.test_uavid import write_uavid
+from tests.datasets.readers.test_uavid import write_uavid
 from tests.report.data import make_data, make_file, make_run
 from tests.steps.test_whole_job import SETTINGS
 

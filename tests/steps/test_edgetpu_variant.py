@@ -9,10 +9,10 @@ import keras
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.edge.metadata import read_metadata
+from rsseg_tf.config import ExportConfig
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.settings import ExportConfig
 from rsseg_tf.steps.edgetpu_variant import for_target
+from rsseg_tf.tflite.metadata import read_metadata
 
 SIZE = 64
 SETTINGS = """

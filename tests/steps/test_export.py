@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.edge.flatbuffer import read_model
-from rsseg_tf.edge.metadata import read_metadata
+from rsseg_tf.tflite.flatbuffer import read_model
+from rsseg_tf.tflite.metadata import read_metadata
 from tests.quantization.tiny import segmenter
 
 CONFIG = """

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from rsseg_tf.config import AugmentConfig, Config, DataConfig, FitConfig
 from rsseg_tf.datasets import write_image
-from rsseg_tf.datasets.prepared import PreparedDataset
-from rsseg_tf.edge.evaluate import data_for, evaluate
-from rsseg_tf.edge.predict import TiledPredictor
-from rsseg_tf.settings import AugmentConfig, Config, DataConfig, FitConfig
-from rsseg_tf.steps.data import prepared_dataset, sound_dataset
-from rsseg_tf.steps.training_data import training_schedule
-from tests.datasets.layouts import write_csv
+from rsseg_tf.datasets.prepared.store import PreparedDataset
+from rsseg_tf.evaluation.scoring import data_for, evaluate
+from rsseg_tf.inference.predict import TiledPredictor
+from rsseg_tf.steps.shared.data import prepared_dataset, sound_dataset
+from rsseg_tf.steps.shared.training_data import training_schedule
+from tests.datasets.readers.layouts import write_csv
 
 STRONG = AugmentConfig(scale=(0.7, 1.4), rotate_deg=180, color=0.2, blur_px=1.0, noise=3.0, erase=0.2)
 

@@ -13,11 +13,11 @@ from keras import layers
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
-from rsseg_tf.edge.metadata import read_metadata
-from rsseg_tf.edge.runner import TFLiteRunner
-from rsseg_tf.quantization.agreement import Agreement
+from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.quantization.checks.agreement import Agreement
 from rsseg_tf.steps import export, qat
-from tests.quantization.bridged_networks import small
+from rsseg_tf.tflite.metadata import read_metadata
+from tests.quantization.qat.networks import small
 
 CLASSES = 6
 SETTINGS = (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.models.pretrained import load_keras_model
-from rsseg_tf.steps.progress import PruningProgress, TrainingProgress
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
 from tests.steps.test_whole_job import SETTINGS
 
 FIT = [*SETTINGS, "fit.epochs=2", "fit.checkpoint_steps=1", "prune.retrain.checkpoint_steps=1"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg_tf.models.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from tests.steps.test_whole_job import SETTINGS
 
 FIT = (

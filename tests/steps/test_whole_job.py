@@ -11,10 +11,9 @@ import pytest
 
 from rsseg_tf import pruning
 from rsseg_tf.cli.main import main
-from rsseg_tf.config import load_config
-from rsseg_tf.edge.metadata import read_metadata
-from rsseg_tf.models.pretrained import load_keras_model
-from rsseg_tf.settings import Config
+from rsseg_tf.config import Config, load_config
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.tflite.metadata import read_metadata
 
 SETTINGS = (
     "data.name=scenes",

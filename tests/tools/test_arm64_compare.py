@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.datasets.image import write_image
-from rsseg_tf.edge.metadata import embed_metadata
-from tests.edge.networks import METADATA, frame, tiny_model
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.tflite.networks import METADATA, frame, tiny_model
 
 
 @pytest.mark.parametrize(("wrong", "code"), [(0, 0), (5, 0), (6, 3)])

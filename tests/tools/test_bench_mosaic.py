@@ -9,11 +9,11 @@ import numpy as np
 import rasterio
 
 from rsseg_tf.cli.main import main as run
-from rsseg_tf.datasets.image import write_image
-from rsseg_tf.edge.metadata import embed_metadata
-from rsseg_tf.edge.runner import TFLiteRunner
-from rsseg_tf.edge.tiling import TileGrid
-from tests.edge.networks import METADATA, SIZE, frame, tiny_model
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.inference.tiling import TileGrid
+from rsseg_tf.tflite.metadata import embed_metadata
+from tests.tflite.networks import METADATA, SIZE, frame, tiny_model
 
 SIDE = 520
 

@@ -20,10 +20,9 @@ from comparison.table import HEAD, comparison_table, seeds_table
 from keras import layers
 
 from rsseg_tf import pruning
-from rsseg_tf.config import load_config
+from rsseg_tf.config import PruneConfig, load_config
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.quantization.tfmot import tfmot
-from rsseg_tf.settings import PruneConfig
+from rsseg_tf.quantization.qat.tfmot import tfmot
 from tests.pruning.law import randomise
 
 

@@ -15,11 +15,11 @@ import torch_pruning_loop
 import torchvision_features
 
 from rsseg_tf import pruning
-from rsseg_tf.edge.flatbuffer import parse_model
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from rsseg_tf.models.pretrained import initialise
-from rsseg_tf.models.weight_names import NAMINGS
-from tests.models.weight_files import random_state, write_torch
+from rsseg_tf.models.weights.names import NAMINGS
+from rsseg_tf.models.weights.pretrained import initialise
+from rsseg_tf.tflite.flatbuffer import parse_model
+from tests.models.weights.weight_files import random_state, write_torch
 
 SCRIPTS = {
     "torch_pruning_loop.py": [],

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from rsseg_tf import pruning
-from rsseg_tf.pruning.importance import Scorer
-from rsseg_tf.pruning.recalibrate import recalibrate
-from rsseg_tf.quantization import ranges
-from rsseg_tf.settings import FitConfig
-from rsseg_tf.steps.keras_predictor import model_infer
+from rsseg_tf.config import FitConfig
+from rsseg_tf.pruning.loop.recalibrate import recalibrate
+from rsseg_tf.pruning.scoring.criteria import Scorer
+from rsseg_tf.quantization.paper import ranges
+from rsseg_tf.steps.shared.keras_predictor import model_infer
 from rsseg_tf.tracing import dilation
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.step import new_optimizer, train_step

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.settings import AugmentConfig
+from rsseg_tf.config import AugmentConfig
 from rsseg_tf.training.augment import Framing, random_window
 
 STILL = AugmentConfig(flip_horizontal=False, translate_px=0)

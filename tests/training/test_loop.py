@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from rsseg_tf.config import AugmentConfig, DistillConfig, FitConfig
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.settings import AugmentConfig, DistillConfig, FitConfig
 from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Trainer, learning_rate
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource

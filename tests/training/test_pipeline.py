@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from rsseg_tf.config import AugmentConfig
 from rsseg_tf.errors import DataError
-from rsseg_tf.settings import AugmentConfig
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 
 

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from rsseg_tf.config import FitConfig
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.settings import FitConfig
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.step import new_optimizer, train_step
 

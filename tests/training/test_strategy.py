@@ -93,7 +93,7 @@ TWO_DEVICES = """
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from rsseg_tf.pruning.importance import Scorer
+from rsseg_tf.pruning.scoring.criteria import Scorer
 from rsseg_tf.training import strategy
 from rsseg_tf.training.strategy import Replicas
 from tests.pruning.networks import batches, loss, tiny_network

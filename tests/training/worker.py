@@ -14,8 +14,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from rsseg_tf.config import AugmentConfig, FitConfig
 from rsseg_tf.errors import RssegError
-from rsseg_tf.settings import AugmentConfig, FitConfig
 from rsseg_tf.training.loop import EpochRow, Trainer
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from rsseg_tf.errors import ModelError
-from rsseg_tf.quantization.tfmot import tfmot
+from rsseg_tf.quantization.qat.tfmot import tfmot
 
 _SPARSITY = "python.core.sparsity.keras"
 

@@ -14,13 +14,12 @@ from comparison.kept import plan_of_kept, read_kept
 from comparison.magnitude import MagnitudeMasks, copy_of
 from comparison.same_share import l1_values, random_values, same_share_plan
 from rsseg_tf import pruning
-from rsseg_tf.config import load_config
+from rsseg_tf.config import Config, PruneConfig, load_config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import write_text
-from rsseg_tf.settings import Config, PruneConfig
 from rsseg_tf.steps.fit import PLAN
-from rsseg_tf.steps.progress import PruningProgress
-from rsseg_tf.steps.training_data import float_batches
+from rsseg_tf.steps.shared.progress import PruningProgress
+from rsseg_tf.steps.shared.training_data import float_batches
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf import pruning
-from rsseg_tf.settings import PruneConfig
+from rsseg_tf.config import PruneConfig
 
 Values = NDArray[np.float64]
 

@@ -52,9 +52,9 @@ def write_files(options: argparse.Namespace, folder: Path) -> None:
     """The calibration images, the float file, and both int8 `.tflite` files, for the other environment."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.models.pretrained import load_keras_model
+    from rsseg_tf.models.weights.pretrained import load_keras_model
     from rsseg_tf.quantization.convert import convert
-    from rsseg_tf.steps.windows import calibration_of
+    from rsseg_tf.steps.shared.windows import calibration_of
 
     config = load_config(options.config, options.overrides)
     images = calibration_of(open_dataset(config.data, seed=config.seed), config).images
@@ -124,7 +124,7 @@ def openvino_int8(folder: Path) -> Path:
 
 def litert(path: Path, threads: int) -> Network:
     """A `.tflite` in LiteRT with XNNPACK."""
-    from rsseg_tf.edge.runner import TFLiteRunner
+    from rsseg_tf.inference.runner import TFLiteRunner
 
     return TFLiteRunner(path, threads=threads).scores
 
@@ -166,8 +166,8 @@ def score(network: Network, options: argparse.Namespace) -> dict[str, Any]:
     """Scores of a network on whole images of the split."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.edge.evaluate import evaluate
-    from rsseg_tf.edge.predict import TiledPredictor, batched
+    from rsseg_tf.evaluation.scoring import evaluate
+    from rsseg_tf.inference.predict import TiledPredictor, batched
 
     config = load_config(options.config, options.overrides)
     dataset = open_dataset(config.data, seed=config.seed)
@@ -179,7 +179,7 @@ def score(network: Network, options: argparse.Namespace) -> dict[str, Any]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Make the other int8 files, time and score all."""
-    from rsseg_tf.edge.runner import TFLiteRunner
+    from rsseg_tf.inference.runner import TFLiteRunner
 
     folder = Path(os.environ[FOLDER])
     onnx_file, openvino_file = onnx_int8(folder), openvino_int8(folder)

@@ -35,11 +35,10 @@ _TWIN = "twin.npz"
 
 def write_twin(options: argparse.Namespace, folder: Path) -> None:
     """Weights of the model by layer, its make, and images to score on, for the other environment."""
-    from rsseg_tf.config import load_config
+    from rsseg_tf.config import AugmentConfig, load_config
     from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.models.pretrained import load_keras_model
-    from rsseg_tf.settings import AugmentConfig
-    from rsseg_tf.steps.training_data import windows_of
+    from rsseg_tf.models.weights.pretrained import load_keras_model
+    from rsseg_tf.steps.shared.training_data import windows_of
 
     config = load_config(options.config, options.overrides)
     dataset = open_dataset(config.data, seed=config.seed)

@@ -54,7 +54,7 @@ def differences(folder: Path) -> dict[str, float]:
     import keras
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
-    from rsseg_tf.models.pretrained import initialise
+    from rsseg_tf.models.weights.pretrained import initialise
 
     with np.load(folder / _FEATURES) as stored:
         expected = dict(stored)

@@ -1,0 +1,242 @@
+"""Latency of a `.tflite` file operator by operator, measured on this device.
+
+The Python interpreter has no profiler, and a delegate runs the whole graph as one node. So the file is cut into
+models of one operator (`rsseg_tf.tflite.cutting`), and each is timed like a model of its own. What is in the figure of
+an operator, and what is not:
+
+* Caches. Each operator is run on what the one before it has just computed, copied into its input, so its
+  activations are as warm as in the whole model and its weights as cold; timed again and again alone it would look
+  faster than it is. The output is in memory of its own, while the whole model uses the same memory again and again.
+* Borders. Every run enters the interpreter and the delegate anew and wakes the threads: a few microseconds, nothing
+  to a convolution, all of a tiny operator. Several threads pay more of it, and the threads of other pieces may not
+  have gone to sleep yet.
+* Other load. An interruption falls into most runs of the whole model but into few runs of any one operator, whose
+  median does not see it: on a busy machine `sum_ms` is far below `total_ms`.
+* Fusion. What a delegate does over several operators at once (a padding drawn into a convolution) is not seen.
+
+So the sum of the operators (`sum_ms`) is not the time of the whole model (`total_ms`), which is timed in the same
+process, taking turns. How far they are apart says how far to trust the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsseg_tf.benchmark.latency import Progress, check_settings, turns
+from rsseg_tf.benchmark.profile_worker import PIECES
+from rsseg_tf.benchmark.system import read_system
+from rsseg_tf.child import open_child
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.runs import file_hash, write_json
+from rsseg_tf.tflite.cutting import Piece, cut
+from rsseg_tf.tflite.layer_names import OpTensors
+
+KIND = "rsseg-tf latency profile"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class OpLatency:
+    """One operator of a profile.
+
+    Attributes:
+        op: its place in the file's order of execution.
+        type: such as `CONV_2D`.
+        tensors: names, from which `layer_names.layers_of_ops` finds the Keras layers.
+        output_shape: of the first output.
+        macs: multiply-accumulates.
+        ms: median time.
+    """
+
+    op: int
+    type: str
+    tensors: OpTensors
+    output_shape: tuple[int, ...]
+    macs: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class LatencyProfile:
+    """Where a model's time goes on one device.
+
+    Attributes:
+        model: its path as given.
+        sha256: of the file.
+        threads: CPU threads.
+        repeats: timed runs.
+        cpu: the processor's name.
+        governor: how the kernel chooses the clock.
+        exact: whether the operators, run one by one, computed bit for bit what the whole model does.
+        total_ms: median time of the whole model.
+        layers: the operators in the order of execution; those that only prepare constants are part of their readers.
+    """
+
+    model: str
+    sha256: str
+    threads: int
+    repeats: int
+    cpu: str
+    governor: str | None
+    exact: bool
+    total_ms: float
+    layers: tuple[OpLatency, ...]
+
+    @property
+    def sum_ms(self) -> float:
+        """Sum of the operators' medians."""
+        return sum(layer.ms for layer in self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        values = asdict(self)
+        layers = values.pop("layers")
+        flat = [{key: value for part in (x, x.pop("tensors")) for key, value in part.items()} for x in layers]
+        return {"kind": KIND, "format": FORMAT, **values, "sum_ms": self.sum_ms, "layers": flat}
+
+
+def profile(
+    path: Path,
+    *,
+    threads: int = 1,
+    repeats: int = 50,
+    warmup: int = 5,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> LatencyProfile:
+    """Time a model file and each of its operators, taking turns.
+
+    Args:
+        path: the `.tflite` file; any, it need not take images.
+        threads: CPU threads.
+        repeats: timed runs of the model and of every operator.
+        warmup: runs of each before the timed ones.
+        seed: of the random input.
+        progress: called after every round with how many runs are done and how many there are.
+
+    Raises:
+        ModelError: the file is no model, crashes, or has operators that cannot be cut out.
+        ConfigError: no repeats, no threads.
+    """
+    check_settings((threads,), repeats, warmup)
+    pieces = cut(_content(path), name=str(path))
+    with tempfile.TemporaryDirectory() as scratch:
+        _write_pieces(pieces, Path(scratch))
+        arguments = (str(path), scratch, str(threads), str(seed))
+        with open_child("rsseg_tf.benchmark.profile_worker", *arguments, path=path) as child:
+            differing = child.read()["differing"]
+            child.ask(str(warmup))
+            whole_ms: list[float] = []
+            pieces_ms: list[list[float]] = []
+            for turn in turns(repeats):
+                times = child.ask(str(turn))
+                whole_ms += times["whole_ms"]
+                pieces_ms += times["pieces_ms"]
+                if progress:
+                    progress(len(whole_ms), repeats)
+    system = read_system()
+    medians = np.median(pieces_ms, axis=0).tolist()
+    return LatencyProfile(
+        model=str(path),
+        sha256=file_hash(path),
+        threads=threads,
+        repeats=repeats,
+        cpu=system.cpu,
+        governor=system.governor,
+        exact=not differing,
+        total_ms=float(np.median(whole_ms)),
+        layers=tuple(_latency(piece, ms) for piece, ms in zip(pieces, medians, strict=True)),
+    )
+
+
+def save_profile(path: Path, measured: LatencyProfile) -> None:
+    """Write a profile as JSON, as a whole."""
+    write_json(path, measured.to_dict())
+
+
+def load_profile(path: Path) -> LatencyProfile:
+    """The profile that `benchmark --profile` wrote to `path`.
+
+    Raises:
+        ConfigError: there is no such file, or it is not a profile of this format.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw.pop("kind") != KIND or raw.pop("format") != FORMAT:
+            raise ValueError("another kind or format")
+        del raw["sum_ms"]
+        layers = tuple(_from_json(layer) for layer in raw.pop("layers"))
+        loaded = LatencyProfile(**{**raw, "total_ms": float(raw["total_ms"])}, layers=layers)
+        if loaded.total_ms <= 0 or loaded.sum_ms <= 0 or min(layer.ms for layer in layers) < 0:
+            raise ValueError("it has no times")
+        return loaded
+    except OSError as error:
+        raise ConfigError(f"cannot read the latency profile `{path}`: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"`{path}` is not a latency profile: {type(error).__name__}: {error}",
+            hint="measure one with `rsseg-tf benchmark MODEL.tflite --profile FILE.json`",
+        ) from error
+
+
+def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
+    """The operators that take longest, as a text table."""
+    slowest = sorted(measured.layers, key=lambda layer: -layer.ms)[:most]
+    rest = measured.sum_ms - sum(layer.ms for layer in slowest)
+    width = max(len(layer.type) for layer in slowest)
+    lines = [f"{'ms':>8} {'share':>6} {'GMAC/s':>7}  {'type':{width}}  {'output':15} layer"]
+    lines += [
+        f"{layer.ms:8.3f} {layer.ms / measured.sum_ms:6.1%} {_speed(layer):>7}  {layer.type:{width}}  "
+        f"{'×'.join(map(str, layer.output_shape)):15} {_label(layer)}"
+        for layer in slowest
+    ]
+    if len(measured.layers) > len(slowest):
+        lines.append(f"{rest:8.3f} {rest / measured.sum_ms:6.1%}          {len(measured.layers) - len(slowest)} others")
+    lines.append(f"sum of operators {measured.sum_ms:.2f} ms, whole model {measured.total_ms:.2f} ms")
+    if not measured.exact:
+        lines.append("run one by one the operators compute something else than the whole model: mind the figures")
+    return "\n".join(lines)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
+
+
+def _write_pieces(pieces: Sequence[Piece], folder: Path) -> None:
+    for number, piece in enumerate(pieces):
+        (folder / f"{number}.tflite").write_bytes(piece.content)
+    wiring = [
+        {"file": f"{i}.tflite", "inputs": piece.inputs, "outputs": piece.outputs} for i, piece in enumerate(pieces)
+    ]
+    (folder / PIECES).write_text(json.dumps(wiring), encoding="utf-8")
+
+
+def _latency(piece: Piece, ms: float) -> OpLatency:
+    op = piece.op
+    return OpLatency(op.index, op.name, piece.tensors, op.outputs[0].shape, op.macs, ms)
+
+
+def _from_json(layer: Mapping[str, Any]) -> OpLatency:
+    tensors = OpTensors(str(layer["output"]), tuple(layer["inputs"]), tuple(layer["constants"]))
+    shape = tuple(int(side) for side in layer["output_shape"])
+    return OpLatency(int(layer["op"]), str(layer["type"]), tensors, shape, int(layer["macs"]), float(layer["ms"]))
+
+
+def _speed(layer: OpLatency) -> str:
+    return f"{layer.macs / layer.ms / 1e6:.1f}" if layer.macs else "–"
+
+
+def _label(layer: OpLatency) -> str:
+    """The scope of the layer that the operator's output is named after."""
+    model, *scopes = layer.tensors.output.split(";")[0].split("/")
+    return (scopes[:-1] or [model])[0]

@@ -1,0 +1,30 @@
+"""The settings: one frozen dataclass a section, whose defaults are the defaults of every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rsseg_tf.config.compression import ExportConfig, PruneConfig
+from rsseg_tf.config.data import DataConfig, EvaluateConfig
+from rsseg_tf.config.training import FitConfig, ModelConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on, beside the files it reads.
+
+    Attributes:
+        strategy: of `fit` and `prune`: `mirrored` shares each batch, and the batches that are scored, among the GPUs
+            of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names (the same
+            command on each), `auto` does so where there are several. `evaluate` shares its images among such machines.
+    """
+
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"

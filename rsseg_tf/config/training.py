@@ -1,0 +1,123 @@
+"""Settings of the network and of its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
+
+    Attributes:
+        backbone: resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0, `keras.applications.NAME`,
+            or `keras_cv.PRESET`, where a folder with a preset's files may stand for the preset.
+        upsampling: `transposed` is the paper's.
+        image_pooling: the fifth branch of the original ASPP.
+        output_stride: height of the input over height of the last stage.
+        weights: to begin from: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`); see
+            `rsseg_tf.models.weights.pretrained.initialise`.
+    """
+
+    backbone: str = "resnet18"
+    upsampling: Literal["bilinear", "transposed"] = "bilinear"
+    image_pooling: bool = False
+    output_stride: Literal[8, 16] = 16
+    weights: str = "none"
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes to a training sample; the defaults are the paper's.
+
+    Attributes:
+        flip_horizontal: mirror left to right, with probability one half.
+        flip_vertical: mirror top to bottom, with probability one half.
+        translate_px: shift by up to so many pixels along each axis.
+        scale: zoom by a factor drawn log-uniformly between these two.
+        rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
+        color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
+        blur_px: blur half of the windows by a Gaussian of up to so many pixels, 0 for none.
+        noise: add noise of a standard deviation of up to so many of 255 grey levels, 0 for none.
+        erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the
+            loss, in half of the windows; 0 for none.
+    """
+
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    translate_px: int = 10
+    scale: tuple[float, float] = (1.0, 1.0)
+    rotate_deg: float = 0.0
+    color: float = 0.0
+    blur_px: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """One training; the defaults are the paper's (section 3.2).
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples a step.
+        steps_per_epoch: 0 for as many as one pass needs (in `crop` fitting by the area of the images).
+        optimizer: `sgd` with `momentum`, or `adamw` with `weight_decay`.
+        learning_rate: of the first epoch, after `warmup_steps`.
+        schedule: `step` multiplies by `step_factor` every `step_epochs`, `cosine` falls to zero at the end.
+        l2: weight of half the sum of squares of kernels and batch-norm scales and offsets.
+        class_weights: `none`, or `balanced` for the inverse square root of class frequency.
+        label_smoothing: share of the target spread evenly over the classes.
+        ema: decay of an exponential moving average of the weights, evaluated and saved; 0 for off.
+        validate_every: epochs between two evaluations on the val split.
+        precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
+            faster on processors that have it in hardware and slower on others; `auto` where they have it.
+        checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
+        hard_pixels: share of a batch's pixels, those that cost most, that the cross-entropy is taken of; 1 for all.
+        dice: weight of the Dice loss beside the cross-entropy; 0 for off.
+        lovasz: weight of the Lovász-softmax loss beside it; 0 for off.
+        class_sampling: share of the windows that are laid around a pixel of a class drawn at random, whatever its
+            area, instead of anywhere; 0 for off. With `resize` fitting it chooses the images alone.
+        deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
+        accumulate: parts that a batch is computed in, one after the other, where all of it does not fit in memory.
+    """
+
+    epochs: int = 80
+    batch_size: int = 8
+    steps_per_epoch: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    step_epochs: int = 10
+    step_factor: float = 0.3
+    warmup_steps: int = 0
+    l2: float = 1e-3
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    validate_every: int = 1
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    checkpoint_steps: int = 100
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    hard_pixels: float = 1.0
+    dice: float = 0.0
+    lovasz: float = 0.0
+    class_sampling: float = 0.0
+    deterministic: bool = False
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Learning from the dense model while retraining.
+
+    Attributes:
+        weight: share of the loss that is the distance to the dense model's predictions; 0 for off (the paper).
+        temperature: softens both predictions.
+    """
+
+    weight: float = 0.5
+    temperature: float = 2.0

@@ -1,0 +1,126 @@
+"""What all data sets of files share: pairs in splits, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsseg_tf.datasets.images.masks import MaskReader
+from rsseg_tf.datasets.images.pixels import read_image
+from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.datasets.sample import Sample, checked_pair, hash_of, samples_of
+from rsseg_tf.errors import DataError, unreadable
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a data set's folders.
+
+    Attributes:
+        splits: split → its samples.
+        problems: everything about the files that does not fit, such as an image without a mask.
+        doubts: what may be meant, such as fewer images than were published.
+        incomplete: the splits that would hold more samples without `problems`.
+    """
+
+    splits: Mapping[str, tuple[Sample, ...]]
+    problems: tuple[DataError, ...] = ()
+    doubts: tuple[DataError, ...] = ()
+    incomplete: frozenset[str] = frozenset()
+
+
+class FileDataset:
+    """A data set of image and mask files; implements `Dataset`.
+
+    Args:
+        palette: the classes.
+        masks: reads its mask files.
+        listing: its files.
+        aliases: split → the split whose images it repeats on purpose.
+    """
+
+    folders_are_sequences = False
+    """Whether the images of one folder show one place, so that no other split may hold any of them."""
+
+    split_hint = "unpack that part of the data set too"
+    """What to do where a split that a training needs is not there."""
+
+    def __init__(
+        self, palette: Palette, masks: MaskReader, listing: Listing, *, aliases: Mapping[str, str] | None = None
+    ) -> None:
+        self.palette = palette
+        self.problems = listing.problems
+        self.doubts = listing.doubts
+        self.incomplete = listing.incomplete
+        self.aliases = dict(aliases or {})
+        self._masks = masks
+        self._splits = dict(listing.splits)
+
+    def splits(self) -> tuple[str, ...]:
+        """See `Dataset.splits`."""
+        return tuple(split for split, samples in self._splits.items() if samples)
+
+    def samples(self, split: str) -> tuple[Sample, ...]:
+        """See `Dataset.samples`."""
+        return samples_of(self._splits, split)
+
+    def read_image(self, sample: Sample) -> Pixels:
+        """See `Dataset.read_image`."""
+        if sample.image is None:
+            raise DataError(f"`{sample.name}` has no image file", hint="read it with the data set that listed it")
+        return read_image(sample.image)
+
+    def read_mask(self, sample: Sample) -> Pixels:
+        """See `Dataset.read_mask`."""
+        if sample.mask is None:
+            raise DataError(
+                f"`{sample.name}` has no mask: its labels are withheld", hint="use a split that has labels, such as val"
+            )
+        return self._masks.read(sample.mask)
+
+    def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
+        """See `Dataset.read`."""
+        return checked_pair(sample, self.read_image(sample), self.read_mask(sample))
+
+    def fingerprint(self, split: str) -> str:
+        """See `Dataset.fingerprint`."""
+        facts = [(sample.name, _size(sample.image), _size(sample.mask)) for sample in self.samples(split)]
+        return hash_of([self.palette.names, facts])
+
+
+def paired(
+    images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]], *, prefix: str = ""
+) -> tuple[list[Sample], list[DataError]]:
+    """Samples from images and masks of the same stem, and what does not pair up.
+
+    Args:
+        images: stem → image files.
+        masks: stem → mask files.
+        prefix: goes before the stem in the sample's name.
+    """
+    samples, problems = [], []
+    for stem, files in images.items():
+        problems += [_twice(stem, group) for group in (files, masks.get(stem, ())) if len(group) > 1]
+        if stem in masks:
+            samples.append(Sample(f"{prefix}{stem}", files[0], masks[stem][0]))
+        else:
+            problems.append(DataError(f"the image `{files[0]}` has no mask", hint="add its mask or take the image out"))
+    for stem, files in masks.items():
+        if stem not in images:
+            problems.append(DataError(f"the mask `{files[0]}` has no image", hint="add its image or take the mask out"))
+    return samples, problems
+
+
+def _twice(stem: str, files: Sequence[Path]) -> DataError:
+    listed = ", ".join(f"`{path}`" for path in files)
+    return DataError(f"`{stem}` is there more than once: {listed}", hint="keep one of them")
+
+
+def _size(path: Path | None) -> int | None:
+    if path is None:
+        return None
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from error

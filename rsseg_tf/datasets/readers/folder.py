@@ -1,0 +1,178 @@
+"""Any images with masks: two folders matched by stem, or a CSV file that lists pairs and splits."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
+from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
+from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
+from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.errors import ConfigError, DataError
+
+COLUMNS = ("image", "mask", "split")
+
+_DELIMITERS = ",;\t"
+_LEAST_TO_DEAL = 7
+
+_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
+_REMEDY = "mend the mask, name them in data.classes or data.ignore_colors, or set data.unknown_colors=ignore"
+_EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
+
+
+class Folder(FileDataset):
+    """The pairs below `data.root`.
+
+    Args:
+        data: `root`, `pairs`, `classes`, `ignore_colors` and `unknown_colors` are used.
+
+    Raises:
+        ConfigError: no classes, or classes that cannot be told apart.
+        DataError: `root` is missing or holds no pairs, or the CSV file does not parse.
+    """
+
+    split_hint = (
+        "train, val and test are named in the CSV file of data.pairs; "
+        f"without one, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
+    )
+
+    def __init__(self, data: DataConfig) -> None:
+        palette, masks = parse_classes(data.classes, data.ignore_colors, ignore_unknown=data.unknown_colors == "ignore")
+        root = existing_root(data.root, layout=_LAYOUT)
+        super().__init__(palette, masks, _csv_listing(root, data.pairs) if data.pairs else _stem_listing(root))
+
+
+def parse_classes(
+    classes: Mapping[str, str], ignore: tuple[str, ...] = (), *, ignore_unknown: bool = False
+) -> tuple[Palette, MaskReader]:
+    """The palette and the mask reader that a configuration describes.
+
+    Args:
+        classes: class name → `RRGGBB`, or → a number 0 … 255 for index masks; ids follow their order.
+        ignore: what becomes 255, in the same notation.
+        ignore_unknown: whether everything else becomes 255 instead of an error.
+
+    Raises:
+        ConfigError: no classes or too many, a word that is neither, both notations at once, or a value used twice.
+    """
+    if not 0 < len(classes) <= MAX_CLASSES:
+        raise ConfigError(f"`data.classes` must name 1 to {MAX_CLASSES} classes, got {len(classes)}", hint=_EXAMPLE)
+    words = [*classes.values(), *ignore]
+    if len(set(words)) != len(words):
+        raise ConfigError("`data.classes` and `data.ignore_colors` use a value twice", hint=_EXAMPLE)
+    if all(word.isdecimal() and len(word) <= 3 for word in words):
+        numbers = [int(word) for word in words]
+        if max(numbers) > IGNORE:
+            raise ConfigError(f"masks hold numbers up to {IGNORE}, `data.classes` says {max(numbers)}", hint=_EXAMPLE)
+        ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
+        return _palette(classes, distinct_colors(len(classes))), IndexMasks(
+            ids, ignore_unknown=ignore_unknown, remedy=_REMEDY
+        )
+    try:
+        colors = tuple(parse_color(word) for word in words)
+    except ValueError as error:
+        raise ConfigError(f"`data.classes` and `data.ignore_colors`: {error}", hint=_EXAMPLE) from error
+    palette = _palette(classes, colors[: len(classes)])
+    table = color_table(palette, ignore=colors[len(classes) :])
+    return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
+
+
+def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...]) -> Palette:
+    try:
+        return Palette(tuple(classes), colors)
+    except ValueError as error:
+        raise ConfigError(f"`data.classes`: {error}", hint=_EXAMPLE) from error
+
+
+def _stem_listing(root: Path) -> Listing:
+    for name in ("images", "masks"):
+        if not (root / name).is_dir():
+            hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
+            raise DataError(f"there is no folder `{root / name}`", hint=hint)
+    samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
+    if not samples and not problems:
+        raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
+    return Listing(dealt(samples), tuple(problems), incomplete=frozenset({"train"} if problems else ()))
+
+
+def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
+    """About a seventh of the samples each for val and test, chosen by a hash of their names; the rest for train.
+
+    Fewer than seven all go to train. Frames of one flight can land on both sides: where that matters, list
+    the splits in a CSV file.
+    """
+    if len(samples) < _LEAST_TO_DEAL:
+        return {"train": tuple(samples)}
+    ranked = sorted(samples, key=lambda sample: hashlib.sha256(sample.name.encode()).digest())
+    held = round(len(samples) / 7)
+    split_of = dict.fromkeys((sample.name for sample in ranked[:held]), "test")
+    split_of |= dict.fromkeys((sample.name for sample in ranked[held : 2 * held]), "val")
+    names = ("train", "val", "test")
+    return {name: tuple(sample for sample in samples if split_of.get(sample.name, "train") == name) for name in names}
+
+
+def _csv_listing(root: Path, pairs: str) -> Listing:
+    splits: dict[str, dict[str, Sample]] = {}
+    problems: list[DataError] = []
+    incomplete: set[str] = set()
+    for line, row in _rows(root / pairs):
+        where, split = f"`{root / pairs}` line {line}", row.get("split", "")
+        known = splits.setdefault(split, {})
+        wrong = _row_problems(root, row, where)
+        if not wrong:
+            name = Path(row["image"]).with_suffix("").as_posix()
+            if name in known:
+                again = f"{where} lists `{row['image']}` again in `{split}`"
+                wrong = [DataError(again, hint="drop the line")]
+            known[name] = Sample(name, root / row["image"], root / row["mask"] if row["mask"] else None)
+        problems += wrong
+        incomplete |= {split} if wrong else set()
+    if not splits:
+        raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
+    listed = {split: tuple(samples.values()) for split, samples in splits.items()}
+    return Listing(listed, tuple(problems), incomplete=frozenset(incomplete))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells of each line after the header, which shows what separates them."""
+    hint = f"it is a UTF-8 text with the columns {','.join(COLUMNS)}"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            header = stream.readline()
+            delimiter = max(_DELIMITERS, key=header.count)
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            missing = [column for column in COLUMNS if column not in names]
+            if missing:
+                raise DataError(f"`{path}` lacks the column {', '.join(f'`{name}`' for name in missing)}", hint=hint)
+            reader = csv.DictReader(stream, names, delimiter=delimiter, strict=True)
+            for row in reader:
+                cells = {column: row[column].strip() for column in COLUMNS if row[column] is not None}
+                yield reader.line_num + 1, cells
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}", hint=hint) from error
+
+
+def _row_problems(root: Path, row: Mapping[str, str], where: str) -> list[DataError]:
+    if len(row) < len(COLUMNS):
+        return [DataError(f"{where} has too few cells", hint=f"a line holds {','.join(COLUMNS)}")]
+    problems = [
+        DataError(f"{where} names the {column} `{root / row[column]}`, which does not exist", hint="check the path")
+        for column in ("image", "mask")
+        if row[column] and _is_absent(root / row[column])
+    ]
+    empty = [column for column in ("image", "split") if not row[column]]
+    if empty:
+        problems.append(DataError(f"{where} has no {' and no '.join(empty)}", hint="fill the cell or drop the line"))
+    return problems
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        return not path.is_file()
+    except OSError:  # its folder may not be looked into: reading it says why
+        return False

@@ -1,0 +1,302 @@
+"""The scores of predictors on a split of a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.config import DataConfig, EvaluateConfig
+from rsseg_tf.datasets.images.resize import resized_image, resized_mask
+from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
+from rsseg_tf.errors import ModelError
+from rsseg_tf.evaluation.share import WHOLE, Share
+from rsseg_tf.inference.predict import Predictor
+from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image that was scored, the `done`-th of `total`: what it is, its mask, and what each predictor made of it."""
+
+    done: int
+    total: int
+    name: str
+    image: Pixels
+    mask: Pixels
+    predictions: Sequence[Pixels]
+
+
+_DEFAULTS = EvaluateConfig()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores over all images of a split, 0 to 1; nan or None where there was nothing to score.
+
+    Attributes:
+        split: the split's name.
+        images: how many images were scored.
+        class_names: by class id.
+        accuracy: share of labelled pixels with the right class.
+        miou: mean over the classes of intersection over union.
+        iou: class name → intersection over union.
+        boundary_f1: mean over the classes of boundary F1.
+        boundary_f1_per_class: class name → boundary F1.
+        confusion: pixels by true class (rows) and predicted class (columns).
+        mean_accuracy: mean over the true classes of recall.
+        frequency_weighted_iou: mean of the IoU, classes weighted by their true pixels.
+        precision: class name → share of its predicted pixels that are it.
+        recall: class name → share of its true pixels that are predicted so.
+        f1: class name → their harmonic mean.
+        absent: names of the classes in neither truth nor prediction, which no mean includes.
+        small_objects: class name → small connected components in the truth.
+        small_object_recall: class name → share of those that were found; see `SmallObjectRecall`.
+        data_sha256: fingerprint of the split.
+        pixels: `full` where whole images were scored, else the height and width that they were resized to.
+        image_names: of the images, in the order of `image_confusions`.
+        image_confusions: int64 (images, C, C): `confusion` of each image.
+    """
+
+    split: str
+    images: int
+    class_names: tuple[str, ...]
+    accuracy: float
+    miou: float
+    iou: Mapping[str, float | None]
+    boundary_f1: float
+    boundary_f1_per_class: Mapping[str, float | None]
+    confusion: tuple[tuple[int, ...], ...]
+    mean_accuracy: float
+    frequency_weighted_iou: float
+    precision: Mapping[str, float | None]
+    recall: Mapping[str, float | None]
+    f1: Mapping[str, float | None]
+    absent: tuple[str, ...]
+    small_objects: Mapping[str, int]
+    small_object_recall: Mapping[str, float | None]
+    data_sha256: str
+    pixels: str
+    image_names: tuple[str, ...]
+    image_confusions: NDArray[np.int64] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values; what could not be scored is null."""
+        return {
+            "split": self.split,
+            "images": self.images,
+            "accuracy": _number(self.accuracy),
+            "miou": _number(self.miou),
+            "boundary_f1": _number(self.boundary_f1),
+            "iou": dict(self.iou),
+            "boundary_f1_per_class": dict(self.boundary_f1_per_class),
+            "class_names": list(self.class_names),
+            "confusion": [list(row) for row in self.confusion],
+            "mean_accuracy": _number(self.mean_accuracy),
+            "frequency_weighted_iou": _number(self.frequency_weighted_iou),
+            "precision": dict(self.precision),
+            "recall": dict(self.recall),
+            "f1": dict(self.f1),
+            "absent": list(self.absent),
+            "small_objects": dict(self.small_objects),
+            "small_object_recall": dict(self.small_object_recall),
+            "data_sha256": self.data_sha256,
+            "pixels": self.pixels,
+            "image_names": list(self.image_names),
+            "image_confusions": self.image_confusions.tolist(),
+        }
+
+    def table(self) -> str:
+        """The scores as a text table, in percent."""
+        width = max(len("class"), *(len(name) for name in self.class_names))
+        heads = ("IoU %", "BF1 %", "prec. %", "recall %", "F1 %", "small found %")
+        rows = [f"{'class':<{width}}  {'  '.join(f'{head:>7}' for head in heads)}"]
+        columns = (self.iou, self.boundary_f1_per_class, self.precision, self.recall, self.f1, self.small_object_recall)
+        for name in self.class_names:
+            values = zip(heads, columns, strict=True)
+            rows.append(f"{name:<{width}}  {'  '.join(_percent(each[name], len(head)) for head, each in values)}")
+        rows.append(f"{'mean':<{width}}  {_percent(self.miou)}  {_percent(self.boundary_f1)}")
+        rows.append(
+            f"pixel accuracy {_percent(self.accuracy).strip()} %, mean accuracy {_percent(self.mean_accuracy).strip()} "
+            f"%, frequency-weighted IoU {_percent(self.frequency_weighted_iou).strip()} %, "
+            f"{self.images} images of `{self.split}`"
+        )
+        if self.absent:
+            rows.append(f"not in these images, and in no mean: {', '.join(self.absent)}")
+        return "\n".join(rows)
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str,
+    *,
+    settings: EvaluateConfig = _DEFAULTS,
+    progress: Progress | None = None,
+    share: Share = WHOLE,
+) -> Evaluation:
+    """Predict every image of a split and score it against its mask; see `evaluate_all`."""
+
+    def watch(seen: Seen) -> None:
+        if progress:
+            progress(seen.done, seen.total)
+
+    return evaluate_all([predictor], dataset, split, settings=settings, watch=watch, share=share)[0]
+
+
+def evaluate_all(
+    predictors: Sequence[Predictor],
+    dataset: Dataset,
+    split: str,
+    *,
+    settings: EvaluateConfig = _DEFAULTS,
+    watch: Callable[[Seen], None] | None = None,
+    share: Share = WHOLE,
+) -> tuple[Evaluation, ...]:
+    """Predict every image of a split with every predictor and score them on the same pixels.
+
+    A predictor that resizes is scored at its input size, as in the paper (section 4.1): the mask is
+    resized to it. One that tiles is scored on whole images at full resolution.
+
+    Args:
+        predictors: the models.
+        dataset: images and masks.
+        split: which of them.
+        settings: the tolerance of boundary F1, and what a small object is.
+        watch: called after every image.
+        share: of several processes each predicts its part of the images, and all return the scores of the whole.
+
+    Raises:
+        ModelError: a model has other classes than the data set, or they would be scored at different sizes.
+        DataError: a sample has no mask, or a file is damaged.
+    """
+    for predictor in predictors:
+        _check_classes(predictor.palette, dataset.palette)
+    size = _common_size(predictors)
+    samples = dataset.samples(split)
+    require_masks(samples, split)
+    scores = [_Scores(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
+    own = range(share.process, len(samples), share.processes)
+    for done, index in enumerate(own, start=1):
+        sample = samples[index]
+        image, mask = dataset.read(sample)
+        if size is not None:
+            image, mask = resized_image(image, size), resized_mask(mask, size)
+        predictions = [predictor.classes(image) for predictor in predictors]
+        for score, prediction in zip(scores, predictions, strict=True):
+            score.update(index, mask, prediction)
+        if watch:
+            watch(Seen(done, len(own), sample.name, image, mask, predictions))
+    for score in scores:
+        score.add_up(share)
+    pixels = "full" if size is None else f"{size[0]}×{size[1]}"
+    return tuple(_evaluation(dataset, split, samples, each, pixels=pixels) for each in scores)
+
+
+class _Scores:
+    """All counts of one predictor."""
+
+    def __init__(self, num_classes: int, settings: EvaluateConfig, *, images: int) -> None:
+        self.confusion = ConfusionMatrix(num_classes)
+        self.boundary = BoundaryF1(
+            num_classes, tolerance=settings.boundary_tolerance, tolerance_px=settings.boundary_tolerance_px
+        )
+        self.objects = SmallObjectRecall(num_classes, below_px=settings.small_object_px)
+        self.of_images = np.zeros((images, num_classes, num_classes), np.int64)
+
+    def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
+        before = self.confusion.counts.copy()
+        self.confusion.update(mask, prediction)
+        self.of_images[index] = self.confusion.counts - before
+        self.boundary.update(mask, prediction)
+        self.objects.update(mask, prediction)
+
+    def add_up(self, share: Share) -> None:
+        """Put the counts of all processes in the place of this one's."""
+        boundary, objects = self.boundary, self.objects
+        own = [self.confusion.counts, self.of_images, boundary.sums, boundary.images, objects.objects, objects.found]
+        for counts, total in zip(own, share.summed(own), strict=True):
+            counts[...] = total
+
+
+def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
+    """Height and width that images are resized to before they are scored, None for not at all."""
+    sizes = {each.input_size if each.fitting == "resize" else None for each in predictors}
+    if len(sizes) > 1:
+        named = ", ".join(sorted("whole images" if size is None else f"{size[0]}×{size[1]}" for size in sizes))
+        raise ModelError(
+            f"the models are scored on different pixels: {named}",
+            hint="compare models of one `data.fitting`, and where that is `resize` of one `data.input_size`",
+        )
+    return sizes.pop() if sizes else None
+
+
+def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
+    """The settings to read data with for `predictors`: prepared pairs serve only where they have every input's size."""
+    same = all(
+        each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
+        for each in predictors
+    )
+    return data if same else replace(data, cache_dir="")
+
+
+def _check_classes(model: Palette, data: Palette) -> None:
+    if model.num_classes != data.num_classes:
+        raise ModelError(
+            f"the model has {model.num_classes} classes ({', '.join(model.names)}), "
+            f"the data set {data.num_classes} ({', '.join(data.names)})",
+            hint="evaluate on the data set that the model was trained for",
+        )
+    if model.names != data.names and sorted(model.names) == sorted(data.names):
+        raise ModelError(
+            f"the model's classes are ordered {', '.join(model.names)}, the data set's {', '.join(data.names)}",
+            hint="give the classes in the configuration the model's order",
+        )
+
+
+def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores: _Scores, *, pixels: str) -> Evaluation:
+    names, confusion, objects = dataset.palette.names, scores.confusion, scores.objects
+    return Evaluation(
+        split=split,
+        images=len(samples),
+        class_names=names,
+        accuracy=confusion.accuracy,
+        miou=confusion.miou,
+        iou=_by_name(names, confusion.iou),
+        boundary_f1=scores.boundary.mean,
+        boundary_f1_per_class=_by_name(names, scores.boundary.scores),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion.counts),
+        mean_accuracy=confusion.mean_accuracy,
+        frequency_weighted_iou=confusion.frequency_weighted_iou,
+        precision=_by_name(names, confusion.precision),
+        recall=_by_name(names, confusion.recall),
+        f1=_by_name(names, confusion.f1),
+        absent=tuple(names[index] for index in confusion.absent),
+        small_objects=dict(zip(names, objects.objects.tolist(), strict=True)),
+        small_object_recall=_by_name(names, objects.scores),
+        data_sha256=dataset.fingerprint(split),
+        pixels=pixels,
+        image_names=tuple(sample.name for sample in samples),
+        image_confusions=scores.of_images,
+    )
+
+
+def _by_name(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in zip(names, values, strict=True)}
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _percent(value: float | None, width: int = 7) -> str:
+    width = max(7, width)
+    return f"{'–':>{width}}" if value is None or math.isnan(value) else f"{100 * value:>{width}.2f}"

@@ -1,0 +1,111 @@
+"""A class map written row by row as a GeoTIFF: tiled, compressed, with colours and overviews."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.datasets.palette import IGNORE, Palette
+from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.raster import Raster
+from rsseg_tf.inference.tiling import Image
+from rsseg_tf.runs import atomic_path
+
+_BLOCK = 512
+_SMALLEST_OVERVIEW = 256
+
+
+class ClassRaster:
+    """The class map that is being written; see `create_class_raster`.
+
+    Attributes:
+        checksum: CRC-32 of all rows so far.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.checksum = 0
+        self._dataset = dataset
+
+    def write(self, top: int, classes: Image) -> None:
+        """Store some rows, uint8 (rows, W); from top to bottom, each once."""
+        from rasterio.windows import Window
+
+        self.checksum = zlib.crc32(classes.tobytes(), self.checksum)
+        self._dataset.write(classes, 1, window=Window(0, top, classes.shape[1], classes.shape[0]))
+
+
+@contextlib.contextmanager
+def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[ClassRaster]:
+    """A new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
+
+    Class numbers are stored with the colours of `palette`, 255 where there is no data. Overviews hold the most
+    frequent class.
+
+    Raises:
+        RssegError: it cannot be written.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(temporary, "w", **_profile(like)) as dataset:
+                dataset.write_colormap(1, dict(enumerate(palette.colors)))
+                dataset.update_tags(**{f"CLASS_{number}": name for number, name in enumerate(palette.names)})
+                output = ClassRaster(dataset)
+                yield output
+            _add_overviews(temporary, max(like.height, like.width))
+            _check_written(temporary, path, checksum=output.checksum)
+        except (RasterioError, CPLE_BaseError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise RssegError(f"cannot write `{path}`: {reason}", hint="is the disk full?") from error
+
+
+def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
+    """GDAL closes a file without an error on a full disk: read again what arrived."""
+    import rasterio
+    from rasterio.windows import Window
+
+    arrived = 0
+    with rasterio.open(temporary) as dataset:
+        for top in range(0, dataset.height, _BLOCK):
+            rows = min(_BLOCK, dataset.height - top)
+            arrived = zlib.crc32(dataset.read(1, window=Window(0, top, dataset.width, rows)).tobytes(), arrived)
+    if arrived != checksum:
+        raise RssegError(f"cannot write `{path}`: its rows did not arrive as they were", hint="is the disk full?")
+
+
+def _profile(like: Raster) -> dict[str, Any]:
+    return {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": like.height,
+        "width": like.width,
+        "crs": like.crs,
+        "transform": like.transform,
+        "nodata": IGNORE,
+        "tiled": True,
+        "blockxsize": _BLOCK,
+        "blockysize": _BLOCK,
+        "compress": "deflate",
+        "bigtiff": "if_safer",
+    }
+
+
+def _add_overviews(path: Path, side: int) -> None:
+    import rasterio
+    from rasterio.enums import Resampling
+
+    factors: list[int] = []
+    while side // 2 ** (len(factors) + 1) >= _SMALLEST_OVERVIEW:
+        factors.append(2 ** (len(factors) + 1))
+    with rasterio.open(path, "r+") as dataset:
+        if factors:
+            dataset.build_overviews(factors, Resampling.mode)

@@ -1,0 +1,235 @@
+"""Class maps of files and folders of images, each with an overlay and the area of every class."""
+
+from __future__ import annotations
+
+import collections
+import glob
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from rsseg_tf.datasets.images.header import read_header
+from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image, write_image
+from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.inference.areas import class_areas
+from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
+from rsseg_tf.inference.predict import TiledPredictor
+from rsseg_tf.inference.raster import Channels, open_raster
+from rsseg_tf.inference.tiling import Image
+from rsseg_tf.runs import file_hash, write_json
+
+_LARGE_PIXELS = 50_000_000
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a run is.
+
+    Attributes:
+        images: images that are done, with the share of the one under way.
+        total: how many there are.
+        pixels: pixels that are done.
+    """
+
+    images: float
+    total: int
+    pixels: int
+
+
+Progress = Callable[[Advance], None]
+
+
+def find_images(words: Iterable[str]) -> list[Path]:
+    """The images that files, folders (searched through) and glob patterns name, each once, in order.
+
+    Raises:
+        DataError: a word names nothing, or a folder holds no image.
+    """
+    found: dict[Path, Path] = {}
+    for word in words:
+        for path in _images_of(word):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def output_names(images: Sequence[Path]) -> list[str]:
+    """A name for each image's outputs: its stem, with its folder and ending where stems repeat.
+
+    Example:
+        >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
+        ['a_1_png', 'b_1_png', '2']
+    """
+    repeats = collections.Counter(image.stem for image in images)
+    names: list[str] = []
+    for image in images:
+        name = image.stem if repeats[image.stem] == 1 else f"{image.parent.name}_{image.stem}_{image.suffix[1:]}"
+        names.append(_unused(name, names))
+    return names
+
+
+def predict_files(
+    predictor: TiledPredictor,
+    images: Sequence[Path],
+    out: Path,
+    *,
+    channels: Channels = Channels(),  # noqa: B008 - it is frozen
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
+
+    A GeoTIFF, a PNG or TIFF of more than 50 megapixels, and every image whose `channels` are chosen is read in rows
+    through rasterio; its class map is `NAME_classes.tif`, its overlay at most 2048 pixels wide and high.
+
+    The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
+    square metres of every class. An image that was predicted before by the same model is not predicted again, and a
+    large one is gone on with where it stopped, so a killed run needs no more than the same call.
+
+    Args:
+        predictor: the model.
+        images: image files.
+        out: the folder for the results.
+        channels: what of other than 8-bit RGB the network is to see.
+        overwrite: predict again what lies in `out`.
+        progress: called after every image, and after every few rows of a large one.
+
+    Returns:
+        One record an image, in order.
+
+    Raises:
+        DataError: an image cannot be read.
+        ConfigError: `out` holds the images, or results of another model.
+    """
+    if any(image.resolve().parent == out.resolve() for image in images):
+        raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
+    records: list[dict[str, Any]] = []
+    pixels = 0
+    for image, name in zip(images, output_names(images), strict=True):
+        key = _key(predictor, image, channels)
+        record = None if overwrite else _earlier(out / f"{name}.json", key)
+        if record is None:
+            job = _Job(predictor, image, out / name, channels, key, overwrite)
+            made = _predict_image(job, _report(progress, Advance(len(records), len(images), pixels)))
+            record = {"image": str(image), **made, "made_from": key}
+            write_json(out / f"{name}.json", record)
+            pixels += record["height"] * record["width"]
+        records.append(record)
+        if progress:
+            progress(Advance(len(records), len(images), pixels))
+    return records
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An image to predict; `target` is the folder and the name of its results, `key` what they depend on."""
+
+    predictor: TiledPredictor
+    image: Path
+    target: Path
+    channels: Channels
+    key: Mapping[str, Any]
+    overwrite: bool
+
+
+def _report(progress: Progress | None, before: Advance) -> Callable[[int, int], None]:
+    """A function to call with the pixels of the image under way that are done and that there are."""
+
+    def report(done: int, total: int) -> None:
+        if progress:
+            progress(Advance(before.images + done / total, before.total, before.pixels + done))
+
+    return report
+
+
+def _images_of(word: str) -> list[Path]:
+    path = Path(word)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        images = sorted(item for item in _files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
+        if not images:
+            raise DataError(f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}")
+        return images
+    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - absolute patterns
+    images = [match for match in matches if match.suffix.lower() in SUFFIXES and match.is_file()]
+    if not images:
+        raise DataError(f"no image at `{word}`", hint="give image files, folders or glob patterns")
+    return images
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"cannot read the folder `{error.filename}`: {error.strerror}") from error
+
+    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        yield from (Path(place, name) for name in names)
+
+
+def _unused(name: str, taken: Sequence[str]) -> str:
+    candidate, number = name, 2
+    while candidate.lower() in {other.lower() for other in taken}:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str, Any]:
+    """What a result depends on."""
+    try:
+        image_hash = file_hash(image)
+    except OSError as error:
+        raise DataError(f"cannot read `{image}`: {error.strerror}") from error
+    return {
+        "model_sha256": predictor.model_sha256,
+        "image_sha256": image_hash,
+        "fitting": predictor.fitting,
+        "overlap_px": predictor.overlap,
+        "ground_sampling_distance_m": predictor.ground_sampling_distance_m,
+        "bands": list(channels.bands),
+        "scale": channels.scale and list(channels.scale),
+    }
+
+
+def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The record of an earlier run, if there is one and it was made the same way."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        record = {}
+    if not isinstance(record, dict) or record.get("made_from") != dict(key):
+        raise ConfigError(
+            f"`{path}` is the result of another model, image or setting", hint="choose another --out, or --overwrite"
+        )
+    return record
+
+
+def _predict_image(job: _Job, report: Callable[[int, int], None]) -> dict[str, Any]:
+    """What the record says of an image, after its files are written."""
+    header = read_header(job.image)
+    if not (job.channels.are_chosen or header.is_geotiff or header.pixels > _LARGE_PIXELS):
+        return _predict_whole(job.predictor, job.image, job.target)
+    with open_raster(job.image, job.channels) as raster:
+        return predict_raster(job.predictor, raster, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+
+
+def _predict_whole(predictor: TiledPredictor, image: Path, target: Path) -> dict[str, Any]:
+    pixels = read_image(image)
+    classes = predictor.classes(pixels)
+    files = {kind: f"{target.name}_{kind}.png" for kind in ("classes", "overlay")}
+    write_image(target.with_name(files["classes"]), classes)
+    colors = predictor.palette.colorize(classes)
+    overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
+    write_image(target.with_name(files["overlay"]), overlay)
+    metres = predictor.ground_sampling_distance_m
+    return {
+        "height": classes.shape[0],
+        "width": classes.shape[1],
+        "classes": class_areas(classes, predictor.palette.names, ground_sampling_distance_m=metres),
+        "files": files,
+    }

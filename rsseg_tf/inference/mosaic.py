@@ -1,0 +1,195 @@
+"""Class maps of mosaics that do not fit into memory.
+
+A chain of three threads: one reads strips, one runs the network, the caller's blends, keeps finished bands as parts
+and writes them into the GeoTIFF. A killed run loses the GeoTIFF but not the parts, and goes on behind them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.inference.areas import area_table, counts_by_row
+from rsseg_tf.inference.blending import best_in, blended, scored
+from rsseg_tf.inference.class_raster import ClassRaster, create_class_raster
+from rsseg_tf.inference.parts import Parts
+from rsseg_tf.inference.predict import TiledPredictor
+from rsseg_tf.inference.prefetch import prefetched
+from rsseg_tf.inference.raster import Raster, strips_from
+from rsseg_tf.inference.tiling import Image, Infer, TileGrid
+
+OVERLAY_SHARE = 0.5
+_OVERLAY_SIDE = 2048
+_STRIPS_AHEAD = 1
+_BATCHES_AHEAD = 4
+
+Progress = Callable[[int, int], None]
+"""Called with how many pixels are done and how many there are."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Finished rows: where they begin, their pixels (rows, W, 3), which hold data, and their classes (rows, W)."""
+
+    row: int
+    top: int
+    pixels: Image
+    valid: NDArray[np.bool_] | None
+    classes: Image
+
+
+def predict_raster(
+    predictor: TiledPredictor,
+    raster: Raster,
+    target: Path,
+    *,
+    key: Mapping[str, Any],
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Predict a raster and write `NAME_classes.tif` and a small `NAME_overlay.png`.
+
+    Until both are there, finished bands lie in the folder `NAME_parts`.
+
+    Args:
+        predictor: the model.
+        raster: the image.
+        target: the folder of the results and NAME.
+        key: what the result depends on; only parts with the same key are gone on with.
+        overwrite: forget the parts.
+        progress: called after every band.
+
+    Returns:
+        Size, area of each class and the run's figures, as JSON values.
+
+    Raises:
+        DataError: the raster is damaged.
+        ConfigError: parts of another run lie there.
+        RssegError: the results cannot be written.
+    """
+    started = time.perf_counter()
+    network = _Stopwatch(predictor.infer)
+    parts = Parts(target.with_name(f"{target.name}_parts"), key, overwrite=overwrite)
+    kept = parts.done()
+    summary = _Summary(raster, predictor)
+    files = {"classes": f"{target.name}_classes.tif", "overlay": f"{target.name}_overlay.png"}
+    unfinished = parts.folder / "classes.tif"  # here, so that what a kill leaves of it goes with the parts
+    with create_class_raster(unfinished, raster, predictor.palette) as output:
+        for band in _bands(predictor, raster, parts, infer=network):
+            if band.row >= kept:
+                parts.save(band.row, band.classes)
+            _store(band, output, summary)
+            if progress:
+                progress((band.top + len(band.classes)) * raster.width, raster.height * raster.width)
+    unfinished.replace(target.with_name(files["classes"]))
+    write_image(target.with_name(files["overlay"]), summary.overlay())
+    parts.remove()
+    seconds = time.perf_counter() - started
+    return {
+        "height": raster.height,
+        "width": raster.width,
+        **summary.record(),
+        "files": files,
+        "run": {"seconds": seconds, "network_seconds": network.seconds, "bands_resumed": kept},
+    }
+
+
+def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: Infer) -> Iterator[_Band]:
+    """All bands of the class map, those that were kept first."""
+    if predictor.fitting != "crop":
+        pixels, valid = raster.rows(0, raster.height)
+        yield _Band(0, 0, pixels, valid, _without_gaps(predictor.classes(pixels), valid))
+        return
+    grid = TileGrid(raster.height, raster.width, predictor.input_size, predictor.overlap)
+    kept = parts.done()
+    for row in range(kept):
+        top, bottom = grid.band(row)
+        pixels, valid = raster.rows(top, bottom)
+        yield _Band(row, top, pixels, valid, parts.load(row))
+    if kept < len(grid.tops):
+        yield from _predicted(raster, grid, infer, first=kept)
+
+
+def _predicted(raster: Raster, grid: TileGrid, infer: Infer, *, first: int) -> Iterator[_Band]:
+    strips = prefetched(strips_from(raster, grid, first=grid.first_row_into(first)), depth=_STRIPS_AHEAD)
+    tiles = prefetched(scored(strips, infer, grid), depth=_BATCHES_AHEAD)
+    with contextlib.closing(tiles):
+        for band in blended(tiles, grid):
+            if band.row >= first:
+                rows = len(band.weights)
+                valid = None if band.strip.valid is None else band.strip.valid[:rows]
+                classes = _without_gaps(best_in(band), valid)
+                yield _Band(band.row, band.top, band.strip.pixels[:rows, : grid.width], valid, classes)
+
+
+def _without_gaps(classes: Image, valid: NDArray[np.bool_] | None) -> Image:
+    return classes if valid is None else np.where(valid, classes, np.uint8(IGNORE))
+
+
+def _store(band: _Band, output: ClassRaster, summary: _Summary) -> None:
+    output.write(band.top, band.classes)
+    summary.add(band)
+
+
+class _Stopwatch:
+    """A network that counts the seconds spent in it, copying tiles in and scores out included."""
+
+    def __init__(self, infer: Infer) -> None:
+        self.seconds = 0.0
+        self._infer = infer
+
+    def __call__(self, images: Image) -> NDArray[Any]:
+        started = time.perf_counter()
+        scores = self._infer(images)
+        self.seconds += time.perf_counter() - started
+        return scores
+
+
+class _Summary:
+    """Areas of the classes and a small picture, gathered band by band."""
+
+    def __init__(self, raster: Raster, predictor: TiledPredictor) -> None:
+        self._palette = predictor.palette
+        self._all_pixels = raster.height * raster.width
+        self._step = math.ceil(max(raster.height, raster.width) / _OVERLAY_SIDE)
+        self._row_areas = raster.row_areas_m2(predictor.ground_sampling_distance_m)
+        self._counts = np.zeros((raster.height, predictor.palette.num_classes), np.int64)
+        shape = (math.ceil(raster.height / self._step), math.ceil(raster.width / self._step))
+        self._pixels = np.zeros((*shape, 3), np.uint8)
+        self._classes = np.full(shape, IGNORE, np.uint8)
+
+    def add(self, band: _Band) -> None:
+        """Count a band in."""
+        bottom = band.top + len(band.classes)
+        self._counts[band.top : bottom] = counts_by_row(band.classes, self._palette.num_classes)
+        offset = -band.top % self._step
+        first, last = math.ceil(band.top / self._step), math.ceil(bottom / self._step)
+        self._pixels[first:last] = band.pixels[offset :: self._step, :: self._step]
+        self._classes[first:last] = band.classes[offset :: self._step, :: self._step]
+
+    def record(self) -> dict[str, Any]:
+        """`classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels to one of the overlay."""
+        pixels = self._counts.sum(0)
+        areas = None if self._row_areas is None else self._row_areas @ self._counts
+        return {
+            "classes": area_table(self._palette.names, pixels, areas),
+            "nodata_pixels": int(self._all_pixels - pixels.sum()),
+            "overlay_step": self._step,
+        }
+
+    def overlay(self) -> Image:
+        """Colours over the small picture, uint8 (h, w, 3)."""
+        colors = self._palette.colorize(self._classes)
+        blend: Image = cv2.addWeighted(self._pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
+        return blend

@@ -1,0 +1,79 @@
+"""The finished bands of a class map that is still being made, on disk, so that a killed run goes on behind them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.datasets.images.pixels import read_indices, write_image
+from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.inference.tiling import Image
+from rsseg_tf.runs import remove_leftovers, write_json
+
+_MADE_FROM = "made_from.json"
+
+
+class Parts:
+    """Bands in a folder, one PNG each.
+
+    Args:
+        folder: made where it does not exist.
+        key: what the bands depend on.
+        overwrite: drop bands that were made from something else.
+
+    Raises:
+        ConfigError: the folder holds bands that were made from something else.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any], *, overwrite: bool = False) -> None:
+        self.folder = folder
+        if overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        remove_leftovers(folder)
+        known = _key_in(folder)
+        if known is None:
+            write_json(folder / _MADE_FROM, dict(key))
+        elif known != dict(key):
+            raise ConfigError(
+                f"`{folder}` is the unfinished result of another model, image or setting",
+                hint="choose another --out, or --overwrite",
+            )
+
+    def done(self) -> int:
+        """How many bands are there, counted from the first without a gap."""
+        row = 0
+        while self._path(row).exists():
+            row += 1
+        return row
+
+    def save(self, row: int, classes: Image) -> None:
+        """Keep a band, uint8 (rows, W)."""
+        write_image(self._path(row), classes)
+
+    def load(self, row: int) -> Image:
+        """A band that was kept.
+
+        Raises:
+            DataError: its file is damaged.
+        """
+        try:
+            return read_indices(self._path(row))
+        except DataError as error:
+            raise DataError(error.message, hint=f"delete `{self._path(row)}` and run the command again") from error
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, row: int) -> Path:
+        return self.folder / f"band_{row:06d}.png"
+
+
+def _key_in(folder: Path) -> Any:
+    try:
+        return json.loads((folder / _MADE_FROM).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None

@@ -1,0 +1,183 @@
+"""Class maps of whole images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.images.resize import resized_image, resized_mask
+from rsseg_tf.datasets.palette import Palette, distinct_colors
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.inference.blending import predict_classes
+from rsseg_tf.inference.runner import Normalisation, TFLiteRunner
+from rsseg_tf.inference.tiling import Image, Infer
+from rsseg_tf.runs import file_hash
+from rsseg_tf.tflite.metadata import ModelMetadata
+
+
+class Predictor(Protocol):
+    """Anything that turns an image of any size into a class map.
+
+    Attributes:
+        palette: the classes.
+        input_size: height and width in pixels of what the network sees.
+        fitting: `crop` for tiles of the image, `resize` for the whole image resized to `input_size`.
+    """
+
+    @property
+    def palette(self) -> Palette:
+        """The classes."""
+        ...
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width in pixels of what the network sees."""
+        ...
+
+    @property
+    def fitting(self) -> str:
+        """`crop` for tiles of the image, `resize` for the whole image resized to `input_size`."""
+        ...
+
+    def classes(self, image: Image) -> Image:
+        """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TiledPredictor:
+    """A network for images of one size, made to predict images of any.
+
+    Attributes:
+        infer: the network: uint8 (n, h, w, 3) → scores (n, h, w, C).
+        palette: the classes.
+        input_size: height and width in pixels of what the network sees.
+        fitting: `crop` or `resize`.
+        overlap: (crop) pixels that neighbouring tiles share.
+        ground_sampling_distance_m: metres a pixel of the images it is made for, 0 where unknown.
+        model_sha256: of the model file, so that results can tell what made them.
+    """
+
+    infer: Infer
+    palette: Palette
+    input_size: tuple[int, int]
+    fitting: str = "crop"
+    overlap: int = 0
+    ground_sampling_distance_m: float = 0.0
+    model_sha256: str = ""
+
+    def classes(self, image: Image) -> Image:
+        """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
+
+        Raises:
+            ConfigError: the overlap is not smaller than a tile.
+        """
+        if self.fitting == "crop":
+            return predict_classes(image, self.infer, size=self.input_size, overlap=self.overlap)
+        fitted = predict_classes(resized_image(image, self.input_size), self.infer, size=self.input_size, overlap=0)
+        return resized_mask(fitted, (image.shape[0], image.shape[1]))
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """What must be said of a model file that another program made.
+
+    Attributes:
+        class_names: by class id; numbered where there are none.
+        fitting: `crop` or `resize`; see `Predictor`.
+        normalisation: of pixels.
+    """
+
+    class_names: tuple[str, ...] = ()
+    fitting: str = "crop"
+    normalisation: Normalisation = field(default_factory=Normalisation)
+
+
+def open_predictor(
+    path: Path,
+    *,
+    threads: int = 1,
+    delegate: Path | None = None,
+    palette: Palette | None = None,
+    foreign: ForeignModel | None = None,
+) -> TiledPredictor:
+    """A predictor on a `.tflite` file, set up by the metadata in it.
+
+    Args:
+        path: the model file.
+        threads: CPU threads.
+        delegate: shared library of a delegate.
+        palette: the classes of a file that does not name its own.
+        foreign: said of a file that does not describe itself.
+
+    Raises:
+        ModelError: no such file, or one that is no segmentation network.
+        ConfigError: `foreign` is given of a file that describes itself, or names other than its classes.
+    """
+    normalisation = foreign.normalisation if foreign else None
+    runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalisation=normalisation)
+    if foreign and runner.metadata:
+        raise ConfigError(f"`{path}` says itself what it is", hint="leave --names, --fitting, --mean and --std out")
+    described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
+    return TiledPredictor(
+        infer=batched(runner.scores),
+        palette=Palette(described.class_names, described.class_colors),
+        input_size=runner.input_size,
+        fitting=described.fitting,
+        overlap=min(described.overlap, min(runner.input_size) - 1),
+        ground_sampling_distance_m=described.ground_sampling_distance_m,
+        model_sha256=file_hash(path),
+    )
+
+
+def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
+    """The same predictor with another overlap of its tiles, in pixels.
+
+    Raises:
+        ConfigError: the overlap is negative, or not smaller than a tile.
+    """
+    if not 0 <= overlap < min(predictor.input_size):
+        raise ConfigError(
+            f"the overlap must be at least 0 and below the tile's {min(predictor.input_size)} pixels, got {overlap}"
+        )
+    return dataclasses.replace(predictor, overlap=overlap)
+
+
+def with_usual_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
+    """The same predictor with the overlap that settings ask for, if it tiles at all; see `usual_overlap`."""
+    if predictor.fitting == "resize":
+        return predictor
+    return with_overlap(predictor, usual_overlap(overlap, predictor.input_size))
+
+
+def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
+    """The overlap that settings ask for, but at most half a tile: beyond that tiles multiply and nothing is won."""
+    return min(overlap, min(input_size) // 2)
+
+
+def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
+    """A network for one image as one for a batch: (h, w, 3) → (h, w, C) becomes (n, h, w, 3) → (n, h, w, C)."""
+
+    def infer(images: Image) -> NDArray[Any]:
+        return np.stack([infer_one(image) for image in images])
+
+    return infer
+
+
+def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None, foreign: ForeignModel) -> ModelMetadata:
+    if foreign.class_names:
+        if len(foreign.class_names) != runner.num_classes or len(set(foreign.class_names)) != runner.num_classes:
+            raise ConfigError(
+                f"`{runner.path}` has {runner.num_classes} classes, got the names {', '.join(foreign.class_names)}"
+            )
+        palette = Palette(foreign.class_names, distinct_colors(runner.num_classes))
+    if palette is None or palette.num_classes != runner.num_classes:
+        names = tuple(f"class {index}" for index in range(runner.num_classes))
+        palette = Palette(names, distinct_colors(len(names)))
+    return ModelMetadata(palette.names, palette.colors, runner.input_size, fitting=foreign.fitting)

@@ -1,0 +1,287 @@
+"""A `.tflite` segmentation network on the CPU or a delegate: uint8 image in, classes or scores out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ConfigError, DataError, ModelError
+from rsseg_tf.inference.blending import best_class
+from rsseg_tf.inference.tiling import Image, Logits
+from rsseg_tf.tflite.arena import arena_bytes
+from rsseg_tf.tflite.delegates import check_fits
+from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.graph import Tensor, TFLiteModel
+from rsseg_tf.tflite.guard import check_loads
+from rsseg_tf.tflite.interpreter import delegate_partitions, invoke, open_interpreter
+from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
+from rsseg_tf.tflite.runtime import load_runtime
+
+_INPUT_DTYPES = ("uint8", "int8", "float32")
+_CLASS_DTYPES = ("uint8", "int8", "int32", "int64")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse a range of nothing.
+
+        Raises:
+            ConfigError: `std` is not positive.
+        """
+        if self.std <= 0:
+            raise ConfigError(f"the standard deviation must be above 0, got {self.std}")
+
+
+@dataclass(frozen=True)
+class _Port:
+    """An input or output of the network: `real = (stored - zero_point) * scale`."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.scale > 0
+
+
+class TFLiteRunner:
+    """Runs one model file, one image at a time.
+
+    Args:
+        path: the `.tflite` file.
+        threads: CPU threads.
+        delegate: shared library of a delegate, such as the Edge TPU's; XNNPACK runs the rest.
+        metadata: used in place of what the file says about itself.
+        normalisation: of pixels, for a network that does not normalise them itself.
+
+    Attributes:
+        path: the model file.
+        metadata: what the file says about itself, or None.
+        head: `logits`, `logits-low` or `classes`, seen from the output's shape.
+        input_size: height and width in pixels.
+        load_ms: how long the native library took to load the file.
+        arena_bytes: planned memory of the activations; see `rsseg_tf.tflite.arena`.
+
+    Raises:
+        ModelError: no such file, a damaged one, or no network that maps an RGB image to classes.
+
+    Example:
+        >>> TFLiteRunner("model.tflite").classes(np.zeros((256, 256, 3), np.uint8)).shape
+        (256, 256)
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        threads: int = 1,
+        delegate: Path | str | None = None,
+        metadata: ModelMetadata | None = None,
+        normalisation: Normalisation | None = None,
+    ) -> None:
+        self.path = Path(path)
+        library = Path(delegate) if delegate else None
+        content = _read(self.path)
+        model = parse_model(content, name=str(path))
+        self.metadata = metadata or metadata_in(content, path=self.path)
+        self._input, self._output = _ports(model, self.path)
+        self._normalisation = normalisation or Normalisation()
+        self.input_size = (self._input.shape[1], self._input.shape[2])
+        self.head = self._find_head()
+        self.arena_bytes = arena_bytes(model)
+        self._check_metadata()
+        check_fits(self.path, {op.name for op in model.ops}, library)
+        check_loads(self.path, content, delegate=library)
+        del content, model
+        load_runtime()  # importing it is not part of loading a model
+        started = time.perf_counter()
+        self._native = open_interpreter(self.path, threads=threads, delegate=library)
+        self.load_ms = (time.perf_counter() - started) * 1e3
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the network tells apart.
+
+        Raises:
+            ModelError: it puts out class ids and has no metadata that names them.
+        """
+        if self.head != "classes":
+            return self._output.shape[-1]
+        if self.metadata is None:
+            raise ModelError(
+                f"`{self.path}` does not say how many classes it has", hint="export it again with export-tflite"
+            )
+        return len(self.metadata.class_names)
+
+    def logits(self, image: Image) -> Logits:
+        """Scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
+
+        Low scores are resized to full size, a `classes` head gives one-hot scores.
+
+        Raises:
+            DataError: `image` is not uint8 of the network's input size.
+        """
+        self.set_input(image)
+        self.invoke()
+        return self.output_logits()
+
+    def classes(self, image: Image) -> Image:
+        """The class of each pixel: uint8 (h, w, 3) → uint8 (h, w).
+
+        Raises:
+            DataError: `image` is not uint8 of the network's input size.
+        """
+        self.set_input(image)
+        self.invoke()
+        return self.output_classes()
+
+    def scores(self, image: Image) -> NDArray[Any]:
+        """Numbers that order the classes as `logits` does, without its arithmetic: (h, w, 3) → (h, w, C).
+
+        Stored int8 scores are handed out as they are: they differ from logits by one scale and offset.
+        """
+        self.set_input(image)
+        self.invoke()
+        if self.head == "classes":
+            return np.eye(self.num_classes, dtype=np.uint8)[self.output_classes()]
+        stored = self._native.get_tensor(self._output.index)[0]
+        return stored if self.head == "logits" else self._full_size(stored.astype(np.float32))
+
+    def set_input(self, image: Image) -> None:
+        """Copy an image, uint8 (h, w, 3), into the network's input.
+
+        Raises:
+            DataError: `image` is not uint8 of the network's input size.
+        """
+        if image.dtype != np.uint8 or image.shape != (*self.input_size, 3):
+            raise DataError(
+                f"`{self.path}` takes uint8 images of shape {(*self.input_size, 3)}, got {image.dtype} {image.shape}"
+            )
+        self._native.set_tensor(self._input.index, self._stored(image)[None])
+
+    def invoke(self) -> None:
+        """Run the network on the input that was set.
+
+        Raises:
+            ModelError: the interpreter or a delegate fails.
+        """
+        invoke(self._native, path=self.path)
+
+    def output_logits(self) -> Logits:
+        """The scores of the last run: float32 (h, w, C); see `logits`."""
+        if self.head == "classes":
+            return np.eye(self.num_classes, dtype=np.float32)[self.output_classes()]
+        stored = self._native.get_tensor(self._output.index)[0]
+        real = stored.astype(np.float32, copy=False)
+        if self._output.is_quantized:
+            real = (real - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
+        return self._full_size(real)
+
+    def output_classes(self) -> Image:
+        """The class map of the last run: uint8 (h, w).
+
+        Quantized scores are compared as they are: dequantization does not change their order.
+        """
+        stored = self._native.tensor(self._output.index)()[0]
+        if self.head == "classes":
+            return self._checked_classes(stored)
+        if self.head == "logits-low":
+            return best_class(self._full_size(stored.astype(np.float32)))
+        return best_class(stored)
+
+    def partitions(self) -> tuple[int, list[str]]:
+        """How many delegate partitions the interpreter made, and the names of operators outside them."""
+        return delegate_partitions(self._native)
+
+    def _stored(self, image: Image) -> NDArray[Any]:
+        port = self._input
+        if self._normalisation != Normalisation():
+            real = (image - np.float32(self._normalisation.mean)) / np.float32(self._normalisation.std)
+            return real if port.dtype == "float32" else _quantized(real, port)
+        if port.dtype == "float32":
+            return image.astype(np.float32)
+        if port.scale in (0.0, 1.0) and port.dtype == "uint8" and port.zero_point == 0:
+            return image
+        if port.scale in (0.0, 1.0) and port.dtype == "int8" and port.zero_point == -128:
+            return (image ^ np.uint8(128)).view(np.int8)
+        return _quantized(image.astype(np.float32), port)
+
+    def _full_size(self, scores: Logits) -> Logits:
+        height, width = self.input_size
+        if scores.shape[:2] == (height, width):
+            return scores
+        resized: Logits = cv2.resize(scores, (width, height), interpolation=cv2.INTER_LINEAR)
+        return resized.reshape(height, width, -1)
+
+    def _checked_classes(self, stored: NDArray[Any]) -> Image:
+        classes = stored.reshape(self.input_size).astype(np.uint8)
+        if self.metadata and classes.max() >= self.num_classes:
+            raise ModelError(f"`{self.path}` put out class {classes.max()} but names {self.num_classes} classes")
+        return classes
+
+    def _find_head(self) -> str:
+        shape, height, width = self._output.shape, *self.input_size
+        has_channels = len(shape) == 4 and not (shape[-1] == 1 and self._output.dtype in _CLASS_DTYPES)
+        if not has_channels and shape[1:3] == (height, width) and self._output.dtype in _CLASS_DTYPES:
+            return "classes"
+        if has_channels and shape[1:3] == (height, width):
+            return "logits"
+        if has_channels and height % shape[1] == 0 and width % shape[2] == 0:
+            return "logits-low"
+        raise ModelError(
+            f"`{self.path}` puts out {self._output.dtype} {shape} for an image of {height} × {width}: no class map"
+        )
+
+    def _check_metadata(self) -> None:
+        if self.metadata is None or self.head == "classes":
+            return
+        named = len(self.metadata.class_names)
+        if named != self.num_classes:
+            raise ModelError(f"`{self.path}` has {self.num_classes} classes but its metadata names {named}")
+
+
+def _quantized(real: NDArray[np.float32], port: _Port) -> NDArray[Any]:
+    limits = np.iinfo(port.dtype)
+    steps = np.rint(real / np.float32(port.scale or 1.0)) + port.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(port.dtype)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
+
+
+def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
+        )
+    source, result = _port(model.inputs[0]), _port(model.outputs[0])
+    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3 or source.dtype not in _INPUT_DTYPES:
+        raise ModelError(f"`{path}` takes {source.dtype} {source.shape}, expected one RGB image (1, h, w, 3)")
+    if len(result.shape) not in (3, 4) or result.shape[0] != 1 or 0 in result.shape:
+        raise ModelError(f"`{path}` puts out {result.dtype} {result.shape}, expected (1, h, w, classes) or (1, h, w)")
+    return source, result
+
+
+def _port(tensor: Tensor) -> _Port:
+    scale = float(tensor.scales[0]) if tensor.scales.size == 1 else 0.0
+    zero_point = int(tensor.zero_points[0]) if tensor.zero_points.size == 1 else 0
+    return _Port(tensor.index, tensor.shape, tensor.dtype, scale, zero_point)

@@ -1,0 +1,58 @@
+"""Keras' `.h5` files of weights, read layer by layer without the model that wrote them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ModelError
+from rsseg_tf.models.weights.published import FETCH_AGAIN
+
+Arrays = list[NDArray[Any]]
+
+
+def read_keras_weights(path: Path) -> dict[str, Arrays]:
+    """The weights of each layer in a `.weights.h5` file of Keras 3, or in an `.h5` file of Keras 1 and 2.
+
+    Returns:
+        Layer → its arrays in Keras' order. A layer's key is its name where the file says it (Keras since 3.10), else
+        its type and number, such as `conv2d_3` for the fourth Conv2D of the model.
+
+    Raises:
+        ModelError: the file is damaged, or of another kind.
+    """
+    found: dict[str, Arrays] = {}
+
+    def visit(name: str, group: Any) -> None:
+        if not isinstance(group, h5py.Group) or not name.endswith("/vars") or len(group) == 0:
+            return
+        if name.startswith("optimizer"):
+            return
+        key = str(group.attrs.get("name", name.split("/")[-2]))
+        found[key] = [np.asarray(group[str(index)]) for index in range(len(group))]
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(visit)
+            found.update(_of_keras_2(file))
+    except Exception as error:  # In a damaged file h5py raises what it comes across.
+        raise ModelError(f"cannot read `{path}` as Keras weights: {error}", hint=FETCH_AGAIN) from error
+    if not found:
+        raise ModelError(f"`{path}` holds no weights of Keras", hint="write it with model.save_weights")
+    return found
+
+
+def _of_keras_2(file: Any) -> dict[str, Arrays]:
+    """The weights by layer as Keras 1 and 2 laid them out, in which keras.applications publishes; none in others."""
+    layers = file.get("model_weights", file)
+    names = {_text(name): layers[_text(name)] for name in layers.attrs.get("layer_names", ())}
+    keys = {name: [_text(key) for key in group.attrs["weight_names"]] for name, group in names.items()}
+    return {name: [np.asarray(names[name][key]) for key in some] for name, some in keys.items() if some}
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name

@@ -1,0 +1,207 @@
+"""Weights from elsewhere: another model of ours, PyTorch's and Keras' files, other libraries' own."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.config.parsing import nearest
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.models.backbone import Normalisation
+from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
+from rsseg_tf.models.deeplab import NORMALISE
+from rsseg_tf.models.inlined import flat_operations, layer_names
+from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict
+from rsseg_tf.models.weights.keras_file import read_keras_weights
+from rsseg_tf.models.weights.names import NAMINGS
+from rsseg_tf.models.weights.published import imagenet_file
+from rsseg_tf.models.weights.safetensors_file import read_safetensors
+from rsseg_tf.models.weights.torch_file import read_torch_file
+
+Named = Mapping[str, Sequence[NDArray[Any]]]
+
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".pth": read_torch_file,
+    ".pt": read_torch_file,
+    ".safetensors": read_safetensors,
+}
+"""Suffix → what reads named arrays from a file."""
+
+_KERAS = ".h5"
+
+
+def load_keras_model(path: Path) -> keras.Model:
+    """The model in a `.keras` file, without its training state.
+
+    Raises:
+        ModelError: the file is missing, is not a `.keras` file, or needs code that is not here.
+    """
+    if not path.is_file():
+        raise ModelError(f"no model at `{path}`", hint=_where_else(path))
+    if path.suffix == ".tflite":
+        raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint="save it again with model.save")
+    try:
+        model: keras.Model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
+        ) from error
+    return model
+
+
+def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
+    """Set weights of `model` to those of another model, and its first layer to the normalisation that they expect.
+
+    Args:
+        model: from `rsseg_tf.models.deeplab.deeplab_v3_plus`; changed in place.
+        weights: `none`; `imagenet` for published weights of the backbone; or a path. A `.keras` file, or the
+            `.weights.h5` of such a model, gives its weights wherever a layer of the same name has the same shapes.
+            Of `.pth`, `.safetensors` (torchvision's and timm's) and other `.h5` files (KerasHub's, and those of
+            keras.applications and keras_cv for their backbones) the backbone takes all its weights.
+        backbone: the name that the model was built with.
+
+    Returns:
+        The number of layers that took over weights.
+
+    Raises:
+        ConfigError: `weights` names nothing known.
+        ModelError: the file cannot be fetched or read, holds values that are not finite, or does not fit.
+    """
+    if weights == "none":
+        return 0
+    path = Path(weights)
+    if path.suffix == ".keras":
+        source = {layer.name: layer.get_weights() for layer in load_keras_model(path).layers}
+        return _copy_by_name(model, source, path=path)
+    if weights != "imagenet":
+        _check_path(path)
+    elif not is_inlined(backbone):
+        path = imagenet_file(backbone)
+    layers = read_keras_weights(path) if path.suffix == _KERAS else {}
+    if _is_of_our_graph(model, layers):
+        return _copy_by_name(model, layers, path=path)
+    if is_inlined(backbone):
+        return _from_library(model, weights, backbone)
+    found = _flat(layers) if path.suffix == _KERAS else _READERS[path.suffix](path)
+    return _from_arrays(model, state_dict(found, path=path), backbone, path=path)
+
+
+def _check_path(path: Path) -> None:
+    known_suffixes = (*_READERS, _KERAS)
+    if path.suffix not in known_suffixes:
+        known = ", ".join((".keras", *known_suffixes))
+        meant = nearest(str(path), ("none", "imagenet"))
+        raise ConfigError(
+            f"`model.weights` must be `none`, `imagenet` or the path of a file ({known}), got `{path}`",
+            hint=f"did you mean `{meant}`?"
+            if meant
+            else "write the weights as one of these: torch.save(model.state_dict(), 'FILE.pth') in PyTorch, "
+            "model.save_weights('FILE.weights.h5') in Keras",
+        )
+    if not path.is_file():
+        raise ModelError(f"no weights at `{path}`", hint=_where_else(path))
+
+
+def _where_else(path: Path) -> str:
+    """What to do about a file that is not at `path`."""
+    if not path.parent.is_dir():
+        return f"there is no folder `{path.parent.absolute()}`"
+    meant = nearest(path.name, (file.name for file in path.parent.iterdir() if file.suffix == path.suffix))
+    return f"did you mean `{path.parent / meant}`?" if meant else f"it is looked for in `{path.parent.absolute()}`"
+
+
+def _flat(layers: Named) -> dict[str, NDArray[Any]]:
+    return {f"{layer}.{index}": array for layer, arrays in layers.items() for index, array in enumerate(arrays)}
+
+
+def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbone: str, *, path: Path) -> int:
+    naming = convert(model, arrays, NAMINGS[backbone], path=path)
+    _normalise_as(model, naming.normalisation)
+    return sum(layer.name.startswith(("stem", "stage")) for layer in model.layers if layer.weights)
+
+
+def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
+    """The weights of keras.applications' or keras_cv's own model, layer by layer."""
+    source = source_model(backbone, model.input_shape[1:], imagenet=weights == "imagenet")
+    if weights != "imagenet":
+        _load(source, Path(weights), backbone)
+    return copy_inlined(model, source, bgr=takes_bgr(backbone))
+
+
+def _load(source: keras.Model, path: Path, backbone: str) -> None:
+    """Set the weights of another library's model to those of a file that Keras wrote."""
+    if path.suffix != _KERAS:
+        raise ModelError(
+            f"`{path}` does not fit `{backbone}`, whose weights Keras writes",
+            hint="give the .h5 file that the library publishes or save_weights writes",
+        )
+    try:
+        with warnings.catch_warnings(action="ignore"):  # It lists all that the error then says in short.
+            source.load_weights(path)
+    except Exception as error:  # Keras raises a dozen types here.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Example error")[0]
+        raise ModelError(
+            f"`{path}` does not fit `{backbone}`: {reason.rstrip('.:')}",
+            hint="give the file of the same model without its classifier (`notop`), or another model.backbone",
+        ) from error
+    check_finite({variable.path: np.asarray(variable) for variable in source.weights}, path=path)
+
+
+def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) -> int:
+    """Set the weights of an inlined backbone to those of the model that it was made of.
+
+    Args:
+        model: with `source` inlined; changed in place.
+        source: as `rsseg_tf.models.backbones.source_model` builds it.
+        bgr: its first convolution expects blue first.
+
+    Returns:
+        The number of layers that took over weights.
+    """
+    names = layer_names(source)
+    sources = [operation for operation in flat_operations(source) if getattr(operation, "weights", ())]
+    for number, operation in enumerate(sources):
+        weights = operation.get_weights()
+        if bgr and number == 0:
+            weights[0] = weights[0][:, :, ::-1]
+        layer = model.get_layer(names[id(operation)])
+        layer.set_weights(weights)
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # It computes with copies of its weights.
+    return len(sources)
+
+
+def _normalise_as(model: keras.Model, normalisation: Normalisation) -> None:
+    layer = model.get_layer(NORMALISE)
+    layer.scale, layer.offset = normalisation.scale, normalisation.offset
+
+
+def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
+    own = {layer.name for layer in model.layers if layer.weights}
+    return len(own & found.keys()) > len(own) / 2
+
+
+def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
+    check_finite(_flat(source), path=path)
+    copied = copied_params = 0
+    for layer in model.layers:
+        own, theirs = layer.get_weights(), source.get(layer.name, [])
+        if own and [array.shape for array in own] == [np.shape(array) for array in theirs]:
+            layer.set_weights(theirs)
+            copied, copied_params = copied + 1, copied_params + layer.count_params()
+    if copied_params < model.count_params() / 2:
+        raise ModelError(
+            f"`{path}` fits only {copied_params:,} of the {model.count_params():,} weights of `{model.name}`",
+            hint="use weights of a model with the same backbone",
+        )
+    return copied

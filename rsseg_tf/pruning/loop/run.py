@@ -1,0 +1,241 @@
+"""The pruning loop: score, choose, remove, many times, in small steps towards the target.
+
+Between loops removed channels are only zeroed, so nothing is traced again; the graph is rebuilt smaller at
+the few loops where that pays (`shrinking.py`). The plan is kept in terms of the dense model, so it replays on
+it, and a run that is killed goes on from one small file (`loop_state.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from rsseg_tf.config import PruneConfig
+from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.pruning.groups import Groups, find_groups
+from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, load_profile
+from rsseg_tf.pruning.loop.recalibrate import recalibrate
+from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
+from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
+from rsseg_tf.pruning.loop.together import ALONE, Together
+from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.scoring.criteria import Loss
+from rsseg_tf.pruning.scoring.ranking import Ranking
+from rsseg_tf.pruning.scoring.scores import Scores
+from rsseg_tf.pruning.select import Target, choose
+
+BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
+
+SCHEDULES: dict[str, Callable[[float, float], float]] = {
+    "geometric": lambda goal, done: goal**done,
+    "linear": lambda goal, done: 1 - (1 - goal) * done,
+    "cubic": lambda goal, done: goal + (1 - goal) * (1 - done) ** 3,
+}
+"""Name → share of the dense cost that may be left, of the final share and of how much of the loops is done.
+
+`geometric` removes the same share of what is there each time, `linear` the same amount; `cubic` begins
+fast and ends slowly (Zhu and Gupta 2017, eq. 1)."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a loop calls.
+
+    Attributes:
+        on_loop: after each loop, with its number, counted from 1, and the shares of the dense model's
+            multiply-accumulates and parameters that are left.
+        tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
+            It must depend on nothing but its arguments, or a resumed run comes to another plan.
+        accuracy: of the model as it is, for the accuracy floor.
+        together: those that prune the same model together, each scoring a part of the batches; the model, the
+            batches, the settings and the state file have to be the same for all.
+    """
+
+    on_loop: Callable[[int, float, float], None] | None = None
+    tune: Callable[[keras.Model, int], None] | None = None
+    accuracy: Callable[[keras.Model], float] | None = None
+    together: Together = ALONE
+
+
+_NO_HOOKS = Hooks()
+
+
+def prune_loop(
+    model: keras.Model,
+    *,
+    batches: BatchesOfLoop,
+    loss: Loss,
+    settings: PruneConfig,
+    state_path: Path | None = None,
+    hooks: Hooks = _NO_HOOKS,
+) -> tuple[keras.Model, Plan]:
+    """Prune a model in many small steps.
+
+    Args:
+        model: the dense model; it stays as it is.
+        batches: loop, counted from 0 → pairs (x, y) to score on; the same pairs in every run.
+        loss: of (y, prediction), a scalar that is a mean over the batch.
+        settings: criterion, loops, targets and limits.
+        state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
+        hooks: what is called on the way.
+
+    Returns:
+        The slim model, not compiled, and the plan of what went. Where weights were neither tuned nor
+        recalibrated on the way, the plan makes the same model from the dense one.
+
+    Raises:
+        RssegError: the target cannot be met, or the first removals already pass the accuracy floor.
+        ConfigError: the file at `state_path` is of another model or other settings, or a hook is missing.
+    """
+    _check_hooks(settings, hooks)
+    loop = _Loop(model, loss=loss, settings=settings, hooks=hooks)
+    fingerprint = _fingerprint(model, settings)
+    state = read_state(state_path, fingerprint) or loop.start()
+    while not state.stopped and state.now.loop < settings.loops:
+        state = loop.advance(state, batches)
+        if state_path is not None:
+            save_state(state_path, state, fingerprint)
+        if hooks.on_loop is not None:
+            hooks.on_loop(state.now.loop, state.now.plan.share("macs"), state.now.plan.share("params"))
+    end = state.result
+    if end.loop == 0:
+        raise RssegError(
+            f"{settings.check_every} loops cost too much: accuracy {state.stopped['accuracy']:.4f} is below the "
+            f"floor of {settings.accuracy_floor:g}",
+            hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
+        )
+    plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
+    return end.model_of(model), plan
+
+
+class _Loop:
+    """One loop after the other, from state to state."""
+
+    def __init__(self, dense: keras.Model, *, loss: Loss, settings: PruneConfig, hooks: Hooks) -> None:
+        self._dense = dense
+        self._loss = loss
+        self._settings = settings
+        self._hooks = hooks
+        self._choose = _Chooser(find_groups(dense), settings)
+        self._slim: Shrinking | None = None
+
+    def start(self) -> LoopState:
+        """The dense model, after a look at whether the work can succeed."""
+        everything = self._choose.everything
+        self._choose(Scores("none", {}), done=1.0, start=everything)
+        floor = self._settings.accuracy_floor
+        accuracy = self._hooks.accuracy(self._dense) if floor and self._hooks.accuracy else floor
+        if accuracy < floor:
+            raise ConfigError(f"`prune.accuracy_floor` is {floor:g}, and the dense model itself reaches {accuracy:.4f}")
+        first = Snapshot(0, everything, everything)
+        return LoopState(first, good=first, stopped={})
+
+    def advance(self, state: LoopState, batches: BatchesOfLoop) -> LoopState:
+        """The state after one more loop."""
+        settings, number = self._settings, state.now.loop
+        slim = self._model_at(state)
+        plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
+        slim.remove(plan, loops_left=settings.loops - number - 1)
+        if settings.tune_steps and self._hooks.tune:
+            self._hooks.tune(slim.model, number)
+            slim.trained()
+        is_checked = settings.accuracy_floor > 0 and _is_turn(number, settings.check_every, settings.loops)
+        if is_checked or (settings.recalibrate_every and _is_turn(number, settings.recalibrate_every, settings.loops)):
+            recalibrate(slim.model, batches(number))
+            slim.trained()
+        return self._judged(replace(state, now=slim.snapshot(number + 1)), slim.model, is_checked=is_checked)
+
+    def _model_at(self, state: LoopState) -> Shrinking:
+        if self._slim is None:
+            self._slim = Shrinking(
+                self._dense,
+                state.now,
+                criterion=self._settings.criterion,
+                loss=self._loss,
+                together=self._hooks.together,
+            )
+        return self._slim
+
+    def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
+        if not is_checked or self._hooks.accuracy is None:
+            return state
+        accuracy = self._hooks.accuracy(model)
+        if accuracy < self._settings.accuracy_floor:
+            return replace(state, stopped={"loop": state.now.loop, "accuracy": accuracy})
+        return replace(state, good=state.now)
+
+
+class _Chooser:
+    """Chooses with the targets, limits and ranking of the settings."""
+
+    def __init__(self, groups: Groups, settings: PruneConfig) -> None:
+        self.everything = groups.plan(np.zeros(len(groups), bool))
+        self._groups = groups
+        self._settings = settings
+        self._ranking = Ranking(settings.aggregate, settings.normalise, settings.cost)
+        self._profile = _profile(settings)
+
+    def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
+        """The plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
+        return choose(
+            self._groups,
+            scores,
+            self._target(done),
+            round_to=self._settings.round_to,
+            min_channels=self._settings.min_channels,
+            skip=self._settings.skip,
+            ranking=self._ranking,
+            start=start,
+            profile=self._profile,
+        )
+
+    def _target(self, done: float) -> Target:
+        share = SCHEDULES[self._settings.schedule]
+        shares = {metric: getattr(self._settings, metric) for metric in ("macs", "params", "int8_bytes")}
+        targets = {metric: share(goal, done) for metric, goal in shares.items() if goal < 1}
+        if self._settings.latency_ms > 0:
+            dense = self._profile.total_ms if self._profile else self._settings.latency_ms
+            targets[LATENCY] = dense * share(min(1.0, self._settings.latency_ms / dense), done)
+        return Target(**targets)
+
+
+def _profile(settings: PruneConfig) -> LatencyProfile | None:
+    if settings.profile:
+        return load_profile(Path(settings.profile))
+    if settings.latency_ms > 0 or settings.cost == LATENCY:
+        raise ConfigError(
+            "latency as a target or as the cost needs `profile`, measured on the device",
+            hint="rsseg-tf benchmark DENSE.tflite --profile FILE",
+        )
+    return None
+
+
+def _is_turn(loop: int, every: int, loops: int) -> bool:
+    """Whether something that comes every so many loops, and after the last, comes after `loop`, from 0."""
+    return (loop + 1) % every == 0 or loop + 1 == loops
+
+
+def _check_hooks(settings: PruneConfig, hooks: Hooks) -> None:
+    if settings.schedule not in SCHEDULES:
+        raise ConfigError(f"unknown schedule `{settings.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
+    for setting, hook in (("tune_steps", "tune"), ("accuracy_floor", "accuracy")):
+        if getattr(settings, setting) and getattr(hooks, hook) is None:
+            raise ConfigError(f"`{setting}` needs the hook `{hook}`", hint=f"pass hooks=Hooks({hook}=…)")
+
+
+def _fingerprint(model: keras.Model, settings: PruneConfig) -> str:
+    """A hash of the weights and of the settings that the plan depends on."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    without = () if settings.tune_steps else ("retrain", "distill")
+    relevant = {key: value for key, value in asdict(settings).items() if key not in without}
+    digest.update(json.dumps(relevant, sort_keys=True).encode())
+    return digest.hexdigest()

@@ -1,0 +1,136 @@
+"""The model between two loops: rebuilt at the few loops where that pays, masked at the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.pruning.groups import kept_ids
+from rsseg_tf.pruning.loop.together import ALONE, Together
+from rsseg_tf.pruning.plan import Plan, within
+from rsseg_tf.pruning.rebuild import mask_wired, rebuild
+from rsseg_tf.pruning.scoring.criteria import Loss, Scorer
+from rsseg_tf.pruning.scoring.scores import Scores
+from rsseg_tf.pruning.wiring import trace
+
+_REBUILD_BELOW = 0.8
+"""Share of the multiply-accumulates since the last rebuilding below which tracing again pays."""
+
+_LEAST_LOOPS_LEFT = 16
+"""With fewer loops to go, tracing again does not pay."""
+
+Weights = tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A point of a loop that it can go back to.
+
+    Attributes:
+        loop: loops that are done.
+        plan: what is gone.
+        base: what of it the graph was last rebuilt without.
+        weights: of that graph, in Keras' order, empty while they are still the dense model's.
+    """
+
+    loop: int
+    plan: Plan
+    base: Plan
+    weights: Weights = ()
+
+    def model_of(self, dense: keras.Model) -> keras.Model:
+        """The slim model at this point."""
+        if not self.weights:
+            return rebuild(dense, self.plan)
+        return rebuild(self.base_of(dense), within(self.plan, self.base))
+
+    def base_of(self, dense: keras.Model) -> keras.Model:
+        """The graph as it was last rebuilt, with the weights of this point."""
+        model = rebuild(dense, self.base)
+        if self.weights:
+            model.set_weights(self.weights)
+        return model
+
+
+class Shrinking:
+    """A model that loses channels: its scores stay those of the dense model's channels.
+
+    Args:
+        dense: stays as it is.
+        start: where to begin.
+        criterion: of the scores.
+        loss: of (y, prediction), a scalar that is a mean over the batch.
+        together: those that score together.
+
+    Attributes:
+        model: the graph as it is, what is gone since it was rebuilt being zero.
+    """
+
+    def __init__(
+        self, dense: keras.Model, start: Snapshot, *, criterion: str, loss: Loss | None, together: Together = ALONE
+    ) -> None:
+        self._dense = dense
+        self._dense_wiring = trace(dense)
+        self._criterion = criterion
+        self._loss = loss
+        self._together = together
+        self._plan = start.plan
+        self._trained = bool(start.weights)
+        self._take(start.base_of(dense), start.base)
+
+    def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
+        """Scores of the dense model's channels; 0 for those that are gone."""
+        found = self._scorer(batches)
+        return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
+
+    def remove(self, plan: Plan, *, loops_left: int) -> None:
+        """Take out what `plan` removes, by mask or by rebuilding."""
+        self._plan = plan
+        fallen = _size(plan) / _size(self._base)
+        if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
+            self._take(self.snapshot(0).model_of(self._dense), plan)
+        else:
+            self._mask()
+
+    def trained(self) -> None:
+        """To be called when `model`'s weights were changed from outside: what is gone is zeroed again."""
+        self.model.set_weights(self._together.from_chief(self.model.get_weights()))
+        self._trained = True
+        self._alive[:] = True
+        self._mask()
+
+    def snapshot(self, loop: int) -> Snapshot:
+        """Where the model is, after `loop` loops."""
+        weights = tuple(self.model.get_weights()) if self._trained else ()
+        return Snapshot(loop, self._plan, self._base, weights)
+
+    def _take(self, model: keras.Model, base: Plan) -> None:
+        self.model = model
+        self._base = base
+        self._kept = kept_ids(self._dense_wiring, base)
+        self._wiring = trace(model)
+        self._alive = np.ones(len(self._wiring.group_of), bool)
+        self._scorer = Scorer(model, criterion=self._criterion, loss=self._loss, together=self._together)
+        self._mask()
+
+    def _mask(self) -> None:
+        """Zero what is gone and was not zero yet."""
+        kept = kept_ids(self._wiring, within(self._plan, self._base))
+        mask_wired(self.model, self._wiring, kept | ~self._alive)
+        self._alive = kept
+
+    def _spread(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A layer's scores at their places in the dense model."""
+        kept = self._kept[self._dense_wiring.layers[name].axes["out"]]
+        spread = np.zeros(len(kept))
+        spread[kept] = values
+        return spread
+
+
+def _size(plan: Plan) -> int:
+    return plan.cost["macs"] or plan.cost["params"] or 1

@@ -1,0 +1,283 @@
+"""Flows: functions from one call of a layer to the channel ids and removed-channel constants that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from rsseg_tf.pruning.rules.site import Ids, Signal, Site, Values, product_of
+
+ELEMENTWISE_ACTIVATIONS = (
+    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"),
+    *("hard_sigmoid", "hard_silu", "hard_tanh", "log_sigmoid", "softplus", "softsign", "exponential"),
+)
+"""Keras activations that act on each element alone."""
+
+_ELEMENTWISE_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
+
+_PROBES = (-1.0, 0.0, 1.0)
+"""Values that are tried where a removed channel's value is not known: a division by 0 or root of −1 shows."""
+
+
+def frozen(site: Site, reason: str) -> Signal:
+    """All channels that come in stay. Where their number does not change they are also those that go out.
+
+    What they would emit if they were removed does not matter: 0 stands for it.
+    """
+    for signal in site.inputs:
+        site.freeze(signal.ids, reason)
+    width = site.output_shape[-1] if site.output_shape else None
+    if width is not None and len(site.inputs) == 1 and len(site.inputs[0].ids) == width:
+        return site.output(site.inputs[0].ids)
+    ids = site.new_ids(width or 0)
+    site.freeze(ids, reason)
+    return site.output(ids)
+
+
+def passing(site: Site) -> Signal:
+    """The channels that come in go out, and constants with them: pooling, cropping, dropout."""
+    x = site.inputs[0]
+    return site.output(x.ids, x.dead)
+
+
+def padded(site: Site) -> Signal:
+    """As `passing`, but zeros may be put around: what is constant and not 0 is no longer the same everywhere."""
+    x = site.inputs[0]
+    pads = getattr(site.layer, "pad_to_aspect_ratio", True)
+    return site.output(x.ids, np.where(x.dead == 0, 0.0, np.nan) if pads else x.dead)
+
+
+def scaled(site: Site) -> Signal:
+    """The channels that come in go out, each multiplied by a weight of its own (label `out`)."""
+    x = site.inputs[0]
+    site.axis("out", x.ids)
+    return site.output(x.ids, 0.0)
+
+
+def elementwise(site: Site) -> Signal:
+    """The channels that come in go out, each element changed without regard to the others."""
+    x = site.inputs[0]
+    if _wide_constant(site):
+        return frozen(site, "holds constants for each channel")
+    return site.output(x.ids, _emitted(site, x.ids, [x]))
+
+
+def rescaled(site: Site) -> Signal:
+    """As `elementwise`, with one scale and offset for all channels."""
+    if np.size(site.layer.scale) > 1 or np.size(site.layer.offset) > 1:
+        return frozen(site, "holds constants for each channel")
+    return elementwise(site)
+
+
+def activation(site: Site) -> Signal:
+    """As `elementwise` where the activation is known to be."""
+    if not is_elementwise(site.layer.activation):
+        return frozen(site, f"applies `{_name(site.layer.activation)}`, which may mix channels")
+    return elementwise(site)
+
+
+def merged(site: Site) -> Signal:
+    """The tensors' channels go together, one by one; a tensor with one channel is spread over all."""
+    wide, narrow = _by_width(site)
+    if _wide_constant(site):
+        return frozen(site, "holds constants for each channel")
+    for signal in wide[1:]:
+        site.join(wide[0].ids, signal.ids)
+    for signal in narrow:
+        site.freeze(signal.ids, "spreads this one channel over others")
+    emitted = _emitted(site, wide[0].ids, wide)
+    return site.output(wide[0].ids, np.nan if narrow else emitted)
+
+
+def product(site: Site) -> Signal:
+    """As `merged`, and what is 0 in one tensor is 0 in the product: squeeze-and-excite."""
+    out = merged(site)
+    wide, _ = _by_width(site)
+    zero = np.any([signal.dead == 0 for signal in wide if len(signal.ids) == len(out.ids)], axis=0)
+    return site.output(out.ids, np.where(zero, 0.0, out.dead))
+
+
+def concatenated(site: Site) -> Signal:
+    """One tensor's channels after the other's; along another axis, the tensors' channels go together."""
+    axis = site.layer.axis
+    if axis in (-1, len(site.output_shape)):
+        ids = np.concatenate([signal.ids for signal in site.inputs])
+        return site.output(ids, np.concatenate([signal.dead for signal in site.inputs]))
+    first = site.inputs[0]
+    for signal in site.inputs[1:]:
+        site.join(first.ids, signal.ids)
+    same = np.all([signal.dead == first.dead for signal in site.inputs], axis=0)
+    return site.output(first.ids, np.where(same, first.dead, np.nan))
+
+
+def reduced(site: Site) -> Signal:
+    """A mean or extreme over axes that are not the channels."""
+    x = site.inputs[0]
+    axes = np.atleast_1d(site.layer.axis if site.layer.axis is not None else -1)
+    if np.any((axes == -1) | (axes == len(x.shape)) | (axes == 0)):
+        return frozen(site, "reduces over the channels")
+    if getattr(site.layer, "initial", None) is not None:
+        return frozen(site, "starts from a value of its own")
+    return passing(site)
+
+
+def reshaped(site: Site) -> Signal:
+    """Channels that stay the last axis, or are laid out once for every position, or come back from that."""
+    x = site.inputs[0]
+    width = site.output_shape[-1] if site.output_shape else None
+    order = _reshape_order(x, width)
+    if order is None:
+        return frozen(site, f"lays out {x.shape} as {site.output_shape}, which splits channels")
+    site.axis("out", x.ids[order])
+    dead = x.dead[order]
+    if len(order) < len(x.ids):
+        rows = x.dead.reshape(-1, len(order))
+        dead = np.where(np.all(rows == rows[0], axis=0), dead, np.nan)
+    return site.output(x.ids[order], dead)
+
+
+def convolution(site: Site) -> Signal:
+    """New channels from a sum over all, or over the blocks of a grouped convolution."""
+    layer, x = site.layer, site.inputs[0]
+    if layer.groups > 1:
+        return _grouped(site)
+    site.contract(x, can_fold=layer.use_bias and not _pads(layer))
+    return activated(site, site.created(layer.filters))
+
+
+def transposed(site: Site) -> Signal:
+    """New channels; the borders of the output see fewer terms, so that no constant can be folded."""
+    site.contract(site.inputs[0], can_fold=False)
+    return activated(site, site.created(site.layer.filters))
+
+
+def depthwise(site: Site) -> Signal:
+    """Each channel that comes in, as many times as the multiplier says."""
+    x = site.inputs[0]
+    site.axis("through", x.ids)
+    ids = np.repeat(x.ids, site.layer.depth_multiplier)
+    site.axis("out", ids)
+    return activated(site, ids)
+
+
+def separable(site: Site) -> Signal:
+    """A depthwise convolution, which sends 0 where its kernel is zeroed, then new channels from a sum over all."""
+    layer, x = site.layer, site.inputs[0]
+    site.axis("through", x.ids)
+    ids = np.repeat(x.ids, layer.depth_multiplier)
+    site.contract(Signal(x.shape, ids, np.zeros(len(ids))), can_fold=False)
+    return activated(site, site.created(layer.filters))
+
+
+def dense(site: Site) -> Signal:
+    """New channels from a sum over all."""
+    site.contract(site.inputs[0], can_fold=site.layer.use_bias)
+    return activated(site, site.created(site.layer.units))
+
+
+def batch_norm(site: Site) -> Signal:
+    """The channels that come in; with scale and offset zeroed they emit 0 whatever comes in."""
+    layer, x = site.layer, site.inputs[0]
+    if layer.axis not in (-1, len(x.shape)):
+        return frozen(site, f"normalises axis {layer.axis}, which is not the last")
+    site.axis("out", x.ids)
+    return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))
+
+
+def group_norm(site: Site) -> Signal:
+    """Prunable only where each channel is a group of its own (instance normalization)."""
+    layer, x = site.layer, site.inputs[0]
+    if layer.axis not in (-1, len(x.shape)) or layer.groups not in (-1, len(x.ids)):
+        return frozen(site, "normalises over groups of channels, so each depends on others")
+    site.axis("out", x.ids)
+    site.resize("groups", x.ids)
+    return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))
+
+
+def prelu(site: Site) -> Signal:
+    """The channels that come in; slopes are shared over channels or one for each."""
+    x = site.inputs[0]
+    site.axis("out", x.ids)
+    return site.output(x.ids, np.where(x.dead >= 0, x.dead, np.nan))
+
+
+def activated(site: Site, ids: Ids) -> Signal:
+    """The output of a layer with weights: removed channels emit its activation of 0."""
+    function = site.layer.activation
+    if not is_elementwise(function):
+        site.freeze(ids, f"applies `{_name(function)}`, which may mix channels")
+        return site.output(ids)
+    return site.output(ids, float(keras.ops.convert_to_numpy(function(keras.ops.zeros((1, 1))))[0, 0]))
+
+
+def is_elementwise(function: Callable[..., object] | None) -> bool:
+    """Whether an activation is one of `ELEMENTWISE_ACTIVATIONS`, or a layer that does the same."""
+    if function is None or isinstance(function, _ELEMENTWISE_LAYERS):
+        return True
+    return any(function is keras.activations.get(name) for name in ELEMENTWISE_ACTIVATIONS)
+
+
+def _grouped(site: Site) -> Signal:
+    """Blocks stay equal: the j-th channel of every block goes together; one channel a block is depthwise."""
+    layer, x = site.layer, site.inputs[0]
+    blocks = layer.groups
+    if len(x.ids) == blocks:
+        ids = np.repeat(x.ids, layer.filters // blocks)
+        site.axis("out", ids)
+        site.resize("groups", x.ids)
+        return activated(site, ids)
+    incoming = x.ids.reshape(blocks, -1)
+    ids = site.created(layer.filters)
+    outgoing = ids.reshape(blocks, -1)
+    for block in range(1, blocks):
+        site.join(incoming[0], incoming[block])
+        site.join(outgoing[0], outgoing[block])
+    site.contract(Signal(x.shape, incoming[0], _worst(x.dead.reshape(blocks, -1))), can_fold=False)
+    return activated(site, ids)
+
+
+def _worst(dead: Values) -> Values:
+    return np.where(np.any(dead != 0, axis=0), np.nan, 0.0)
+
+
+def _pads(layer: keras.Layer) -> bool:
+    return bool(layer.padding != "valid" and max(layer.kernel_size) > 1)
+
+
+def _by_width(site: Site) -> tuple[list[Signal], list[Signal]]:
+    """The tensors with all channels, and those with one channel that is spread over them."""
+    width = max(len(signal.ids) for signal in site.inputs)
+    wide = [signal for signal in site.inputs if len(signal.ids) == width or len(signal.ids) != 1]
+    return wide, [signal for signal in site.inputs if len(signal.ids) == 1 and width > 1]
+
+
+def _emitted(site: Site, ids: Ids, signals: list[Signal]) -> Values:
+    """What a removed channel emits: NaN where that is not the same everywhere. Where it is no number, it stays."""
+    unknown = np.any([np.isnan(signal.dead) for signal in signals], axis=0)
+    values = [site.evaluate(probe) for probe in _PROBES]
+    site.freeze(ids[~np.isfinite(values).all(axis=0)], "has no value, such as 0/0, where channels are removed")
+    return np.where(unknown, np.nan, values[0])
+
+
+def _wide_constant(site: Site) -> bool:
+    return any(np.prod(value.shape, dtype=np.int64) > 1 for value in site.constants)
+
+
+def _reshape_order(x: Signal, width: int | None) -> Ids | None:
+    """Indices of input channels along the output's last axis; None where the layout does not keep channels whole."""
+    channels = len(x.ids)
+    if width is None or channels == 0:
+        return None
+    if width == channels:
+        return np.arange(channels)
+    trailing = [product_of(x.shape[-k:]) for k in range(2, len(x.shape) + 1)]
+    if width in trailing:
+        return np.tile(np.arange(channels), width // channels)
+    rows = x.ids.reshape(-1, width) if channels % width == 0 else x.ids[:, None]
+    return np.arange(width) if channels % width == 0 and bool((rows == rows[0]).all()) else None
+
+
+def _name(function: Callable[..., object] | None) -> str:
+    return getattr(function, "__name__", type(function).__name__)

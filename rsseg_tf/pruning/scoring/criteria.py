@@ -1,0 +1,269 @@
+"""Criteria: how much the loss depends on each channel.
+
+With g = ∂L/∂w, m over the weights of one filter, y the output of the layer named, and E over batches:
+
+| criterion | of a filter | source |
+| --- | --- | --- |
+| `taylor` | abs of E[Σ_m g·w] / M, the kernel alone | Nguyen and Huynh-The 2024, eq. (8) |
+| `taylor-fo` | E[(Σ_m g·w)²], kernel and bias | Molchanov 2019, eq. (8) on filters |
+| `taylor-bn` | E[(γ·gγ + β·gβ)²] of the batch norm behind it, without one E[(Σ_m g·w)²] | Molchanov 2019, gates |
+| `taylor-act` | mean over examples of abs(mean over positions of y·∂L/∂y), of unit length a layer | Molchanov 2016 |
+| `l1`, `l2` | norm of the kernel | |
+| `bn-scale` | abs(γ) of the batch norm behind it, 1 without one | Liu 2017 |
+| `random` | uniform in [0, 1) | |
+
+Gradients are taken under moving statistics: under batch statistics Σ_m g·w is zero for every filter before
+a batch norm, since the loss does not depend on the filter's scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning.graph import flatten
+from rsseg_tf.pruning.loop.together import ALONE, Together
+from rsseg_tf.pruning.scoring.scores import Scores
+from rsseg_tf.pruning.scoring.taps import Tap, TapFinder, kernel_of
+from rsseg_tf.pruning.wiring import Wiring, trace
+from rsseg_tf.tracing.dilation import native_dilation
+
+Loss = Callable[[Any, Any], Any]
+Batches = Iterable[tuple[Any, Any]]
+Values = NDArray[np.float64]
+Pairs = Iterator[tuple[tf.Tensor, tf.Tensor]]
+"""Values and their gradients."""
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    """A criterion that needs gradients: where to measure, what to average over batches, what to make of it."""
+
+    taps: Callable[[TapFinder], list[Tap]]
+    finish: Callable[[Values, Tap], Values]
+    squared: bool = False
+    by_example: bool = False
+
+
+def _unit_length(values: Values, _: Tap) -> Values:
+    return np.asarray(values / max(float(np.sqrt((values**2).sum())), np.finfo(np.float64).tiny))
+
+
+_GRADIENT_CRITERIA: Mapping[str, _Gradient] = {
+    "taylor": _Gradient(
+        lambda find: find.filters(with_bias=False), lambda values, tap: np.abs(values) / tap.filter_size
+    ),
+    "taylor-fo": _Gradient(lambda find: find.filters(with_bias=True), lambda values, _: values, squared=True),
+    "taylor-bn": _Gradient(lambda find: find.gates(), lambda values, _: values, squared=True),
+    "taylor-act": _Gradient(lambda find: find.activations(), _unit_length, by_example=True),
+}
+
+
+def _norms(order: int) -> Callable[[TapFinder, Wiring], dict[str, Values]]:
+    def scores(find: TapFinder, wiring: Wiring) -> dict[str, Values]:
+        found = {}
+        for name in find.multiplying():
+            layer = wiring.layers[name]
+            weight = find.operation(name).weights[kernel_of(layer).index]
+            found[name] = np.linalg.norm(_by_filter(_array(weight), kernel_of(layer).labels), order, axis=0)
+        return found
+
+    return scores
+
+
+def _batch_norm_scales(find: TapFinder, _: Wiring) -> dict[str, Values]:
+    found = {}
+    for name in find.multiplying():
+        norm = find.norm_after(name)
+        width = find.width(name)
+        found[name] = _scale(norm.operation, width) if norm else np.ones(width)
+    lone = {name: _scale(find.operation(name), find.width(name)) for name in find.lone_norms()}
+    return {**found, **lone}
+
+
+def _scale(norm: keras.Operation, width: int) -> Values:
+    return np.abs(_array(norm.gamma)) if norm.scale else np.ones(width)
+
+
+_WEIGHT_CRITERIA: Mapping[str, Callable[[TapFinder, Wiring], dict[str, Values]]] = {
+    "l1": _norms(1),
+    "l2": _norms(2),
+    "bn-scale": _batch_norm_scales,
+}
+
+CRITERIA = (*_GRADIENT_CRITERIA, *_WEIGHT_CRITERIA, "random")
+"""Names of all criteria."""
+
+
+def score(
+    model: keras.Model, batches: Batches = (), *, criterion: str = "taylor-bn", loss: Loss | None = None, seed: int = 0
+) -> Scores:
+    """How much each channel of a model matters.
+
+    Args:
+        model: a functional model; it stays as it is.
+        batches: pairs (x, y) of arrays, or of structures of arrays for several inputs and outputs.
+            Criteria that need no gradients ignore them.
+        criterion: a name in `CRITERIA`; see the table at the head of this module.
+        loss: of (y, prediction), a scalar that is a mean over the batch.
+        seed: of the criterion `random`.
+
+    Returns:
+        Scores of every layer with filters, and of batch norms that follow none where they are gates.
+
+    Raises:
+        ConfigError: the criterion is not known, or needs a loss and batches that did not come.
+        ModelError: the model's graph cannot be read.
+
+    Example:
+        >>> x = keras.Input((8, 8, 3))
+        >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)
+        >>> score(keras.Model(x, y), criterion="l1").layers["stem"].shape
+        (4,)
+    """
+    return Scorer(model, criterion=criterion, loss=loss, seed=seed)(batches)
+
+
+class Scorer:
+    """Scores one model again and again while its weights change; the gradient is traced once.
+
+    Args:
+        model: a functional model.
+        criterion: a name in `CRITERIA`.
+        loss: of (y, prediction), a scalar that is a mean over the batch.
+        seed: of the criterion `random`.
+        together: those that score together, each a part of the batches.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        criterion: str = "taylor-bn",
+        loss: Loss | None = None,
+        seed: int = 0,
+        together: Together = ALONE,
+    ) -> None:
+        if criterion not in CRITERIA:
+            raise ConfigError(f"unknown criterion `{criterion}`", hint=f"known: {', '.join(CRITERIA)}")
+        if criterion in _GRADIENT_CRITERIA and loss is None:
+            raise ConfigError(f"criterion `{criterion}` needs a loss", hint="pass loss=a function of (y, prediction)")
+        self._criterion = criterion
+        self._wiring = trace(model)
+        flat = flatten(model)
+        self._find = TapFinder(flat, self._wiring)
+        self._seed = seed
+        self._gradients = None
+        if criterion in _GRADIENT_CRITERIA and loss is not None:
+            self._gradients = _Contributions(flat, _GRADIENT_CRITERIA[criterion], self._find, loss, together=together)
+
+    def __call__(self, batches: Batches) -> Scores:
+        """Scores over `batches`.
+
+        Raises:
+            ConfigError: there are none and the criterion needs gradients.
+        """
+        gradient = _GRADIENT_CRITERIA.get(self._criterion)
+        return Scores(self._criterion, self._layers(batches), power=2 if gradient and gradient.squared else 1)
+
+    def _layers(self, batches: Batches) -> Mapping[str, Values]:
+        if self._gradients is not None:
+            return self._gradients.averaged(batches)
+        if self._criterion == "random":
+            rng = np.random.default_rng(self._seed)
+            return {name: rng.random(self._find.width(name)) for name in self._find.multiplying()}
+        return _WEIGHT_CRITERIA[self._criterion](self._find, self._wiring)
+
+
+class _Contributions:
+    """Sums of activation times gradient at the taps of one criterion, one backward pass a batch."""
+
+    def __init__(
+        self, flat: keras.Model, criterion: _Gradient, find: TapFinder, loss: Loss, *, together: Together
+    ) -> None:
+        self._criterion = criterion
+        self._taps = criterion.taps(find)
+        self._widths = [find.width(tap.layer) for tap in self._taps]
+        tensors = [tensor for tap in self._taps for tensor in tap.tensors]
+        self._probe = keras.Model(flat.input, {"output": flat.output, "taps": tensors})
+        self._loss = loss
+        self._watched = [v.value for v in flat.variables if keras.backend.is_float_dtype(v.dtype)]
+        self._together = together
+        self._run = together.traced(self._batch)
+
+    def averaged(self, batches: Batches) -> dict[str, Values]:
+        """Layer → the criterion's value for each output channel, over all batches."""
+        totals = [np.zeros(width) for width in self._widths]
+        number = 0
+        with native_dilation(self._probe):
+            for found in self._together.each(self._run, map(_tensors, batches)):
+                values = [np.asarray(value, np.float64) for value in found]
+                values = [value**2 for value in values] if self._criterion.squared else values
+                totals = [a + b for a, b in zip(totals, values, strict=True)]
+                number += 1
+        number, *totals = self._together.summed([np.float64(number), *totals])
+        if not number:
+            raise ConfigError("scoring needs at least one batch")
+        finish = self._criterion.finish
+        return {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=True)}
+
+    def _batch(self, x: Any, y: Any) -> list[tf.Tensor]:
+        weights = [weight.value for tap in self._taps for weight, _ in tap.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(self._watched)
+            found = self._probe(x, training=False)
+            value = self._loss(y, found["output"])
+        sources = [tree.flatten(found["taps"]), weights]
+        gradients = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        products = [
+            iter([(tf.cast(v, tf.float32), tf.cast(g, tf.float32)) for v, g in zip(values, slopes, strict=True)])
+            for values, slopes in zip(sources, gradients, strict=True)
+        ]
+        return [self._contribution(tap, *products) for tap in self._taps]
+
+    def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
+        """One tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
+        terms = []
+        for _ in tap.tensors:
+            activation, gradient = next(activations)
+            products = gradient * (activation if tap.bias is None else activation - tf.cast(tap.bias.value, tf.float32))
+            terms.append(_over_positions(products, by_example=self._criterion.by_example))
+        for _, variable in tap.weights:
+            weight, gradient = next(weights)
+            terms.append(tf.reduce_sum(_by_filter(weight * gradient, variable.labels), axis=0))
+        return tf.add_n(terms)
+
+
+def _over_positions(product: tf.Tensor, *, by_example: bool) -> tf.Tensor:
+    """(N, …, C) to (C,): summed; or by example the absolute mean over positions, summed over examples."""
+    axes = list(range(1, product.shape.rank - 1))
+    if by_example:
+        return tf.reduce_sum(tf.abs(tf.reduce_mean(product, axis=axes)), axis=0)
+    return tf.reduce_sum(product, axis=[0, *axes])
+
+
+def _by_filter(weight: Any, labels: Mapping[int, str]) -> Any:
+    """A kernel as (weights of a filter, filters); depthwise kernels hold their filters in the last two axes."""
+    out = [axis for axis, label in labels.items() if label == "out"]
+    rank = len(weight.shape)
+    if out and out[0] != rank - 1:
+        order = [axis for axis in range(rank) if axis != out[0]] + out
+        weight = keras.ops.transpose(weight, order) if tf.is_tensor(weight) else np.transpose(weight, order)
+    filters = int(np.prod(weight.shape[-1:] if out else weight.shape[-2:]))
+    return tf.reshape(weight, (-1, filters)) if tf.is_tensor(weight) else weight.reshape(-1, filters)
+
+
+def _array(weight: Any) -> Values:
+    return np.asarray(keras.ops.convert_to_numpy(weight), np.float64)
+
+
+def _tensors(structure: Any) -> Any:
+    return tree.map_structure(tf.convert_to_tensor, structure)

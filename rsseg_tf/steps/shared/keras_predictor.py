@@ -1,0 +1,95 @@
+"""A `.keras` model behind the same predictor as a `.tflite` file, so both are scored by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rsseg_tf.config import Config
+from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.errors import ModelError
+from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.tracing.dilation import native_dilation
+
+Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def model_infer(model: keras.Model) -> Infer:
+    """A function of pixels uint8 (N, h, w, 3) to logits float32 (N, h, w, C), traced once for every N."""
+    signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+
+    @tf.function(input_signature=[signature])
+    def forward(images: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(images, tf.float32), training=False)
+
+    def infer(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with native_dilation(model):
+            logits: NDArray[np.float32] = forward(images).numpy()
+        return logits
+
+    return infer
+
+
+def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None) -> None:
+    """Nothing, if the model maps images of one fixed size to logits for the classes of the data.
+
+    Args:
+        model: any model.
+        palette: the classes of the data.
+        size: height and width that the images must have; None for any.
+
+    Raises:
+        ModelError: it does not.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, one each is needed"
+        )
+    shape, logits = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
+    if len(shape) != 3 or None in shape or shape[2] != 3 or logits[:2] != shape[:2] or len(logits) != 3:
+        raise ModelError(
+            f"`{model.name}` maps {shape} to {logits}, needed is a fixed (height, width, 3) to (height, width, classes)"
+        )
+    if logits[-1] != len(palette.names):
+        raise ModelError(
+            f"the model `{model.name}` has {logits[-1]} classes, the data has {len(palette.names)}",
+            hint="give the settings that the model was trained with",
+        )
+    if size is not None and shape[:2] != tuple(size):
+        raise ModelError(
+            f"the model `{model.name}` takes {shape[0]}×{shape[1]} pixels, `data.input_size` is {size[0]}×{size[1]}",
+            hint="give the settings that the model was trained with",
+        )
+
+
+def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> TiledPredictor:
+    """A predictor of whole images of any size.
+
+    Raises:
+        ModelError: the model's classes are not those of the palette.
+    """
+    check_model(model, palette)
+    return TiledPredictor(
+        model_infer(model),
+        palette,
+        input_size=model.input_shape[1:3],
+        fitting=config.data.fitting,
+        overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
+    )
+
+
+def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
+    """A predictor from a `.keras` file and the settings of its data.
+
+    Raises:
+        ModelError: the file is not a Keras model, or has another number of classes than the data.
+    """
+    model = load_keras_model(path)
+    return keras_predictor(model, palette_of(config.data), config)

@@ -1,0 +1,70 @@
+"""Training batches and their loss from a configuration: what fit and prune share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.config import AugmentConfig, Config, FitConfig
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summed
+from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+
+
+def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
+    """Windows of a split, changed at random as `augment` says."""
+    samples = dataset.samples(split)
+    return TrainingSource(
+        read=lambda index: dataset.read(samples[index]),
+        count=len(samples),
+        size=config.data.input_size,
+        crop=config.data.fitting == "crop",
+        augment=augment,
+        seed=config.seed,
+        cache=config.data.cache,
+    )
+
+
+def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
+    """Batches of the training split, after every file of it has been read once.
+
+    Raises:
+        DataError: a pair is missing or damaged.
+    """
+    source = windows_of(dataset, config, fitting.augment)
+    if dataset.samples("train")[0].image is not None:  # Generated scenes cannot be damaged.
+        source.preload()
+    if fitting.class_sampling > 0:
+        source = source.drawn_by_class(fitting.class_sampling, num_classes=dataset.palette.num_classes)
+    return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)
+
+
+def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
+    """The loss that `fitting` asks for, with class weights from the training masks."""
+    weights = None
+    if fitting.class_weights == "balanced":
+        weights = balanced_weights(schedule.source.class_counts(num_classes))
+    pixels = cross_entropy(
+        class_weights=weights, label_smoothing=fitting.label_smoothing, hard_pixels=fitting.hard_pixels
+    )
+    regions = [(fitting.dice, dice_loss()), (fitting.lovasz, lovasz_softmax())]
+    return summed([(1.0, pixels), *(term for term in regions if term[0] > 0)])
+
+
+def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
+    """The loss whose change by removing channels is estimated: the cross-entropy of every pixel."""
+    retrain = config.prune.retrain
+    weights = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
+    scored = replace(retrain, class_weights=weights, hard_pixels=1.0, dice=0.0, lovasz=0.0)
+    return training_loss(schedule, scored, num_classes=num_classes)
+
+
+def float_batches(schedule: BatchSchedule, *, epoch: int, count: int) -> list[tuple[FloatArray, Mask]]:
+    """The first `count` batches of an epoch as a Keras model takes them: pixels float32 (B, h, w, 3) and labels."""
+    return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]

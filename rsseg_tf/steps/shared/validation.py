@@ -1,0 +1,22 @@
+"""Validation: several workers predict a part of the split each, and all of them learn the score of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from rsseg_tf.config import Config
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.evaluation.share import WHOLE, Share
+from rsseg_tf.steps.shared.keras_predictor import keras_predictor
+
+
+def validation(model: keras.Model, dataset: Dataset, config: Config, share: Share = WHOLE) -> Callable[[], float]:
+    """A function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1.
+
+    Every worker has to call it at the same point of its work.
+    """
+    predictor = keras_predictor(model, dataset.palette, config)
+    return lambda: evaluate(predictor, dataset, "val", share=share).miou

@@ -1,0 +1,289 @@
+"""What a `.tflite` says about itself: classes, input, origin, as JSON in a named metadata buffer.
+
+The buffer is put in front of the model: a new root table and new lists of buffers and metadata that
+point at the tables of the old file, whose bytes stay as they are. Packing the file again from Python
+objects would lose the 16-byte alignment of the weights, which the Python FlatBuffers library does not keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+
+from rsseg_tf.errors import ModelError
+from rsseg_tf.tflite.runtime import schema
+
+METADATA_NAME = "rsseg_tf"
+FITTINGS = ("crop", "resize")
+HEADS = ("logits", "logits-low", "classes")
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
+_BUFFERS_SLOT, _METADATA_SLOT, _SLOTS = 4, 6, 10
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a model file says about itself.
+
+    Attributes:
+        class_names: by class id.
+        class_colors: RGB of each class, 0 to 255.
+        input_size: height and width in pixels of what the network sees.
+        fitting: `crop` for tiles of `input_size`, `resize` for whole images resized to it.
+        head: `logits` at full size, `logits-low` before the last resize, or `classes`.
+        ground_sampling_distance_m: metres a pixel, 0 where unknown.
+        overlap: pixels that neighbouring tiles share.
+        hashes: `model` and `data` → SHA-256 of what the file was made from.
+        versions: package → version that made it.
+        notes: anything else that JSON can hold, such as the calibration summary.
+        layers: of the Keras model that the file was made from, in topological order.
+    """
+
+    class_names: tuple[str, ...]
+    class_colors: tuple[tuple[int, int, int], ...]
+    input_size: tuple[int, int]
+    fitting: str = "crop"
+    head: str = "logits"
+    ground_sampling_distance_m: float = 0.0
+    overlap: int = 0
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no exporter writes, so that a broken file is noticed when it is opened."""
+        if len(self.class_names) != len(self.class_colors):
+            raise ModelError(
+                f"the model's metadata has {len(self.class_names)} class names but {len(self.class_colors)} colours"
+            )
+        for name, value, known in (("fitting", self.fitting, FITTINGS), ("head", self.head, HEADS)):
+            if value not in known:
+                raise ModelError(f"the model's metadata has {name} `{value}`, known are {', '.join(known)}")
+        if min(self.input_size) < 1 or self.overlap < 0:
+            raise ModelError(f"the model's metadata has input size {self.input_size} and overlap {self.overlap}")
+
+
+def embed_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
+    """The model file `model` with `metadata` inside, in place of any that was there.
+
+    Every byte of the graph, its weights and other metadata stays as it was, at an offset that
+    keeps its alignment. The same arguments give the same bytes.
+
+    Raises:
+        ModelError: `model` is not a TFLite file, or keeps weights outside its flatbuffer.
+    """
+    original = _without_embedding(model)
+    try:
+        return _prepend(original, _to_json(metadata, original))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"not a TFLite model, or a damaged one: {error}") from error
+
+
+def read_metadata(model: bytes) -> ModelMetadata | None:
+    """The metadata inside a model file, or None where there is none.
+
+    Raises:
+        ModelError: `model` is not a TFLite file, or its metadata is damaged.
+    """
+    document = _read_document(model)
+    return None if document is None else _from_json(document["metadata"])
+
+
+def metadata_in(content: bytes, *, path: Path) -> ModelMetadata | None:
+    """As `read_metadata`, with `path` named in errors."""
+    try:
+        return read_metadata(content)
+    except ModelError as error:
+        raise ModelError(f"`{path}`: {error.message}", hint=error.hint) from error
+
+
+def verify_seal(model: bytes) -> bool:
+    """Whether `model` is, byte for byte, a file that `embed_metadata` wrote: no storage or copy damaged it.
+
+    Returns:
+        False for a file without a seal: one from elsewhere, or that another tool has changed since.
+
+    Raises:
+        ModelError: the file has a seal that does not fit its bytes.
+    """
+    document = _read_document(model)
+    original = None if document is None else _sealed_part(model, document)
+    if document is None or original is None:
+        return False
+    try:
+        rebuilt = embed_metadata(original, _from_json(document["metadata"]))
+    except ModelError:
+        return False
+    if rebuilt != model and len(rebuilt) == len(model):
+        raise ModelError("the model's bytes do not fit its checksum", hint="copy the file again, or export it again")
+    return rebuilt == model
+
+
+def _to_json(metadata: ModelMetadata, original: bytes) -> bytes:
+    values = asdict(metadata)
+    if not metadata.layers:  # as in files from before there were any, whose seal is over what they say
+        del values["layers"]
+    document = {
+        "format": 1,
+        "metadata": values,
+        "original": {"bytes": len(original), "sha256": _seal(original, values)},
+    }
+    return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _seal(original: bytes, values: Mapping[str, Any]) -> str:
+    """One hash over the model and what is said of it."""
+    digest = hashlib.sha256(original)
+    digest.update(json.dumps(values, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
+    try:
+        height, width = (int(side) for side in values["input_size"])
+        return ModelMetadata(
+            class_names=tuple(str(name) for name in values["class_names"]),
+            class_colors=tuple((int(red), int(green), int(blue)) for red, green, blue in values["class_colors"]),
+            input_size=(height, width),
+            fitting=str(values["fitting"]),
+            head=str(values["head"]),
+            ground_sampling_distance_m=float(values["ground_sampling_distance_m"]),
+            overlap=int(values["overlap"]),
+            hashes=dict(values["hashes"]),
+            versions=dict(values["versions"]),
+            notes=dict(values["notes"]),
+            layers=tuple(str(name) for name in values.get("layers", ())),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the model's metadata is damaged: {error!r}", hint="export the model again") from error
+
+
+def _read_document(model: bytes) -> Mapping[str, Any] | None:
+    if model[4:8] != _IDENTIFIER:
+        raise ModelError("not a TFLite model")
+    try:
+        root = schema.Model.GetRootAs(model)
+        index = _metadata_buffer_index(root)
+        if index is None:
+            return None
+        document = json.loads(root.Buffers(index).DataAsNumpy().tobytes())
+        return {"metadata": dict(document["metadata"]), "original": dict(document["original"])}
+    except Exception as error:  # a damaged flatbuffer raises whatever its bytes happen to ask for
+        raise ModelError(f"the model's metadata is damaged: {error!r}", hint="export the model again") from error
+
+
+def _metadata_buffer_index(root: Any) -> int | None:
+    for position in range(root.MetadataLength()):
+        entry = root.Metadata(position)
+        if entry.Name() == METADATA_NAME.encode():
+            return int(entry.Buffer())
+    return None
+
+
+def _without_embedding(model: bytes) -> bytes:
+    """The file that an earlier `embed_metadata` was given, or `model` itself."""
+    document = _read_document(model)
+    original = None if document is None else _sealed_part(model, document)
+    if document is None or original is None:
+        return model
+    return original if _seal(original, document["metadata"]) == document["original"]["sha256"] else model
+
+
+def _sealed_part(model: bytes, document: Mapping[str, Any]) -> bytes | None:
+    """The bytes that lie where an earlier `embed_metadata` put the file it was given."""
+    size = document["original"].get("bytes")
+    if not isinstance(size, int) or not 0 < size < len(model) - _padding(size):
+        return None
+    start = len(model) - size - _padding(size)
+    return model[start : start + size]
+
+
+def _padding(size: int) -> int:
+    return -size % _ALIGNMENT
+
+
+def _prepend(original: bytes, document: bytes) -> bytes:
+    """Build, in front of `original`, a root table that shares all of its tables but two lists.
+
+    FlatBuffers are built from the end and refer forwards only, so the old file is laid into the
+    builder as if it had just been written, and the new tables refer to it by its offsets.
+    """
+    tail = original + bytes(_padding(len(original)))
+    builder = flatbuffers.Builder(len(tail) + len(document) + 4096)
+    builder.head -= len(tail)
+    builder.Bytes[builder.head :] = tail
+    builder.minalign = _ALIGNMENT
+
+    root = schema.Model.GetRootAs(original)
+    _refuse_what_cannot_be_kept(root)
+    fields = _fields(root, len(tail))
+    buffers = [len(tail) - root.Buffers(index)._tab.Pos for index in range(root.BuffersLength())]
+    entries = [len(tail) - root.Metadata(index)._tab.Pos for index in range(root.MetadataLength())]
+    index = _metadata_buffer_index(root)
+    if index is None:
+        entries.append(_metadata_entry(builder, len(buffers)))
+        buffers.append(aligned_buffer(builder, document))
+    else:
+        buffers[index] = aligned_buffer(builder, document)
+    fields[_BUFFERS_SLOT] = _offsets_vector(builder, buffers)
+    fields[_METADATA_SLOT] = _offsets_vector(builder, entries)
+
+    builder.StartObject(_SLOTS)
+    builder.PrependUint32Slot(0, root.Version(), 0)
+    for slot, offset in sorted(fields.items()):
+        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+    builder.Finish(builder.EndObject(), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _fields(root: Any, size: int) -> dict[int, int]:
+    """Slot of the root table → offset from the end, of everything that it refers to."""
+    table = root._tab
+    places = {slot: table.Offset(4 + 2 * slot) for slot in range(1, _SLOTS)}
+    return {slot: size - table.Indirect(table.Pos + place) for slot, place in places.items() if place}
+
+
+def _refuse_what_cannot_be_kept(root: Any) -> None:
+    if not root.SubgraphsLength():
+        raise ModelError("not a TFLite model: it holds no graph")
+    if any(root.Buffers(index).Offset() > 1 for index in range(root.BuffersLength())):
+        raise ModelError("the model keeps its weights outside the flatbuffer (a file above 2 GB)")
+
+
+def _metadata_entry(builder: Any, buffer_index: int) -> int:
+    name = builder.CreateString(METADATA_NAME)
+    schema.MetadataStart(builder)
+    schema.MetadataAddName(builder, name)
+    schema.MetadataAddBuffer(builder, buffer_index)
+    offset: int = schema.MetadataEnd(builder)
+    return offset
+
+
+def aligned_buffer(builder: Any, data: bytes) -> int:
+    """Write a buffer table whose bytes begin at a multiple of 16, as kernels expect of weights."""
+    builder.StartVector(1, len(data), _ALIGNMENT)
+    builder.head -= len(data)
+    builder.Bytes[builder.head : builder.head + len(data)] = data
+    vector = builder.EndVector()
+    schema.BufferStart(builder)
+    schema.BufferAddData(builder, vector)
+    offset: int = schema.BufferEnd(builder)
+    return offset
+
+
+def _offsets_vector(builder: Any, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    vector: int = builder.EndVector()
+    return vector

@@ -1,0 +1,119 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.errors import ConfigError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+def test_defaults_are_the_papers_recipe():
+    fit = Config().fit
+
+    assert (fit.epochs, fit.batch_size, fit.learning_rate, fit.momentum, fit.l2) == (80, 8, 1e-3, 0.9, 1e-3)
+    assert (fit.schedule, fit.step_epochs, fit.step_factor) == ("step", 10, 0.3)
+    assert (fit.augment.flip_horizontal, fit.augment.translate_px) == (True, 10)
+
+
+def test_command_line_beats_yaml_beats_defaults(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("fit: {epochs: 3, batch_size: 2}\n")
+
+    config = load_config(path, ["fit.epochs=5"])
+
+    assert (config.fit.epochs, config.fit.batch_size, config.fit.momentum) == (5, 2, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("1e-4", 1e-4), ("1.0e-4", 1e-4), ("3", 3.0), (".5", 0.5), ("1_000.0", 1000.0)]
+)
+def test_numbers_are_read_by_the_fields_type(word, value):
+    assert load_config(overrides=[f"fit.learning_rate={word}"]).fit.learning_rate == value
+
+
+def test_colours_of_digits_stay_text(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("data: {classes: {road: 000000, tree: 12E456}}\n")
+
+    assert load_config(path).data.classes == {"road": "000000", "tree": "12E456"}
+
+
+WORDS = st.text("abcz019_*-: #'é", min_size=1, max_size=8)
+
+
+@given(
+    epochs=st.integers(1, 10**6),
+    rate=st.floats(1e-9, 1, allow_nan=False),
+    flip=st.booleans(),
+    classes=st.dictionaries(WORDS, WORDS, max_size=3),
+    skip=st.lists(WORDS, max_size=3),
+)
+def test_what_is_dumped_loads_to_the_same(tmp_path_factory, epochs, rate, flip, classes, skip):
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    default = Config()
+    augment = replace(default.fit.augment, flip_vertical=flip)
+    config = replace(
+        default,
+        fit=replace(default.fit, epochs=epochs, learning_rate=rate, augment=augment),
+        data=replace(default.data, classes=classes),
+        prune=replace(default.prune, skip=tuple(skip)),
+    )
+    path.write_text(dump_yaml(config), encoding="utf-8")
+
+    assert load_config(path) == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path):
+    assert load_config(path) != Config() or path.name == "scenes.yaml"
+
+
+@pytest.mark.parametrize(
+    ("word", "message", "hint"),
+    [
+        ("fit.epoch=1", "unknown setting `fit.epoch`", "did you mean `fit.epochs`?"),
+        ("fitt.epochs=1", "unknown setting `fitt`", "did you mean `fit`?"),
+        ("fit.epochs=1.5", "must be a whole number, got `1.5`", ""),
+        ("fit.epochs=inf", "must be a whole number", ""),
+        ("fit.learning_rate=nan", "must be a number", ""),
+        ("fit.epochs=0", "must be at least 1", ""),
+        ("fit.augment.flip_vertical=2", "must be true or false", ""),
+        ("fit.augment.scale=[2, 1]", "0 < low <= high", ""),
+        ("data.name=uavd", "must be one of", "did you mean `uavid`?"),
+        ("data.input_size=256", "must be a list of 2 values", "[a, b]"),
+        ("data.input_size=[1, 2, 3]", "must have 2 values, got 3", ""),
+        ("fit=3", "is a section of settings", ""),
+        ("fit.epochs=[1]", "must be a single value, got a list", ""),
+        ("prune.macs=0", "must be above 0 and at most 1, got 0.0", ""),
+        ("fit.checkpoint_steps=0", "must be at least 1, got 0", ""),
+        ("fit.augment.translate_px=-3", "must be at least 0 and at most 10000, got -3", ""),
+        ("prune.retrain.label_smoothing=2", "at least 0 and at most 0.99, got 2.0", ""),
+        ("prune.distill.temperature=0", "must be above 0, got 0.0", ""),
+        ("seed=-1", "`seed` must be at least 0", ""),
+        ("epochs", "expected `key=value`", "fit.epochs=3"),
+    ],
+)
+def test_a_wrong_setting_says_what_and_how_to_mend_it(word, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[word])
+
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["fit: [", "- 1\n", "just text", "\x00"])
+def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load_config(tmp_path / "nowhere.yaml")

@@ -1,0 +1,259 @@
+import numpy as np
+import pytest
+
+from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.readers.folder import dealt, parse_classes
+from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.errors import ConfigError, DataError
+from tests.datasets.readers.layouts import write_csv, write_flat
+
+CLASSES = {"road": "010203", "roof": "FA0000"}
+
+
+def config(root, **settings):
+    return DataConfig(name="folder", root=str(root), classes=settings.pop("classes", CLASSES), **settings)
+
+
+def write_pair(root, stem, *, image="images/{}.jpg", mask="masks/{}.png", size=(8, 12)):
+    write_flat(root / image.format(stem), size=size)
+    write_flat(root / mask.format(stem), (1, 2, 3), size=size)
+
+
+@pytest.fixture
+def paired(tmp_path):
+    for stem in ("b10", "b9", "deep/a"):
+        write_pair(tmp_path, stem)
+    return tmp_path
+
+
+def test_stems_match_over_different_endings_in_natural_order(paired):
+    assert [sample.name for sample in open_dataset(config(paired)).samples("train")] == ["b9", "b10", "deep/a"]
+
+
+def test_pairs_read_as_image_and_ids(paired):
+    dataset = open_dataset(config(paired))
+    image, mask = dataset.read(dataset.samples("train")[0])
+    assert image.shape == (8, 12, 3)
+    assert (mask == 0).all()
+
+
+def test_hidden_files_and_other_kinds_are_passed_over(paired):
+    (paired / "images" / "._b9.jpg").write_bytes(b"resource fork")
+    (paired / "masks" / "Thumbs.db").write_bytes(b"")
+    assert len(open_dataset(config(paired)).samples("train")) == 3
+
+
+def test_an_image_without_mask_is_an_error_that_names_it(paired):
+    (paired / "masks/b9.png").unlink()
+    with pytest.raises(DataError, match=r"images/b9\.jpg` has no mask") as caught:
+        open_dataset(config(paired))
+    assert caught.value.hint
+
+
+def test_a_mask_without_image_is_an_error_that_names_it(paired):
+    (paired / "images/b9.jpg").unlink()
+    with pytest.raises(DataError, match=r"masks/b9\.png` has no image"):
+        open_dataset(config(paired))
+
+
+def test_one_stem_with_two_endings_is_an_error(paired):
+    write_flat(paired / "images/b9.png")
+    with pytest.raises(DataError, match=r"`b9` is there more than once: .*b9\.jpg`, .*b9\.png`"):
+        open_dataset(config(paired))
+
+
+def test_several_problems_are_counted(paired):
+    (paired / "masks/b9.png").unlink()
+    (paired / "masks/b10.png").unlink()
+    with pytest.raises(DataError, match=r"has no mask \(and 1 more: `rsseg-tf data check` lists them\)"):
+        open_dataset(config(paired))
+
+
+def test_sizes_that_differ_are_an_error_that_names_both(paired):
+    write_flat(paired / "masks/b9.png", (1, 2, 3), size=(9, 12))
+    dataset = open_dataset(config(paired))
+    with pytest.raises(DataError, match=r"b9\.jpg` is 12×8 pixels but its mask `.*b9\.png` is 12×9"):
+        dataset.read(dataset.samples("train")[0])
+
+
+def test_an_unset_root_is_an_error():
+    with pytest.raises(DataError, match=r"`data\.root` is not set"):
+        open_dataset(config(""))
+
+
+def test_a_missing_root_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(DataError, match=r"none` does not exist") as caught:
+        open_dataset(config(tmp_path / "none"))
+    assert "images/" in caught.value.hint
+
+
+def test_a_file_as_root_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        open_dataset(config(write_flat(tmp_path / "a.png")))
+
+
+def test_an_empty_root_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="is empty"):
+        open_dataset(config(tmp_path))
+
+
+def test_a_root_without_masks_folder_is_an_error(tmp_path):
+    write_flat(tmp_path / "images/a.png")
+    with pytest.raises(DataError, match=r"no folder `.*masks`"):
+        open_dataset(config(tmp_path))
+
+
+def test_folders_without_images_are_an_error(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.bmp").write_bytes(b"BM")
+    with pytest.raises(DataError, match="no PNG, JPEG or TIFF files"):
+        open_dataset(config(tmp_path))
+
+
+def test_an_absent_split_is_an_error_that_names_those_there_are(paired):
+    with pytest.raises(DataError, match="no split `val`") as caught:
+        open_dataset(config(paired)).samples("val")
+    assert caught.value.hint == "known splits: `train`"
+
+
+@pytest.fixture
+def listed(tmp_path):
+    for stem in ("1", "2", "3"):
+        write_pair(tmp_path, stem, image="Tile {}/i.jpg", mask="Tile {}/m.png")
+    write_csv(
+        tmp_path / "splits.csv",
+        "Tile 1/i.jpg,Tile 1/m.png,train",
+        "Tile 2/i.jpg,Tile 2/m.png,val",
+        "Tile 3/i.jpg,,test",
+    )
+    return tmp_path
+
+
+def test_a_csv_file_decides_pairs_and_splits(listed):
+    dataset = open_dataset(config(listed, pairs="splits.csv"))
+    assert dataset.splits() == ("train", "val", "test")
+    assert dataset.samples("val")[0].name == "Tile 2/i"
+
+
+def test_an_empty_mask_cell_means_withheld_labels(listed):
+    dataset = open_dataset(config(listed, pairs="splits.csv"))
+    sample = dataset.samples("test")[0]
+    assert sample.mask is None
+    with pytest.raises(DataError, match="its labels are withheld"):
+        dataset.read(sample)
+
+
+def test_a_byte_order_mark_and_further_columns_do_no_harm(listed):
+    text = "note,image,mask,split\nx,Tile 1/i.jpg, Tile 1/m.png ,train\n"
+    (listed / "splits.csv").write_text(text, encoding="utf-8-sig")
+    assert len(open_dataset(config(listed, pairs="splits.csv")).samples("train")) == 1
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_header_says_what_separates_the_cells_and_may_hold_spaces(listed, delimiter):
+    rows = [("image", " mask", " split "), ("Tile 1/i.jpg", " Tile 1/m.png", " train")]
+    (listed / "splits.csv").write_text("".join(f"{delimiter.join(row)}\r\n" for row in rows), encoding="utf-8")
+    (sample,) = open_dataset(config(listed, pairs="splits.csv")).samples("train")
+    assert (sample.name, sample.mask) == ("Tile 1/i", listed / "Tile 1/m.png")
+
+
+def test_lines_with_too_few_cells_are_problems_beside_others(listed):
+    write_csv(
+        listed / "splits.csv", "Tile 1/i.jpg", "Tile 2/i.jpg,Tile 2/m.png,val", "Tile 3/i.jpg,none.png,train", "x,"
+    )
+    dataset = list_dataset(config(listed, pairs="splits.csv"))
+    messages = [problem.message.removeprefix(f"`{listed / 'splits.csv'}` ") for problem in dataset.problems]
+    assert [message.partition(" `")[0] for message in messages] == [
+        "line 2 has too few cells",
+        "line 4 names the mask",
+        "line 5 has too few cells",
+    ]
+    assert len(dataset.samples("val")) == 1
+
+
+BAD_CSVS = {
+    "image,split\na,train\n": "lacks the column `mask`",
+    "": "lacks the column `image`, `mask`, `split`",
+    "image,mask,split\n": "lists no pairs",
+    "image,mask,split\nTile 1/i.jpg\n": "line 2 has too few cells",
+    'image,mask,split\n"Tile 1/i.jpg,x,train\n': "unexpected end of data",
+    "image,mask,split\nnone.jpg,Tile 1/m.png,train\n": r"line 2 names the image `.*none\.jpg`, which does not exist",
+    "image,mask,split\nTile 1/i.jpg,none.png,train\n": r"line 2 names the mask `.*none\.png`, which does not exist",
+    "image,mask,split\nTile 1/i.jpg,Tile 1/m.png,\n": "line 2 has no split",
+    "image,mask,split\n,Tile 1/m.png,train\n": "line 2 has no image",
+    "image,mask,split\nTile 1/i.jpg,Tile 1/m.png,a\nTile 1/i.jpg,Tile 1/m.png,a\n": "line 3 lists `Tile 1/i.jpg` again",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_CSVS.items())
+def test_a_csv_file_that_is_wrong_is_an_error_that_names_it(listed, text, words):
+    (listed / "splits.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words) as caught:
+        open_dataset(config(listed, pairs="splits.csv"))
+    assert "splits.csv" in caught.value.message
+
+
+def test_a_csv_file_of_bytes_is_an_error(listed):
+    (listed / "splits.csv").write_bytes(b"\xff\xfe\x00image")
+    with pytest.raises(DataError, match=r"cannot read `.*splits\.csv`"):
+        open_dataset(config(listed, pairs="splits.csv"))
+
+
+def test_a_missing_csv_file_is_an_error(listed):
+    with pytest.raises(DataError, match=r"none\.csv`: No such file"):
+        open_dataset(config(listed, pairs="none.csv"))
+
+
+def test_the_fingerprint_follows_files_and_not_their_place(listed, tmp_path_factory):
+    before = open_dataset(config(listed, pairs="splits.csv")).fingerprint("train")
+    moved = listed.rename(tmp_path_factory.mktemp("other") / "place")
+    assert open_dataset(config(moved, pairs="splits.csv")).fingerprint("train") == before
+    write_flat(moved / "Tile 1/i.jpg", size=(64, 64))
+    assert open_dataset(config(moved, pairs="splits.csv")).fingerprint("train") != before
+
+
+def test_numbers_as_classes_read_masks_of_numbers(tmp_path):
+    write_flat(tmp_path / "images/a.jpg")
+    write_image(tmp_path / "masks/a.png", np.full((8, 12), 2, np.uint8))
+    dataset = open_dataset(config(tmp_path, classes={"road": "1", "roof": "2"}, ignore_colors=("0",)))
+    assert (dataset.read_mask(dataset.samples("train")[0]) == 1).all()
+    assert len(set(dataset.palette.colors)) == 2
+
+
+def test_ignored_colours_become_255(paired):
+    dataset = open_dataset(config(paired, classes={"roof": "FA0000"}, ignore_colors=("#010203",)))
+    assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()
+
+
+BAD_CLASSES = [
+    ({}, (), "1 to 254 classes, got 0"),
+    ({"road": "red"}, (), "six hexadecimal digits, got `red`"),
+    ({"road": "1", "roof": "FA0000"}, (), "six hexadecimal digits, got `1`"),
+    ({"road": "300"}, (), "numbers up to 255"),
+    ({"road": "1", "roof": "1"}, (), "use a value twice"),
+    ({"road": "010203"}, ("010203",), "use a value twice"),
+    ({"road": "fa0000", "roof": "FA0000"}, (), "colour must differ"),
+    ({str(index): str(index) for index in range(255)}, (), "got 255"),
+]
+
+
+@pytest.mark.parametrize(("classes", "ignore", "words"), BAD_CLASSES)
+def test_classes_that_cannot_be_told_apart_are_refused(classes, ignore, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_classes(classes, ignore)
+
+
+def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():
+    samples = [Sample(f"photo{number:02}", None, None) for number in range(35)]
+    splits = dealt(samples)
+
+    assert {name: len(part) for name, part in splits.items()} == {"train": 25, "val": 5, "test": 5}
+    assert sorted(sample.name for part in splits.values() for sample in part) == [sample.name for sample in samples]
+    assert dealt(samples[::-1])["val"] == splits["val"][::-1]
+
+
+def test_too_few_pairs_to_deal_all_train():
+    assert set(dealt([Sample("a", None, None)] * 3)) == {"train"}

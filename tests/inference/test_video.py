@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from rsseg_tf.datasets.images.pixels import read_indices
+from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.errors import DataError, RssegError
+from rsseg_tf.inference import video
+from rsseg_tf.inference.predict import TiledPredictor
+from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
+
+PALETTE = Palette(("dark", "bright"), ((0, 0, 90), (250, 250, 0)))
+FRAMES, HEIGHT, WIDTH = 6, 48, 64
+
+
+def brightness(images: np.ndarray) -> np.ndarray:
+    bright = images[..., :1].astype(np.float32)
+    return np.concatenate([127.5 - bright, bright - 127.5], axis=-1)
+
+
+def predictor(infer: Any = brightness, **changes: Any) -> TiledPredictor:
+    return TiledPredictor(infer, PALETTE, **{"input_size": (32, 32), "overlap": 4, "model_sha256": "m", **changes})
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Frames whose left part is white, eight columns more in each."""
+    path = tmp_path / "in/clip.mp4"
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (WIDTH, HEIGHT))
+    for number in range(FRAMES):
+        frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        frame[:, : 8 * (number + 1)] = 255
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def frames_in(path: Path) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+    capture.release()
+    return frames
+
+
+def test_every_frame_gets_its_colours(clip: Path, tmp_path: Path) -> None:
+    record = predict_video(predictor(), str(clip), tmp_path / "out")
+    frames = frames_in(tmp_path / "out/clip_overlay.mp4")
+    assert len(frames) == FRAMES == record["frames"]
+    left, right = frames[2][10:-10, 2:14].mean((0, 1)), frames[2][10:-10, 36:60].mean((0, 1))
+    assert np.allclose(left, (252, 252, 128), atol=20)  # half white, half the bright class' yellow
+    assert np.allclose(right, (0, 0, 45), atol=20)  # half black, half the dark class' blue
+    assert json.loads((tmp_path / "out/clip_video.json").read_text()) == record
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip_overlay.mp4", "clip_video.json"]
+
+
+def test_the_record_holds_the_mean_area_of_a_frame(clip: Path, tmp_path: Path) -> None:
+    record = predict_video(predictor(ground_sampling_distance_m=2.0), str(clip), tmp_path / "out")
+    bright = record["classes"]["bright"]
+    assert bright["share"] == pytest.approx(28 / WIDTH, abs=0.02)  # 8, 16 … 48 columns of 64
+    assert bright["area_m2"] == pytest.approx(28 * HEIGHT * 4, rel=0.05)
+    assert record["source_fps"] == 10
+
+
+def test_frames_can_be_class_maps(clip: Path, tmp_path: Path) -> None:
+    record = predict_video(predictor(), str(clip), tmp_path / "out", settings=VideoSettings(as_frames=True))
+    maps = sorted((tmp_path / "out" / record["output"]).iterdir())
+    assert [path.name for path in maps] == [f"{number:06d}.png" for number in range(FRAMES)]
+    expected = [predictor().classes(frame) for frame in frames_in(clip)]
+    assert all(np.array_equal(read_indices(path), classes) for path, classes in zip(maps, expected, strict=True))
+
+
+@pytest.mark.parametrize(("settings", "numbers"), [({"every": 2}, [0, 2, 4]), ({"most_frames": 2}, [0, 1])])
+def test_some_frames_can_be_left_out(clip: Path, tmp_path: Path, settings: dict[str, int], numbers: list[int]) -> None:
+    shares: list[float] = []
+    record = predict_video(
+        predictor(),
+        str(clip),
+        tmp_path / "out",
+        settings=VideoSettings(as_frames=True, **settings),
+        progress=lambda share, _pixels: shares.append(share),
+    )
+    maps = sorted((tmp_path / "out/clip_frames").iterdir())
+    frames = frames_in(clip)
+    assert record["frames"] == len(maps) == len(numbers)
+    assert all(
+        np.array_equal(read_indices(path), predictor().classes(frames[number]))
+        for path, number in zip(maps, numbers, strict=True)
+    )
+    assert shares[-1] == 1.0
+
+
+def interrupting(after: int) -> Any:
+    calls = 0
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise KeyboardInterrupt
+        return brightness(images)
+
+    return infer
+
+
+def test_an_interrupted_video_keeps_what_was_made_under_another_name(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        predict_video(predictor(interrupting(7)), str(clip), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip_partial_overlay.mp4"]
+    assert 0 < len(frames_in(tmp_path / "out/clip_partial_overlay.mp4")) < FRAMES
+
+
+class Camera:
+    """A stand-in for a camera: a file's frames, again and again."""
+
+    def __init__(self, path: Path) -> None:
+        self._frames = [cv2.cvtColor(frame, cv2.COLOR_RGB2BGR) for frame in frames_in(path)]
+        self._next = -1
+        self._facts = {
+            cv2.CAP_PROP_FPS: 0.0,
+            cv2.CAP_PROP_FRAME_HEIGHT: HEIGHT,
+            cv2.CAP_PROP_FRAME_WIDTH: WIDTH,
+            cv2.CAP_PROP_FRAME_COUNT: -1,
+        }
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, fact: int) -> float:
+        return self._facts[fact]
+
+    def set(self, _fact: int, _value: float) -> None:
+        pass
+
+    def grab(self) -> bool:
+        self._next += 1
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, self._frames[self._next % len(self._frames)]
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def camera(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, stand_in = cv2.VideoCapture, Camera(clip)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda word: stand_in if word == 0 else real(word))
+
+
+@pytest.mark.usefixtures("camera")
+def test_ctrl_c_is_how_a_camera_ends(tmp_path: Path) -> None:
+    record = predict_video(predictor(interrupting(40)), "camera:0", tmp_path / "out")
+    assert record["frames"] > 0
+    assert record["frames_in_file"] is None
+    assert len(frames_in(tmp_path / "out" / record["output"])) == record["frames"]
+
+
+@pytest.mark.usefixtures("camera")
+def test_a_camera_stops_by_itself_after_so_many_frames(tmp_path: Path) -> None:
+    record = predict_video(predictor(), "camera:0", tmp_path / "out", settings=VideoSettings(most_frames=9))
+    assert record["frames"] == 9
+    assert record["output"].startswith("camera0_")
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", b"\0\0\0\x18ftypmp42" + bytes(200)])
+def test_a_file_that_does_not_play_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.mp4"):
+        predict_video(predictor(), str(path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("word", ["camera:99", "camera:front"])
+def test_a_camera_that_is_not_there_is_named(tmp_path: Path, word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        predict_video(predictor(), word, tmp_path / "out")
+
+
+def test_a_video_of_which_frames_are_missing_does_not_get_its_name(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV's writer says nothing of a full disk."""
+    real = cv2.VideoWriter
+
+    class Full:
+        fourcc = staticmethod(real.fourcc)
+
+        def __init__(self, *arguments: Any) -> None:
+            self._writer, self._left = real(*arguments), 3
+
+        def isOpened(self) -> bool:
+            return True
+
+        def write(self, frame: np.ndarray) -> None:
+            self._left -= 1
+            if self._left >= 0:
+                self._writer.write(frame)
+
+        def release(self) -> None:
+            self._writer.release()
+
+    monkeypatch.setattr(cv2, "VideoWriter", Full)
+    with pytest.raises(RssegError, match="3 of 6 frames"):
+        predict_video(predictor(), str(clip), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_videos_are_found_by_name_pattern_and_camera(clip: Path) -> None:
+    words = [str(clip), str(clip.parent / "*.mp4"), "camera:1"]
+    assert all(is_video(word) for word in words)
+    assert not is_video(str(clip.parent))
+    assert find_videos(words) == [str(clip), "camera:1"]
+    with pytest.raises(DataError, match="no video"):
+        find_videos([str(clip.parent / "*.avi")])
+
+
+def test_a_share_needs_to_know_the_end() -> None:
+    endless = video.Source("camera0", "camera:0", 1, 1, 25, 0, is_camera=True)
+    assert video._share(5, endless, VideoSettings()) == 0
+    assert video._share(5, endless, VideoSettings(most_frames=10)) == 0.5

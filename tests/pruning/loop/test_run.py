@@ -1,0 +1,221 @@
+"""The loop meets its target, replays on the dense model, and resumes to the same plan."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from rsseg_tf import pruning
+from rsseg_tf.config import PruneConfig
+from rsseg_tf.errors import ConfigError, RssegError
+from tests.pruning.law import randomise
+
+SETTINGS = PruneConfig(loops=12, macs=0.4, round_to=2, min_channels=2)
+
+
+def network():
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(24, 3, padding="same", use_bias=False, name="stem")(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="stem_bn")(x))
+    y = layers.Conv2D(24, 3, padding="same", activation="relu", name="branch")(x)
+    x = layers.Conv2D(16, 3, name="last")(layers.Add()([x, y]))
+    model = keras.Model(inputs, layers.Dense(3, name="classifier")(layers.GlobalAveragePooling2D()(x)))
+    randomise(model, seed=1)
+    return model
+
+
+def batches(loop):
+    rng = np.random.default_rng(loop)
+    return [(rng.normal(size=(2, 8, 8, 3)).astype(np.float32), rng.normal(size=(2, 3)).astype(np.float32))]
+
+
+def loss(y, prediction):
+    return keras.ops.mean(keras.ops.square(y - prediction))
+
+
+def prune(model, **options):
+    return pruning.prune_loop(model, **{"batches": batches, "loss": loss, "settings": SETTINGS, **options})
+
+
+@pytest.fixture(scope="module")
+def pruned():
+    model = network()
+    before = model.get_weights()
+    seen = []
+    slim, plan = prune(model, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
+    return model, before, slim, plan, seen
+
+
+def test_the_target_is_met_in_even_steps(pruned):
+    _, _, slim, plan, seen = pruned
+    assert pruning.cost(slim).macs == plan.cost["macs"]
+    assert 0.3 < plan.share("macs") <= 0.4
+    assert [loop for loop, _, _ in seen] == list(range(1, 13))
+    assert all(macs <= 0.4 ** (loop / 12) + 1e-9 for loop, macs, _ in seen)
+    assert seen[-1][2] == plan.share("params")
+
+
+def test_the_plan_replays_on_the_dense_model(pruned):
+    model, before, slim, plan, _ = pruned
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+    again = pruning.rebuild(model, pruning.Plan.from_json(plan.to_json()))
+    assert all((a == b).all() for a, b in zip(slim.get_weights(), again.get_weights(), strict=True))
+
+
+def shift_weights(model, loop):
+    """Stands for training: changes every weight, those of removed channels too."""
+    rng = np.random.default_rng(loop)
+    model.set_weights([w + 0.01 * rng.random(w.shape).astype(w.dtype) for w in model.get_weights()])
+
+
+def share_of_live_filters(model):
+    """Stands for accuracy: falls with every removal."""
+    kernels = [w.numpy() for w in model.trainable_variables if w.path.endswith("kernel") and w.ndim == 4]
+    live = [np.abs(kernel).reshape(-1, kernel.shape[-1]).any(axis=0).sum() for kernel in kernels]
+    return float(sum(live)) / (24 + 24 + 16)
+
+
+HOOKS = {"tune": shift_weights, "accuracy": share_of_live_filters}
+WAYS = {
+    "plain": {},
+    "tuned": {"tune_steps": 1},
+    "recalibrated": {"recalibrate_every": 3},
+    "floor": {"accuracy_floor": 0.8, "check_every": 2},
+    "all": {"tune_steps": 1, "recalibrate_every": 2, "accuracy_floor": 0.8, "check_every": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "killed_after"), [("plain", 1), ("plain", 12), *((way, 4) for way in WAYS if way != "plain"), ("all", 12)]
+)
+def test_a_killed_loop_resumes_to_the_same_plan_and_weights(tmp_path, way, killed_after):
+    model, settings = network(), dataclasses.replace(SETTINGS, **WAYS[way])
+    whole, plan = prune(model, settings=settings, hooks=pruning.Hooks(**HOOKS))
+    killed_after = min(killed_after, plan.details["stopped"].get("loop", 12))
+
+    def kill(loop, *_):
+        if loop == killed_after:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "state.npz"
+    with pytest.raises(KeyboardInterrupt):
+        prune(model, settings=settings, state_path=path, hooks=pruning.Hooks(kill, **HOOKS))
+    done = []
+    hooks = pruning.Hooks(lambda loop, *_: done.append(loop), **HOOKS)
+    slim, resumed = prune(model, settings=settings, state_path=path, hooks=hooks)
+    assert resumed == plan
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), slim.get_weights(), strict=True))
+    assert done[:1] in ([], [killed_after + 1])
+
+
+def test_what_tuning_wakes_is_zeroed_again_and_the_slim_model_computes_what_the_masked_one_did():
+    model, seen = network(), []
+
+    def tune(masked, loop):
+        shift_weights(masked, loop)
+        seen.append(masked)
+
+    slim, plan = prune(model, settings=dataclasses.replace(SETTINGS, tune_steps=1), hooks=pruning.Hooks(tune=tune))
+    x = batches(0)[0][0]
+    expected, got = np.asarray(seen[-1](x)), np.asarray(slim(x))
+    assert np.abs(expected - got).max() <= 1e-5 * np.abs(expected).max()
+    replayed = pruning.rebuild(model, plan)
+    assert not np.allclose(np.asarray(replayed(x)), got)
+
+
+def test_recalibration_on_the_way_measures_the_pruned_networks_statistics():
+    model = network()
+    slim, _ = prune(model, settings=dataclasses.replace(SETTINGS, recalibrate_every=5))
+    found = [w.copy() for w in slim.get_layer("stem_bn").get_weights()]
+    pruning.recalibrate(slim, batches(11))
+    for before, after in zip(found, slim.get_layer("stem_bn").get_weights(), strict=True):
+        np.testing.assert_allclose(before, after, rtol=1e-4, atol=1e-5)
+
+
+def test_past_the_accuracy_floor_it_goes_back_to_the_last_good_plan():
+    settings = dataclasses.replace(SETTINGS, **WAYS["floor"])
+    slim, plan = prune(network(), settings=settings, hooks=pruning.Hooks(accuracy=share_of_live_filters))
+    assert share_of_live_filters(slim) >= 0.8 > plan.details["stopped"]["accuracy"]
+    assert plan.details["stopped"]["loop"] == plan.details["loops"] + settings.check_every
+    assert plan.share("macs") > 0.4
+
+
+def test_a_floor_that_is_never_passed_changes_nothing_of_the_target():
+    settings = dataclasses.replace(SETTINGS, accuracy_floor=0.01)
+    _, plan = prune(network(), settings=settings, hooks=pruning.Hooks(accuracy=share_of_live_filters))
+    assert plan.details["loops"] == 12
+    assert plan.details["stopped"] == {}
+    assert plan.share("macs") <= 0.4
+
+
+def test_a_floor_that_the_dense_model_or_the_first_loops_miss_is_told():
+    hooks = pruning.Hooks(accuracy=share_of_live_filters)
+    with pytest.raises(ConfigError, match=r"the dense model itself reaches 0\.5"):
+        prune(
+            network(),
+            settings=dataclasses.replace(SETTINGS, accuracy_floor=0.9),
+            hooks=pruning.Hooks(accuracy=lambda _: 0.5),
+        )
+    with pytest.raises(RssegError, match="12 loops cost too much"):
+        prune(network(), settings=dataclasses.replace(SETTINGS, accuracy_floor=0.99, check_every=12), hooks=hooks)
+
+
+@pytest.mark.parametrize("missing", [{"tune_steps": 1}, {"accuracy_floor": 0.5}])
+def test_settings_whose_hook_is_missing_are_refused(missing):
+    with pytest.raises(ConfigError, match="needs the hook"):
+        prune(network(), settings=dataclasses.replace(SETTINGS, **missing))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "share"),
+    [
+        ("geometric", lambda x: 0.4**x),
+        ("linear", lambda x: 1 - 0.6 * x),
+        ("cubic", lambda x: 0.4 + 0.6 * (1 - x) ** 3),
+    ],
+)
+def test_each_loop_keeps_to_its_schedule(schedule, share):
+    seen = []
+    settings = dataclasses.replace(SETTINGS, schedule=schedule)
+    prune(network(), settings=settings, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
+    for loop, macs, _ in seen:
+        assert macs <= share(loop / 12) + 1e-9
+        assert macs > share(loop / 12) - 0.15
+
+
+def test_int8_bytes_are_a_target():
+    settings = dataclasses.replace(SETTINGS, macs=1.0, int8_bytes=0.5)
+    slim, plan = prune(network(), settings=settings)
+    assert 0.35 < plan.share("int8_bytes") <= 0.5
+    assert pruning.cost(slim).int8_bytes == plan.cost["int8_bytes"]
+
+
+def test_the_ranking_of_the_settings_decides(pruned):
+    settings = dataclasses.replace(SETTINGS, aggregate="mean", normalise="l2", cost="params")
+    _, plan = prune(pruned[0], settings=settings)
+    assert plan.details["ranking"] == {"aggregate": "mean", "normalise": "l2", "cost": "params"}
+    assert plan.keep != pruned[3].keep
+
+
+def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
+    model = pruned[0]
+    state = tmp_path / "state.npz"
+    prune(model, state_path=state)
+    other = dataclasses.replace(SETTINGS, macs=0.5)
+    with pytest.raises(ConfigError, match="another model or other settings"):
+        prune(model, state_path=state, settings=other)
+    state.write_text(json.dumps([1]))
+    with pytest.raises(ConfigError, match="not the state"):
+        prune(model, state_path=state)
+
+
+def test_an_impossible_target_is_told_before_any_batch_is_read():
+    def never(loop):
+        raise AssertionError(loop)
+
+    impossible = dataclasses.replace(SETTINGS, macs=0.001)
+    with pytest.raises(RssegError, match="cannot be met"):
+        prune(network(), settings=impossible, batches=never)

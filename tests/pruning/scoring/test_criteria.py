@@ -1,0 +1,204 @@
+"""Every criterion against its formula, computed another way."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from rsseg_tf import pruning
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
+from rsseg_tf.pruning.loop.together import Alone
+from rsseg_tf.pruning.scoring.criteria import Scorer
+from tests.pruning.networks import batches, loss, tiny_network
+
+FILTERS = ("stem", "middle", "last", "classifier")
+
+
+def scores(criterion, model, **options):
+    return pruning.score(model, batches(), criterion=criterion, loss=loss, **options).layers
+
+
+def gradients(model):
+    """For each batch, variable path → (value, gradient) from a plain tape on the variables."""
+    found = []
+    for x, y in batches():
+        with tf.GradientTape() as tape:
+            value = loss(y, model(x, training=False))
+        pairs = zip(
+            model.trainable_variables, tape.gradient(value, [v.value for v in model.trainable_variables]), strict=True
+        )
+        found.append({v.path: (v.numpy(), g.numpy()) for v, g in pairs})
+    return found
+
+
+def products(batch, *names):
+    """Σ g·w over all but the last axis, of the variables that are named."""
+    return sum((w * g).reshape(-1, w.shape[-1]).sum(axis=0) for w, g in (batch[name] for name in names))
+
+
+def test_taylor_is_equation_8():
+    model = tiny_network()
+    for name in FILTERS:
+        size = np.prod(model.get_layer(name).kernel.shape[:-1])
+        mean = np.mean([products(batch, f"{name}/kernel") for batch in gradients(model)], axis=0)
+        np.testing.assert_allclose(scores("taylor", model)[name], np.abs(mean) / size, rtol=1e-3, atol=1e-8)
+
+
+def test_taylor_fo_is_the_mean_square_with_bias():
+    model = tiny_network()
+    found = scores("taylor-fo", model)
+    for name in ("middle", "last"):
+        squares = [products(batch, f"{name}/kernel", f"{name}/bias") ** 2 for batch in gradients(model)]
+        np.testing.assert_allclose(found[name], np.mean(squares, axis=0), rtol=1e-3, atol=1e-9)
+
+
+def test_taylor_bn_is_the_gate_of_the_batch_norm():
+    model = tiny_network()
+    squares = [products(batch, "stem_bn/gamma", "stem_bn/beta") ** 2 for batch in gradients(model)]
+    np.testing.assert_allclose(scores("taylor-bn", model)["stem"], np.mean(squares, axis=0), rtol=1e-3, atol=1e-9)
+
+
+def test_taylor_bn_is_the_first_order_loss_change():
+    """Finite differences: scale the output of one channel's batch norm and watch the loss."""
+    model = tiny_network()
+    x, y = batches()[0]
+    norm = model.get_layer("stem_bn")
+    gamma, beta = norm.gamma.numpy(), norm.beta.numpy()
+    changes = np.zeros(8)
+    for channel in range(8):
+        values = []
+        for scale in (1.001, 0.999):  # so near that hardly a ReLU changes its mind
+            factor = np.where(np.arange(8) == channel, scale, 1.0)
+            norm.gamma.assign(gamma * factor)
+            norm.beta.assign(beta * factor)
+            values.append(float(loss(y, model(x, training=False))))
+        changes[channel] = (values[0] - values[1]) / 0.002
+    norm.gamma.assign(gamma)
+    norm.beta.assign(beta)
+    found = pruning.score(model, [(x, y)], criterion="taylor-bn", loss=loss).layers["stem"]
+    np.testing.assert_allclose(found, changes**2, rtol=0.05, atol=1e-6)
+
+
+def test_taylor_act_is_activation_times_gradient_by_example():
+    model = tiny_network()
+    ends = ("stem_relu", "middle", "last", "classifier")
+    probe = keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in ends)])
+    totals = dict.fromkeys(FILTERS, 0.0)
+    for x, y in batches():
+        with tf.GradientTape() as tape:
+            prediction, *activations = probe(x, training=False)
+            value = loss(y, prediction)
+        for name, a, g in zip(FILTERS, activations, tape.gradient(value, activations), strict=True):
+            totals[name] += np.abs((a.numpy() * g.numpy()).mean(axis=(1, 2))).sum(axis=0)
+    found = scores("taylor-act", model)
+    for name in FILTERS:
+        np.testing.assert_allclose(found[name], totals[name] / np.linalg.norm(totals[name]), rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(("criterion", "order"), [("l1", 1), ("l2", 2)])
+def test_norms(criterion, order):
+    model = tiny_network()
+    kernel = model.get_layer("middle").kernel.numpy().reshape(-1, 6)
+    np.testing.assert_allclose(scores(criterion, model)["middle"], np.linalg.norm(kernel, order, axis=0), rtol=1e-6)
+
+
+def test_bn_scale_is_gamma_and_1_without_one():
+    model = tiny_network()
+    found = scores("bn-scale", model)
+    np.testing.assert_allclose(found["stem"], np.abs(model.get_layer("stem_bn").gamma.numpy()))
+    assert found["last"].tolist() == [1.0] * 8
+
+
+def test_random_depends_on_the_seed_alone():
+    model = tiny_network()
+    first, second, other = (scores("random", model, seed=seed)["stem"].tolist() for seed in (1, 1, 2))
+    assert first == second != other
+
+
+def test_filters_of_transposed_and_depthwise_kernels_are_their_output_channels():
+    x = inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2DTranspose(4, 3, name="transposed")(x)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    found = pruning.score(model, criterion="l1").layers
+    kernel = model.get_layer("transposed").kernel.numpy()
+    np.testing.assert_allclose(found["transposed"], np.abs(kernel).sum(axis=(0, 1, 3)), rtol=1e-6)
+    depthwise = model.get_layer("depthwise").kernel.numpy()
+    np.testing.assert_allclose(found["depthwise"], np.abs(depthwise).sum(axis=(0, 1)).reshape(-1), rtol=1e-6)
+
+
+def test_several_inputs_and_outputs():
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    x = layers.Dense(6, name="hidden")(layers.Concatenate()([a, b]))
+    model = keras.Model({"a": a, "b": b}, {"u": layers.Dense(2)(x), "v": layers.Dense(3)(x)})
+    x = {"a": np.ones((2, 4), np.float32), "b": np.ones((2, 4), np.float32)}
+    y = {"u": np.ones((2, 2), np.float32), "v": np.ones((2, 3), np.float32)}
+    found = pruning.score(model, [(x, y)], loss=lambda y, p: loss(y["u"], p["u"]) + loss(y["v"], p["v"])).layers
+    assert (found["hidden"] > 0).all()
+
+
+def test_scoring_changes_nothing():
+    model = tiny_network()
+    before = model.get_weights()
+    scores("taylor", model)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"criterion": "tailor", "loss": loss}, "unknown criterion `tailor`"),
+        ({"criterion": "taylor"}, "needs a loss"),
+        ({"criterion": "taylor", "loss": loss}, "at least one batch"),
+    ],
+)
+def test_what_is_missing_is_said(options, message):
+    with pytest.raises(ConfigError, match=message):
+        pruning.score(tiny_network(), [], **options)
+
+
+class Half(Alone):
+    """One of two workers: it scores every second batch and adds what the other one, who scored before, gave."""
+
+    def __init__(self, index, given):
+        self._index, self._given = index, given
+
+    def each(self, step, batches):
+        return (step(*batch) for batch in list(batches)[self._index :: 2])
+
+    def summed(self, values):
+        self._given.append(values)
+        return [sum(parts) for parts in zip(*self._given, strict=True)]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("criterion", ["taylor", "taylor-fo", "taylor-bn", "taylor-act"])
+def test_two_who_share_the_batches_find_what_one_finds(criterion, number):
+    model, some, given = tiny_network(), (batches() * 2)[:number], []
+    alone = pruning.score(model, some, criterion=criterion, loss=loss).layers
+
+    halves = [Scorer(model, criterion=criterion, loss=loss, together=Half(index, given)) for index in (0, 1)]
+    _, whole = (half(some).layers for half in halves)
+
+    for name, values in alone.items():
+        np.testing.assert_allclose(whole[name], values, rtol=1e-6)
+
+
+class Apart(Alone):
+    """A worker whose chief's weights are all one."""
+
+    def from_chief(self, values):
+        return [np.ones_like(value) for value in values]
+
+
+def test_trained_weights_come_from_the_chief():
+    model = tiny_network()
+    everything = pruning.find_groups(model).plan(np.zeros(len(pruning.find_groups(model)), bool))
+    start = Snapshot(0, everything, everything)
+    slim = Shrinking(model, start, criterion="taylor-bn", loss=loss, together=Apart())
+
+    slim.trained()
+
+    assert all(np.array_equal(weight, np.ones_like(weight)) for weight in slim.snapshot(1).weights)

@@ -1,0 +1,72 @@
+import io
+import math
+
+from rsseg_tf.steps.shared.progress import CountingProgress, PruningProgress, TrainingProgress, warn
+from rsseg_tf.training.loop import EpochRow
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def row(score: float) -> EpochRow:
+    return EpochRow(epoch=2, learning_rate=1e-3, loss=0.5, val_miou=score, seconds=61.0)
+
+
+def test_a_pipe_gets_one_line_an_epoch_and_nothing_else():
+    stream = io.StringIO()
+    progress = TrainingProgress("fit", 3, stream)
+    progress.step(epoch=2, step=1, steps=4, loss=0.6)
+    progress.epoch(row(0.4321))
+
+    assert stream.getvalue() == "fit epoch 2/3  loss 0.5000  val mIoU 43.21  lr 0.001  61 s\n"
+
+
+def test_an_epoch_without_validation_shows_no_score():
+    stream = io.StringIO()
+    TrainingProgress("fit", 3, stream).epoch(row(math.nan))
+
+    assert "mIoU" not in stream.getvalue()
+
+
+def test_a_terminal_gets_a_line_that_moves():
+    stream = Terminal()
+    progress = TrainingProgress("fit", 3, stream)
+    progress.step(epoch=1, step=2, steps=4, loss=0.6)
+
+    assert "2/4" in stream.getvalue()
+    assert "\n" not in stream.getvalue()
+
+
+def test_pruning_tells_a_pipe_every_tenth_loop_and_the_last():
+    stream = io.StringIO()
+    progress = PruningProgress(25, stream)
+    for loop in range(1, 26):
+        progress(loop, 0.5, 0.4)
+
+    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["10/25", "20/25", "25/25"]
+
+
+def test_counting_moves_on_a_terminal_and_clears_its_line():
+    stream = Terminal()
+    progress = CountingProgress("checking", stream)
+    progress(1, 2)
+    assert stream.getvalue().endswith("checking 1/2")
+
+    progress(2, 2)
+    assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_counting_is_silent_in_a_pipe():
+    stream = io.StringIO()
+    CountingProgress("checking", stream)(1, 2)
+
+    assert stream.getvalue() == ""
+
+
+def test_a_warning_is_a_line_with_its_hint():
+    stream = io.StringIO()
+    warn("no pixel of `car`", hint="look at the masks", stream=stream)
+
+    assert stream.getvalue() == "warning: no pixel of `car` (look at the masks)\n"
