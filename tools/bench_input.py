@@ -60,7 +60,7 @@ def write_frames(root: Path, count: int) -> None:
 
 
 def frame(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of coloured patches under camera noise, uint8 (2160, 3840, 3), and its classes, uint8 (2160, 3840)."""
+    """A picture of colored patches under camera noise, uint8 (2160, 3840, 3), and its classes, uint8 (2160, 3840)."""
     ids = rng.integers(0, PALETTE.num_classes, (27, 48), dtype=np.uint8)
     ids = cv2.resize(ids, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_NEAREST)
     soft = cv2.GaussianBlur(PALETTE.colorize(ids), (31, 31), 0).astype(np.float32) * 0.5 + 60

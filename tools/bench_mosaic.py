@@ -28,7 +28,7 @@ from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import atomic_path, cpu_model, git_state, write_json
 
 _STRIP = 512
-_METRES = 0.5
+_METERS = 0.5
 _PERIOD_S = 1.0
 
 
@@ -41,7 +41,7 @@ def write_mosaic(path: Path, images: Sequence[np.ndarray], *, side: int) -> None
     rng = np.random.default_rng(0)
     profile = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "compress": "deflate"}
     profile |= {"tiled": True, "blockxsize": _STRIP, "blockysize": _STRIP, "photometric": "RGB", "bigtiff": "if_safer"}
-    place = {"crs": "EPSG:32640", "transform": Affine(_METRES, 0, 325000, 0, -_METRES, 2780000)}
+    place = {"crs": "EPSG:32640", "transform": Affine(_METERS, 0, 325000, 0, -_METERS, 2780000)}
     with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile, **place) as mosaic:
         for top in range(0, side, _STRIP):
             strip = np.zeros((min(_STRIP, side - top), side, 3), np.uint8)

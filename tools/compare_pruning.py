@@ -242,7 +242,7 @@ def _latencies(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[
     "--methods",
     default="ours,l1-uniform,random,tfmot",
     show_default=True,
-    help="Also ours:CRITERION[+NORMALISE][/COST], for example ours:taylor-bn/macs, and kept:FILE (a peer's choice).",
+    help="Also ours:CRITERION[+NORMALIZE][/COST], for example ours:taylor-bn/macs, and kept:FILE (a peer's choice).",
 )
 @click.option("--retrain-epochs", type=click.IntRange(1), help="Instead of the configuration's.")
 @click.option("--retrain-steps", type=click.IntRange(1), help="Steps an epoch, instead of the configuration's.")

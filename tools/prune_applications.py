@@ -70,7 +70,7 @@ def examine(name: str) -> dict[str, Any]:
     """One network's row: its groups, what pruning half of them leaves, and how exact that is."""
     start = time.monotonic()
     model = NETWORKS[name]()
-    pruning.randomise(model)
+    pruning.randomize(model)
     groups = pruning.find_groups(model)
     plan = pruning.random_plan(groups, 0.5, seed=0)
     verification = pruning.verify(model, plan)

@@ -89,8 +89,8 @@ def _files(network: keras.Model, images: Images) -> Iterator[tuple[str, bytes, d
         errors = [error.record() for error in made.errors]
         yield f"int8, keep_float={count}", made.content, {"float_layers": made.float_layers, "errors": errors}
     even = clipping.with_method(equalized(slots, images), images, method=clipping.MIN_MAX)
-    yield "int8, equalised", int8_file(even).content, {}
-    yield "int8, equalised, bias correction", int8_file(even, correct_on=images).content, {}
+    yield "int8, equalized", int8_file(even).content, {}
+    yield "int8, equalized, bias correction", int8_file(even, correct_on=images).content, {}
     yield "int16x8", int16_file(function, images), {}
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder for the results.")
 @config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
-@click.option("--gsd", type=click.FloatRange(min=0), help="Metres a pixel, for areas; by default as the model says.")
+@click.option("--gsd", type=click.FloatRange(min=0), help="Meters a pixel, for areas; by default as the model says.")
 @click.option("--bands", metavar="R,G,B", help="Which bands are red, green and blue, such as 4,3,2.")
 @click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for other than 8-bit images.")
 @click.option("--every", type=click.IntRange(min=1), default=1, help="Predict one frame of a video in so many.")
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> None:
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
-    Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colours over the image)
+    Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colors over the image)
     and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run goes
     on where it stopped, within a large image too.
 

@@ -16,7 +16,7 @@ class PruneConfig:
         criterion: how a channel is scored; see `rsseg_tf.pruning.scoring.criteria`. The default agrees best with the
             oracle (docs/results.md); the paper's is `taylor`.
         aggregate: how the scores of the channels that go together become one.
-        normalise: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
+        normalize: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
         cost: divide a group's score by what it adds to this metric, to the metrics that have a target (`target`), or by
             nothing (`none`).
         loops: times that scores are computed and groups removed.
@@ -44,7 +44,7 @@ class PruneConfig:
 
     criterion: str = "taylor-bn"
     aggregate: Literal["sum", "mean", "max"] = "sum"
-    normalise: Literal["none", "mean", "l2"] = "none"
+    normalize: Literal["none", "mean", "l2"] = "none"
     cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
     loops: int = 60
     batches: int = 4

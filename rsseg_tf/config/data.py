@@ -27,13 +27,13 @@ class DataConfig:
         root: the folder of the data set, relative to the current folder.
         pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/` and
             `masks/` matched by stem, a seventh each for val and test by a hash of the name.
-        classes: (folder) class name → colour `RRGGBB` for colour masks, or → integer for index masks.
-        ignore_colors: (folder) colours or indices that become the ignore label 255.
-        unknown_colors: (all of files) a colour or number that is no class is an error, or ignored.
+        classes: (folder) class name → color `RRGGBB` for color masks, or → integer for index masks.
+        ignore_colors: (folder) colors or indices that become the ignore label 255.
+        unknown_colors: (all of files) a color or number that is no class is an error, or ignored.
         split: (vaihingen) `paper` or `challenge`.
         ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
         clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
-        ground_sampling_distance_m: metres a pixel, 0 where unknown.
+        ground_sampling_distance_m: meters a pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
         cache: keep decoded (and resized) images in memory between epochs.
@@ -63,7 +63,7 @@ class EvaluateConfig:
     """How whole images are predicted and scored.
 
     Attributes:
-        overlap: pixels that neighbouring tiles share, at most half a tile.
+        overlap: pixels that neighboring tiles share, at most half a tile.
         boundary_tolerance: boundary F1 tolerance as a share of the image diagonal.
         boundary_tolerance_px: that tolerance in pixels instead; 0 for `boundary_tolerance`.
         small_object_px: connected components of fewer pixels are small objects, whose recall is counted.

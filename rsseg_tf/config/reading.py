@@ -1,7 +1,7 @@
 """Settings filled from defaults, then a YAML file, then `key=value` words.
 
 YAML scalars are read as text and parsed by the type that their field declares: YAML alone takes
-`1e-4` for text and the colour `000000` for a number.
+`1e-4` for text and the color `000000` for a number.
 A key that no field has is an error that names the nearest one.
 """
 

@@ -17,7 +17,7 @@ class ModelConfig:
         image_pooling: the fifth branch of the original ASPP.
         output_stride: height of the input over height of the last stage.
         weights: to begin from: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`); see
-            `rsseg_tf.models.weights.pretrained.initialise`.
+            `rsseg_tf.models.weights.pretrained.initialize`.
     """
 
     backbone: str = "resnet18"
@@ -39,7 +39,7 @@ class AugmentConfig:
         rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
         color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
         blur_px: blur half of the windows by a Gaussian of up to so many pixels, 0 for none.
-        noise: add noise of a standard deviation of up to so many of 255 grey levels, 0 for none.
+        noise: add noise of a standard deviation of up to so many of 255 gray levels, 0 for none.
         erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the
             loss, in half of the windows; 0 for none.
     """

@@ -36,14 +36,14 @@ class SplitSummary:
 
     Attributes:
         images: number of samples.
-        labelled: how many of them have a readable mask.
+        labeled: how many of them have a readable mask.
         pixels: class → its pixels in all masks.
         ignored: pixels without a label.
         sizes: the sizes of the images, as WIDTH×HEIGHT, smallest area first.
     """
 
     images: int
-    labelled: int
+    labeled: int
     pixels: dict[str, int]
     ignored: int
     sizes: tuple[str, ...]
@@ -166,7 +166,7 @@ def _summary(names: tuple[str, ...], examinations: Sequence[Examination]) -> Spl
     sizes = sorted({examination.size for examination in examinations if any(examination.size)}, key=_area)
     return SplitSummary(
         images=len(examinations),
-        labelled=sum(bool(examination.pixels) for examination in examinations),
+        labeled=sum(bool(examination.pixels) for examination in examinations),
         pixels={name: pixels[index] for index, name in enumerate(names)},
         ignored=pixels[IGNORE],
         sizes=tuple(f"{width}×{height}" for width, height in sizes),
@@ -213,7 +213,7 @@ def _unseen(summaries: dict[str, SplitSummary]) -> list[Finding]:
     return [
         Finding(f"no pixel of {', '.join(f'`{name}`' for name in missing)} in `{split}`", "", split)
         for split, summary in summaries.items()
-        if summary.labelled and (missing := [name for name, count in summary.pixels.items() if not count])
+        if summary.labeled and (missing := [name for name, count in summary.pixels.items() if not count])
     ]
 
 
@@ -222,12 +222,12 @@ def described(report: DatasetReport) -> str:
     lines = []
     for split, summary in report.splits.items():
         sizes = " … ".join(dict.fromkeys((summary.sizes[0], summary.sizes[-1]))) if summary.sizes else "no size"
-        lines.append(f"{split}: {summary.images} images, {summary.labelled} with masks, {sizes}")
-        labelled = sum(summary.pixels.values())
-        for name, count in summary.pixels.items() if labelled else ():
-            lines.append(f"  {name:24} {count / labelled:7.2%}")
+        lines.append(f"{split}: {summary.images} images, {summary.labeled} with masks, {sizes}")
+        labeled = sum(summary.pixels.values())
+        for name, count in summary.pixels.items() if labeled else ():
+            lines.append(f"  {name:24} {count / labeled:7.2%}")
         if summary.ignored:
-            lines.append(f"  {'(ignored)':24} {summary.ignored / (labelled + summary.ignored):7.2%}")
+            lines.append(f"  {'(ignored)':24} {summary.ignored / (labeled + summary.ignored):7.2%}")
     for title, findings in (("warning", report.warnings), ("problem", report.problems)):
         lines += [f"{title}: {_line(finding)}" for finding in findings]
     lines.append("no problems" if not report.problems else f"{len(report.problems)} problems")

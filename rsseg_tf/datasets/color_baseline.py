@@ -1,4 +1,4 @@
-"""The classifier that a network has to beat: each pixel by its colour alone."""
+"""The classifier that a network has to beat: each pixel by its color alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsseg_tf.datasets.palette import IGNORE, Pixels
 
 
 class ColorBaseline:
-    """Colour → the class that pixels of that colour most often had.
+    """Color → the class that pixels of that color most often had.
 
     Example:
         >>> baseline = ColorBaseline()
@@ -34,18 +34,18 @@ class ColorBaseline:
         """
         counts: NDArray[np.int64] = np.zeros((bins**3, num_classes), np.int64)
         for image, mask in pairs:
-            labelled = mask != IGNORE
-            cells = _cells(image[labelled], bins) * num_classes + mask[labelled]
+            labeled = mask != IGNORE
+            cells = _cells(image[labeled], bins) * num_classes + mask[labeled]
             counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
         most_frequent = counts.sum(axis=0).argmax()
         self._bins = bins
         self._classes = np.where(counts.any(axis=1), counts.argmax(axis=1), most_frequent).astype(np.uint8)
 
     def predict(self, image: Pixels) -> Pixels:
-        """The classes of an image uint8 (H, W, 3): uint8 (H, W); colours never seen get the commonest class.
+        """The classes of an image uint8 (H, W, 3): uint8 (H, W); colors never seen get the commonest class.
 
         Raises:
-            ValueError: nothing was learnt yet.
+            ValueError: nothing was learned yet.
         """
         if not self._bins:
             raise ValueError("call fit first")

@@ -49,7 +49,7 @@ class Examination:
 def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
     """Read a sample and say what is wrong with it.
 
-    Looked for: files that do not decode or decode with complaints, image and mask of different sizes, colours
+    Looked for: files that do not decode or decode with complaints, image and mask of different sizes, colors
     that are no class, a mask without any label.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Class names and colours, and the way between colours and class ids."""
+"""Class names and colors, and the way between colors and class ids."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Palette:
 
     Attributes:
         names: the class names.
-        colors: the RGB display colour of each class, 0 … 255.
+        colors: the RGB display color of each class, 0 … 255.
 
     Raises:
-        ValueError: unequal lengths, a repeated name or colour, no class or more than `MAX_CLASSES`.
+        ValueError: unequal lengths, a repeated name or color, no class or more than `MAX_CLASSES`.
 
     Example:
         >>> Palette(("road", "roof"), ((128, 64, 128), (128, 0, 0))).colorize(np.uint8([[1, 255]])).tolist()
@@ -47,9 +47,9 @@ class Palette:
     def __post_init__(self) -> None:
         if not 0 < len(self.names) <= MAX_CLASSES or len(self.names) != len(self.colors):
             raise ValueError(
-                f"expected 1 to {MAX_CLASSES} names and a colour each, got {len(self.names)} and {len(self.colors)}"
+                f"expected 1 to {MAX_CLASSES} names and a color each, got {len(self.names)} and {len(self.colors)}"
             )
-        for what, values in (("name", self.names), ("colour", self.colors)):
+        for what, values in (("name", self.names), ("color", self.colors)):
             if len(set(values)) != len(values):
                 raise ValueError(f"every {what} must differ from the others, got {values}")
 
@@ -80,10 +80,10 @@ class Palette:
 
 
 class ColorTable:
-    """Colours → class ids, fast for whole survey tiles.
+    """Colors → class ids, fast for whole survey tiles.
 
     Args:
-        ids: RGB colour → id; several colours may share one id, and `IGNORE` is an id.
+        ids: RGB color → id; several colors may share one id, and `IGNORE` is an id.
     """
 
     def __init__(self, ids: Mapping[Color, int]) -> None:
@@ -97,13 +97,13 @@ class ColorTable:
         return table
 
     def decode(self, image: Pixels) -> tuple[Pixels, dict[Color, int]]:
-        """The ids of a colour mask, and what the table does not hold.
+        """The ids of a color mask, and what the table does not hold.
 
         Args:
             image: uint8 (H, W, 3) RGB.
 
         Returns:
-            The mask, uint8 (H, W), 255 at unknown colours; and unknown colour → number of pixels, most frequent first.
+            The mask, uint8 (H, W), 255 at unknown colors; and unknown color → number of pixels, most frequent first.
         """
         mask: Pixels = np.empty(image.shape[:2], np.uint8)
         rows_at_once = max(1, _PIXELS_AT_ONCE // max(1, image.shape[1]))
@@ -135,13 +135,13 @@ def _count(packed: NDArray[np.uint32], *, into: dict[Color, int]) -> None:
 
 
 def color_table(palette: Palette, ignore: tuple[Color, ...] = ()) -> ColorTable:
-    """The table that reads masks painted in the colours of `palette`; `ignore` colours become 255."""
+    """The table that reads masks painted in the colors of `palette`; `ignore` colors become 255."""
     ids = dict.fromkeys(ignore, IGNORE)
     return ColorTable(ids | {color: index for index, color in enumerate(palette.colors)})
 
 
 def parse_color(text: str) -> Color:
-    """The RGB colour that `RRGGBB` or `#RRGGBB` names.
+    """The RGB color that `RRGGBB` or `#RRGGBB` names.
 
     Raises:
         ValueError: `text` is something else.
@@ -158,12 +158,12 @@ def parse_color(text: str) -> Color:
 
 
 def format_color(color: Color) -> str:
-    """The colour as `#RRGGBB`."""
+    """The color as `#RRGGBB`."""
     return "#{:02X}{:02X}{:02X}".format(*color)
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """So many colours that differ from each other and from black, always the same ones, for sets without their own."""
+    """So many colors that differ from each other and from black, always the same ones, for sets without their own."""
     colors: dict[Color, None] = {}
     step = 0
     while len(colors) < count:

@@ -61,7 +61,7 @@ class Dataset(Protocol):
         """The mask: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
-            DataError: there is none, the file is damaged, or it holds colours that are no class.
+            DataError: there is none, the file is damaged, or it holds colors that are no class.
         """
         ...
 
@@ -100,7 +100,7 @@ def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, P
         (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
         raise DataError(
             f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
-            hint="resize the mask with nearest-neighbour sampling, or drop the pair",
+            hint="resize the mask with nearest-neighbor sampling, or drop the pair",
         )
     return image, mask
 

@@ -1,4 +1,4 @@
-"""Contact sheets: image, coloured mask and overlay side by side, with the classes named below."""
+"""Contact sheets: image, colored mask and overlay side by side, with the classes named below."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def chosen_samples(dataset: Dataset, split: str, *, count: int) -> tuple[Sample,
 
 
 def overlay(image: Pixels, mask: Pixels, palette: Palette) -> Pixels:
-    """The image tinted with the colours of its mask; ignored pixels stay as they are."""
+    """The image tinted with the colors of its mask; ignored pixels stay as they are."""
     tinted = cv2.addWeighted(image, 1 - _MASK_SHARE, palette.colorize(mask), _MASK_SHARE, 0)
     return np.where((mask == IGNORE)[..., None], image, tinted)
 

@@ -46,7 +46,7 @@ class Evaluation:
         split: the split's name.
         images: how many images were scored.
         class_names: by class id.
-        accuracy: share of labelled pixels with the right class.
+        accuracy: share of labeled pixels with the right class.
         miou: mean over the classes of intersection over union.
         iou: class name → intersection over union.
         boundary_f1: mean over the classes of boundary F1.

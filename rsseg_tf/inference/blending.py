@@ -91,7 +91,7 @@ def predict_logits(image: Image, infer: Infer, *, size: tuple[int, int], overlap
         image: uint8 (H, W, 3).
         infer: the network, on batches of windows.
         size: height and width of a window.
-        overlap: pixels that neighbouring windows share.
+        overlap: pixels that neighboring windows share.
 
     Raises:
         ConfigError: the image has no pixels, or the overlap is not smaller than a window.

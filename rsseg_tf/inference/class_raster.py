@@ -1,4 +1,4 @@
-"""A class map written row by row as a GeoTIFF: tiled, compressed, with colours and overviews."""
+"""A class map written row by row as a GeoTIFF: tiled, compressed, with colors and overviews."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ClassRaster:
 def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[ClassRaster]:
     """A new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
 
-    Class numbers are stored with the colours of `palette`, 255 where there is no data. Overviews hold the most
+    Class numbers are stored with the colors of `palette`, 255 where there is no data. Overviews hold the most
     frequent class.
 
     Raises:

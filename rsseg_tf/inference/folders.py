@@ -87,7 +87,7 @@ def predict_files(
     through rasterio; its class map is `NAME_classes.tif`, its overlay at most 2048 pixels wide and high.
 
     The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
-    square metres of every class. An image that was predicted before by the same model is not predicted again, and a
+    square meters of every class. An image that was predicted before by the same model is not predicted again, and a
     large one is gone on with where it stopped, so a killed run needs no more than the same call.
 
     Args:
@@ -226,10 +226,10 @@ def _predict_whole(predictor: TiledPredictor, image: Path, target: Path) -> dict
     colors = predictor.palette.colorize(classes)
     overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
     write_image(target.with_name(files["overlay"]), overlay)
-    metres = predictor.ground_sampling_distance_m
+    meters = predictor.ground_sampling_distance_m
     return {
         "height": classes.shape[0],
         "width": classes.shape[1],
-        "classes": class_areas(classes, predictor.palette.names, ground_sampling_distance_m=metres),
+        "classes": class_areas(classes, predictor.palette.names, ground_sampling_distance_m=meters),
         "files": files,
     }

@@ -189,7 +189,7 @@ class _Summary:
         }
 
     def overlay(self) -> Image:
-        """Colours over the small picture, uint8 (h, w, 3)."""
+        """Colors over the small picture, uint8 (h, w, 3)."""
         colors = self._palette.colorize(self._classes)
         blend: Image = cv2.addWeighted(self._pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
         return blend

@@ -15,7 +15,7 @@ from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.inference.blending import predict_classes
-from rsseg_tf.inference.runner import Normalisation, TFLiteRunner
+from rsseg_tf.inference.runner import Normalization, TFLiteRunner
 from rsseg_tf.inference.tiling import Image, Infer
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
@@ -59,8 +59,8 @@ class TiledPredictor:
         palette: the classes.
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` or `resize`.
-        overlap: (crop) pixels that neighbouring tiles share.
-        ground_sampling_distance_m: metres a pixel of the images it is made for, 0 where unknown.
+        overlap: (crop) pixels that neighboring tiles share.
+        ground_sampling_distance_m: meters a pixel of the images it is made for, 0 where unknown.
         model_sha256: of the model file, so that results can tell what made them.
     """
 
@@ -91,12 +91,12 @@ class ForeignModel:
     Attributes:
         class_names: by class id; numbered where there are none.
         fitting: `crop` or `resize`; see `Predictor`.
-        normalisation: of pixels.
+        normalization: of pixels.
     """
 
     class_names: tuple[str, ...] = ()
     fitting: str = "crop"
-    normalisation: Normalisation = field(default_factory=Normalisation)
+    normalization: Normalization = field(default_factory=Normalization)
 
 
 def open_predictor(
@@ -120,8 +120,8 @@ def open_predictor(
         ModelError: no such file, or one that is no segmentation network.
         ConfigError: `foreign` is given of a file that describes itself, or names other than its classes.
     """
-    normalisation = foreign.normalisation if foreign else None
-    runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalisation=normalisation)
+    normalization = foreign.normalization if foreign else None
+    runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalization=normalization)
     if foreign and runner.metadata:
         raise ConfigError(f"`{path}` says itself what it is", hint="leave --names, --fitting, --mean and --std out")
     described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())

@@ -19,7 +19,7 @@ from rsseg_tf.inference.blending import Strip, padded_to
 from rsseg_tf.inference.tiling import Image, TileGrid
 
 _CACHE_BYTES = 96 << 20
-_ONE_GREY = (1, 1, 1)
+_ONE_GRAY = (1, 1, 1)
 _RGB = (1, 2, 3)
 
 
@@ -28,7 +28,7 @@ class Channels:
     """Which numbers of a raster are its red, green and blue.
 
     Attributes:
-        bands: three band numbers, from 1; none where the file is to say (three bands, or one of grey).
+        bands: three band numbers, from 1; none where the file is to say (three bands, or one of gray).
         scale: the values that become 0 and 255; None for 8-bit values as they are.
     """
 
@@ -96,15 +96,15 @@ class Raster:
         return np.ascontiguousarray(np.moveaxis(self._to_bytes(planes), 0, -1)), valid
 
     def row_areas_m2(self, ground_sampling_distance_m: float = 0.0) -> NDArray[np.float64] | None:
-        """Square metres of a pixel in each row (H,), None where unknown.
+        """Square meters of a pixel in each row (H,), None where unknown.
 
         Args:
-            ground_sampling_distance_m: metres a pixel where the file itself does not say.
+            ground_sampling_distance_m: meters a pixel where the file itself does not say.
         """
         if self.crs is not None and self.transform is not None:
             if self.crs.is_projected:
-                _, metres = self.crs.linear_units_factor
-                return np.full(self.height, abs(self.transform.determinant) * metres**2)
+                _, meters = self.crs.linear_units_factor
+                return np.full(self.height, abs(self.transform.determinant) * meters**2)
             if self.crs.is_geographic and self.transform.b == self.transform.d == 0:
                 _, radians = self.crs.units_factor
                 borders = self.transform.f + self.transform.e * np.arange(self.height + 1)
@@ -180,7 +180,7 @@ def _usual_bands(path: Path, dataset: Any) -> tuple[int, ...]:
             f"`{path}` has {dataset.count} bands, and the network sees three",
             hint="say which are red, green and blue, such as --bands 1,2,3",
         )
-    return _RGB if count == 3 else _ONE_GREY
+    return _RGB if count == 3 else _ONE_GRAY
 
 
 def _check_bands(path: Path, dataset: Any, bands: tuple[int, ...], *, has_scale: bool) -> None:
@@ -188,7 +188,7 @@ def _check_bands(path: Path, dataset: Any, bands: tuple[int, ...], *, has_scale:
         raise ConfigError(f"`{path}` has {dataset.count} bands, `--bands` asks for {max(bands)}")
     kinds = sorted({dataset.dtypes[band - 1] for band in bands})
     if any("complex" in kind for kind in kinds):
-        raise DataError(f"`{path}` has {', '.join(kinds)} pixels: no colours")
+        raise DataError(f"`{path}` has {', '.join(kinds)} pixels: no colors")
     if kinds != ["uint8"] and not has_scale:
         raise DataError(
             f"`{path}` has {', '.join(kinds)} pixels, and the network sees 8 bits a channel",

@@ -28,7 +28,7 @@ _CLASS_DTYPES = ("uint8", "int8", "int32", "int64")
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
 
     mean: float = 0.0
@@ -67,7 +67,7 @@ class TFLiteRunner:
         threads: CPU threads.
         delegate: shared library of a delegate, such as the Edge TPU's; XNNPACK runs the rest.
         metadata: used in place of what the file says about itself.
-        normalisation: of pixels, for a network that does not normalise them itself.
+        normalization: of pixels, for a network that does not normalize them itself.
 
     Attributes:
         path: the model file.
@@ -92,7 +92,7 @@ class TFLiteRunner:
         threads: int = 1,
         delegate: Path | str | None = None,
         metadata: ModelMetadata | None = None,
-        normalisation: Normalisation | None = None,
+        normalization: Normalization | None = None,
     ) -> None:
         self.path = Path(path)
         library = Path(delegate) if delegate else None
@@ -100,7 +100,7 @@ class TFLiteRunner:
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
         self._input, self._output = _ports(model, self.path)
-        self._normalisation = normalisation or Normalisation()
+        self._normalization = normalization or Normalization()
         self.input_size = (self._input.shape[1], self._input.shape[2])
         self.head = self._find_head()
         self.arena_bytes = arena_bytes(model)
@@ -210,8 +210,8 @@ class TFLiteRunner:
 
     def _stored(self, image: Image) -> NDArray[Any]:
         port = self._input
-        if self._normalisation != Normalisation():
-            real = (image - np.float32(self._normalisation.mean)) / np.float32(self._normalisation.std)
+        if self._normalization != Normalization():
+            real = (image - np.float32(self._normalization.mean)) / np.float32(self._normalization.std)
             return real if port.dtype == "float32" else _quantized(real, port)
         if port.dtype == "float32":
             return image.astype(np.float32)

@@ -22,14 +22,14 @@ Infer: TypeAlias = Callable[[Image], NDArray[Any]]
 class TileGrid:
     """How windows of one size lie over an image, row by row.
 
-    Neighbours share at least `overlap` pixels; the last ones are shifted inwards. An image that is smaller than a
+    Neighbors share at least `overlap` pixels; the last ones are shifted inwards. An image that is smaller than a
     window gets one that sticks out to the bottom or right: pad the image.
 
     Attributes:
         height: of the image, in pixels.
         width: of the image.
         size: height and width of a window.
-        overlap: pixels that neighbours share at least.
+        overlap: pixels that neighbors share at least.
 
     Raises:
         ConfigError: `overlap` is not smaller than the window, or a size is not positive.

@@ -104,7 +104,7 @@ def predict_video(
 ) -> dict[str, Any]:
     """Predict the frames of a video file or a camera.
 
-    Writes `NAME_overlay.mp4` (colours over the picture), or with `settings.as_frames` a PNG of class numbers a
+    Writes `NAME_overlay.mp4` (colors over the picture), or with `settings.as_frames` a PNG of class numbers a
     frame in `NAME_frames`, then `NAME_video.json`. NAME is the file's stem, or the camera and the time.
 
     Ctrl-C ends a camera as its last frame would. Of a video file it keeps what was made as
@@ -147,8 +147,8 @@ def predict_video(
 
 
 def _record(source: Source, predictor: TiledPredictor, counts: Any, *, frames: int) -> dict[str, Any]:
-    metres = predictor.ground_sampling_distance_m
-    areas = counts * metres**2 / frames if metres else None
+    meters = predictor.ground_sampling_distance_m
+    areas = counts * meters**2 / frames if meters else None
     return {
         "video": source.label,
         "height": source.height,

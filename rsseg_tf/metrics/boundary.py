@@ -1,7 +1,7 @@
 """Boundary F1: how near predicted outlines run to the true ones.
 
 The score of MATLAB's `bfscore` and of Csurka, Larlus and Perronnin, "What is a good evaluation measure
-for semantic segmentation?", BMVC 2013: a boundary pixel of a class is one with a 4-neighbour of
+for semantic segmentation?", BMVC 2013: a boundary pixel of a class is one with a 4-neighbor of
 another class, or at the edge of the image; precision (recall) is the share of predicted (true)
 boundary pixels with a true (predicted) one nearer than the tolerance.
 """
@@ -29,7 +29,7 @@ def boundary_f1(
 ) -> NDArray[np.float64]:
     """The boundary F1 of each class in one image.
 
-    Pixels that are 255 in the truth count for neither side: they are no boundary, and a neighbour
+    Pixels that are 255 in the truth count for neither side: they are no boundary, and a neighbor
     does not become one because of them.
 
     Args:

@@ -52,8 +52,8 @@ class ConfusionMatrix:
         self.counts += added
 
     def _counted(self, truth: NDArray[np.integer], prediction: NDArray[np.integer]) -> NDArray[np.int64]:
-        labelled = truth != IGNORE
-        rows, columns = truth[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
+        labeled = truth != IGNORE
+        rows, columns = truth[labeled].astype(np.int64), prediction[labeled].astype(np.int64)
         for name, ids in (("truth", rows), ("prediction", columns)):
             if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes:
                 raise ValueError(f"the {name} holds ids {ids.min()} … {ids.max()}, expected 0 … {self.num_classes - 1}")
@@ -72,7 +72,7 @@ class ConfusionMatrix:
 
     @property
     def accuracy(self) -> float:
-        """The share of labelled pixels that are predicted right, 0 … 1; nan before any was counted."""
+        """The share of labeled pixels that are predicted right, 0 … 1; nan before any was counted."""
         return _share(np.trace(self.counts), self.counts.sum())
 
     @property

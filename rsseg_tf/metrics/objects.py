@@ -17,7 +17,7 @@ SMALL_PX = 32 * 32
 class SmallObjectRecall:
     """The share of small objects of each class that are found.
 
-    An object is a connected component (8 neighbours) of a class in the truth. It is small if it has fewer than
+    An object is a connected component (8 neighbors) of a class in the truth. It is small if it has fewer than
     `below_px` pixels, and found if at least half of them are predicted as its class. Things that touch are one
     object, since masks do not tell them apart.
 

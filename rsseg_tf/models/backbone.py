@@ -29,11 +29,11 @@ class FeatureBuilder(Protocol):
     """Builds a backbone's graph."""
 
     def __call__(self, x: keras.KerasTensor, *, output_stride: int) -> Features:
-        """Features of normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+        """Features of normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What a backbone wants done to RGB pixels from 0 to 255: (pixel / 255 − mean) / std, channel by channel."""
 
     mean: tuple[float, float, float]
@@ -50,12 +50,12 @@ class Normalisation:
         return [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
 
 
-def even_normalisation(mean: float, std: float) -> Normalisation:
+def even_normalization(mean: float, std: float) -> Normalization:
     """The same (pixel − mean) / std for every channel; `mean` and `std` in pixel values."""
-    return Normalisation((mean / 255,) * 3, (std / 255,) * 3)
+    return Normalization((mean / 255,) * 3, (std / 255,) * 3)
 
 
-IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's pixels, which torchvision, timm and KerasHub train with."""
 
 
@@ -65,11 +65,11 @@ class Backbone:
 
     Attributes:
         features: builds it.
-        normalisation: what its pixels go through before.
+        normalization: what its pixels go through before.
     """
 
     features: FeatureBuilder
-    normalisation: Normalisation = IMAGENET
+    normalization: Normalization = IMAGENET
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import keras
 
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalisation, even_normalisation
+from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalization, even_normalization
 from rsseg_tf.models.inlined import inlined
 from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
 from rsseg_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
@@ -24,17 +24,17 @@ BACKBONES: Mapping[str, Backbone] = {
     "resnet50": Backbone(resnet50),
     "resnet101": Backbone(resnet101),
     "mobilenet_v2": Backbone(mobilenet_v2),
-    "efficientnet_lite0": Backbone(efficientnet_lite0, even_normalisation(127, 128)),
+    "efficientnet_lite0": Backbone(efficientnet_lite0, even_normalization(127, 128)),
 }
 """Name → backbone."""
 
 APPLICATIONS = "keras.applications."
 KERAS_CV = "keras_cv."
 
-_TO_ONE = even_normalisation(127.5, 127.5)
-_NONE = even_normalisation(0, 1)
-_CAFFE = Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
-_APPLICATION_NORMALISATIONS = (
+_TO_ONE = even_normalization(127.5, 127.5)
+_NONE = even_normalization(0, 1)
+_CAFFE = Normalization((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
+_APPLICATION_NORMALIZATIONS = (
     (("VGG", "ResNet50", "ResNet101", "ResNet152"), _CAFFE),
     (("DenseNet",), IMAGENET),
     (("MobileNetV3", "EfficientNet", "ConvNeXt"), _NONE),
@@ -51,7 +51,7 @@ def find_backbone(name: str) -> Backbone:
     if name in BACKBONES:
         return BACKBONES[name]
     if name.startswith(APPLICATIONS) and callable(_application(name)):
-        return Backbone(functools.partial(_inlined_features, name), _application_normalisation(name))
+        return Backbone(functools.partial(_inlined_features, name), _application_normalization(name))
     if name.startswith(KERAS_CV):
         return Backbone(functools.partial(_inlined_features, name), _NONE)
     known = (*BACKBONES, f"{APPLICATIONS}NAME", f"{KERAS_CV}PRESET")
@@ -77,7 +77,7 @@ def is_inlined(name: str) -> bool:
 
 def takes_bgr(name: str) -> bool:
     """Whether published weights of a backbone expect blue first, as those that came from Caffe do."""
-    return name.startswith(APPLICATIONS) and find_backbone(name).normalisation == _CAFFE
+    return name.startswith(APPLICATIONS) and find_backbone(name).normalization == _CAFFE
 
 
 def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool = False) -> keras.Model:
@@ -130,13 +130,13 @@ def _application(name: str) -> Any:
     return getattr(keras.applications, base, None) if base[:1].isupper() else None
 
 
-def _application_normalisation(name: str) -> Normalisation:
+def _application_normalization(name: str) -> Normalization:
     base = name.removeprefix(APPLICATIONS)
     if base.endswith("V2") and base.startswith("ResNet"):
         return _TO_ONE
-    for beginnings, normalisation in _APPLICATION_NORMALISATIONS:
+    for beginnings, normalization in _APPLICATION_NORMALIZATIONS:
         if base.startswith(beginnings):
-            return normalisation
+            return normalization
     return _TO_ONE
 
 

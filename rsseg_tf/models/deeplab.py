@@ -9,11 +9,11 @@ import numpy as np
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.backbone import Normalisation
+from rsseg_tf.models.backbone import Normalization
 from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.models.resnet import conv_bn_relu
 
-NORMALISE = "normalise"
+NORMALIZE = "normalise"
 """Name of the graph's first layer."""
 
 _ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
@@ -30,7 +30,7 @@ def deeplab_v3_plus(
     """A DeepLabV3+ network from pixels to class logits.
 
     The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); the
-    backbone's normalisation is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
+    backbone's normalization is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
 
     Args:
         backbone: a name in `rsseg_tf.models.backbones.BACKBONES`, or `keras.applications.NAME` or `keras_cv.PRESET`.
@@ -51,7 +51,7 @@ def deeplab_v3_plus(
     _check_arguments(num_classes, input_shape, upsampling, output_stride)
     body = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
-    features = body.features(_normalised(image, body.normalisation), output_stride=output_stride)
+    features = body.features(_normalized(image, body.normalization), output_stride=output_stride)
     x = _aspp(features.high_level, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
     x = conv_bn_relu(x, 256, 1, name="decoder_project")
     height, width = features.low_level.shape[1:3]
@@ -79,8 +79,8 @@ def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsamp
         )
 
 
-def _normalised(image: keras.KerasTensor, normalisation: Normalisation) -> keras.KerasTensor:
-    return layers.Rescaling(normalisation.scale, normalisation.offset, name=NORMALISE)(image)
+def _normalized(image: keras.KerasTensor, normalization: Normalization) -> keras.KerasTensor:
+    return layers.Rescaling(normalization.scale, normalization.offset, name=NORMALIZE)(image)
 
 
 def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:
@@ -101,7 +101,7 @@ def _upsampled(
     """`x` enlarged `stride` times, and cropped to `size` where that overshoots.
 
     Not by a `Resizing` layer: its call has `training=True` as default, which Keras 3.15 hands on to the whole
-    model, so that a plain `model(x)` would normalise by batch statistics and change the weights.
+    model, so that a plain `model(x)` would normalize by batch statistics and change the weights.
     """
     x = UPSAMPLINGS[upsampling](x, stride, name)
     extra = (x.shape[1] - size[0], x.shape[2] - size[1])

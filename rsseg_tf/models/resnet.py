@@ -47,7 +47,7 @@ def conv_bn_relu(
 
 
 def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-18 on normalised pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Features of a ResNet-18 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
 
 

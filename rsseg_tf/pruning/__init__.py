@@ -7,7 +7,7 @@ from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.run import SCHEDULES, Hooks, prune_loop
 from rsseg_tf.pruning.plan import Plan
-from rsseg_tf.pruning.randomise import randomise
+from rsseg_tf.pruning.randomize import randomize
 from rsseg_tf.pruning.rebuild import mask, rebuild
 from rsseg_tf.pruning.rules import flows
 from rsseg_tf.pruning.rules.table import RULES, Rule
@@ -48,7 +48,7 @@ __all__ = [
     "oracle",
     "prune_loop",
     "random_plan",
-    "randomise",
+    "randomize",
     "rank_correlation",
     "rebuild",
     "recalibrate",

@@ -18,7 +18,7 @@ from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")
-"""Variables that are measured or counted, not learnt: no parameters."""
+"""Variables that are measured or counted, not learned: no parameters."""
 
 _INT32_BYTES = 4
 
@@ -30,7 +30,7 @@ class LayerCost:
     Attributes:
         name: of the layer.
         params: learnable values: kernels, biases, batch-norm scales and offsets.
-        statistics: values that are not learnt, such as moving means and variances.
+        statistics: values that are not learned, such as moving means and variances.
         macs: multiply-accumulates for one image, of convolutions and dense layers; None where the input size is open.
         bytes: of all variables, as stored.
         int8_bytes: of the kernels at one byte and the biases at four, once batch norms are folded away.
@@ -57,7 +57,7 @@ class Cost:
 
     @property
     def statistics(self) -> int:
-        """Values that are not learnt, such as moving means and variances."""
+        """Values that are not learned, such as moving means and variances."""
         return sum(layer.statistics for layer in self.layers)
 
     @property

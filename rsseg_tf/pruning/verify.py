@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rsseg_tf.pruning.cost import cost
 from rsseg_tf.pruning.groups import find_groups
 from rsseg_tf.pruning.plan import Plan
-from rsseg_tf.pruning.randomise import random_inputs
+from rsseg_tf.pruning.randomize import random_inputs
 from rsseg_tf.pruning.rebuild import mask, rebuild
 
 TOLERANCE = 1e-4
@@ -74,7 +74,7 @@ class Verification:
 def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0) -> Verification:
     """How exactly a plan can be carried out on a model, which stays as it is.
 
-    A network that was never trained hides errors behind biases of 0 and scales of 1: `randomise` it first.
+    A network that was never trained hides errors behind biases of 0 and scales of 1: `randomize` it first.
 
     Args:
         model: the dense model.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color, 2008)."""
+"""Okabe and Ito's colors, told apart by color-blind readers too (jfly.uni-koeln.de/color, 2008)."""
 
 _MARKERS = "osD^vP*X"
 _DASHES = ("-", "--", "-.", ":")

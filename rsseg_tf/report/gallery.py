@@ -73,7 +73,7 @@ class Gallery:
 
 
 def differing(first: Pixels, second: Pixels, truth: Pixels) -> NDArray[np.bool_]:
-    """The labelled pixels to which two class maps give different classes."""
+    """The labeled pixels to which two class maps give different classes."""
     pixels: NDArray[np.bool_] = (first != second) & (truth != IGNORE)
     return pixels
 
@@ -122,7 +122,7 @@ def _photo_url(image: Pixels) -> str:
 
 
 def _mask_url(mask: Pixels, palette: Palette) -> str:
-    """The class colours as PNG, clear where the mask says ignore."""
+    """The class colors as PNG, clear where the mask says ignore."""
     opaque = np.where(mask == IGNORE, 0, 255).astype(np.uint8)
     pixels = np.dstack([cv2.cvtColor(palette.colorize(mask), cv2.COLOR_RGB2BGR), opaque])
     _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])

@@ -68,7 +68,7 @@ def write_heatmap(ranges: Mapping[str, Any], paths: Sequence[Path]) -> None:
 def _figure(ranges: Mapping[str, Any]) -> Figure:
     from matplotlib.figure import Figure
 
-    panels = [_Panel(kind, _labelled(ranges, kind)) for kind in _KINDS]
+    panels = [_Panel(kind, _labeled(ranges, kind)) for kind in _KINDS]
     rows = _rows(ranges, panels)
     figure = Figure(figsize=(13, 1.9 + _ROW_INCHES * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, width_ratios=[panel.width for panel in panels])
@@ -118,7 +118,7 @@ class _Panel:
         return table
 
 
-def _labelled(ranges: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
+def _labeled(ranges: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
     """The tensors of a kind by their layer's name, or by their own where the layer has several."""
     tensors = [tensor for tensor in ranges["tensors"] if tensor["kind"] == kind]
     times = Counter(tensor["layer"] for tensor in tensors)

@@ -123,7 +123,7 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
         overwrite: start anew where a finished demo lies in `folder`.
 
     Returns:
-        `rows` (see `DemoRow`), `baseline_miou` (a per-pixel colour classifier), `page` (path) and
+        `rows` (see `DemoRow`), `baseline_miou` (a per-pixel color classifier), `page` (path) and
         `seconds` of this call.
 
     Raises:
@@ -193,7 +193,7 @@ def _row(name: str, file: Path, dataset: Dataset, *, cost: Mapping[str, Any], la
 
 
 def color_baseline_miou(dataset: Dataset) -> float:
-    """Mean IoU on the test split of a classifier that knows nothing but a pixel's colour."""
+    """Mean IoU on the test split of a classifier that knows nothing but a pixel's color."""
     num_classes = len(dataset.palette.names)
     baseline = ColorBaseline()
     baseline.fit((dataset.read(sample) for sample in dataset.samples("train")), num_classes)
@@ -214,7 +214,7 @@ def format_demo(result: Mapping[str, Any]) -> str:
             f"{row['file_bytes'] / 1e6:6.2f} {row['latency_p50_ms']:9.2f} "
             f"{dense['latency_p50_ms'] / row['latency_p50_ms']:5.1f}×"
         )
-    lines.append(f"per-pixel colour classifier: mIoU {100 * result['baseline_miou']:.2f} %")
+    lines.append(f"per-pixel color classifier: mIoU {100 * result['baseline_miou']:.2f} %")
     lines.append(f"{result['seconds']:.0f} s; overlays: {result['page']}")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from rsseg_tf.models.weights.pretrained import initialise
+from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.progress import TrainingProgress
@@ -94,7 +94,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,
     )
-    initialise(model, config.model.weights, backbone=config.model.backbone)
+    initialize(model, config.model.weights, backbone=config.model.backbone)
     return model
 
 

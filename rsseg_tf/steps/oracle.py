@@ -18,10 +18,10 @@ from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, tra
 
 RANKINGS = {
     "none": pruning.Ranking(),
-    "mean": pruning.Ranking(normalise="mean"),
-    "l2": pruning.Ranking(normalise="l2"),
+    "mean": pruning.Ranking(normalize="mean"),
+    "l2": pruning.Ranking(normalize="l2"),
 }
-"""How layers are made comparable: name of the normalisation → ranking."""
+"""How layers are made comparable: name of the normalization → ranking."""
 
 
 def compare_criteria(
@@ -39,7 +39,7 @@ def compare_criteria(
 
     Returns:
         `model`, `sha256`, `groups` (measured), `of_groups` (in all), `loss`, and `criteria`: a list of
-        `criterion`, `normalise`, `overall` (Spearman over all groups) and `within_families` (the mean).
+        `criterion`, `normalize`, `overall` (Spearman over all groups) and `within_families` (the mean).
 
     Raises:
         RssegError: settings, data or model are at fault.
@@ -99,6 +99,6 @@ def format_criteria(result: Mapping[str, Any]) -> str:
     ]
     for row in sorted(result["criteria"], key=lambda row: -row["overall"]):
         lines.append(
-            f"| `{row['criterion']}` | {row['normalise']} | {row['overall']:.3f} | {row['within_families']:.3f} |"
+            f"| `{row['criterion']}` | {row['normalize']} | {row['overall']:.3f} | {row['within_families']:.3f} |"
         )
     return "\n".join(lines)

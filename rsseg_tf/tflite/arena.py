@@ -45,8 +45,8 @@ def plan_arena(model: TFLiteModel) -> list[Placement]:
     """
     placed: list[Placement] = []
     for tensor, first, last, nbytes in sorted(_lifetimes(model), key=lambda life: _rank(life, len(model.ops))):
-        neighbours = [other for other in placed if other.first_op <= last and first <= other.last_op]
-        placed.append(Placement(tensor, first, last, _gap_for(nbytes, neighbours), nbytes))
+        neighbors = [other for other in placed if other.first_op <= last and first <= other.last_op]
+        placed.append(Placement(tensor, first, last, _gap_for(nbytes, neighbors), nbytes))
     return placed
 
 
@@ -68,9 +68,9 @@ def _rank(life: tuple[int, int, int, int], end: int) -> tuple[bool, int, int, in
     return not throughout, 0 if throughout else -nbytes, first, tensor
 
 
-def _gap_for(nbytes: int, neighbours: Iterable[Placement]) -> int:
+def _gap_for(nbytes: int, neighbors: Iterable[Placement]) -> int:
     best_offset, best_size, free_from = -1, -1, 0
-    for other in sorted(neighbours, key=lambda placement: placement.offset):
+    for other in sorted(neighbors, key=lambda placement: placement.offset):
         gap = other.offset - free_from
         if gap >= nbytes and (best_offset < 0 or gap < best_size):
             best_offset, best_size = free_from, gap

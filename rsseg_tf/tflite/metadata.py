@@ -38,8 +38,8 @@ class ModelMetadata:
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` for tiles of `input_size`, `resize` for whole images resized to it.
         head: `logits` at full size, `logits-low` before the last resize, or `classes`.
-        ground_sampling_distance_m: metres a pixel, 0 where unknown.
-        overlap: pixels that neighbouring tiles share.
+        ground_sampling_distance_m: meters a pixel, 0 where unknown.
+        overlap: pixels that neighboring tiles share.
         hashes: `model` and `data` → SHA-256 of what the file was made from.
         versions: package → version that made it.
         notes: anything else that JSON can hold, such as the calibration summary.
@@ -62,7 +62,7 @@ class ModelMetadata:
         """Refuse what no exporter writes, so that a broken file is noticed when it is opened."""
         if len(self.class_names) != len(self.class_colors):
             raise ModelError(
-                f"the model's metadata has {len(self.class_names)} class names but {len(self.class_colors)} colours"
+                f"the model's metadata has {len(self.class_names)} class names but {len(self.class_colors)} colors"
             )
         for name, value, known in (("fitting", self.fitting, FITTINGS), ("head", self.head, HEADS)):
             if value not in known:

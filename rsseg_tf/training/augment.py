@@ -1,4 +1,4 @@
-"""Random changes to a training sample, as one affine warp and one change of colour (NumPy and OpenCV)."""
+"""Random changes to a training sample, as one affine warp and one change of color (NumPy and OpenCV)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Framing:
 
     Attributes:
         size: height and width of the window in pixels.
-        crop: anywhere in the image; otherwise at its centre.
+        crop: anywhere in the image; otherwise at its center.
         around: (crop) row and column of a pixel that the window, not turned, is to hold; None for none.
     """
 
@@ -90,7 +90,7 @@ def _random_affine(
 def _center(
     image_size: tuple[int, int], framing: Framing, *, axis: int, zoom: float, rng: np.random.Generator
 ) -> float:
-    """Where along one axis of the image the window's centre comes to lie, in whole pixels from an edge."""
+    """Where along one axis of the image the window's center comes to lie, in whole pixels from an edge."""
     extent = framing.size[axis] / zoom
     last = math.floor(image_size[axis] - extent)
     if not framing.crop or last <= 0:
@@ -106,9 +106,9 @@ def _center(
 def _random_color(image: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     brightness, contrast, saturation = 1 + strength * rng.uniform(-1, 1, size=3)
     pixels = image.astype(np.float32)
-    grey = pixels.mean(axis=2, keepdims=True)
-    pixels = grey + (pixels - grey) * saturation
-    level = grey.mean()
+    gray = pixels.mean(axis=2, keepdims=True)
+    pixels = gray + (pixels - gray) * saturation
+    level = gray.mean()
     pixels = level + (pixels - level) * contrast
     changed: NDArray[np.uint8] = np.clip(np.rint(pixels * brightness), 0, 255).astype(np.uint8)
     return changed
@@ -131,7 +131,7 @@ def _random_noise(image: NDArray[np.uint8], greatest: float, rng: np.random.Gene
 def _random_erasure(
     image: NDArray[np.uint8], labels: NDArray[np.uint8], greatest: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A rectangle in the window's mean colour, without labels (Zhong et al. 2020), in half of the windows."""
+    """A rectangle in the window's mean color, without labels (Zhong et al. 2020), in half of the windows."""
     sides = [round(length * float(rng.uniform(0, greatest))) for length in labels.shape]
     top, left = (int(rng.integers(0, length - side + 1)) for length, side in zip(labels.shape, sides, strict=True))
     if rng.random() < 0.5:

@@ -23,7 +23,7 @@ from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher, new_optimizer, train_step
-from rsseg_tf.training.strategy import Replicas, synchronised, watching
+from rsseg_tf.training.strategy import Replicas, synchronized, watching
 
 STATE = "state.npz"
 BEST = "best.npz"
@@ -143,7 +143,7 @@ class Trainer:
         """
         self._replicas = replicas
         self._inputs = dict(inputs or {})
-        with replicas.scope(), synchronised(self._model, replicas), watching(replicas, self._where):
+        with replicas.scope(), synchronized(self._model, replicas), watching(replicas, self._where):
             return self._run(validate, progress)
 
     def _run(self, validate: Callable[[], float], progress: Progress) -> Outcome:

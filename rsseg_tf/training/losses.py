@@ -25,7 +25,7 @@ def cross_entropy(
     Args:
         class_weights: float32 (C,), weight of a pixel by its true class; the mean is weighted too.
         label_smoothing: share of the target spread evenly over the classes.
-        hard_pixels: share of the labelled pixels of a batch, those that cost most, that the mean is over (Wu et al.
+        hard_pixels: share of the labeled pixels of a batch, those that cost most, that the mean is over (Wu et al.
             2016, section 3.1; online hard example mining by Shrivastava et al. 2016); 1 for all. At least one is.
         ignore: label that counts for nothing.
 

@@ -1,4 +1,4 @@
-"""Losses on whole regions instead of single pixels: they do not favour classes that cover much."""
+"""Losses on whole regions instead of single pixels: they do not favor classes that cover much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rsseg_tf.training.losses import Loss
 def dice_loss(*, ignore: int = IGNORE) -> Loss:
     """One minus the soft Dice coefficient of a whole batch, averaged over the classes that its labels hold.
 
-    Dice of class c is 2·Σ p·y / (Σ p + Σ y) over the labelled pixels, p the softmax probability of c and y its label
+    Dice of class c is 2·Σ p·y / (Σ p + Σ y) over the labeled pixels, p the softmax probability of c and y its label
     as 0 or 1 (Milletari et al. 2016, eq. of section 3, with plain instead of squared sums).
 
     Args:

@@ -248,8 +248,8 @@ def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def synchronised(model: keras.Model, replicas: Replicas) -> Iterator[None]:
-    """Has the batch norms of `model` normalise by what all replicas see, within the block."""
+def synchronized(model: keras.Model, replicas: Replicas) -> Iterator[None]:
+    """Has the batch norms of `model` normalize by what all replicas see, within the block."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
         norm.synchronized = replicas.count > 1

@@ -35,7 +35,7 @@ def test_numbers_are_read_by_the_fields_type(word, value):
     assert load_config(overrides=[f"fit.learning_rate={word}"]).fit.learning_rate == value
 
 
-def test_colours_of_digits_stay_text(tmp_path):
+def test_colors_of_digits_stay_text(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("data: {classes: {road: 000000, tree: 12E456}}\n")
 

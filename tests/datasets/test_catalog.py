@@ -53,7 +53,7 @@ def test_the_dubai_images_read_with_their_recipe(monkeypatch):
     dataset = open_dataset(load_config(CONFIGS / "dubai_r18.yaml").data)
     assert {split: len(dataset.samples(split)) for split in dataset.splits()} == {"train": 48, "val": 8, "test": 16}
     by_tile = {sample.name.partition("/")[0]: sample for sample in dataset.samples("train")}
-    for tile in ("Tile 1", "Tile 2", "Tile 8"):  # colours, a palette, black margins
+    for tile in ("Tile 1", "Tile 2", "Tile 8"):  # colors, a palette, black margins
         _, mask = dataset.read(by_tile[tile])
         assert len(np.unique(mask[mask < 5])) >= 4
         assert (mask < 5).mean() > 0.8
@@ -112,7 +112,7 @@ LEAST_FILES = {
 
 
 @pytest.mark.parametrize("name", LEAST_FILES)
-@pytest.mark.parametrize("classes", [{"road": "010203"}, {"road": "1"}], ids=["colours", "numbers"])
+@pytest.mark.parametrize("classes", [{"road": "010203"}, {"road": "1"}], ids=["colors", "numbers"])
 def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name, classes):
     for place in LEAST_FILES[name]:
         write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))

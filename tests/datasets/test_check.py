@@ -39,7 +39,7 @@ def test_a_sound_data_set_has_no_findings_and_a_histogram(sound):
     report = checked(sound)
     assert (report.problems, report.warnings) == ((), ())
     train = report.splits["train"]
-    assert (train.images, train.labelled, train.sizes) == (2, 2, ("12×8",))
+    assert (train.images, train.labeled, train.sizes) == (2, 2, ("12×8",))
     assert train.pixels == {"road": 2 * 72, "roof": 2 * 24}
     assert "no problems" in described(report)
 

@@ -32,7 +32,7 @@ def palettes_with_masks(draw):
 
 @relaxed
 @given(palettes_with_masks())
-def test_decoding_a_coloured_mask_gives_the_mask_back(case):
+def test_decoding_a_colored_mask_gives_the_mask_back(case):
     palette, mask = case
     decoded, unknown = color_table(palette, ignore=(BLACK,)).decode(palette.colorize(mask))
     np.testing.assert_array_equal(decoded, mask)
@@ -41,29 +41,29 @@ def test_decoding_a_coloured_mask_gives_the_mask_back(case):
 
 @relaxed
 @given(COLORS)
-def test_a_colour_survives_being_written(color):
+def test_a_color_survives_being_written(color):
     assert parse_color(format_color(color)) == color
 
 
 @relaxed
 @given(st.integers(1, MAX_CLASSES))
-def test_generated_colours_differ_from_each_other_and_from_black(count):
+def test_generated_colors_differ_from_each_other_and_from_black(count):
     colors = distinct_colors(count)
     assert len({*colors, BLACK}) == count + 1
 
 
-def test_generated_colours_do_not_depend_on_how_many_are_asked_for():
+def test_generated_colors_do_not_depend_on_how_many_are_asked_for():
     assert distinct_colors(40)[:7] == distinct_colors(7)
 
 
-def test_unknown_colours_are_counted_most_frequent_first():
+def test_unknown_colors_are_counted_most_frequent_first():
     image = np.uint8([[[1, 2, 3], [9, 9, 9], [9, 9, 9], [250, 0, 1]]])
     mask, unknown = ColorTable({(1, 2, 3): 5}).decode(image)
     assert mask.tolist() == [[5, IGNORE, IGNORE, IGNORE]]
     assert list(unknown.items()) == [((9, 9, 9), 2), ((250, 0, 1), 1)]
 
 
-def test_unknown_colours_are_counted_across_blocks():
+def test_unknown_colors_are_counted_across_blocks():
     image = np.zeros((3000, 1000, 3), np.uint8)
     assert ColorTable({(1, 1, 1): 0}).decode(image)[1] == {BLACK: 3_000_000}
 
@@ -101,6 +101,6 @@ def test_a_palette_whose_classes_cannot_be_told_apart_is_refused(names, colors):
 
 
 @pytest.mark.parametrize("text", ["", "12345", "1234567", "GG0000", "+12345", "0x1234", "12 456"])
-def test_what_is_no_colour_is_refused(text):
+def test_what_is_no_color_is_refused(text):
     with pytest.raises(ValueError, match="six hexadecimal digits"):
         parse_color(text)

@@ -22,15 +22,15 @@ class Masks:
 
     palette = PALETTE
 
-    def __init__(self, *masks: np.ndarray, labelled: bool = True) -> None:
+    def __init__(self, *masks: np.ndarray, labeled: bool = True) -> None:
         self._masks = masks
-        self._labelled = labelled
+        self._labeled = labeled
 
     def splits(self) -> tuple[str, ...]:
         return ("test",)
 
     def samples(self, _split: str) -> tuple[Sample, ...]:
-        mask = Path("mask.png") if self._labelled else None
+        mask = Path("mask.png") if self._labeled else None
         return tuple(Sample(str(number), Path("image.png"), mask) for number in range(len(self._masks)))
 
     def read_image(self, sample: Sample) -> np.ndarray:
@@ -108,7 +108,7 @@ def test_what_never_occurs_is_null_in_json() -> None:
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
-def test_where_nothing_is_labelled_there_is_no_score() -> None:
+def test_where_nothing_is_labeled_there_is_no_score() -> None:
     score = evaluate(Reader(), Masks(blocks(32, 48, 255)), "test")
     assert math.isnan(score.miou)
     assert score.to_dict()["miou"] is None
@@ -149,7 +149,7 @@ def test_the_same_classes_in_another_order_are_refused() -> None:
 
 def test_a_split_without_masks_is_refused() -> None:
     with pytest.raises(DataError, match="has no mask"):
-        evaluate(Reader(), Masks(blocks(32, 48, 0), labelled=False), "test")
+        evaluate(Reader(), Masks(blocks(32, 48, 0), labeled=False), "test")
 
 
 def test_images_add_up_to_the_whole() -> None:

@@ -36,7 +36,7 @@ def test_a_geotiff_gets_the_classes_of_the_same_image_in_memory(
     assert np.array_equal(stored(folder / "out/a_classes.tif"), model.classes(image))
 
 
-def test_the_map_keeps_the_georeference_and_is_tiled_compressed_and_coloured(tmp_path: Path) -> None:
+def test_the_map_keeps_the_georeference_and_is_tiled_compressed_and_colored(tmp_path: Path) -> None:
     image = geotiff(tmp_path / "in/a.tif", frame(0, 700, 900))
     predict_files(predictor(input_size=(256, 256)), [image], tmp_path / "out")
     with rasterio.open(tmp_path / "out/a_classes.tif") as made, rasterio.open(image) as source:

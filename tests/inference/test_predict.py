@@ -16,7 +16,7 @@ from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.areas import class_areas
 from rsseg_tf.inference.folders import find_images, output_names, predict_files
 from rsseg_tf.inference.predict import ForeignModel, TiledPredictor, open_predictor, with_overlap
-from rsseg_tf.inference.runner import Normalisation, TFLiteRunner
+from rsseg_tf.inference.runner import Normalization, TFLiteRunner
 from tests.tflite.networks import METADATA, SIZE, frame
 
 PALETTE = Palette(("dark", "bright"), ((0, 0, 90), (250, 250, 0)))
@@ -95,10 +95,10 @@ def test_a_file_without_metadata_takes_the_palette_it_is_given(models: Path) -> 
 
 
 def test_a_foreign_file_is_what_is_said_of_it(models: Path) -> None:
-    foreign = ForeignModel(("a", "b", "c", "d"), "resize", Normalisation(0, 255))
+    foreign = ForeignModel(("a", "b", "c", "d"), "resize", Normalization(0, 255))
     opened = open_predictor(models / "float32.tflite", foreign=foreign)
     assert (opened.palette.names, opened.fitting) == (("a", "b", "c", "d"), "resize")
-    expected = TFLiteRunner(models / "float32.tflite", normalisation=Normalisation(0, 255)).classes(frame())
+    expected = TFLiteRunner(models / "float32.tflite", normalization=Normalization(0, 255)).classes(frame())
     assert np.array_equal(opened.classes(frame()), expected)
 
 
@@ -129,12 +129,12 @@ def test_every_image_gets_a_class_map_an_overlay_and_a_record(tmp_path: Path) ->
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 10))
-def test_areas_add_up_to_the_image(height: int, width: int, metres: float) -> None:
+def test_areas_add_up_to_the_image(height: int, width: int, meters: float) -> None:
     classes = (frame(1, height, width)[..., 0] > 127).astype(np.uint8)
-    areas = class_areas(classes, PALETTE.names, ground_sampling_distance_m=metres).values()
+    areas = class_areas(classes, PALETTE.names, ground_sampling_distance_m=meters).values()
     assert sum(area["pixels"] for area in areas) == height * width
     assert sum(area["share"] for area in areas) == pytest.approx(1)
-    assert sum(area["area_m2"] for area in areas) == pytest.approx(height * width * metres**2)
+    assert sum(area["area_m2"] for area in areas) == pytest.approx(height * width * meters**2)
 
 
 def test_without_the_size_of_a_pixel_there_is_no_area() -> None:

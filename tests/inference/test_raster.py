@@ -74,7 +74,7 @@ def test_areas_come_from_the_georeference(tmp_path: Path) -> None:
     assert sum(area["area_m2"] for area in record["classes"].values()) == pytest.approx(20 * 30 * 0.25)
 
 
-def test_areas_in_feet_become_metres(tmp_path: Path) -> None:
+def test_areas_in_feet_become_meters(tmp_path: Path) -> None:
     image = geotiff(tmp_path / "in/a.tif", frame(0, 20, 30), crs="EPSG:2263", transform=origin(0, 0, 2))
     (record,) = predict_files(predictor(), [image], tmp_path / "out")
     foot = 1200 / 3937

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
 from rsseg_tf.inference import runner
-from rsseg_tf.inference.runner import Normalisation, TFLiteRunner
+from rsseg_tf.inference.runner import Normalization, TFLiteRunner
 from rsseg_tf.tflite import guard
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 from tests.tflite.networks import CLASSES, METADATA, SIZE, frame, image_model, products_model, tiny_model
@@ -197,16 +197,16 @@ def test_a_file_that_never_comes_back_is_an_error(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_a_foreign_network_sees_normalised_pixels(tmp_path: Path, kind: str) -> None:
+def test_a_foreign_network_sees_normalized_pixels(tmp_path: Path, kind: str) -> None:
     path = sealed(tmp_path, kind)
-    halves = TFLiteRunner(path, normalisation=Normalisation(mean=10, std=2))
+    halves = TFLiteRunner(path, normalization=Normalization(mean=10, std=2))
     even = frame() // 4 * 2 + 10
     assert np.array_equal(halves.logits(even), TFLiteRunner(path).logits((even - 10) // 2))
 
 
 def test_a_standard_deviation_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="above 0"):
-        Normalisation(std=0)
+        Normalization(std=0)
 
 
 def test_flipped_bits_never_take_the_process_down(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_windows_stay_inside_the_padded_image(tiling: tuple[int, int, tuple[int,
 
 
 @given(tilings())
-def test_neighbours_share_the_overlap_and_none_is_made_twice(tiling: tuple[int, int, tuple[int, int], int]) -> None:
+def test_neighbors_share_the_overlap_and_none_is_made_twice(tiling: tuple[int, int, tuple[int, int], int]) -> None:
     grid = TileGrid(*tiling)
     for starts, side in ((grid.tops, grid.size[0]), (grid.lefts, grid.size[1])):
         assert all(first < second <= first + side - grid.overlap for first, second in itertools.pairwise(starts))

@@ -51,7 +51,7 @@ def frames_in(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def test_every_frame_gets_its_colours(clip: Path, tmp_path: Path) -> None:
+def test_every_frame_gets_its_colors(clip: Path, tmp_path: Path) -> None:
     record = predict_video(predictor(), str(clip), tmp_path / "out")
     frames = frames_in(tmp_path / "out/clip_overlay.mp4")
     assert len(frames) == FRAMES == record["frames"]

@@ -36,7 +36,7 @@ def relu(x, limit=None):
 
 
 def resnet(state, pixels, *, depths, bottleneck):
-    """torchvision's ResNet before its pooling, at stride 32, of normalised pixels."""
+    """torchvision's ResNet before its pooling, at stride 32, of normalized pixels."""
     net = Reference(state)
     x = relu(net.bn(net.conv(pixels, "conv1", stride=2), "bn1"))
     x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -56,7 +56,7 @@ def resnet(state, pixels, *, depths, bottleneck):
 
 
 def mobilenet_v2(state, pixels):
-    """torchvision's MobileNetV2 up to its last block, at stride 32, of normalised pixels."""
+    """torchvision's MobileNetV2 up to its last block, at stride 32, of normalized pixels."""
     net = Reference(state)
     x = relu(net.bn(net.conv(pixels, "features.0.0", stride=2), "features.0.1"), 6)
     strides = [1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1]

@@ -14,7 +14,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.backbones import BACKBONES, find_backbone, source_model, takes_bgr
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.inlined import flat_operations, inlined, layer_names
-from rsseg_tf.models.weights.pretrained import copy_inlined, initialise
+from rsseg_tf.models.weights.pretrained import copy_inlined, initialize
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
@@ -84,14 +84,14 @@ def test_it_exports_in_one_int8_partition(name, tmp_path):
 def test_every_second_feature_is_the_librarys_own(name):
     name, size = f"keras.applications.{name}", (96, 96, 3)
     model, source = deeplab_v3_plus(name, 3, size), source_model(name, size)
-    pruning.randomise(source)
-    normalisation = find_backbone(name).normalisation
+    pruning.randomize(source)
+    normalization = find_backbone(name).normalization
     image = pixels(size=size)
-    normalised = image * np.float32(normalisation.scale) + np.float32(normalisation.offset)
+    normalized = image * np.float32(normalization.scale) + np.float32(normalization.offset)
 
     copy_inlined(model, source, bgr=takes_bgr(name))
 
-    expected = np.asarray(source(normalised[..., ::-1] if takes_bgr(name) else normalised))
+    expected = np.asarray(source(normalized[..., ::-1] if takes_bgr(name) else normalized))
     ours = np.asarray(high_level(model)(image))[:, ::2, ::2]
     assert expected.std() > 1e-3
     np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())
@@ -111,16 +111,16 @@ def test_features_before_any_dilation_are_the_librarys_own(name):
     """Squeeze-and-excite averages over more positions where strides are turned."""
     name, size = f"keras.applications.{name}", (96, 96, 3)
     model, source = deeplab_v3_plus(name, 3, size), source_model(name, size)
-    pruning.randomise(source)
-    normalisation = find_backbone(name).normalisation
-    normalised = pixels(size=size) * np.float32(normalisation.scale) + np.float32(normalisation.offset)
+    pruning.randomize(source)
+    normalization = find_backbone(name).normalization
+    normalized = pixels(size=size) * np.float32(normalization.scale) + np.float32(normalization.offset)
     copy_inlined(model, source)
 
     ours = model.get_layer("low_level_conv").input
     names = {ours_: theirs for theirs, ours_ in _own_names(source).items()}
     theirs = source.get_layer(names[ours._keras_history.operation.name]).output
 
-    expected = np.asarray(keras.Model(source.input, theirs)(normalised))
+    expected = np.asarray(keras.Model(source.input, theirs)(normalized))
     found = np.asarray(keras.Model(model.input, ours)(pixels(size=size)))
     assert expected.std() > 1e-3
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
@@ -144,7 +144,7 @@ def test_the_librarys_own_weights_file_fits(tmp_path):
     source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)
     source.save_weights(tmp_path / "a.weights.h5")
 
-    initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+    initialize(model, str(tmp_path / "a.weights.h5"), backbone=name)
 
     np.testing.assert_array_equal(
         model.get_layer("backbone_block_5_depthwise").get_weights()[0],
@@ -158,7 +158,7 @@ def test_a_file_as_keras_applications_publishes_fits(tmp_path):
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, source)
 
-    initialise(model, str(path), backbone=name)
+    initialize(model, str(path), backbone=name)
 
     np.testing.assert_array_equal(
         model.get_layer("backbone_block_5_depthwise").get_weights()[0],
@@ -173,10 +173,10 @@ def test_the_librarys_weights_of_another_model_are_one_message(tmp_path):
     (tmp_path / "a.pth").touch()
 
     with pytest.raises(ModelError, match=r"`.*a\.weights\.h5` does not fit `.*V2`: .*\w$") as caught:
-        initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+        initialize(model, str(tmp_path / "a.weights.h5"), backbone=name)
     assert "notop" in caught.value.hint
     with pytest.raises(ModelError, match=r"a\.pth` does not fit") as caught:
-        initialise(model, str(tmp_path / "a.pth"), backbone=name)
+        initialize(model, str(tmp_path / "a.pth"), backbone=name)
     assert ".h5" in caught.value.hint
 
 
@@ -187,7 +187,7 @@ def test_the_librarys_weights_that_are_not_finite_are_refused(tmp_path):
     source.save_weights(tmp_path / "a.weights.h5")
 
     with pytest.raises(ModelError, match=r"a\.weights\.h5` .* not finite.*bn_Conv1/gamma"):
-        initialise(model, str(tmp_path / "a.weights.h5"), backbone=name)
+        initialize(model, str(tmp_path / "a.weights.h5"), backbone=name)
 
 
 def test_what_a_library_prints_while_it_fetches_is_no_result(monkeypatch, capsys):
@@ -232,12 +232,12 @@ def test_a_keras_cv_preset_in_a_folder_becomes_a_backbone(tmp_path):
         include_rescaling=True,
         block_type="basic_block",
     )
-    pruning.randomise(source, x=pixels())
+    pruning.randomize(source, x=pixels())
     save_to_preset(source, str(tmp_path / "preset"))
     name = f"keras_cv.{tmp_path / 'preset'}"
     model = deeplab_v3_plus(name, 3, SIZE)
 
-    initialise(model, "imagenet", backbone=name)
+    initialize(model, "imagenet", backbone=name)
 
     expected = np.asarray(source(pixels()))
     ours = np.asarray(high_level(model)(pixels()))[:, ::2, ::2]

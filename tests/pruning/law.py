@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from rsseg_tf import pruning
-from rsseg_tf.pruning.randomise import random_inputs, randomise
+from rsseg_tf.pruning.randomize import random_inputs, randomize
 from rsseg_tf.pruning.verify import distance, outputs
 
-__all__ = ["check_law", "distance", "random_inputs", "randomise", "run"]
+__all__ = ["check_law", "distance", "random_inputs", "randomize", "run"]
 
 run = outputs
 
@@ -38,8 +38,8 @@ class Law:
 
 
 def check_law(model, *, fraction=0.5, seed=0):
-    """Randomise `model`, prune it at random, and compare; the model ends masked."""
-    randomise(model, seed)
+    """Randomize `model`, prune it at random, and compare; the model ends masked."""
+    randomize(model, seed)
     x = random_inputs(model)
     dense = run(model, x)
     plan = pruning.random_plan(pruning.find_groups(model), fraction, seed=seed)

@@ -267,12 +267,12 @@ def twice_with_other_constants():
 
 FROZEN = {
     "a Lambda": (lambda: between(layers.Lambda(lambda t: t * 2, name="twice")), "`twice` is a Lambda, which has no"),
-    "layer norm": (lambda: between(layers.LayerNormalization(name="norm")), "`norm` normalises over the channels"),
-    "group norm": (lambda: between(layers.GroupNormalization(2, name="norm")), "`norm` normalises over groups"),
+    "layer norm": (lambda: between(layers.LayerNormalization(name="norm")), "`norm` normalizes over the channels"),
+    "group norm": (lambda: between(layers.GroupNormalization(2, name="norm")), "`norm` normalizes over groups"),
     "permuted": (lambda: between(layers.Permute((1, 3, 2)), layers.Permute((1, 3, 2))), "is a Permute, which has no"),
     "split": (lambda: between(layers.Reshape((6, 12, 3), name="split")), "`split` lays out (6, 6, 6) as"),
     "softmax": (lambda: between(layers.Softmax(name="soft")), "`soft` is a softmax over the channels"),
-    "normalised": (
+    "normalized": (
         lambda: between(layers.Normalization(mean=[0.1] * 6, variance=[1.5] * 6, name="norm")),
         "`norm` holds constants for each channel",
     ),
@@ -325,7 +325,7 @@ def test_an_open_input_size_is_verified_on_given_inputs():
     inputs = keras.Input((None, None, 3))
     model = headed(inputs, conv_bn(inputs, 6))
     x = np.random.default_rng(0).normal(size=(2, 9, 7, 3)).astype(np.float32)
-    pruning.randomise(model, x=x)
+    pruning.randomize(model, x=x)
     plan = pruning.random_plan(pruning.find_groups(model), seed=0)
     assert pruning.verify(model, plan, x).holds
     with pytest.raises(ModelError, match=r"\(None, None, 3\) of `functional.*` is open") as caught:

@@ -64,7 +64,7 @@ def test_softmax_and_layer_norm_freeze_with_their_reason():
     x = layers.LayerNormalization(name="norm")(x)
     x = layers.Conv2D(4, 3, activation="softmax", name="softmax")(x)
     frozen = pruning.find_groups(keras.Model(inputs, layers.Conv2D(2, 1)(x))).frozen
-    assert frozen["before_norm"] == "`norm` normalises over the channels, so each depends on all"
+    assert frozen["before_norm"] == "`norm` normalizes over the channels, so each depends on all"
     assert frozen["softmax"] == "applies `softmax`, which may mix channels"
 
 

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from rsseg_tf import pruning
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from tests.pruning.law import check_law, randomise
+from tests.pruning.law import check_law, randomize
 
 
 def image(channels=3, size=8):
@@ -232,7 +232,7 @@ def test_a_constant_is_never_sent_through_explicit_padding():
 
 def test_a_folded_constant_changes_the_bias_only():
     model = sigmoid_into_pointwise()
-    randomise(model)
+    randomize(model)
     plan = pruning.random_plan(pruning.find_groups(model), seed=3)
     first, second = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)][:2]
     slim = pruning.rebuild(model, plan)

@@ -105,10 +105,10 @@ def test_aggregation_over_members():
     assert found == {"sum": [7, 3, 4, 5], "mean": [3.5, 1.5, 2, 2.5], "max": [6, 2, 3, 4]}
 
 
-def test_normalisation_makes_layers_comparable(groups):
+def test_normalization_makes_layers_comparable(groups):
     scores = ascending({"first": 1000.0})
-    by_mean = pruning.group_scores(groups, scores, pruning.Ranking(normalise="mean"))
-    by_l2 = pruning.group_scores(groups, scores, pruning.Ranking(normalise="l2"))
+    by_mean = pruning.group_scores(groups, scores, pruning.Ranking(normalize="mean"))
+    by_l2 = pruning.group_scores(groups, scores, pruning.Ranking(normalize="l2"))
     assert by_mean[:32].mean() == pytest.approx(1.0)
     assert (by_l2[32:52] ** 2).sum() == pytest.approx(1.0)
 

@@ -22,7 +22,7 @@ def model():
     x = layers.BatchNormalization()(layers.Conv2D(6, 3, use_bias=False, name="stem")(x))
     x = layers.Conv2D(8, 1, name="takes_constants")(layers.Activation("sigmoid")(x))
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
-    pruning.randomise(model)
+    pruning.randomize(model)
     return model
 
 
@@ -83,14 +83,14 @@ def test_an_output_that_is_not_a_number_does_not_hold():
     assert not found.holds
 
 
-def test_the_weights_that_randomise_gives_let_the_input_through():
+def test_the_weights_that_randomize_gives_let_the_input_through():
     """Forty layers deep, where a fixed spread of weights would leave a constant."""
     x = inputs = keras.Input((8, 8, 3))
     for _ in range(20):
         x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same", activation="relu")(x))
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
     plan = pruning.random_plan(pruning.find_groups(model), seed=0)
-    pruning.randomise(model)
+    pruning.randomize(model)
     assert pruning.verify(model, plan).signal > 0.1
     statistics = [layer.moving_mean.numpy() for layer in model.layers if "batch_norm" in layer.name]
     assert all(np.unique(values).size == 4 for values in statistics)
@@ -98,9 +98,9 @@ def test_the_weights_that_randomise_gives_let_the_input_through():
 
 def test_the_same_seed_gives_the_same_weights(model):
     first = model.get_weights()
-    pruning.randomise(model)
+    pruning.randomize(model)
     again = model.get_weights()
-    pruning.randomise(model, seed=1)
+    pruning.randomize(model, seed=1)
     biases = [[w for w in weights if w.ndim == 1] for weights in (first, again, model.get_weights())]
     assert all((a == b).all() for a, b in zip(biases[0][:2], biases[1][:2], strict=True))
     assert all((a != b).all() for a, b in zip(biases[0][:2], biases[2][:2], strict=True))

@@ -1,4 +1,4 @@
-"""Small networks with weights that are not the initialiser's."""
+"""Small networks with weights that are not the initializer's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 
-def randomise(model: keras.Model, *, seed: int = 0) -> keras.Model:
+def randomize(model: keras.Model, *, seed: int = 0) -> keras.Model:
     """The model itself, every weight drawn anew; variances stay positive."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
@@ -31,7 +31,7 @@ def small_network() -> keras.Model:
     x = layers.Concatenate(name="join")([x, layers.ReLU(name="again")(pooled)])
     x = layers.ZeroPadding2D(1, name="pad")(x)
     x = layers.Conv2D(2, 3, name="classifier")(x)
-    return randomise(keras.Model(inputs, layers.UpSampling2D(2, interpolation="bilinear", name="logits")(x)))
+    return randomize(keras.Model(inputs, layers.UpSampling2D(2, interpolation="bilinear", name="logits")(x)))
 
 
 def pixels(count: int = 3, *, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from keras import layers
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.delegable import delegable
-from tests.quantization.networks import randomise, small_network
+from tests.quantization.networks import randomize, small_network
 
 
 def dense_block(x):
@@ -39,7 +39,7 @@ def network(middle):
     x = inputs = keras.Input((12, 10, 3), name="image")
     x = layers.Rescaling(1 / 64, offset=-1, name="normalise")(x)
     x = layers.Conv2D(4, 3, padding="same", name="stem")(x)
-    return randomise(keras.Model(inputs, layers.Conv2D(3, 1, name="classifier")(middle(x))))
+    return randomize(keras.Model(inputs, layers.Conv2D(3, 1, name="classifier")(middle(x))))
 
 
 def images(count=4):

@@ -17,7 +17,7 @@ def pixels(count: int = 4, *, low: int = 0, high: int = 255, seed: int = 0) -> l
 
 
 def segmenter(*, size: int = SIZE, classes: int = 4) -> keras.Model:
-    """Three normalised convolutions with a residual addition and a last upsampling, every layer named."""
+    """Three normalized convolutions with a residual addition and a last upsampling, every layer named."""
     keras.utils.set_random_seed(0)
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
@@ -34,7 +34,7 @@ def segmenter(*, size: int = SIZE, classes: int = 4) -> keras.Model:
 
 
 def classifier() -> keras.Model:
-    """What `keras.applications` looks like from afar: no normalisation of ours, pooling, dense, softmax."""
+    """What `keras.applications` looks like from afar: no normalization of ours, pooling, dense, softmax."""
     keras.utils.set_random_seed(0)
     image = keras.Input((SIZE, SIZE, 3))
     x = layers.ZeroPadding2D(1)(layers.Rescaling(1 / 255)(image))

@@ -85,8 +85,8 @@ def test_a_model_beside_its_twin_differs_by_nothing(made):
     assert rows[1][5] == "no"
 
 
-def test_the_legend_has_the_colours_of_the_pictures(made):
-    """A classes file that gives numbers, not colours, gets colours that differ."""
+def test_the_legend_has_the_colors_of_the_pictures(made):
+    """A classes file that gives numbers, not colors, gets colors that differ."""
     colors = re.findall(r'<li data-color="(#[0-9a-f]{6})"><i style="background: \1">', page_of(made))
     assert len(set(colors)) == 4
 

@@ -54,7 +54,7 @@ def test_a_single_model_is_shown_where_it_is_most_wrong():
     assert [(place.top, place.left) for place in gallery.places] == [(4, 6)]
 
 
-def test_pictures_have_the_colours_of_the_classes_and_are_clear_where_ignored():
+def test_pictures_have_the_colors_of_the_classes_and_are_clear_where_ignored():
     truth, prediction = np.zeros(SHAPE, np.uint8), np.full(SHAPE, 1, np.uint8)
     truth[0] = 255
     gallery = Gallery(1)

@@ -49,7 +49,7 @@ def drawn(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_picture_is_there_in_both_forms_and_in_colour(drawn):
+def test_the_picture_is_there_in_both_forms_and_in_color(drawn):
     picture = cv2.imread(str(drawn / "ranges.png"))
     blue, _, red = (picture[..., channel].astype(int) for channel in range(3))
 
@@ -69,7 +69,7 @@ def test_it_names_the_model_every_layer_and_the_units(drawn):
 
 
 def test_a_row_holds_the_shares_of_its_tensor_and_the_first_column_all_that_lies_below():
-    panel = heatmap._Panel("weights", heatmap._labelled(RANGES, "weights"))
+    panel = heatmap._Panel("weights", heatmap._labeled(RANGES, "weights"))
     shares = panel.shares(["stem", "parted/depthwise_kernel", "parted/pointwise_kernel", "join"])
     column = {position: place for place, position in enumerate(range(panel.low, panel.high + 1))}
 

@@ -64,7 +64,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a mask is truncated": ("masks/a2.png", truncate, "a2.png"),
     "a mask is a broken TIFF": ("masks/a1.png", save_as_broken_tiff, "a1.png"),
     "a mask has another size": ("masks/a0.png", halve, "a0.png"),
-    "a colour is not in the palette": ("masks/a1.png", paint, "FF0000"),
+    "a color is not in the palette": ("masks/a1.png", paint, "FF0000"),
     "a mask is missing": ("masks/a1.png", Path.unlink, "a1.png"),
     "an image is missing": ("images/a2.png", Path.unlink, "a2.png"),
 }

@@ -17,7 +17,7 @@ def test_the_demo_prunes_at_least_half_of_the_macs_in_sixty_loops():
     assert config.prune.macs <= 0.5
 
 
-def test_the_colour_classifier_is_no_match_for_the_scenes():
+def test_the_color_classifier_is_no_match_for_the_scenes():
     overrides = ["data.name=scenes", "data.scenes.train=30", "data.scenes.test=10", "data.scenes.size=128"]
 
     assert 0.1 < color_baseline_miou(open_dataset(load_config(overrides=overrides).data)) < 0.5

@@ -71,7 +71,7 @@ def test_the_calibration_method_is_recorded_in_the_file_too(workshop, method):
     assert metadata.notes["calibration"]["method"] == method
 
 
-def test_equalised_and_corrected_files_are_proven_like_any_other(workshop):
+def test_equalized_and_corrected_files_are_proven_like_any_other(workshop):
     assert export(workshop, "export.equalize=true", "export.bias_correction=true") == 0
 
     assert (record(workshop)["proof"]["partitions"], record(workshop)["proof"]["float_ops"]) == (1, [])

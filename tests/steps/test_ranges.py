@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from rsseg_tf.cli.main import main
-from tests.quantization.networks import randomise
+from tests.quantization.networks import randomize
 
 SETTINGS = (
     *("data.name=scenes", "data.scenes.train=3", "data.scenes.val=1", "data.scenes.test=1", "data.scenes.size=64"),
@@ -26,7 +26,7 @@ def model(tmp_path_factory) -> Path:
     x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="stem_conv")(x)
     x = layers.ReLU(name="stem_relu")(layers.BatchNormalization(name="stem_bn")(x))
     path = tmp_path_factory.mktemp("model") / "tiny.keras"
-    randomise(keras.Model(inputs, layers.Conv2D(6, 1, name="classifier")(x))).save(path)
+    randomize(keras.Model(inputs, layers.Conv2D(6, 1, name="classifier")(x))).save(path)
     (path.parent / "config.yaml").write_text("{}\n")
     return path
 

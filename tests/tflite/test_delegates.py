@@ -50,9 +50,9 @@ def test_a_delegate_is_loaded_by_its_path_and_leaves_the_result(models: Path, tm
 
 
 @needs_compiler
-@pytest.mark.parametrize("behaviour", [{"refuses": 1}, {"status": 1}, {"refuses": 2}])
-def test_a_delegate_that_fails_is_an_error(models: Path, tmp_path: Path, behaviour: dict[str, int]) -> None:
-    library = built(tmp_path, **behaviour)
+@pytest.mark.parametrize("behavior", [{"refuses": 1}, {"status": 1}, {"refuses": 2}])
+def test_a_delegate_that_fails_is_an_error(models: Path, tmp_path: Path, behavior: dict[str, int]) -> None:
+    library = built(tmp_path, **behavior)
     with pytest.raises(ModelError, match=r"libnone\.so|sealed\.tflite"):
         TFLiteRunner(models / "sealed.tflite", delegate=library)
 

@@ -23,7 +23,7 @@ from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig, load_config
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.qat.tfmot import tfmot
-from tests.pruning.law import randomise
+from tests.pruning.law import randomize
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def network():
     y = layers.Conv2D(64, 3, padding="same", name="outer")(layers.ReLU()(y))
     x = layers.Conv2D(96, 3, name="last")(layers.Add()([x, y]))
     model = keras.Model(inputs, layers.Conv2D(5, 1, name="classifier")(layers.ReLU()(x)))
-    randomise(model, seed=3)
+    randomize(model, seed=3)
     return model
 
 
@@ -132,7 +132,7 @@ def test_methods_carry_their_settings_and_tfmot_goes_last():
 
     assert [method.name for method in methods] == ["ours", "ours:taylor-bn+mean/macs", "random", "tfmot"]
     configured = methods[1].configured(BUDGET)
-    assert (configured.criterion, configured.normalise, configured.cost) == ("taylor-bn", "mean", "macs")
+    assert (configured.criterion, configured.normalize, configured.cost) == ("taylor-bn", "mean", "macs")
     assert methods[0].configured(BUDGET) == BUDGET
     assert len({method.slug for method in methods}) == 4
 

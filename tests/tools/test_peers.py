@@ -17,7 +17,7 @@ import torchvision_features
 from rsseg_tf import pruning
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.names import NAMINGS
-from rsseg_tf.models.weights.pretrained import initialise
+from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.models.weights.weight_files import random_state, write_torch
 
@@ -132,7 +132,7 @@ def test_features_that_differ_from_torchvisions_are_told(tmp_path):
     for suffix, is_zip in torchvision_features._LAYOUTS.items():
         write_torch(tmp_path / f"resnet18{suffix}.pth", state, legacy=not is_zip)
     pixels = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
-    initialise(model, str(tmp_path / "resnet18.pth"), backbone="resnet18")
+    initialize(model, str(tmp_path / "resnet18.pth"), backbone="resnet18")
     ours = keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)(pixels).numpy()[:, ::2, ::2]
     for factor, expected in ((1.0, 0.0), (2.0, 0.5)):
         np.savez(tmp_path / "features.npz", pixels=pixels, resnet18=factor * ours)

@@ -51,7 +51,7 @@ def test_crops_reach_every_corner():
     assert all(found.values())
 
 
-def test_beyond_the_border_nothing_is_labelled():
+def test_beyond_the_border_nothing_is_labeled():
     image, mask = picture(10, 10)
 
     _, labels = window(image, mask, STILL, size=(20, 20))
@@ -84,7 +84,7 @@ def test_zoom_keeps_the_area_of_a_square():
     assert abs((labels == 1).sum() - 64 * 64) < 300
 
 
-def test_colour_changes_leave_the_mask_alone():
+def test_color_changes_leave_the_mask_alone():
     image, mask = picture(32, 32)
 
     pixels, labels = window(image, mask, AugmentConfig(flip_horizontal=False, translate_px=0, color=0.3), size=(32, 32))

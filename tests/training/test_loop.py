@@ -136,7 +136,7 @@ def test_l2_pulls_kernels_and_scales_but_not_biases(tmp_path):
     assert np.abs(heavy.layers[3].gamma).sum() < 0.8 * np.abs(light.layers[3].gamma).sum()
 
 
-def test_a_teacher_changes_what_is_learnt(tmp_path):
+def test_a_teacher_changes_what_is_learned(tmp_path):
     teacher = Teacher(network(seed=5), DistillConfig(weight=1.0, temperature=2.0))
     taught, _ = train(tmp_path / "taught", teacher=teacher)
     alone, _ = train(tmp_path / "alone")

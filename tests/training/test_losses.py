@@ -21,7 +21,7 @@ def costs(labels: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return -log_softmax(logits, axis=-1)[counted], labels[counted]
 
 
-def test_cross_entropy_is_the_mean_over_labelled_pixels(batch):
+def test_cross_entropy_is_the_mean_over_labeled_pixels(batch):
     every, truth = costs(*batch)
 
     assert float(cross_entropy()(*batch)) == pytest.approx(every[np.arange(len(truth)), truth].mean(), rel=1e-5)
@@ -59,7 +59,7 @@ def test_a_batch_without_labels_costs_nothing(batch):
     assert float(cross_entropy()(np.full_like(labels, 255), logits)) == 0
 
 
-def test_balanced_weights_favour_rare_classes_and_average_to_one():
+def test_balanced_weights_favor_rare_classes_and_average_to_one():
     counts = np.array([900, 90, 10, 0])
     weights = balanced_weights(counts)
 

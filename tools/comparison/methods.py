@@ -24,7 +24,7 @@ from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 
 _STATE = "pruning.npz"
-_OURS = re.compile(r"(?P<criterion>[a-z0-9-]+)(\+(?P<normalise>[a-z0-9]+))?(/(?P<cost>[a-z0-9_]+))?")
+_OURS = re.compile(r"(?P<criterion>[a-z0-9-]+)(\+(?P<normalize>[a-z0-9]+))?(/(?P<cost>[a-z0-9_]+))?")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _parse(name: str) -> Method:
         return Method(name, kind, file=Path(rest))
     match = _OURS.fullmatch(rest)
     if kind not in MAKERS or kind == "kept" or (colon and (kind != "ours" or match is None)):
-        known = "ours, ours:CRITERION[+NORMALISE][/COST], l1-uniform, random, tfmot, kept:FILE"
+        known = "ours, ours:CRITERION[+NORMALIZE][/COST], l1-uniform, random, tfmot, kept:FILE"
         raise ConfigError(f"unknown method `{name}`", hint=f"known: {known}")
     settings = {key: value for key, value in match.groupdict().items() if value} if match else {}
     load_config(overrides=[f"prune.{key}={value}" for key, value in settings.items()])

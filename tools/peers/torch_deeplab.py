@@ -73,7 +73,7 @@ def _stage(number: int, depth: int, expansion: int) -> nn.Sequential:
 
 
 class DeepLabV3Plus(nn.Module):
-    """The network, from normalised images (N, 3, H, W) to logits (N, num_classes, H, W); sizes divisible by 16.
+    """The network, from normalized images (N, 3, H, W) to logits (N, num_classes, H, W); sizes divisible by 16.
 
     Args:
         backbone: a key of `DEPTHS`.

@@ -31,8 +31,8 @@ def write_features(folder: Path) -> None:
 
     torch.manual_seed(0)
     pixels = np.random.default_rng(0).uniform(0, 255, (1, _SIDE, _SIDE, 3)).astype(np.float32)
-    normalised = (pixels / 255 - np.float32(_MEAN)) / np.float32(_STD)
-    image = torch.tensor(np.moveaxis(normalised, -1, 1).copy())
+    normalized = (pixels / 255 - np.float32(_MEAN)) / np.float32(_STD)
+    image = torch.tensor(np.moveaxis(normalized, -1, 1).copy())
     found = {"pixels": pixels}
     for name in NETWORKS:
         network = getattr(torchvision.models, name)(weights=None).eval()
@@ -54,7 +54,7 @@ def differences(folder: Path) -> dict[str, float]:
     import keras
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
-    from rsseg_tf.models.weights.pretrained import initialise
+    from rsseg_tf.models.weights.pretrained import initialize
 
     with np.load(folder / _FEATURES) as stored:
         expected = dict(stored)
@@ -63,7 +63,7 @@ def differences(folder: Path) -> dict[str, float]:
     for name, features in expected.items():
         for suffix in _LAYOUTS:
             model = deeplab_v3_plus(name, 5, (_SIDE, _SIDE, 3))
-            initialise(model, str(folder / f"{name}{suffix}.pth"), backbone=name)
+            initialize(model, str(folder / f"{name}{suffix}.pth"), backbone=name)
             ours = keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)(pixels)
             difference = np.abs(np.asarray(ours)[:, ::2, ::2] - features).max() / np.abs(features).max()
             worst[name] = max(worst[name], float(difference))

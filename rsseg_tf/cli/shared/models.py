@@ -73,11 +73,11 @@ def _foreign(options: Mapping[str, Any]) -> ForeignModel | None:
     if all(options.get(name) is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
-    from rsseg_tf.inference.runner import Normalisation
+    from rsseg_tf.inference.runner import Normalization
 
     names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
     mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
-    return ForeignModel(names, options["fitting"] or "crop", Normalisation(mean, std))
+    return ForeignModel(names, options["fitting"] or "crop", Normalization(mean, std))
 
 
 def open_for_data(model: Path, config: Config, options: Mapping[str, Any], *, palette: Palette) -> TiledPredictor:

@@ -40,8 +40,8 @@ def damage(data: bytes) -> str:
     return f"it is no PNG, JPEG or TIFF file (it starts with {data[:4]!r})"
 
 
-def png_as_grey(data: bytes) -> tuple[bytes, int]:
-    """A PNG with a palette as the same PNG without one, so that its indices decode as grey values.
+def png_as_gray(data: bytes) -> tuple[bytes, int]:
+    """A PNG with a palette as the same PNG without one, so that its indices decode as gray values.
 
     Returns:
         The PNG and the bits of a pixel, 8 where it had no palette (the PNG is then as it came).

@@ -1,4 +1,4 @@
-"""Mask files → class ids, for masks painted in colours and for masks of numbers."""
+"""Mask files → class ids, for masks painted in colors and for masks of numbers."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class MaskReader(Protocol):
 
 
 class ColorMasks:
-    """Masks painted in colours.
+    """Masks painted in colors.
 
     Args:
-        table: colour → id.
-        ignore_unknown: whether other colours become 255 instead of an error.
+        table: color → id.
+        ignore_unknown: whether other colors become 255 instead of an error.
         remedy: the hint of that error.
     """
 
@@ -47,12 +47,12 @@ class ColorMasks:
         mask, unknown = self._table.decode(read_image(path, labels=True))
         if unknown and not self._ignore_unknown:
             found = ((format_color(color), count) for color, count in unknown.items())
-            raise _strangers(path, "colours outside the palette", found, total=len(unknown), remedy=self._remedy)
+            raise _strangers(path, "colors outside the palette", found, total=len(unknown), remedy=self._remedy)
         return mask
 
 
 class IndexMasks:
-    """Masks of numbers: grey values or palette indices. 255 is ignored unless a class claims it.
+    """Masks of numbers: gray values or palette indices. 255 is ignored unless a class claims it.
 
     Args:
         ids: number in the file → id.

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.images.integrity import PNG, damage, png_as_grey
+from rsseg_tf.datasets.images.integrity import PNG, damage, png_as_gray
 from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import ConfigError, DataError, unreadable
@@ -25,8 +25,8 @@ def read_image(path: Path, *, labels: bool = False) -> Pixels:
     """The picture in a PNG, JPEG or TIFF file, as its pixels are stored (an EXIF rotation is not applied).
 
     Args:
-        path: the file. Grey becomes three equal channels, palettes become colours, alpha is dropped.
-        labels: whether its colours stand for classes, so that an error does not say to scale them.
+        path: the file. Gray becomes three equal channels, palettes become colors, alpha is dropped.
+        labels: whether its colors stand for classes, so that an error does not say to scale them.
 
     Returns:
         uint8 (H, W, 3) RGB.
@@ -45,23 +45,23 @@ def read_image(path: Path, *, labels: bool = False) -> Pixels:
 
 
 def read_indices(path: Path) -> Pixels:
-    """The stored numbers of a one-channel image: grey values, or the indices of a palette PNG.
+    """The stored numbers of a one-channel image: gray values, or the indices of a palette PNG.
 
     Returns:
         uint8 (H, W).
 
     Raises:
-        DataError: as `read_image`, or the image has colours.
+        DataError: as `read_image`, or the image has colors.
     """
     data = _read_bytes(path)
     depth = 8
     if data.startswith(PNG):
-        data, depth = png_as_grey(data)
+        data, depth = png_as_gray(data)
     pixels = _decode(path, data, labels=True)
     if pixels.ndim != 2:
         raise DataError(
-            f"`{path}` is a colour image, expected one channel of class numbers",
-            hint="give the classes as colours `RRGGBB`, or save the mask as grey PNG",
+            f"`{path}` is a color image, expected one channel of class numbers",
+            hint="give the classes as colors `RRGGBB`, or save the mask as gray PNG",
         )
     return pixels // np.uint8(255 // (2**depth - 1))  # decoders stretch 1, 2 and 4 bits to 0 … 255
 
@@ -71,7 +71,7 @@ def write_image(path: Path, rgb: Pixels) -> None:
 
     Args:
         path: ends in .png, .jpg, .jpeg, .tif or .tiff.
-        rgb: uint8 (H, W, 3) RGB, or (H, W) grey.
+        rgb: uint8 (H, W, 3) RGB, or (H, W) gray.
 
     Raises:
         ConfigError: another ending.

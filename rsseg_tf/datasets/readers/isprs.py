@@ -1,4 +1,4 @@
-"""The ISPRS 2D semantic labelling benchmarks: Vaihingen and Potsdam.
+"""The ISPRS 2D semantic labeling benchmarks: Vaihingen and Potsdam.
 
 The official splits have no val part, so `val` repeats `test`, as the paper does.
 """
@@ -22,7 +22,7 @@ PALETTE = Palette(
 )
 
 BOUNDARY = (0, 0, 0)
-"""The colour of eroded outlines, ignored."""
+"""The color of eroded outlines, ignored."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Isprs(FileDataset):
         split: the choice of tiles, a key of `benchmark.splits`.
         ground_truth: `full` or `eroded` masks for val and test; train always has full ones.
         clutter: `score` it as a class, or `ignore` it.
-        ignore_unknown: whether colours outside the palette become 255 instead of an error.
+        ignore_unknown: whether colors outside the palette become 255 instead of an error.
 
     Raises:
         DataError: `root` is missing, or holds no tile of the benchmark.

@@ -70,7 +70,7 @@ def _listing(root: Path) -> Listing:
             incomplete.add(split)
             continue
         for domain, published in zip(DOMAINS, IMAGES[split], strict=True):
-            found, wrong = _domain(part / domain, labelled=split != "test")
+            found, wrong = _domain(part / domain, labeled=split != "test")
             samples += found
             problems += wrong
             incomplete |= {split} if wrong else set()
@@ -84,7 +84,7 @@ def _listing(root: Path) -> Listing:
     return Listing(splits, tuple(problems + _repeated(splits)), tuple(doubts), frozenset(incomplete))
 
 
-def _domain(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+def _domain(folder: Path, *, labeled: bool) -> tuple[list[Sample], list[DataError]]:
     if not folder.is_dir():
         return [], []
     try:
@@ -93,7 +93,7 @@ def _domain(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataErr
         return [], [error]
     if not images:
         return [], [DataError(f"no images in `{folder / 'images_png'}`", hint=_LAYOUT)]
-    if labelled or masks:
+    if labeled or masks:
         return paired(images, masks)
     return [Sample(stem, files[0], None) for stem, files in images.items()], []
 

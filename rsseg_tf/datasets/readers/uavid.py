@@ -55,7 +55,7 @@ class Uavid(FileDataset):
 
     Args:
         root: the folder that holds `uavid_train` and its siblings.
-        ignore_unknown: whether colours outside the palette become 255 instead of an error.
+        ignore_unknown: whether colors outside the palette become 255 instead of an error.
 
     Raises:
         DataError: `root` is missing or holds no sequence.
@@ -79,7 +79,7 @@ def _listing(root: Path) -> Listing:
         if len(folders) > 1:
             listed = " and ".join(f"`{folder}`" for folder in folders)
             problems.append(DataError(f"{listed} both hold the split `{split}`", hint="keep one of them"))
-        samples, wrong = _part(folders[:1], labelled=split != "test")
+        samples, wrong = _part(folders[:1], labeled=split != "test")
         problems += wrong
         incomplete |= {split} if wrong else set()
         splits[split] = tuple(samples)
@@ -105,23 +105,23 @@ def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
             yield DataError(f"`{split}` holds {', '.join(foreign)}, which UAVid has not there", hint=_PUBLISHED)
 
 
-def _part(folders: list[Path], *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+def _part(folders: list[Path], *, labeled: bool) -> tuple[list[Sample], list[DataError]]:
     """The samples in a split's folder; an archive left beside its sequences is none of them."""
     try:
         found = [path for folder in folders for path in contents(unwrapped(folder)) if path.name.startswith("seq")]
     except DataError as error:
         return [], [error]
-    sequences = [_sequence(path, labelled=labelled) for path in found if path.is_dir()]
+    sequences = [_sequence(path, labeled=labeled) for path in found if path.is_dir()]
     return [each for samples, _ in sequences for each in samples], [each for _, wrong in sequences for each in wrong]
 
 
-def _sequence(folder: Path, *, labelled: bool) -> tuple[list[Sample], list[DataError]]:
+def _sequence(folder: Path, *, labeled: bool) -> tuple[list[Sample], list[DataError]]:
     try:
         images, labels = image_files(folder / "Images"), image_files(folder / "Labels")
     except DataError as error:
         return [], [error]
     if not images:
         return [], [DataError(f"no images in `{folder / 'Images'}`", hint=_LAYOUT)]
-    if labelled or labels:
+    if labeled or labels:
         return paired(images, labels, prefix=f"{folder.name}/")
     return [Sample(f"{folder.name}/{stem}", files[0], None) for stem, files in images.items()], []

@@ -1,6 +1,6 @@
 """Where generated scenes are painted, and how paint becomes a photograph.
 
-Every shape puts a colour and a material in one go; the material decides the label and the texture.
+Every shape puts a color and a material in one go; the material decides the label and the texture.
 Then come shadows, texture, a bend of the whole plane, optics, light and the sensor.
 """
 
@@ -170,7 +170,7 @@ def _sunlight(shade: Pixels, rng: np.random.Generator) -> Floats:
 
 
 def _photograph(image: Floats, rng: np.random.Generator) -> Pixels:
-    """Optics, light, colour cast, contrast and sensor noise of one flight."""
+    """Optics, light, color cast, contrast and sensor noise of one flight."""
     size = len(image)
     sharp = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.75))
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)

@@ -1,6 +1,6 @@
 """Scenes: a data set of generated aerial views, any number and size, that needs no files.
 
-Six classes as in the ISPRS benchmarks. Colours overlap between classes, so that a classifier of single
+Six classes as in the ISPRS benchmarks. Colors overlap between classes, so that a classifier of single
 pixels fails and shape, texture and surroundings decide; see `rsseg_tf.datasets.color_baseline`.
 """
 

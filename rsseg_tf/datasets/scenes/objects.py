@@ -1,6 +1,6 @@
 """Single things in a generated scene: cars, buildings, trees, containers, heaps.
 
-A thing is placed by its centre in pixels and the angle that its length makes with the x axis.
+A thing is placed by its center in pixels and the angle that its length makes with the x axis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from rsseg_tf.datasets.palette import Color
 from rsseg_tf.datasets.scenes.canvas import Canvas, Material, Points
 
-# Colours overlap between classes on purpose: grey is asphalt, roof, car and container; brown is roof, soil
+# Colors overlap between classes on purpose: gray is asphalt, roof, car and container; brown is roof, soil
 # and dry grass; green is grass, crown, roof and container. Shape, texture and surroundings have to decide.
 CAR_COLORS: tuple[Color, ...] = (
     (225, 226, 224),
@@ -93,13 +93,13 @@ def _circle(corners: int) -> Points:
 
 
 def varied(color: Color, rng: np.random.Generator, *, spread: float = 10) -> Color:
-    """The colour, a little brighter or darker and a little off in each channel."""
+    """The color, a little brighter or darker and a little off in each channel."""
     light, red, green, blue = (rng.standard_normal(4) * (spread, spread / 3, spread / 3, spread / 3)).tolist()
     return _byte(color[0] + light + red), _byte(color[1] + light + green), _byte(color[2] + light + blue)
 
 
 def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, spread: float = 10) -> Color:
-    """One of the colours, varied."""
+    """One of the colors, varied."""
     return varied(colors[rng.integers(len(colors))], rng, spread=spread)
 
 

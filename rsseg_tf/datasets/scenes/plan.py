@@ -91,9 +91,9 @@ class Town:
         rng: every choice comes from it.
         angle: of u against the x axis, in radians.
         sun: where shadows fall.
-        asphalt: colour of streets.
-        paving: colour of pavements and yards.
-        grass: colour of open ground.
+        asphalt: color of streets.
+        paving: color of pavements and yards.
+        grass: color of open ground.
         buildings: those that still have to be drawn.
     """
 

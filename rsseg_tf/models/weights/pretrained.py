@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.models.backbone import Normalisation
+from rsseg_tf.models.backbone import Normalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
-from rsseg_tf.models.deeplab import NORMALISE
+from rsseg_tf.models.deeplab import NORMALIZE
 from rsseg_tf.models.inlined import flat_operations, layer_names
 from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict
 from rsseg_tf.models.weights.keras_file import read_keras_weights
@@ -59,8 +59,8 @@ def load_keras_model(path: Path) -> keras.Model:
     return model
 
 
-def initialise(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
-    """Set weights of `model` to those of another model, and its first layer to the normalisation that they expect.
+def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
+    """Set weights of `model` to those of another model, and its first layer to the normalization that they expect.
 
     Args:
         model: from `rsseg_tf.models.deeplab.deeplab_v3_plus`; changed in place.
@@ -126,7 +126,7 @@ def _flat(layers: Named) -> dict[str, NDArray[Any]]:
 
 def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbone: str, *, path: Path) -> int:
     naming = convert(model, arrays, NAMINGS[backbone], path=path)
-    _normalise_as(model, naming.normalisation)
+    _normalize_as(model, naming.normalization)
     return sum(layer.name.startswith(("stem", "stage")) for layer in model.layers if layer.weights)
 
 
@@ -181,9 +181,9 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
     return len(sources)
 
 
-def _normalise_as(model: keras.Model, normalisation: Normalisation) -> None:
-    layer = model.get_layer(NORMALISE)
-    layer.scale, layer.offset = normalisation.scale, normalisation.offset
+def _normalize_as(model: keras.Model, normalization: Normalization) -> None:
+    layer = model.get_layer(NORMALIZE)
+    layer.scale, layer.offset = normalization.scale, normalization.offset
 
 
 def _is_of_our_graph(model: keras.Model, found: Named) -> bool:

@@ -179,7 +179,7 @@ class _Chooser:
         self.everything = groups.plan(np.zeros(len(groups), bool))
         self._groups = groups
         self._settings = settings
-        self._ranking = Ranking(settings.aggregate, settings.normalise, settings.cost)
+        self._ranking = Ranking(settings.aggregate, settings.normalize, settings.cost)
         self._profile = _profile(settings)
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:

@@ -181,7 +181,7 @@ def batch_norm(site: Site) -> Signal:
     """The channels that come in; with scale and offset zeroed they emit 0 whatever comes in."""
     layer, x = site.layer, site.inputs[0]
     if layer.axis not in (-1, len(x.shape)):
-        return frozen(site, f"normalises axis {layer.axis}, which is not the last")
+        return frozen(site, f"normalizes axis {layer.axis}, which is not the last")
     site.axis("out", x.ids)
     return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))
 
@@ -190,7 +190,7 @@ def group_norm(site: Site) -> Signal:
     """Prunable only where each channel is a group of its own (instance normalization)."""
     layer, x = site.layer, site.inputs[0]
     if layer.axis not in (-1, len(x.shape)) or layer.groups not in (-1, len(x.ids)):
-        return frozen(site, "normalises over groups of channels, so each depends on others")
+        return frozen(site, "normalizes over groups of channels, so each depends on others")
     site.axis("out", x.ids)
     site.resize("groups", x.ids)
     return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))

@@ -139,9 +139,9 @@ RULES: dict[type | str, Rule] = {
 
 _REASONS = {
     layers.InputLayer: "is an input of the model",
-    layers.LayerNormalization: "normalises over the channels, so each depends on all",
-    layers.RMSNormalization: "normalises over the channels, so each depends on all",
-    layers.UnitNormalization: "normalises over the channels, so each depends on all",
+    layers.LayerNormalization: "normalizes over the channels, so each depends on all",
+    layers.RMSNormalization: "normalizes over the channels, so each depends on all",
+    layers.UnitNormalization: "normalizes over the channels, so each depends on all",
     layers.Softmax: "is a softmax over the channels, so each depends on all",
     layers.Normalization: "holds constants for each channel",
 }

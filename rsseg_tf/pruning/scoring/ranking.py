@@ -19,13 +19,13 @@ class Ranking:
 
     Attributes:
         aggregate: of a group's channels: `sum` (what first-order theory says), `mean` or `max`.
-        normalise: divide each layer's scores by their `mean` or their `l2` norm first, or `none`.
+        normalize: divide each layer's scores by their `mean` or their `l2` norm first, or `none`.
         cost: divide a group's score by what it adds to this metric, to the metrics of the targets that are not
             met yet (`target`), or by nothing (`none`).
     """
 
     aggregate: Literal["sum", "mean", "max"] = "sum"
-    normalise: Literal["none", "mean", "l2"] = "none"
+    normalize: Literal["none", "mean", "l2"] = "none"
     cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
 
 
@@ -42,9 +42,9 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
     for name, values in scores.layers.items():
         group_of = _groups_of(groups, name, len(values))
         free = group_of >= 0
-        normalised = _normalised(values, ranking.normalise)[free]
-        np.add.at(total, group_of[free], normalised)
-        np.maximum.at(most, group_of[free], normalised)
+        normalized = _normalized(values, ranking.normalize)[free]
+        np.add.at(total, group_of[free], normalized)
+        np.maximum.at(most, group_of[free], normalized)
         np.add.at(number, group_of[free], 1)
     combined = {"sum": total, "mean": total / np.maximum(number, 1), "max": most}[ranking.aggregate]
     return np.asarray(combined ** (1 / scores.power))
@@ -57,7 +57,7 @@ def _groups_of(groups: Groups, name: str, width: int) -> NDArray[np.int64]:
     return groups.wiring.group_of[layer.axes["out"]]
 
 
-def _normalised(values: NDArray[np.float64], how: str) -> NDArray[np.float64]:
+def _normalized(values: NDArray[np.float64], how: str) -> NDArray[np.float64]:
     if how == "none":
         return values
     size = values.mean() if how == "mean" else np.sqrt((values**2).sum())

@@ -29,7 +29,7 @@ class Histogram:
     Attributes:
         lowest: position of the first of `counts`.
         counts: values by position, upwards; its ends are above 0, and it is empty where every value is 0.
-        zeros: values without an MSB: 0, and what float32 can only hold denormalised (below 2⁻¹²⁶).
+        zeros: values without an MSB: 0, and what float32 can only hold denormalized (below 2⁻¹²⁶).
     """
 
     lowest: int
@@ -57,7 +57,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Window:
-    """Eight neighbouring bits: a sign and the seven magnitude bits up to position `high`.
+    """Eight neighboring bits: a sign and the seven magnitude bits up to position `high`.
 
     Numbers in it are whole multiples of `step` from −127 to 127 steps: a sign and a magnitude, with no −128.
     """

@@ -5,7 +5,7 @@ and says from which ranges the rounding starts. Where it departs from TFMOT's ow
 
 * Ranges start from calibration images, as those of the int8 type do, not from ±6. The input's is 0 to 255 for good,
   so that its scale is exactly 1.
-* Batch norms normalise by their stored statistics throughout, as in the exported file, in which they are part of the
+* Batch norms normalize by their stored statistics throughout, as in the exported file, in which they are part of the
   convolution; the statistics of batches of four would be noise. Their scales and offsets learn.
 * A rescaling becomes a fixed 1×1 convolution with a diagonal kernel. Its rounding is exact for the kernel, one weight
   a channel, and happens once, at the output.

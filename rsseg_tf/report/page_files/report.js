@@ -46,7 +46,7 @@ if (places) {
     control("cards").append(...cards);
   };
 
-  // Hatching over every pixel where left and right have different colours.
+  // Hatching over every pixel where left and right have different colors.
   const mark = async (card, left, right) => {
     const canvas = card.querySelector(".marks");
     canvas.hidden = !control("differences").checked;
@@ -74,14 +74,14 @@ if (places) {
     return context.getImageData(0, 0, canvas.width, canvas.height);
   };
 
-  // Okabe and Ito's colours in place of the data set's own, and back.
+  // Okabe and Ito's colors in place of the data set's own, and back.
   const SAFE = ["#0072b2", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#56b4e9", "#d55e00", "#000000", "#ffffff", "#777777"];
   const masks = [...places.querySelectorAll("figure img.mask")];
   const originals = new Map(masks.map((mask) => [mask, mask.src]));
   const entries = [...places.querySelectorAll(".legend li")];
   const channels = (color) => [1, 3, 5].map((place) => parseInt(color.slice(place, place + 2), 16));
 
-  const recolour = async () => {
+  const recolor = async () => {
     const safe = control("safe").checked && entries.length <= SAFE.length;
     entries.forEach((entry, place) => { entry.firstElementChild.style.background = safe ? SAFE[place] : entry.dataset.color; });
     const table = new Map(entries.map((entry, place) => [channels(entry.dataset.color).join(), channels(SAFE[place] ?? "#000000")]));
@@ -103,7 +103,7 @@ if (places) {
   };
 
   for (const id of ["left", "right", "differences"]) control(id).addEventListener("change", show);
-  control("safe").addEventListener("change", recolour);
+  control("safe").addEventListener("change", recolor);
   control("tint").addEventListener("input", () => places.style.setProperty("--tint", control("tint").value / 100));
   show();
 }

@@ -57,7 +57,7 @@ _ALTERNATIVES = {
 _RESIZE = Supported(
     "Large outputs are left to the CPU, to avoid a loss of precision; no figure is published.",
     f"{CORAL}; {ISSUE}31, {ISSUE}63, {ISSUE}187, {ISSUE}377",
-    (rules.small_resize, rules.pixel_centres),
+    (rules.small_resize, rules.pixel_centers),
     (1,),
 )
 _POOL = Supported("No fused activation.", checks=(rules.no_activation,))

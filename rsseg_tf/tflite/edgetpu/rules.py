@@ -224,8 +224,8 @@ def small_resize(op: Op) -> Iterator[Limit]:
         yield Limit(RISK, reason, SMALLER, f"{ISSUE}31, {ISSUE}187")
 
 
-def pixel_centres(op: Op) -> Iterator[Limit]:
-    """It needs no notice of where a pixel's centre is."""
+def pixel_centers(op: Op) -> Iterator[Limit]:
+    """It needs no notice of where a pixel's center is."""
     if op.attributes.get("half_pixel_centers"):
         reason = "it has half_pixel_centers, which compilers before 16 refuse or shift"
         fix = "compile with edgetpu_compiler 16 and compare the board's class maps with the CPU's"

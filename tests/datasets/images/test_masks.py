@@ -16,27 +16,27 @@ def colored(tmp_path, *colors):
     return path
 
 
-def test_colours_become_ids(tmp_path):
+def test_colors_become_ids(tmp_path):
     masks = ColorMasks(ColorTable({ROAD: 0, ROOF: 1, STRANGE: 255}))
     assert masks.read(colored(tmp_path, ROOF, ROAD, STRANGE)).tolist() == [[1, 0, 255]]
 
 
-def test_every_unknown_colour_is_named_with_its_pixels_and_the_file(tmp_path):
+def test_every_unknown_color_is_named_with_its_pixels_and_the_file(tmp_path):
     path = colored(tmp_path, STRANGE, ROAD, ROOF, STRANGE)
     with pytest.raises(DataError) as caught:
         ColorMasks(ColorTable({ROAD: 0})).read(path)
-    expected = f"`{path}` holds colours outside the palette: #12ABFF (2 pixels), #FA0000 (1 pixels)"
+    expected = f"`{path}` holds colors outside the palette: #12ABFF (2 pixels), #FA0000 (1 pixels)"
     assert caught.value.message == expected
     assert "data.unknown_colors=ignore" in caught.value.hint
 
 
-def test_a_mask_with_very_many_colours_lists_the_first_eight(tmp_path):
+def test_a_mask_with_very_many_colors_lists_the_first_eight(tmp_path):
     path = colored(tmp_path, *[(index, 0, 0) for index in range(40)])
     with pytest.raises(DataError, match=r"and 32 more$"):
         ColorMasks(ColorTable({ROAD: 0})).read(path)
 
 
-def test_unknown_colours_can_be_ignored(tmp_path):
+def test_unknown_colors_can_be_ignored(tmp_path):
     masks = ColorMasks(ColorTable({ROAD: 0}), ignore_unknown=True)
     assert masks.read(colored(tmp_path, STRANGE, ROAD)).tolist() == [[255, 0]]
 
@@ -64,7 +64,7 @@ def test_unknown_numbers_can_be_ignored(tmp_path):
     assert IndexMasks({0: 0}, ignore_unknown=True).read(numbered(tmp_path, 4, 0)).tolist() == [[255, 0]]
 
 
-@pytest.mark.parametrize("masks", [ColorMasks(ColorTable({ROAD: 0})), IndexMasks({0: 0})], ids=["colours", "numbers"])
+@pytest.mark.parametrize("masks", [ColorMasks(ColorTable({ROAD: 0})), IndexMasks({0: 0})], ids=["colors", "numbers"])
 def test_a_16_bit_mask_is_not_to_be_scaled(tmp_path, masks):
     path = tmp_path / "mask.tif"
     cv2.imencode(".tif", np.full((4, 4), 3, np.uint16))[1].tofile(path)

@@ -23,7 +23,7 @@ def test_a_lossless_file_gives_back_what_was_written(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_another_library_reads_the_same_colours(tmp_path, suffix):
+def test_another_library_reads_the_same_colors(tmp_path, suffix):
     write_image(tmp_path / f"a{suffix}", PICTURE)
     with Image.open(tmp_path / f"a{suffix}") as picture:
         theirs = np.asarray(picture.convert("RGB"), np.int16)
@@ -59,7 +59,7 @@ def test_palette_indices_are_read_as_they_are_stored(tmp_path, bits):
     np.testing.assert_array_equal(read_indices(tmp_path / "a.png"), indices)
 
 
-def test_palette_indices_with_one_colour_twice_stay_apart(tmp_path):
+def test_palette_indices_with_one_color_twice_stay_apart(tmp_path):
     picture = Image.new("P", (2, 1))
     picture.putdata([0, 1])
     picture.putpalette([5, 5, 5, 5, 5, 5])
@@ -67,14 +67,14 @@ def test_palette_indices_with_one_colour_twice_stay_apart(tmp_path):
     assert read_indices(tmp_path / "a.png").tolist() == [[0, 1]]
 
 
-def test_grey_values_are_read_as_they_are_stored(tmp_path):
+def test_gray_values_are_read_as_they_are_stored(tmp_path):
     write_image(tmp_path / "a.png", np.uint8([[0, 3, 255]]))
     assert read_indices(tmp_path / "a.png").tolist() == [[0, 3, 255]]
 
 
-def test_colours_are_no_indices(tmp_path):
+def test_colors_are_no_indices(tmp_path):
     write_image(tmp_path / "a.png", PICTURE)
-    with pytest.raises(DataError, match=r"a\.png` is a colour image") as caught:
+    with pytest.raises(DataError, match=r"a\.png` is a color image") as caught:
         read_indices(tmp_path / "a.png")
     assert "RRGGBB" in caught.value.hint
 

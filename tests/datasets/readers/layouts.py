@@ -8,11 +8,11 @@ import numpy as np
 
 from rsseg_tf.datasets import write_image
 
-GREY = np.full((8, 12, 3), 90, np.uint8)
+GRAY = np.full((8, 12, 3), 90, np.uint8)
 
 
 def write_flat(path: Path, color=(90, 90, 90), *, size=(8, 12)):
-    """A picture of one colour; `size` is (height, width)."""
+    """A picture of one color; `size` is (height, width)."""
     write_image(path, np.full((*size, 3), color, np.uint8))
     return path
 

@@ -223,7 +223,7 @@ def test_numbers_as_classes_read_masks_of_numbers(tmp_path):
     assert len(set(dataset.palette.colors)) == 2
 
 
-def test_ignored_colours_become_255(paired):
+def test_ignored_colors_become_255(paired):
     dataset = open_dataset(config(paired, classes={"roof": "FA0000"}, ignore_colors=("#010203",)))
     assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()
 
@@ -235,7 +235,7 @@ BAD_CLASSES = [
     ({"road": "300"}, (), "numbers up to 255"),
     ({"road": "1", "roof": "1"}, (), "use a value twice"),
     ({"road": "010203"}, ("010203",), "use a value twice"),
-    ({"road": "fa0000", "roof": "FA0000"}, (), "colour must differ"),
+    ({"road": "fa0000", "roof": "FA0000"}, (), "color must differ"),
     ({str(index): str(index) for index in range(255)}, (), "got 255"),
 ]
 

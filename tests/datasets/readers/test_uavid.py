@@ -124,7 +124,7 @@ def test_a_folder_that_is_not_uavid_is_an_error_with_the_layout(tmp_path):
 
 
 @pytest.mark.parametrize(("unknown", "expected"), [("error", None), ("ignore", 255)])
-def test_a_foreign_colour_is_an_error_or_ignored(tmp_path, unknown, expected):
+def test_a_foreign_color_is_an_error_or_ignored(tmp_path, unknown, expected):
     write_uavid(tmp_path)
     write_flat(tmp_path / "uavid_val/seq16/Labels/000000.png", (1, 1, 1))
     dataset = open_dataset(config(tmp_path, unknown_colors=unknown))

@@ -93,7 +93,7 @@ def test_impossible_settings_are_refused(counts, words):
         scenes(**counts)
 
 
-def test_the_catalogue_passes_the_seed_on():
+def test_the_catalog_passes_the_seed_on():
     data = DataConfig(name="scenes", scenes=ScenesConfig(size=64))
     images = [open_dataset(data, seed=seed) for seed in (0, 1)]
     assert images[0].fingerprint("train") != images[1].fingerprint("train")
@@ -105,14 +105,14 @@ def many():
     return [[dataset.read(sample) for sample in dataset.samples(split)] for split in ("train", "val")]
 
 
-def test_every_class_is_frequent_enough_to_be_learnt(many):
+def test_every_class_is_frequent_enough_to_be_learned(many):
     counts = sum(np.bincount(mask.ravel(), minlength=6) for _, mask in many[0])
     shares = counts / counts.sum()
     assert shares.min() > 0.04
     assert shares.max() < 0.5
 
 
-def test_colour_alone_does_not_tell_the_classes_apart(many):
+def test_color_alone_does_not_tell_the_classes_apart(many):
     baseline, matrix = ColorBaseline(), ConfusionMatrix(6)
     baseline.fit(many[0], 6)
     for image, mask in many[1]:

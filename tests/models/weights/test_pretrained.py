@@ -9,7 +9,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights import published
 from rsseg_tf.models.weights.names import NAMINGS
-from rsseg_tf.models.weights.pretrained import initialise, load_keras_model
+from rsseg_tf.models.weights.pretrained import initialize, load_keras_model
 from tests.models import reference
 from tests.models.weights.weight_files import random_state, write_safetensors, write_torch
 
@@ -26,7 +26,7 @@ SLOW = {"resnet34", "resnet50", "resnet101"}
 IMAGENET = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
-def normalised(backbone: str, pixels: np.ndarray) -> np.ndarray:
+def normalized(backbone: str, pixels: np.ndarray) -> np.ndarray:
     if backbone == "efficientnet_lite0":
         return ((pixels - 127) / 128).astype(np.float32)
     return ((pixels / 255 - IMAGENET[0]) / IMAGENET[1]).astype(np.float32)
@@ -59,9 +59,9 @@ def test_features_are_the_source_models(tmp_path, backbone):
     state = random_state(model, NAMINGS[backbone][0])
     pixels = np.random.default_rng(1).uniform(0, 255, (1, *SIZE)).astype(np.float32)
 
-    initialise(model, str(write_torch(tmp_path / "a.pth", state)), backbone=backbone)
+    initialize(model, str(write_torch(tmp_path / "a.pth", state)), backbone=backbone)
 
-    expected = NETWORKS[backbone](state, normalised(backbone, pixels))
+    expected = NETWORKS[backbone](state, normalized(backbone, pixels))
     # TensorFlow's `same` padding at even sizes puts the original's window one further.
     first = 1 if backbone == "efficientnet_lite0" else 0
     ours = features(model, pixels)[:, first::2, first::2]
@@ -72,27 +72,27 @@ def test_features_are_the_source_models(tmp_path, backbone):
 
 @pytest.mark.parametrize("write", [write_safetensors, lambda path, arrays: write_torch(path, arrays, legacy=True)])
 def test_every_kind_of_file_gives_the_same_weights(tmp_path, small, state, write):
-    initialise(small, str(write_torch(tmp_path / "a.pth", state)), backbone="efficientnet_lite0")
+    initialize(small, str(write_torch(tmp_path / "a.pth", state)), backbone="efficientnet_lite0")
     expected = small.get_layer("stage3_block1_depthwise_conv").get_weights()[0]
     name = "b.safetensors" if write is write_safetensors else "b.pth"
     other = {key: array + np.float32(1) if array.ndim else array for key, array in state.items()}
 
-    initialise(small, str(write(tmp_path / name, other)), backbone="efficientnet_lite0")
+    initialize(small, str(write(tmp_path / name, other)), backbone="efficientnet_lite0")
 
     found = small.get_layer("stage3_block1_depthwise_conv").get_weights()[0]
     np.testing.assert_allclose(found, expected + 1, rtol=1e-6)
 
 
-def test_the_normalisation_goes_with_the_file(tmp_path):
+def test_the_normalization_goes_with_the_file(tmp_path):
     timm = NAMINGS["efficientnet_lite0"][1]
     model = deeplab_v3_plus("efficientnet_lite0", 3, SIZE)
     path = write_torch(tmp_path / "timm.pth", random_state(model, timm))
 
-    initialise(model, str(path), backbone="efficientnet_lite0")
+    initialize(model, str(path), backbone="efficientnet_lite0")
     model.save(tmp_path / "model.keras")
 
-    normalise = load_keras_model(tmp_path / "model.keras").get_layer("normalise")
-    np.testing.assert_allclose(np.asarray(normalise(np.full((1, 1, 1, 3), 255.0))), 1.0, rtol=1e-6)
+    normalize = load_keras_model(tmp_path / "model.keras").get_layer("normalise")
+    np.testing.assert_allclose(np.asarray(normalize(np.full((1, 1, 1, 3), 255.0))), 1.0, rtol=1e-6)
 
 
 def test_what_does_not_fit_is_named_in_one_message(tmp_path, small, state):
@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_named_in_one_message(tmp_path, small, state):
     before = [weight.copy() for weight in small.get_weights()]
 
     with pytest.raises(ModelError) as caught:
-        initialise(small, str(write_torch(tmp_path / "a.pth", wrong)), backbone="efficientnet_lite0")
+        initialize(small, str(write_torch(tmp_path / "a.pth", wrong)), backbone="efficientnet_lite0")
 
     for name in ("1 missing (_bn0.bias)", "surplus.weight", "_blocks.3._bn1.weight (5,)"):
         assert name in caught.value.message
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_named_in_one_message(tmp_path, small, state):
 def test_a_checkpoint_of_data_parallel_training_is_unwrapped(tmp_path, small, state):
     wrapped = {f"module.{name}": array for name, array in state.items()}
 
-    assert initialise(small, str(write_torch(tmp_path / "a.pth", wrapped)), backbone="efficientnet_lite0") == 96
+    assert initialize(small, str(write_torch(tmp_path / "a.pth", wrapped)), backbone="efficientnet_lite0") == 96
 
 
 def hub_file(path, model, *, with_names: bool):
@@ -139,7 +139,7 @@ def test_a_keras_hub_preset_fits(tmp_path, with_names):
     model = resnet18()
     state = hub_file(tmp_path / "model.weights.h5", model, with_names=with_names)
 
-    initialise(model, str(tmp_path / "model.weights.h5"))
+    initialize(model, str(tmp_path / "model.weights.h5"))
 
     found = model.get_layer("stage2_block1_shortcut_conv").get_weights()[0]
     np.testing.assert_array_equal(found, state["stack1_block0_0_conv.0"])
@@ -154,7 +154,7 @@ def test_imagenet_asks_keras_hub_for_the_preset(tmp_path, monkeypatch):
         kagglehub, "model_download", lambda *where: asked.append(where) or str(tmp_path / "model.weights.h5")
     )
 
-    assert initialise(model, "imagenet", backbone="resnet18") == 40
+    assert initialize(model, "imagenet", backbone="resnet18") == 40
     assert asked == [("keras/resnetv1/keras/resnet_18_imagenet/3", "model.weights.h5")]
 
 
@@ -176,7 +176,7 @@ def test_weights_without_a_keras_host_say_where_they_are(small, monkeypatch):
     assert "torchvision" in caught.value.hint
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ModelError) as caught:
-        initialise(small, "imagenet", backbone="efficientnet_lite0")
+        initialize(small, "imagenet", backbone="efficientnet_lite0")
     assert "rsseg-tf[imagenet]" in caught.value.hint
 
 
@@ -188,7 +188,7 @@ def test_weights_are_taken_over_by_name_where_shapes_agree(tmp_path):
         model = deeplab_v3_plus("resnet18", 5, (96, 64, 3))
         before = model.get_layer("classifier").get_weights()[0]
 
-        copied = initialise(model, str(tmp_path / name))
+        copied = initialize(model, str(tmp_path / name))
 
         assert copied > 40
         np.testing.assert_array_equal(
@@ -201,11 +201,11 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
     deeplab_v3_plus("resnet50", 3, SIZE).save(tmp_path / "r50.keras")
 
     with pytest.raises(ModelError, match=r"only [\d,]+ of the [\d,]+ weights"):
-        initialise(resnet18(), str(tmp_path / "r50.keras"))
+        initialize(resnet18(), str(tmp_path / "r50.keras"))
 
 
 def test_no_weights_change_nothing(small):
-    assert initialise(small, "none") == 0
+    assert initialize(small, "none") == 0
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_no_weights_change_nothing(small):
 )
 def test_an_unknown_source_is_a_configuration_error(small, weights, hint):
     with pytest.raises(ConfigError, match=weights) as caught:
-        initialise(small, weights)
+        initialize(small, weights)
     assert hint in caught.value.hint
 
 
@@ -229,11 +229,11 @@ def test_a_missing_file_is_named_with_where_it_may_be(tmp_path, small, name, nea
     hints = []
     for path in (tmp_path / "folder" / name, tmp_path / name):
         with pytest.raises(ModelError, match=name) as caught:
-            initialise(small, str(path))
+            initialize(small, str(path))
         hints.append(caught.value.hint)
     (tmp_path / near).touch()
     with pytest.raises(ModelError) as caught:
-        initialise(small, str(tmp_path / name))
+        initialize(small, str(tmp_path / name))
 
     assert hints == [f"there is no folder `{tmp_path / 'folder'}`", f"it is looked for in `{tmp_path}`"]
     assert caught.value.hint == f"did you mean `{tmp_path / near}`?"
@@ -246,7 +246,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, small, state, write, 
     name = "a.safetensors" if write is write_safetensors else "a.pth"
 
     with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(_bn0\.bias\)") as caught:
-        initialise(small, str(write(tmp_path / name, broken)), backbone="efficientnet_lite0")
+        initialize(small, str(write(tmp_path / name, broken)), backbone="efficientnet_lite0")
     assert "before the training" in caught.value.hint
 
 
@@ -258,4 +258,4 @@ def test_weights_of_our_own_that_are_not_finite_are_refused(tmp_path, name):
     (broken.save if name.endswith(".keras") else broken.save_weights)(tmp_path / name)
 
     with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(stem_conv\.0\)"):
-        initialise(model, str(tmp_path / name))
+        initialize(model, str(tmp_path / name))

@@ -11,7 +11,7 @@ from keras import layers
 from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
-from tests.pruning.law import randomise
+from tests.pruning.law import randomize
 
 SETTINGS = PruneConfig(loops=12, macs=0.4, round_to=2, min_channels=2)
 
@@ -23,7 +23,7 @@ def network():
     y = layers.Conv2D(24, 3, padding="same", activation="relu", name="branch")(x)
     x = layers.Conv2D(16, 3, name="last")(layers.Add()([x, y]))
     model = keras.Model(inputs, layers.Dense(3, name="classifier")(layers.GlobalAveragePooling2D()(x)))
-    randomise(model, seed=1)
+    randomize(model, seed=1)
     return model
 
 
@@ -194,7 +194,7 @@ def test_int8_bytes_are_a_target():
 
 
 def test_the_ranking_of_the_settings_decides(pruned):
-    settings = dataclasses.replace(SETTINGS, aggregate="mean", normalise="l2", cost="params")
+    settings = dataclasses.replace(SETTINGS, aggregate="mean", normalize="l2", cost="params")
     _, plan = prune(pruned[0], settings=settings)
     assert plan.details["ranking"] == {"aggregate": "mean", "normalise": "l2", "cost": "params"}
     assert plan.keep != pruned[3].keep

@@ -30,7 +30,7 @@ class Doubling(layers.Conv2D):
         return 2 * super().call(x)
 
 
-class Standardised(layers.Conv2D):
+class Standardized(layers.Conv2D):
     """A convolution whose kernel has mean 0 over what it sums over."""
 
     def convolution_op(self, inputs, kernel):
@@ -97,7 +97,7 @@ def test_a_layer_that_cannot_be_copied_is_a_clear_error():
     assert "get_config" in caught.value.hint
 
 
-@pytest.mark.parametrize("kind", [Doubling, Standardised])
+@pytest.mark.parametrize("kind", [Doubling, Standardized])
 def test_a_subclass_that_computes_something_else_has_no_rule(kind):
     frozen = pruning.find_groups(with_layer(kind(4, 3, name="other"))).frozen
     assert frozen["other"] == f"is a {kind.__name__}, which has no rule"

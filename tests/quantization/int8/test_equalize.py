@@ -1,4 +1,4 @@
-"""Equalisation: the function stays what it was, and what int8 loses of it shrinks."""
+"""Equalization: the function stays what it was, and what int8 loses of it shrinks."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from keras import layers
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.quantization.paper.folding import fold_batch_norms
-from tests.quantization.networks import randomise
+from tests.quantization.networks import randomize
 
 LAYERS = {
     "conv": lambda: layers.Conv2D(6, 3, use_bias=False),
@@ -38,7 +38,7 @@ def same_outputs(model: keras.Model, folded: keras.Model) -> bool:
 def test_a_batch_norm_folds_into_the_layer_before_it(kind, options):
     x = inputs = keras.Input((8, 8, 3))
     x = layers.BatchNormalization(**options)(LAYERS[kind]()(x))
-    model = randomise(keras.Model(inputs, layers.ReLU()(x)))
+    model = randomize(keras.Model(inputs, layers.ReLU()(x)))
 
     folded = fold_batch_norms(model)
 
@@ -67,7 +67,7 @@ def first(x):
 @pytest.mark.parametrize("build", [shared_output, activated, shared_layer, first], ids=lambda build: build.__name__)
 def test_one_that_cannot_fold_becomes_a_product_and_a_sum(build):
     inputs = keras.Input((8, 8, 3))
-    model = randomise(keras.Model(inputs, build(inputs)))
+    model = randomize(keras.Model(inputs, build(inputs)))
 
     folded = fold_batch_norms(model)
     (norm,) = (layer for layer in folded.layers if isinstance(layer, layers.BatchNormalization))
@@ -79,13 +79,13 @@ def test_one_that_cannot_fold_becomes_a_product_and_a_sum(build):
 
 def test_a_model_whose_output_is_a_batch_norm_folds():
     inputs = keras.Input((8, 8, 3))
-    model = randomise(keras.Model(inputs, layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))))
+    model = randomize(keras.Model(inputs, layers.BatchNormalization()(layers.Conv2D(4, 3)(inputs))))
 
     assert same_outputs(model, fold_batch_norms(model))
 
 
 def test_the_whole_network_folds_and_stays_as_it_was():
-    model = randomise(deeplab_v3_plus("resnet18", 3, (32, 32, 3)))
+    model = randomize(deeplab_v3_plus("resnet18", 3, (32, 32, 3)))
     before = [weight.copy() for weight in model.get_weights()]
 
     folded = fold_batch_norms(model)

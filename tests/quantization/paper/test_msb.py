@@ -39,7 +39,7 @@ def test_positions_of_numbers_done_by_hand(value, position):
     assert (histogram([value]).lowest, histogram([value]).counts) == (position, (1,))
 
 
-def test_zeros_have_no_bit_and_numbers_that_float32_denormalises_count_as_zeros():
+def test_zeros_have_no_bit_and_numbers_that_float32_denormalizes_count_as_zeros():
     assert histogram([0.0, -0.0, 1e-40]) == Histogram(lowest=0, counts=(), zeros=3)
 
 

@@ -13,7 +13,7 @@ from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.msb import Window, exponent_counts, histogram_of
 from rsseg_tf.quantization.paper.power_of_two import rounded, simulate
 from rsseg_tf.quantization.paper.ranges import measure
-from tests.quantization.networks import pixels, randomise, small_network
+from tests.quantization.networks import pixels, randomize, small_network
 
 windows = st.builds(Window, st.integers(-20, 20))
 values = arrays(np.float32, array_shapes(max_dims=1, max_side=30), elements=st.floats(-1e7, 1e7, width=32))
@@ -76,7 +76,7 @@ def test_the_network_is_rounded_where_a_device_rounds():
     """A NumPy device: conv, ReLU and classifier by hand, rounding weights, biases and what each layer hands on."""
     x = inputs = keras.Input((4, 4, 3))
     x = layers.ReLU(name="relu")(layers.Conv2D(5, 1, name="conv")(x))
-    model = randomise(keras.Model(inputs, layers.Conv2D(2, 1, name="last")(x)))
+    model = randomize(keras.Model(inputs, layers.Conv2D(2, 1, name="last")(x)))
     image = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
     ranges = measure(model, [image])
     window = {tensor.name: tensor.window for tensor in ranges.tensors}
@@ -129,7 +129,7 @@ def test_nothing_rounded_is_the_model_itself(folded):
 def test_a_layer_called_twice_is_rounded_twice():
     x = keras.Input((8, 8, 3))
     twice = layers.Conv2D(3, 1, name="twice")
-    model = randomise(keras.Model(x, twice(layers.AveragePooling2D(2, name="between")(twice(x)))))
+    model = randomize(keras.Model(x, twice(layers.AveragePooling2D(2, name="between")(twice(x)))))
     ranges = measure(model, [pixels()])
     step = ranges.windows("activations")["twice"].step
 

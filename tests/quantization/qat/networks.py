@@ -13,7 +13,7 @@ CLASSES = 3
 
 
 def small(seed: int = 0, *, shape: tuple[int, int, int] = SHAPE, classes: int = CLASSES) -> keras.Model:
-    """Normalisation, padding, dilation, a residual, bare convolutions, two concatenations, both upsamplings."""
+    """Normalization, padding, dilation, a residual, bare convolutions, two concatenations, both upsamplings."""
     keras.utils.set_random_seed(seed)
     image = layers.Input(shape, name="image")
     x = layers.Rescaling([1 / 58, 1 / 57, 1 / 56], [-2.1, -2.0, -1.8], name="normalise")(image)

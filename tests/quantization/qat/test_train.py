@@ -100,7 +100,7 @@ def test_one_step_of_adam_moves_each_weight_once(model):
     assert max(move for move, does in zip(moves, learned, strict=True) if does) == pytest.approx(1e-2, rel=1e-3)
 
 
-def test_scales_and_offsets_learn_statistics_and_normalisation_do_not(model, student):
+def test_scales_and_offsets_learn_statistics_and_normalization_do_not(model, student):
     before = {weight.name: np.asarray(weight) for weight in model.get_layer("stem_bn").weights}
     after = weights_of(student, "stem_bn")
 

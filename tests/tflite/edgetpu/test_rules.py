@@ -1,4 +1,4 @@
-"""One graph a limit of the Edge TPU, and its neighbour that keeps to it."""
+"""One graph a limit of the Edge TPU, and its neighbor that keeps to it."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_size_from_a_report_is_a_risk(case: str) -> None:
     assert lint(model).maps_fully
 
 
-def test_half_pixel_centres_are_a_note() -> None:
+def test_half_pixel_centers_are_a_note() -> None:
     (reason,) = reasons(from_pixels("RESIZE_BILINEAR", 1, 16, 16, 8, half_pixel_centers=True), "note")
     assert "half_pixel_centers" in reason
 

@@ -25,7 +25,7 @@ _HOMOGENEOUS = (None, keras.activations.linear, keras.activations.relu)
 Values = NDArray[np.float64]
 
 
-def randomise(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
+def randomize(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
     """Give `model` random biases, scales, offsets, slopes and statistics under which its input still matters.
 
     Args:
@@ -38,7 +38,7 @@ def randomise(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
     """
     rng = np.random.default_rng(seed)
     for variable in model.variables:
-        _randomise_variable(variable, rng)
+        _randomize_variable(variable, rng)
     flat = flatten(model)
     known = dict(zip(map(id, tree.flatten(flat.input)), tree.flatten(_given(model, x, rng)), strict=True))
     for operation in flat.operations:
@@ -73,7 +73,7 @@ def _given(model: keras.Model, x: Any, rng: np.random.Generator) -> Any:
     return tree.map_structure(keras.ops.convert_to_tensor, x)
 
 
-def _randomise_variable(variable: Any, rng: np.random.Generator) -> None:
+def _randomize_variable(variable: Any, rng: np.random.Generator) -> None:
     name = variable.path.rsplit("/", 1)[-1]
     if not keras.backend.is_float_dtype(variable.dtype):
         return
