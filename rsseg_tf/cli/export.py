@@ -18,9 +18,12 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     quiet_tensorflow,
 )
+from rsseg_tf.number_formats import FORMATS
+
+_TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items())
 
 
-@click.command(name="export-tflite")
+@click.command(name="export-tflite", epilog=f"\b\nThe types (export.type=…):\n{_TYPES}")
 @click.argument("model", type=ANY_PATH)
 @config_option
 @click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")

@@ -15,9 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rsseg_tf.errors import ConfigError, ModelError
-
-HEADS = ("logits", "logits-low", "classes")
-"""Full-size logits; the logits before the last upsampling; the class map, uint8."""
+from rsseg_tf.number_formats import HEADS
 
 
 def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:

@@ -77,7 +77,7 @@ def convert_student(student: Any, *, head: str = "logits") -> bytes:
 
     Args:
         student: from `fake_quant.quantization_aware`, trained or not.
-        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
+        head: a name in `rsseg_tf.number_formats.HEADS`.
 
     Raises:
         ConfigError: an unknown head, or one that the model does not have.

@@ -10,8 +10,8 @@ import tensorflow as tf
 from rsseg_tf.config import QatConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.number_formats import HEADS
 from rsseg_tf.quantization.checks import proof
-from rsseg_tf.quantization.freeze import HEADS
 from rsseg_tf.quantization.qat.bridge import short_name
 from rsseg_tf.quantization.qat.fake_quant import quantization_aware
 from rsseg_tf.quantization.qat.train import convert_student, fine_tune
