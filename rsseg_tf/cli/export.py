@@ -54,7 +54,8 @@ def command(
 
     MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
     Exits with 3 and writes nothing when the file is not what its type promises, or when an operator would not map
-    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu).
+    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu). A quantization-aware training that was
+    stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """

@@ -40,7 +40,8 @@ _RECOVERY = {known.trained_from: name for name, known in FORMATS.items() if know
 def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     """Write the model in `model_path` as the TFLite file `out`, which appears only once it has been proven.
 
-    Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
+    Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on. An export
+    with quantization-aware training that was killed resumes from the last saved step, which `{out}.qat` holds.
 
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
@@ -127,7 +128,7 @@ class _Attempt:
 
 def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """The file of a type, written to `path` and proven as `out`."""
-    made = _made(source, number_format)
+    made = _made(source, number_format, out=out)
     path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
     proof.require(facts, number_format, path=out, keep_float=made.keep_float)
@@ -150,18 +151,20 @@ def _check_settings(settings: ExportConfig) -> None:
             raise ConfigError(f"`export.{name}` is for {able} files, the type is `{settings.type}`")
 
 
-def _made(source: _Source, number_format: str) -> ConvertedFile:
+def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:
     """The file of a type, trained, repaired where the settings say so, or as the converter makes it."""
-    wanted = source.config.export
+    wanted, calibration = source.config.export, source.calibration
     if FORMATS[number_format].trained_from:
-        return ConvertedFile(qat_flatbuffer(source.model, source.dataset, source.config, source.calibration))
+        dataset, hashes = source.dataset, source.hashes
+        trained = qat_flatbuffer(source.model, dataset, source.config, calibration, out=out, hashes=hashes)
+        return ConvertedFile(trained)
     if FORMATS[number_format].can_be_repaired:
         return _repaired(source)
     content = convert(
         source.model,
         number_format=number_format,
         head=wanted.head,
-        calibration=source.calibration.images,
+        calibration=calibration.images,
         method=wanted.calibration_method,
     )
     return ConvertedFile(content)
