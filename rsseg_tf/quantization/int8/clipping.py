@@ -9,7 +9,7 @@ import numpy as np
 
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.quantization.int8.calibrated import PIXELS, Images, Range, input_index, with_ranges
-from rsseg_tf.quantization.int8.observe import FloatArray, Observed, observe
+from rsseg_tf.quantization.int8.observe import Float64Array, Observed, observe
 
 MIN_MAX = "min-max"
 OUTSIDE = 1e-4
@@ -108,14 +108,14 @@ def _bin_of_zero(observed: Observed) -> int:
     return int(np.clip(-observed.low / (observed.high - observed.low) * bins, 0, bins - 1))
 
 
-def _averaged(extremes: FloatArray) -> float:
+def _averaged(extremes: Float64Array) -> float:
     average = extremes[0]
     for extreme in extremes[1:]:
         average += NEWEST * (extreme - average)
     return float(average)
 
 
-def _overshoot(distances: FloatArray, counts: FloatArray) -> tuple[float, float]:
+def _overshoot(distances: Float64Array, counts: Float64Array) -> tuple[float, float]:
     """Sum of squared distances of the values outside one end of a range, and how many they are."""
     outside = distances > 0
     return float(counts[outside] @ distances[outside] ** 2), float(counts[outside].sum())
