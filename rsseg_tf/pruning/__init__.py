@@ -1,7 +1,7 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
+from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
-from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.recalibrate import recalibrate

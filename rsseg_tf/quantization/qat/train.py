@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from rsseg_tf.config import QatConfig
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.graphs.private import maker
 from rsseg_tf.quantization.convert import run_converter
 from rsseg_tf.quantization.freeze import check_head, class_map, freeze
 from rsseg_tf.quantization.qat.bridge import short_name
@@ -104,7 +105,7 @@ def convert_student(student: Any, *, head: str = "logits") -> bytes:
 def _before_last_upsampling(student: Any) -> Any:
     import tf_keras
 
-    last = student.outputs[0]._keras_history.layer
+    last = maker(student.outputs[0])
     inside = getattr(last, "layer", last)
     if not (isinstance(inside, tf_keras.layers.UpSampling2D) and inside.interpolation == "bilinear"):
         raise ConfigError(
