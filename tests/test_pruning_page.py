@@ -15,8 +15,6 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), fla
 
 def test_the_examples_run_and_print_what_the_page_shows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pruning.rules.table, "RULES", pruning.RULES.copy())
-    monkeypatch.setattr(pruning, "RULES", pruning.rules.table.RULES)
     names = {}
     shown = 0
     for language, text in BLOCKS:

@@ -10,6 +10,7 @@ from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.randomize import randomize
 from rsseg_tf.pruning.rebuild import mask, rebuild
 from rsseg_tf.pruning.rules import flows
+from rsseg_tf.pruning.rules.site import Signal, Site
 from rsseg_tf.pruning.rules.table import RULES, Rule
 from rsseg_tf.pruning.scoring.criteria import CRITERIA, score
 from rsseg_tf.pruning.scoring.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
@@ -33,6 +34,8 @@ __all__ = [
     "Ranking",
     "Rule",
     "Scores",
+    "Signal",
+    "Site",
     "Target",
     "Truth",
     "Verification",
