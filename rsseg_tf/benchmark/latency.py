@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rsseg_tf.benchmark.energy import EnergyMeter, find_power_sensor
 from rsseg_tf.benchmark.system import SystemInfo, read_system, was_throttled
 from rsseg_tf.child import Child, open_child
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
 
 _RUNS_A_TURN = 5
@@ -26,8 +27,6 @@ _COLUMNS: tuple[str, ...] = (
     *("model", "threads", "p50 ms", "p90", "p95", "p99", "fps", "MP/s", "end to end ms", "load ms", "first ms"),
     *("peak MB", "arena MB", "file MB", "ratio", "mJ", "mIoU %"),
 )
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from rsseg_tf.benchmark.latency import Progress, check_settings, turns
+from rsseg_tf.benchmark.latency import check_settings, turns
 from rsseg_tf.benchmark.profile_worker import PIECES
 from rsseg_tf.benchmark.system import read_system
 from rsseg_tf.child import open_child
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash, write_json
 from rsseg_tf.tflite.cutting import Piece, cut
 from rsseg_tf.tflite.layer_names import OpTensors

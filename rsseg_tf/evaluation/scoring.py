@@ -18,9 +18,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
+from rsseg_tf.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,8 @@ from rsseg_tf.datasets.prepared.store import PreparedDataset, Store, describe_st
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import RssegError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import remove_leftovers
-
-Watch = Callable[[int, int], None]
-"""Called with how many samples are done and how many there are."""
 
 _LOCK = "lock"
 _WORTH_A_PROCESS = 8
@@ -46,7 +44,12 @@ class Preparation:
 
 
 def prepare(
-    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int = 0, watch: Watch | None = None
+    dataset: FileDataset,
+    store: Store,
+    samples: Sequence[Sample],
+    *,
+    processes: int = 0,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Have the store hold `samples`, but for those with problems.
 
@@ -57,7 +60,7 @@ def prepare(
         store: what to fill.
         samples: what it shall hold.
         processes: how many to read files in; 0 for one a CPU, fewer for few samples.
-        watch: is told of progress, if anything is to be done.
+        progress: is told of samples, if anything is to be done.
 
     Raises:
         RssegError: the disk is full, or a process ended early.
@@ -74,7 +77,7 @@ def prepare(
                 store,
                 missing,
                 processes=processes or min(_cpus(), len(missing) // _WORTH_A_PROCESS),
-                watch=watch,
+                progress=progress,
             )
         entries |= _found(store, [sample for sample, found in examinations.items() if not found.problems])
     known = {sample: entry.examination for sample, entry in entries.items()}
@@ -87,7 +90,7 @@ def _found(store: Store, samples: Sequence[Sample]) -> dict[Sample, Entry]:
 
 
 def _made(
-    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int, watch: Watch | None
+    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int, progress: Progress | None
 ) -> dict[Sample, Examination]:
     describe_store(store)
     examinations: dict[Sample, Examination] = {}
@@ -95,8 +98,8 @@ def _made(
     with contextlib.closing(made):  # so that no process outlives an error here
         for sample, examination in made:
             examinations[sample] = examination
-            if watch:
-                watch(len(examinations), len(samples))
+            if progress:
+                progress(len(examinations), len(samples))
     return examinations
 
 

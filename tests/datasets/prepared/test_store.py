@@ -100,7 +100,7 @@ def test_processes_make_the_same_store_as_one(survey):
             store_of(one, dataset),
             all_samples(dataset),
             processes=processes,
-            watch=lambda *place: told.append(place),
+            progress=lambda *place: told.append(place),
         )
     other_cache = survey / "other"
     parallel = {str(path.relative_to(other_cache)): path.read_bytes() for path in other_cache.rglob("*.pair")}
@@ -174,7 +174,7 @@ def test_a_killed_preparation_goes_on(survey):
         "data = pickle.load(sys.stdin.buffer)\n"
         "dataset = list_dataset(data)\n"
         "stop = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None\n"
-        "prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, watch=stop)\n"
+        "prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, progress=stop)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(data), check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
@@ -214,7 +214,7 @@ def test_no_process_outlives_an_interrupted_preparation(survey, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, watch=interrupt)
+        prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, progress=interrupt)
     assert len(children) == 2
     assert all(child.poll() is not None for child in children)
 
