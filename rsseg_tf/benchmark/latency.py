@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from rsseg_tf.benchmark.energy import EnergyMeter, find_power_sensor
 from rsseg_tf.benchmark.system import SystemInfo, read_system, was_throttled
 from rsseg_tf.child import Child, open_child
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
 
@@ -217,7 +217,7 @@ class _Worker:
 
     def run(self, count: int, *, keep: bool = False) -> None:
         """Time `count` runs; keep the times or forget them."""
-        times = self._child.ask(str(count))["times_ms"]
+        times = self._child.ask(count)["times_ms"]
         if keep:
             self.times_ms.extend((inside, whole) for inside, whole in times)
 
@@ -229,9 +229,15 @@ class _Worker:
 
 @contextlib.contextmanager
 def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker]:
-    arguments = (str(path), str(threads), *([str(delegate)] if delegate else []))
-    with open_child("rsseg_tf.benchmark.latency_worker", *arguments, path=path) as child:
+    with open_child("rsseg_tf.benchmark.latency_worker", ended=crash_on(path)) as child:
+        child.tell((path, threads, delegate))
         yield _Worker(path, threads, child)
+
+
+def crash_on(path: Path) -> Callable[[int | None], ModelError]:
+    """What `open_child` makes an error with where the process that measures a model ends."""
+    hint = "the interpreter crashed on it"
+    return lambda _code: ModelError(f"`{path}` ended its benchmark process", hint=hint)
 
 
 def _results(

@@ -19,7 +19,6 @@ from rsseg_tf.datasets.check import all_samples, check_dataset, require_sound
 from rsseg_tf.datasets.examine import Examination
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.opening import open_prepared, open_sound, prepare_now
-from rsseg_tf.datasets.prepared import prepare as preparing
 from rsseg_tf.datasets.prepared.entry import read_entry, write_entry
 from rsseg_tf.datasets.prepared.prepare import prepare
 from rsseg_tf.datasets.prepared.store import PreparedDataset, store_of
@@ -183,19 +182,23 @@ def test_a_killed_preparation_goes_on(survey):
     assert len(entries(survey)) == 9
 
 
-def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, monkeypatch):
+def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, tmp_path, monkeypatch):
     data = settings(survey)
     dataset = list_dataset(data)
-    code = (
-        "import json, os, pickle, signal, sys\n"
-        "from dataclasses import asdict\n"
-        "dataset, store, samples = pickle.load(sys.stdin.buffer)\n"
-        "print(json.dumps({'index': 0, 'examination': asdict(store.make(dataset, samples[0]))}), flush=True)\n"
-        "print('{\"index\": 1, \"exam', end='', flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    (tmp_path / "dying.py").write_text(
+        "import os, signal, sys\n"
+        "from rsseg_tf.child import serve\n"
+        "from rsseg_tf.datasets.prepared.worker import examinations\n"
+        "def dying(requests):\n"
+        "    yield next(examinations(requests))\n"
+        "    print('half a line', end='', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "serve(dying)\n"
     )
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'dying.py'}\n")
+    (tmp_path / "python").chmod(0o755)
     with monkeypatch.context() as patched:
-        patched.setattr(preparing, "_WORKER", (sys.executable, "-c", code))
+        patched.setattr(sys, "executable", str(tmp_path / "python"))
         with pytest.raises(RssegError, match="ended with exit code -9") as caught:
             prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2)
     assert "goes on where it was" in caught.value.hint
@@ -207,8 +210,10 @@ def test_no_process_outlives_an_interrupted_preparation(survey, monkeypatch):
     data = settings(survey)
     dataset = list_dataset(data)
     children = []
-    started = preparing._child
-    monkeypatch.setattr(preparing, "_child", lambda: children.append(started()) or children[-1])
+    started = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *words, **options: children.append(started(*words, **options)) or children[-1]
+    )
 
     def interrupt(_done, _total):
         raise KeyboardInterrupt
