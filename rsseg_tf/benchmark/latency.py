@@ -21,6 +21,7 @@ from rsseg_tf.child import Child, open_child
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
+from rsseg_tf.text import text_table
 
 _RUNS_A_TURN = 5
 _COLUMNS: tuple[str, ...] = (
@@ -152,13 +153,7 @@ def benchmark(
 
 def format_results(results: Sequence[BenchmarkResult]) -> str:
     """The results as a text table."""
-    rows = [_COLUMNS, *(_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (zip(row, widths, strict=True) for row in rows)
-    ]
-    return "\n".join([*lines, _conditions(results[0])])
+    return f"{text_table([_COLUMNS, *map(_row, results)])}\n{_conditions(results[0])}"
 
 
 def _row(result: BenchmarkResult) -> tuple[str, ...]:

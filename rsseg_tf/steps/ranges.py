@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.evaluation.scoring import evaluate, percent
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.progress import progress_bar
 from rsseg_tf.pruning.graph import flatten
@@ -25,6 +25,7 @@ from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor
 from rsseg_tf.steps.shared.windows import calibration_of
+from rsseg_tf.text import text_table
 
 _BATCH = 4
 
@@ -71,15 +72,15 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
 
 def format_ranges(result: Mapping[str, Any]) -> str:
     """What `ranges` returns as a text table: for each kind of tensor the ones that lose most, then the scores."""
-    lines = [f"{'':<12}  {'tensors':>7}  {'worst underflow':<44}  worst overflow"]
+    rows = [(" " * 12, "tensors", f"{'worst underflow':<44}", "worst overflow")]
     for kind in KINDS:
         tensors = [tensor for tensor in result["tensors"] if tensor["kind"] == kind]
-        worst = (_worst(tensors, "underflow"), _worst(tensors, "overflow"))
-        lines.append(f"{kind:<12}  {len(tensors):>7}  {worst[0]:<44}  {worst[1]}")
-    if result["evaluation"]:
-        lines += ["", f"{result['evaluation']['split']:<12}  {'mIoU %':>7}  {'accuracy %':>10}  {'BF1 %':>7}"]
-        lines += [_score_line(name, result["evaluation"][name]) for name in ("float32", "power_of_two")]
-    return "\n".join(lines)
+        rows.append((kind, str(len(tensors)), _worst(tensors, "underflow"), _worst(tensors, "overflow")))
+    text, scores = text_table(rows, align="<><<"), result["evaluation"]
+    if not scores:
+        return text
+    heads = (scores["split"], " mIoU %", "accuracy %", "  BF1 %")
+    return f"{text}\n\n{text_table([heads, *(_score_row(name, scores[name]) for name in ('float32', 'power_of_two'))])}"
 
 
 def _batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
@@ -102,7 +103,5 @@ def _worst(tensors: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{100 * worst[key]:6.2f} %  {worst['name']}" if worst[key] else f"{'none':>6}"
 
 
-def _score_line(name: str, score: Mapping[str, Any]) -> str:
-    figures = (score["miou"], score["accuracy"], score["boundary_f1"])
-    miou, accuracy, boundary = ("–" if figure is None else f"{100 * figure:.2f}" for figure in figures)
-    return f"{name:<12}  {miou:>7}  {accuracy:>10}  {boundary:>7}"
+def _score_row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
+    return name, *(percent(score[key]) for key in ("miou", "accuracy", "boundary_f1"))
