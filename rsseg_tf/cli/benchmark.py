@@ -12,8 +12,8 @@ import click
 
 from rsseg_tf.cli.shared.models import is_keras, open_for_data
 from rsseg_tf.cli.shared.options import ANY_PATH, delegate_option, json_option, model_in, print_result, quiet_tensorflow
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import progress_bar
 
 if TYPE_CHECKING:
     from rsseg_tf.benchmark.latency import BenchmarkResult

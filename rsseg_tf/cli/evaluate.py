@@ -20,7 +20,7 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     threads_option,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
+from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="evaluate")
@@ -53,7 +53,7 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     with sharing(paths, config) as share:
         predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
         with progress_bar("prepare") as prepared:
-            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=prepared)
+            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
 
             def watch(seen: Seen) -> None:

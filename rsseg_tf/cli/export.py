@@ -18,6 +18,7 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     quiet_tensorflow,
 )
+from rsseg_tf.text import text_table
 
 
 @click.command(name="export-tflite")
@@ -84,12 +85,7 @@ def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:
     """Layers and their signal-to-noise ratios as a text table; empty without any."""
     if not errors:
         return ""
-    rows = [("layer", "operator", "alone dB", "so far dB", "weights dB"), *(_row(error) for error in errors)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (zip(row, widths, strict=True) for row in rows)
-    )
+    return text_table([("layer", "operator", "alone dB", "so far dB", "weights dB"), *map(_row, errors)], align="<<")
 
 
 def _row(error: Mapping[str, Any]) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     threads_option,
 )
-from rsseg_tf.cli.shared.progress import advance_line
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import advance_line
 
 if TYPE_CHECKING:
     from rsseg_tf.inference.predict import TiledPredictor
@@ -78,14 +78,11 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
 
 
 def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    from rsseg_tf.inference.folders import Advance
     from rsseg_tf.inference.video import VideoSettings, predict_video
 
     settings = VideoSettings(options["every"], options["most_frames"], options["frames"])
-    with advance_line(video) as line:
-        return predict_video(
-            predictor, video, out, settings=settings, progress=lambda share, pixels: line(Advance(share, 1, pixels))
-        )
+    with advance_line(video) as progress:
+        return predict_video(predictor, video, out, settings=settings, progress=progress)
 
 
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:

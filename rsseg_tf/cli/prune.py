@@ -17,9 +17,9 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     quiet_tensorflow,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="prune")

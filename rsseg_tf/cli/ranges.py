@@ -16,7 +16,6 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     quiet_tensorflow,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
 
 
 @click.command(name="ranges")
@@ -42,5 +41,5 @@ def command(
     quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges
 
-    result = ranges(path, config, out, split=split, progress=progress_bar)
+    result = ranges(path, config, out, split=split)
     print_result(result, format_ranges(result), as_json=as_json)

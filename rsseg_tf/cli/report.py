@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared.options import ANY_PATH, json_option, paths_and_overrides, paths_argument, print_result
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.errors import CheckFailedError
+from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="report")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rsseg_tf.evaluation.scoring import Evaluation
+from rsseg_tf.evaluation.scoring import Evaluation, percent
 from rsseg_tf.metrics import Interval, miou_difference
+from rsseg_tf.text import text_table
 
 
 @dataclass(frozen=True)
@@ -38,30 +39,22 @@ class Comparison:
 
     def table(self) -> str:
         """Scores and differences as text: a row a model, then IoU by class, a column a model."""
-        width = max(len("model"), *(len(name) for name in self.names))
         level = f"{100 * self.differences[0].level:.0f} % interval"
-        lines = [f"   {'model':<{width}}  {'mIoU %':>7}  {'acc. %':>7}  {'BF1 %':>7}  {'Δ mIoU':>7}  {level}"]
-        for letter, name, evaluation, interval in zip(
-            self._letters, self.names, self.evaluations, (None, *self.differences), strict=True
-        ):
-            scores = (evaluation.miou, evaluation.accuracy, evaluation.boundary_f1)
-            figures = "  ".join(f"{100 * score:7.2f}" for score in scores)
-            lines.append(f"{letter}  {name:<{width}}  {figures}  {_difference(interval)}".rstrip())
-        first = self.evaluations[0]
-        return "\n".join([*lines, "", *self._classes(), f"{first.images} images of `{first.split}`, the same pixels"])
+        rows: list[tuple[str, ...]] = [("", "model", " mIoU %", " acc. %", "  BF1 %", " Δ mIoU", level)]
+        differences = [(), *map(_difference, self.differences)]
+        for letter, name, each, more in zip(self._letters, self.names, self.evaluations, differences, strict=True):
+            rows.append((letter, name, *map(percent, (each.miou, each.accuracy, each.boundary_f1)), *more))
+        models, first = text_table(rows, align="<<>>>><"), self.evaluations[0]
+        return f"{models}\n\n{self._classes()}\n{first.images} images of `{first.split}`, the same pixels"
 
     @property
     def _letters(self) -> list[str]:
         return [chr(ord("A") + number) if number < 26 else "·" for number in range(len(self.names))]
 
-    def _classes(self) -> list[str]:
+    def _classes(self) -> str:
+        heads = ("IoU %", *(f"{letter:>6}" for letter in self._letters))
         names = self.evaluations[0].class_names
-        width = max(len("IoU %"), *(len(name) for name in names))
-        lines = [f"{'IoU %':<{width}}  {'  '.join(f'{letter:>6}' for letter in self._letters)}"]
-        for name in names:
-            values = (evaluation.iou[name] for evaluation in self.evaluations)
-            lines.append(f"{name:<{width}}  {'  '.join(_share(value) for value in values)}")
-        return lines
+        return text_table([heads, *((name, *(percent(each.iou[name]) for each in self.evaluations)) for name in names)])
 
 
 def compared(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Comparison:
@@ -71,12 +64,6 @@ def compared(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Compari
     return Comparison(tuple(names), tuple(evaluations), tuple(differences))
 
 
-def _difference(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
+def _difference(interval: Interval) -> tuple[str, ...]:
     mark = "" if interval.is_clear else "  (holds 0)"
-    return f"{100 * interval.difference:+7.2f}  {100 * interval.low:+.2f} … {100 * interval.high:+.2f}{mark}"
-
-
-def _share(value: float | None) -> str:
-    return f"{'–':>6}" if value is None else f"{100 * value:6.2f}"
+    return f"{100 * interval.difference:+.2f}", f"{100 * interval.low:+.2f} … {100 * interval.high:+.2f}{mark}"

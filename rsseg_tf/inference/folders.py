@@ -21,27 +21,10 @@ from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.raster import Channels, open_raster
 from rsseg_tf.inference.tiling import Image
+from rsseg_tf.progress import Advance, Progress
 from rsseg_tf.runs import file_hash, write_json
 
 _LARGE_PIXELS = 50_000_000
-
-
-@dataclass(frozen=True)
-class Advance:
-    """How far a run is.
-
-    Attributes:
-        images: images that are done, with the share of the one under way.
-        total: how many there are.
-        pixels: pixels that are done.
-    """
-
-    images: float
-    total: int
-    pixels: int
-
-
-Progress = Callable[[Advance], None]
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
@@ -79,7 +62,7 @@ def predict_files(
     *,
     channels: Channels = Channels(),  # noqa: B008 - it is frozen
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[Advance], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
 
@@ -136,7 +119,7 @@ class _Job:
     overwrite: bool
 
 
-def _report(progress: Progress | None, before: Advance) -> Callable[[int, int], None]:
+def _report(progress: Callable[[Advance], None] | None, before: Advance) -> Progress:
     """A function to call with the pixels of the image under way that are done and that there are."""
 
     def report(done: int, total: int) -> None:
@@ -209,7 +192,7 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     return record
 
 
-def _predict_image(job: _Job, report: Callable[[int, int], None]) -> dict[str, Any]:
+def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     """What the record says of an image, after its files are written."""
     header = read_header(job.image)
     if not (job.channels.are_chosen or header.is_geotiff or header.pixels > _LARGE_PIXELS):

@@ -13,10 +13,8 @@ import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.cli.shared.progress import format_advance
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.inference.folders import Advance
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
@@ -181,12 +179,6 @@ def test_a_video_and_images_go_together(
     assert "flight.avi: 2 frames" in text
     assert "2 images and 1 video in" in text
     assert (tmp_path / "out/flight_overlay.mp4").exists()
-
-
-def test_progress_tells_speed_and_time_left() -> None:
-    half = Advance(images=0.5, total=2, pixels=30_000_000)
-    assert format_advance(half, seconds=10) == "25 % of 2 images  3.0 MP/s  0:00:30 left"
-    assert "0 %" in format_advance(Advance(0, 1, 0), seconds=0)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])

@@ -213,7 +213,7 @@ def test_scenes_are_sound():
 def test_progress_is_told_once_a_sample(sound):
     told = []
     data = DataConfig(name="folder", root=str(sound), pairs="splits.csv", classes=CLASSES)
-    check_dataset(list_dataset(data), watch=lambda done, total: told.append((done, total)))
+    check_dataset(list_dataset(data), progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 

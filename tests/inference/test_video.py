@@ -86,7 +86,7 @@ def test_some_frames_can_be_left_out(clip: Path, tmp_path: Path, settings: dict[
         str(clip),
         tmp_path / "out",
         settings=VideoSettings(as_frames=True, **settings),
-        progress=lambda share, _pixels: shares.append(share),
+        progress=lambda advance: shares.append(advance.images / advance.total),
     )
     maps = sorted((tmp_path / "out/clip_frames").iterdir())
     frames = frames_in(clip)

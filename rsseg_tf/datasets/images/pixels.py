@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.images.integrity import PNG, damage, png_as_gray
+from rsseg_tf.datasets.images.header import PNG
+from rsseg_tf.datasets.images.integrity import damage, png_as_gray
 from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import ConfigError, DataError, unreadable
