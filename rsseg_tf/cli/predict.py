@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.models import is_keras, open_keras, open_tflite
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     delegate_option,
+    foreign_model,
     foreign_options,
     json_option,
-    model_in,
     print_result,
+    quiet_tensorflow,
     threads_option,
 )
 from rsseg_tf.cli.shared.progress import advance_line
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
     from rsseg_tf.inference.predict import TiledPredictor
@@ -60,7 +60,7 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
-    path = model_in(model)
+    path = find_model(model)
     from rsseg_tf.inference.folders import find_images, predict_files
     from rsseg_tf.inference.video import find_videos, is_video
 
@@ -91,10 +91,12 @@ def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Ma
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
     from rsseg_tf.inference.predict import with_overlap
 
+    config = None
     if is_keras(path):
-        predictor = open_keras(path, config_for(path, options["config_path"], ()))
-    else:
-        predictor = open_tflite(path, options)
+        config = config_for(path, options["config_path"], ())
+        quiet_tensorflow()
+    foreign = foreign_model(options)
+    predictor = open_model(path, config, threads=options["threads"], delegate=options["delegate"], foreign=foreign)
     if options["overlap"] is not None:
         predictor = with_overlap(predictor, options["overlap"])
     if options["gsd"] is not None:
