@@ -51,7 +51,7 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     paths = [find_model(model) for model in models]
     config = config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.opening import open_prepared
-    from rsseg_tf.evaluation.compare import compared
+    from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
     foreign = foreign_model(options)

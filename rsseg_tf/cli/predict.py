@@ -61,16 +61,16 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
     path = find_model(model)
-    from rsseg_tf.inference.folders import find_images, predict_files
+    from rsseg_tf.inference.folders import predict_files
     from rsseg_tf.inference.video import find_videos, is_video
 
     channels = _channels(options["bands"], options["scale"])
     videos = find_videos([word for word in images if is_video(word)])
-    found = find_images([word for word in images if not is_video(word)])
+    pictures = [word for word in images if not is_video(word)]
     predictor = _open(path, options)
     with advance_line("predict") as progress:
         records = predict_files(
-            predictor, found, out, channels=channels, overwrite=options["overwrite"], progress=progress
+            predictor, pictures, out, channels=channels, overwrite=options["overwrite"], progress=progress
         )
     played = [_predict_video(predictor, video, out, options) for video in videos]
     result = {"out": str(out), "images": records, "videos": played}
