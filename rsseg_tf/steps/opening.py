@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsseg_tf.config import Config, load_config
 from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.runs import CONFIG, file_hash
+from rsseg_tf.runs import CONFIG
 
 if TYPE_CHECKING:
     from rsseg_tf.inference.predict import ForeignModel, TiledPredictor
@@ -69,7 +68,9 @@ def open_model(
     """
     model = find_model(path)
     if is_keras(model):
-        return _open_keras(model, config or config_for(model, None))
+        from rsseg_tf.steps.shared.keras_predictor import open_keras_predictor
+
+        return open_keras_predictor(model, config or config_for(model, None))
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
     from rsseg_tf.tflite.delegates import delegate_library
@@ -78,13 +79,3 @@ def open_model(
     palette = palette_of(config.data) if config else None
     predictor = open_predictor(model, threads=threads, delegate=library, palette=palette, foreign=foreign)
     return with_usual_overlap(predictor, config.evaluate.overlap) if config else predictor
-
-
-def _open_keras(model: Path, config: Config) -> TiledPredictor:
-    from rsseg_tf.steps.shared.keras_predictor import open_keras_predictor
-
-    return dataclasses.replace(
-        open_keras_predictor(model, config),
-        ground_sampling_distance_m=config.data.ground_sampling_distance_m,
-        model_sha256=file_hash(model),
-    )
