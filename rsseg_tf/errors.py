@@ -22,6 +22,8 @@ class RssegError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # Python programs see it at the end of a traceback
 
 
 class DataError(RssegError):

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,13 @@ def test_a_board_has_the_names_that_need_no_tensorflow():
     result = run_without_tensorflow(code)
 
     assert result.returncode == 0, result.stderr
+
+
+def test_a_traceback_ends_with_the_hint(tmp_path):
+    with pytest.raises(RssegError) as caught:
+        rsseg_tf.open_model(tmp_path)
+
+    assert traceback.format_exception_only(caught.value)[-1] == f"hint: {caught.value.hint}\n"
 
 
 @pytest.mark.parametrize("name", sorted(NEED_TENSORFLOW))
