@@ -10,14 +10,13 @@ import click
 
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     json_option,
-    model_in,
     overrides_argument,
     print_result,
     quiet_tensorflow,
 )
+from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.text import text_table
 
 
@@ -56,7 +55,7 @@ def command(
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
-    path = model_in(model)
+    path = find_model(model)
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
     config = config_for(path, config_path, (*overrides, *words))
     quiet_tensorflow()

@@ -20,7 +20,7 @@ from rsseg_tf.config.root import Config
 from rsseg_tf.errors import ConfigError
 
 
-def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+def load_config(path: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
     """A configuration from defaults, then a YAML file, then `section.key=value` words.
 
     Args:
@@ -36,7 +36,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     """
     config = Config()
     if path is not None:
-        config = merged(config, read_yaml(path), where="", source=f"`{path}`")
+        config = merged(config, read_yaml(Path(path)), where="", source=f"`{path}`")
     for word in overrides:
         config = merged(config, parse_override(word), where="", source=f"`{word}`")
     _check(config)

@@ -15,7 +15,7 @@ from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.evaluation.compare import compared
+from rsseg_tf.evaluation.comparison import compared
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.models.backbones import find_backbone

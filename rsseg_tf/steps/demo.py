@@ -224,7 +224,7 @@ def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Seque
     panels = []
     for sample in dataset.samples("test")[:6]:
         image, mask = dataset.read(sample)
-        predictions = {row.name: one.classes(image) for row, one in zip(rows, predictors, strict=True)}
+        predictions = {row.name: one.predict(image) for row, one in zip(rows, predictors, strict=True)}
         panels.append(Panel(sample.name, image, mask, predictions))
     table = [asdict(row) for row in rows]
     write_overlay_page(page, panels, dataset.palette, title="rsseg-tf demo: generated scenes", table=table)

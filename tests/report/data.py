@@ -26,7 +26,7 @@ def make_data(folder: Path, classes: Sequence[str] = METADATA.class_names, *, im
     lines = ["image,mask,split"]
     for number in range(images):
         image = frame(number, 50, 44)
-        mask = predictor.classes(image)
+        mask = predictor.predict(image)
         mask[:4] = (mask[:4] + 1) % 4
         write_image(folder / f"{number}.png", image)
         write_image(folder / f"{number}_mask.png", mask)
