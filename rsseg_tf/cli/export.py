@@ -16,11 +16,14 @@ from rsseg_tf.cli.shared.options import (
     print_result,
     quiet_tensorflow,
 )
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.text import text_table
 
+_TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items())
 
-@click.command(name="export-tflite")
+
+@click.command(name="export-tflite", epilog=f"\b\nThe types (export.type=…):\n{_TYPES}")
 @click.argument("model", type=ANY_PATH)
 @config_option
 @click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")
@@ -51,7 +54,8 @@ def command(
 
     MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
     Exits with 3 and writes nothing when the file is not what its type promises, or when an operator would not map
-    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu).
+    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu). A quantization-aware training that was
+    stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rsseg_tf.config.training import DistillConfig, FitConfig
+from rsseg_tf.number_formats import CalibrationMethod, FormatName, Head
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ExportConfig:
     """The TFLite file.
 
     Attributes:
-        type: number format of weights and activations.
+        type: number format of weights and activations; see `rsseg_tf.number_formats`.
         head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
         calibration_samples: training samples that the int8 ranges are measured on.
         check_samples: samples on which the file and the Keras model are compared.
@@ -108,15 +109,15 @@ class ExportConfig:
         bias_correction: (int8) take the mean that rounded weights add off the biases.
     """
 
-    type: Literal["int8", "int8-qat", "int16x8", "float32", "float16", "dynamic"] = "int8"
-    head: Literal["logits", "logits-low", "classes"] = "logits"
+    type: FormatName = "int8"
+    head: Head = "logits"
     calibration_samples: int = 128
     check_samples: int = 32
     max_drop: float = 2.0
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
-    calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
+    calibration_method: CalibrationMethod = "min-max"
     layer_error: int = 0
     keep_float: int = 0
     equalize: bool = False

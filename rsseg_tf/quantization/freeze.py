@@ -15,10 +15,8 @@ import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.graphs.private import maker
+from rsseg_tf.number_formats import HEADS
 from rsseg_tf.tracing.private import with_constants
-
-HEADS = ("logits", "logits-low", "classes")
-"""Full-size logits; the logits before the last upsampling; the class map, uint8."""
 
 
 def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:

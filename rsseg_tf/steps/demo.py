@@ -18,6 +18,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import ConfusionMatrix
+from rsseg_tf.number_formats import FormatName
 from rsseg_tf.report.overlays import Panel, write_overlay_page
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export
@@ -30,7 +31,7 @@ from rsseg_tf.tflite.flatbuffer import read_model
 RESULT = "demo.json"
 PAGE = "index.html"
 
-_MODELS = (
+_MODELS: tuple[tuple[str, str, FormatName], ...] = (
     ("dense", "dense", "float32"),
     ("pruned", "pruned", "float32"),
     ("int8", "dense", "int8"),
@@ -172,9 +173,9 @@ def _has_settings(run: Path, config: Config) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == dump_yaml(config)
 
 
-def _exported(folder: Path, config: Config, *, run: str, number_format: str) -> Path:
+def _exported(folder: Path, config: Config, *, run: str, number_format: FormatName) -> Path:
     out = folder / f"{run}_{number_format}.tflite"
-    settings = replace(config.export, type=number_format)  # type: ignore[arg-type]
+    settings = replace(config.export, type=number_format)
     export(folder / run / MODEL, replace(config, export=settings), out)
     return out
 

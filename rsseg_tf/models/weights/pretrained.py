@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.graphs import all_operations
-from rsseg_tf.models.backbone import Normalization
+from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
 from rsseg_tf.models.deeplab import NORMALIZE
 from rsseg_tf.models.inlined import layer_names
@@ -182,7 +182,7 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
     return len(sources)
 
 
-def _normalize_as(model: keras.Model, normalization: Normalization) -> None:
+def _normalize_as(model: keras.Model, normalization: ChannelNormalization) -> None:
     layer = model.get_layer(NORMALIZE)
     layer.scale, layer.offset = normalization.scale, normalization.offset
 

@@ -82,7 +82,7 @@ def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[st
 
     Args:
         calibrated: a float file with ranges, from `rsseg_tf.quantization.convert.calibrated_model`.
-        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
+        head: a name in `rsseg_tf.number_formats.HEADS`.
         keep_float: operators, by the name of the tensor that they compute, that stay float32.
 
     Raises:
