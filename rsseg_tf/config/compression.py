@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
 
 
@@ -46,23 +47,23 @@ class PruneConfig:
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalize: Literal["none", "mean", "l2"] = "none"
     cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
-    loops: int = 60
-    batches: int = 4
+    loops: int = setting(60, at_least=1)
+    batches: int = setting(4, at_least=1)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
-    macs: float = 0.5
-    params: float = 1.0
-    int8_bytes: float = 1.0
-    latency_ms: float = 0.0
+    macs: float = setting(0.5, above=0, at_most=1)
+    params: float = setting(1.0, above=0, at_most=1)
+    int8_bytes: float = setting(1.0, above=0, at_most=1)
+    latency_ms: float = setting(0.0, at_least=0)
     profile: str = ""
-    round_to: int = 8
-    min_channels: int = 8
+    round_to: int = setting(8, at_least=1)
+    min_channels: int = setting(8, at_least=1)
     skip: tuple[str, ...] = ()
     class_weights: Literal["retrain", "none", "balanced"] = "retrain"
-    tune_steps: int = 0
-    recalibrate_every: int = 0
-    accuracy_floor: float = 0.0
-    check_every: int = 10
-    recalibration_batches: int = 16
+    tune_steps: int = setting(0, at_least=0)
+    recalibrate_every: int = setting(0, at_least=0)
+    accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
+    check_every: int = setting(10, at_least=1)
+    recalibration_batches: int = setting(16, at_least=1)
     retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
     distill: DistillConfig = field(default_factory=DistillConfig)
 
@@ -79,10 +80,10 @@ class QatConfig:
         distill: learning from the float model beside the labels.
     """
 
-    epochs: int = 2
-    steps_per_epoch: int = 100
-    batch_size: int = 4
-    learning_rate: float = 1e-5
+    epochs: int = setting(2, at_least=1)
+    steps_per_epoch: int = setting(100, at_least=0)
+    batch_size: int = setting(4, at_least=1)
+    learning_rate: float = setting(1e-5, above=0)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
 
@@ -110,14 +111,14 @@ class ExportConfig:
 
     type: Literal["int8", "int8-qat", "int16x8", "float32", "float16", "dynamic"] = "int8"
     head: Literal["logits", "logits-low", "classes"] = "logits"
-    calibration_samples: int = 128
-    check_samples: int = 32
+    calibration_samples: int = setting(128, at_least=1)
+    check_samples: int = setting(32, at_least=1)
     max_drop: float = 2.0
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
     calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
-    layer_error: int = 0
-    keep_float: int = 0
+    layer_error: int = setting(0, at_least=0)
+    keep_float: int = setting(0, at_least=0)
     equalize: bool = False
     bias_correction: bool = False

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rsseg_tf.config.setting import Rule, setting
+
+_SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
+
 
 @dataclass(frozen=True)
 class ScenesConfig:
@@ -15,7 +19,7 @@ class ScenesConfig:
     val: int = 16
     test: int = 32
     size: int = 256
-    seed: int = -1
+    seed: int = setting(-1, at_least=-1)
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class DataConfig:
     split: Literal["paper", "challenge"] = "paper"
     ground_truth: Literal["full", "eroded"] = "full"
     clutter: Literal["score", "ignore"] = "score"
-    ground_sampling_distance_m: float = 0.0
-    input_size: tuple[int, int] = (256, 256)
+    ground_sampling_distance_m: float = setting(0.0, at_least=0)
+    input_size: tuple[int, int] = setting((256, 256), rule=_SIZE)
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
@@ -69,7 +73,7 @@ class EvaluateConfig:
         small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
-    overlap: int = 64
-    boundary_tolerance: float = 0.0075
-    boundary_tolerance_px: float = 0.0
-    small_object_px: int = 1024
+    overlap: int = setting(64, at_least=0)
+    boundary_tolerance: float = setting(0.0075, above=0, at_most=1)
+    boundary_tolerance_px: float = setting(0.0, at_least=0)
+    small_object_px: int = setting(1024, at_least=1)

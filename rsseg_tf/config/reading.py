@@ -14,10 +14,9 @@ from typing import Any
 
 import yaml
 
-from rsseg_tf.config.limits import FIT_LIMITS, LIMITS, check_limits
 from rsseg_tf.config.parsing import merged, parse_override, read_yaml
 from rsseg_tf.config.root import Config
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.config.setting import check
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -39,7 +38,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
         config = merged(config, read_yaml(path), where="", source=f"`{path}`")
     for word in overrides:
         config = merged(config, parse_override(word), where="", source=f"`{word}`")
-    _check(config)
+    check(config)
     return config
 
 
@@ -62,16 +61,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _check(config: Config) -> None:
-    """Limits that one field's type cannot say."""
-    check_limits(config, "", LIMITS)
-    for name, fitting in (("fit", config.fit), ("prune.retrain", config.prune.retrain)):
-        check_limits(fitting, f"{name}.", FIT_LIMITS)
-        low, high = fitting.augment.scale
-        if not 0 < low <= high:
-            raise ConfigError(f"`{name}.augment.scale` must be [low, high] with 0 < low <= high, got [{low}, {high}]")
-    tile = min(config.data.input_size)
-    if tile < 32:
-        raise ConfigError(f"`data.input_size` must be at least 32 pixels a side, got {list(config.data.input_size)}")

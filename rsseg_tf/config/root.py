@@ -7,6 +7,7 @@ from typing import Literal
 
 from rsseg_tf.config.compression import ExportConfig, PruneConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig
+from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import FitConfig, ModelConfig
 
 
@@ -20,7 +21,7 @@ class Config:
             command on each), `auto` does so where there are several. `evaluate` shares its images among such machines.
     """
 
-    seed: int = 0
+    seed: int = setting(0, at_least=0)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     fit: FitConfig = field(default_factory=FitConfig)

@@ -81,7 +81,7 @@ def _rows(
     return [
         {
             "criterion": criterion,
-            "normalise": name,
+            "normalize": name,
             "overall": correlation.overall,
             "within_families": correlation.mean_of_families,
         }

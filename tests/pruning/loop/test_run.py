@@ -196,7 +196,7 @@ def test_int8_bytes_are_a_target():
 def test_the_ranking_of_the_settings_decides(pruned):
     settings = dataclasses.replace(SETTINGS, aggregate="mean", normalize="l2", cost="params")
     _, plan = prune(pruned[0], settings=settings)
-    assert plan.details["ranking"] == {"aggregate": "mean", "normalise": "l2", "cost": "params"}
+    assert plan.details["ranking"] == {"aggregate": "mean", "normalize": "l2", "cost": "params"}
     assert plan.keep != pruned[3].keep
 
 
