@@ -31,7 +31,7 @@ class PruneConfig:
         round_to: kept counts are multiples of this.
         min_channels: no layer keeps fewer.
         skip: patterns (as in a shell) of layer names whose channels all stay.
-        class_weights: of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
+        class_weights: class weights of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
         tune_steps: gradient steps after each removal, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -76,7 +76,8 @@ class QatConfig:
         epochs: rounds of `steps_per_epoch` steps.
         steps_per_epoch: 0 for as many as one pass over the training split needs.
         batch_size: samples a step.
-        learning_rate: of the first step; falls to zero as a cosine. A tenth of the training's last or less.
+        learning_rate: the learning rate of the first step; falls to zero as a cosine. A tenth of the training's last or
+            less.
         distill: learning from the float model beside the labels.
     """
 

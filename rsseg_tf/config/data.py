@@ -13,12 +13,20 @@ _SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """How many generated scenes each split holds, their size in pixels, and their seed, -1 for that of the run."""
+    """(scenes) The generated images.
 
-    train: int = 160
-    val: int = 16
-    test: int = 32
-    size: int = 256
+    Attributes:
+        train: scenes in the split `train`.
+        val: scenes in the split `val`.
+        test: scenes in the split `test`.
+        size: height and width in pixels.
+        seed: decides what the scenes show; -1 for the seed of the run.
+    """
+
+    train: int = setting(160, at_least=0)
+    val: int = setting(16, at_least=0)
+    test: int = setting(32, at_least=0)
+    size: int = setting(256, at_least=32)
     seed: int = setting(-1, at_least=-1)
 
 

@@ -16,9 +16,11 @@ class Config:
     """Everything that a run depends on, beside the files it reads.
 
     Attributes:
-        strategy: of `fit` and `prune`: `mirrored` shares each batch, and the batches that are scored, among the GPUs
-            of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names (the same
-            command on each), `auto` does so where there are several. `evaluate` shares its images among such machines.
+        seed: decides everything that is drawn at random.
+        strategy: how `fit` and `prune` share their work: `mirrored` shares each batch, and the batches that are scored,
+            among the GPUs of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names
+            (the same command on each), `auto` does so where there are several. `evaluate` shares its images among
+            such machines.
     """
 
     seed: int = setting(0, at_least=0)

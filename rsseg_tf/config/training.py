@@ -15,13 +15,14 @@ class ModelConfig:
     """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
 
     Attributes:
-        backbone: resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0, `keras.applications.NAME`,
-            or `keras_cv.PRESET`, where a folder with a preset's files may stand for the preset.
+        backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
+            `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
+            preset.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
         output_stride: height of the input over height of the last stage.
-        weights: to begin from: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`); see
-            `rsseg_tf.models.weights.pretrained.initialize`.
+        weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
+            see `rsseg_tf.models.weights.pretrained.initialize`.
     """
 
     backbone: str = "resnet18"
@@ -68,8 +69,13 @@ class FitConfig:
         batch_size: samples a step.
         steps_per_epoch: 0 for as many as one pass needs (in `crop` fitting by the area of the images).
         optimizer: `sgd` with `momentum`, or `adamw` with `weight_decay`.
-        learning_rate: of the first epoch, after `warmup_steps`.
+        learning_rate: the learning rate of the first epoch, after `warmup_steps`.
+        momentum: share of the last step that `sgd` adds to the next.
+        weight_decay: share of each weight that `adamw` takes off, times the learning rate.
         schedule: `step` multiplies by `step_factor` every `step_epochs`, `cosine` falls to zero at the end.
+        step_epochs: epochs between two steps of the `step` schedule.
+        step_factor: what each of them multiplies the learning rate by.
+        warmup_steps: training steps in which the learning rate rises from zero.
         l2: weight of half the sum of squares of kernels and batch-norm scales and offsets.
         class_weights: `none`, or `balanced` for the inverse square root of class frequency.
         label_smoothing: share of the target spread evenly over the classes.
