@@ -2,7 +2,7 @@
 
 from rsseg_tf.config.compression import ExportConfig, PruneConfig, QatConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig, ScenesConfig
-from rsseg_tf.config.reading import dump_yaml, load_config, to_dict
+from rsseg_tf.config.reading import dump_yaml, load_config, same_settings, to_dict
 from rsseg_tf.config.root import Config
 from rsseg_tf.config.training import AugmentConfig, DistillConfig, FitConfig, ModelConfig
 
@@ -20,5 +20,6 @@ __all__ = [
     "ScenesConfig",
     "dump_yaml",
     "load_config",
+    "same_settings",
     "to_dict",
 ]

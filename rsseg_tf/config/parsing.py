@@ -22,17 +22,29 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         ConfigError: the file cannot be read, or holds no mapping.
     """
     try:
-        loaded = _as_text(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), source=f"`{path}`")
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration `{path}`: {error.strerror}", hint="check the path after -c"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"`{path}` is not valid YAML: {_one_line(error)}") from error
+
+
+def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
+    """The mapping in YAML, with every scalar as text; `source` is what messages call it.
+
+    Raises:
+        ConfigError: it holds no mapping.
+    """
+    try:
+        loaded = _as_text(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid YAML: {_one_line(error)}") from error
     if loaded in (None, ""):
         return {}
     if not isinstance(loaded, Mapping):
-        raise ConfigError(f"`{path}` must hold a mapping such as `fit: {{epochs: 3}}`, got {_kind(loaded)}")
+        raise ConfigError(f"{source} must hold a mapping such as `fit: {{epochs: 3}}`, got {_kind(loaded)}")
     return loaded
 
 

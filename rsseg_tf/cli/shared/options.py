@@ -112,7 +112,7 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
     beside = model.parent / CONFIG
     if config_path is None and not beside.is_file():
         raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings with -c FILE")
-    return load_config(config_path or beside, overrides)
+    return load_config(config_path or beside, overrides, is_record=config_path is None)
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
