@@ -8,6 +8,12 @@ from typing import Any
 from rsseg_tf.errors import ConfigError
 
 RENAMED: Mapping[str, str] = {
+    "data.pairs": "data.folder.pairs",
+    "data.classes": "data.folder.classes",
+    "data.ignore_colors": "data.folder.ignore_colors",
+    "data.split": "data.isprs.split",
+    "data.ground_truth": "data.isprs.ground_truth",
+    "data.clutter": "data.isprs.clutter",
     "prune.normalise": "prune.normalize",
 }
 """Former dotted name → name."""

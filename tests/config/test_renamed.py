@@ -27,6 +27,16 @@ def test_a_former_name_in_a_word_is_read_and_told(capsys):
     assert "is now called `prune.normalize`" in capsys.readouterr().err
 
 
+def test_settings_that_moved_into_a_section_of_their_reader_are_read_where_they_were(tmp_path, capsys):
+    flat = "data: {name: folder, pairs: a.csv, classes: {road: 1}, ignore_colors: [0], clutter: ignore, split: paper}\n"
+    words = ["data.name=folder", "data.folder={pairs: a.csv, classes: {road: 1}, ignore_colors: [0]}"]
+
+    moved = load_config(write(tmp_path / "flat.yaml", flat))
+
+    assert capsys.readouterr().err.count("warning:") == 5
+    assert moved == load_config(overrides=[*words, "data.isprs.clutter=ignore"])
+
+
 def test_a_new_word_wins_over_a_former_name_in_a_file(tmp_path):
     path = write(tmp_path / "old.yaml", "prune: {normalise: l2}\n")
 
