@@ -15,6 +15,7 @@ from rsseg_tf.errors import RssegError, extras_named, system_hint
 COMMANDS = {
     "demo": ("demo", "Show the whole job on generated scenes, in minutes."),
     "data": ("data", "Check, show and make data sets."),
+    "settings": ("settings", "List every setting, its values, default and what it does."),
     "fit": ("fit", "Train a segmentation network."),
     "prune": ("prune", "Remove the channels that matter least, then retrain."),
     "export-tflite": ("export", "Write a TFLite file and prove what is in it."),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.config import Config, dump_yaml, load_config, same_settings
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
@@ -170,7 +170,7 @@ def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
 
 def _has_settings(run: Path, config: Config) -> bool:
     path = run / CONFIG
-    return path.is_file() and path.read_text(encoding="utf-8") == dump_yaml(config)
+    return path.is_file() and same_settings(path.read_text(encoding="utf-8"), dump_yaml(config))
 
 
 def _exported(folder: Path, config: Config, *, run: str, number_format: FormatName) -> Path:

@@ -39,7 +39,7 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
     beside = model.parent / CONFIG
     if config_path is None and not beside.is_file():
         raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings: -c FILE, in Python `config`")
-    return load_config(config_path or beside, overrides)
+    return load_config(config_path or beside, overrides, is_record=config_path is None)
 
 
 @extras_named()

@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
         lines.append(f"{number}.png,{number}_mask.png,test")
     (tmp_path / "data/pairs.csv").write_text("\n".join(lines) + "\n")
     classes = ", ".join(f"{name}: {index}" for index, name in enumerate(METADATA.class_names))
-    settings = f"{{name: folder, root: {tmp_path / 'data'}, pairs: pairs.csv, classes: {{{classes}}}}}"
+    settings = f"{{name: folder, root: {tmp_path / 'data'}, folder: {{pairs: pairs.csv, classes: {{{classes}}}}}}}"
     (folder / "config.yaml").write_text(f"data: {settings}\nevaluate: {{overlap: {METADATA.overlap}}}\n")
     return folder
 

@@ -24,7 +24,8 @@ ANY_PATH = click.Path(path_type=Path)
 
 def config_option(command: Command) -> Command:
     """`-c FILE`: the YAML file with the settings."""
-    return click.option("-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings.")(command)
+    about = "YAML file with the settings; rsseg-tf settings lists them."
+    return click.option("-c", "--config", "config_path", type=ANY_PATH, help=about)(command)
 
 
 def overrides_argument(command: Command) -> Command:
