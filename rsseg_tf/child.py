@@ -1,74 +1,136 @@
-"""A process of its own for native code that is measured: requests are lines, answers are lines of JSON."""
+"""A process of its own, for native code that may crash, is measured, or runs beside others of its kind.
+
+Requests go down as pickled values; every answer comes up as JSON, or as an error that is raised here. An answer is
+marked as in RFC 7464, so that nothing else that native code prints is taken for one.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, cast
 
-from rsseg_tf.errors import ModelError
+from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
+
+_MARK = "\x1e"
+_ERRORS = {kind.__name__: kind for kind in (ConfigError, DataError, ModelError)}
 
 
 class Child:
-    """The near end of a child process that holds the model at `path`."""
+    """The near end of a child process; see `open_child`."""
 
-    def __init__(self, path: Path, *, requests: IO[str], answers: IO[str]) -> None:
-        self._path = path
-        self._requests = requests
-        self._answers = answers
+    def __init__(self, process: subprocess.Popen[bytes], ended: Callable[[int | None], RssegError]) -> None:
+        self._process, self._ended, self._is_late = process, ended, False
+        self._requests, self._answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
 
-    def ask(self, request: str) -> dict[str, Any]:
-        """Send one line and return the answer to it.
-
-        Raises:
-            ModelError: the process answers with an error, or has ended.
-        """
-        with contextlib.suppress(BrokenPipeError):  # the missing answer is reported
-            self._requests.write(f"{request}\n")
+    def tell(self, request: object) -> None:
+        """Send a request."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which the missing answer tells
+            pickle.dump(request, self._requests)
             self._requests.flush()
-        return self.read()
-
-    def end(self) -> None:
-        """Say that there are no more requests."""
-        self._requests.close()
 
     def read(self) -> dict[str, Any]:
         """The next answer.
 
         Raises:
-            ModelError: it is an error, or the process has ended.
+            RssegError: it is an error, or the process has ended.
         """
-        line = self._answers.readline()
-        if not line:
-            raise ModelError(f"`{self._path}` ended its benchmark process", hint="the interpreter crashed on it")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise ModelError(answer["error"], hint=answer["hint"])
-        return answer
+        for line in self._answers:
+            _, mark, text = line.decode(errors="replace").rpartition(_MARK)
+            if mark and text.endswith("\n"):
+                return _result(json.loads(text))
+        code = self._process.wait()
+        raise self._ended(None if self._is_late else code)
+
+    def ask(self, request: object) -> dict[str, Any]:
+        """Send a request and return the answer to it; see `read`."""
+        self.tell(request)
+        return self.read()
+
+    def end(self) -> None:
+        """Say that there are no more requests."""
+        with contextlib.suppress(BrokenPipeError):  # of one that it did not live to read
+            self._requests.close()
+
+    def stop(self) -> None:
+        """End the process because it takes too long."""
+        self._is_late = True
+        self._process.kill()
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise _ERRORS.get(answer["error"], RssegError)(answer["message"], hint=answer["hint"])
+    return answer
 
 
 @contextlib.contextmanager
-def open_child(module: str, *arguments: str, path: Path) -> Iterator[Child]:
-    """Run `python -m module arguments`; the process is ended with the block. `path` is the model that errors name."""
+def open_child(
+    module: str, *, ended: Callable[[int | None], RssegError], most_s: float | None = None, is_quiet: bool = True
+) -> Iterator[Child]:
+    """Run `python -m module`, which calls `serve`; the process is ended with the block.
+
+    It is in a session of its own, so that Ctrl-C reaches us alone.
+
+    Args:
+        module: its full name.
+        ended: from the exit code of a process that ended without an answer to the error to raise; the code is None
+            where the process took too long.
+        most_s: seconds that the process may take; None for any number.
+        is_quiet: whether what it says on stderr is dropped.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        stderr=subprocess.DEVNULL if is_quiet else None,
+        start_new_session=True,
     )
-    with process, cast("IO[str]", process.stdin) as requests, cast("IO[str]", process.stdout) as answers:
+    child = Child(process, ended)
+    timer = threading.Timer(most_s or 0, child.stop)
+    if most_s is not None:
+        timer.start()
+    with process:
         try:
-            yield Child(path, requests=requests, answers=answers)
+            yield child
         finally:
+            timer.cancel()
             process.kill()
+            child.end()
 
 
-def answer(values: dict[str, Any]) -> None:
-    """In the child process: send an answer."""
-    sys.stdout.write(json.dumps(values) + "\n")
-    sys.stdout.flush()
+def serve(work: Callable[[Iterator[Any]], Iterator[Mapping[str, Any]]]) -> int:
+    """In the child process: send what `work` makes of the requests, and return the exit code.
+
+    The process ends at once when nobody reads its answers any more, so that it does not outlive a killed parent.
+
+    Args:
+        work: a generator; a `RssegError` out of it is the last answer.
+    """
+    try:
+        for answer in work(_requests()):
+            _send(answer)
+    except RssegError as error:
+        _send({"error": type(error).__name__, "message": error.message, "hint": error.hint})
+        return error.exit_code
+    return 0
+
+
+def _requests() -> Iterator[Any]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield pickle.load(sys.stdin.buffer)  # our own parent wrote it
+
+
+def _send(answer: Mapping[str, Any]) -> None:
+    try:
+        sys.stdout.write(f"{_MARK}{json.dumps(answer)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(1)  # an ordinary end would flush once more, and complain on stderr

@@ -18,16 +18,16 @@ import numpy as np
 from rsseg_tf.benchmark.energy import EnergyMeter, find_power_sensor
 from rsseg_tf.benchmark.system import SystemInfo, read_system, was_throttled
 from rsseg_tf.child import Child, open_child
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
+from rsseg_tf.text import text_table
 
 _RUNS_A_TURN = 5
 _COLUMNS: tuple[str, ...] = (
     *("model", "threads", "p50 ms", "p90", "p95", "p99", "fps", "MP/s", "end to end ms", "load ms", "first ms"),
     *("peak MB", "arena MB", "file MB", "ratio", "mJ", "mIoU %"),
 )
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,7 @@ def benchmark(
 
 def format_results(results: Sequence[BenchmarkResult]) -> str:
     """The results as a text table."""
-    rows = [_COLUMNS, *(_row(result) for result in results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (zip(row, widths, strict=True) for row in rows)
-    ]
-    return "\n".join([*lines, _conditions(results[0])])
+    return f"{text_table([_COLUMNS, *map(_row, results)])}\n{_conditions(results[0])}"
 
 
 def _row(result: BenchmarkResult) -> tuple[str, ...]:
@@ -218,7 +212,7 @@ class _Worker:
 
     def run(self, count: int, *, keep: bool = False) -> None:
         """Time `count` runs; keep the times or forget them."""
-        times = self._child.ask(str(count))["times_ms"]
+        times = self._child.ask(count)["times_ms"]
         if keep:
             self.times_ms.extend((inside, whole) for inside, whole in times)
 
@@ -230,9 +224,15 @@ class _Worker:
 
 @contextlib.contextmanager
 def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker]:
-    arguments = (str(path), str(threads), *([str(delegate)] if delegate else []))
-    with open_child("rsseg_tf.benchmark.latency_worker", *arguments, path=path) as child:
+    with open_child("rsseg_tf.benchmark.latency_worker", ended=crash_on(path)) as child:
+        child.tell((path, threads, delegate))
         yield _Worker(path, threads, child)
+
+
+def crash_on(path: Path) -> Callable[[int | None], ModelError]:
+    """What `open_child` makes an error with where the process that measures a model ends."""
+    hint = "the interpreter crashed on it"
+    return lambda _code: ModelError(f"`{path}` ended its benchmark process", hint=hint)
 
 
 def _results(

@@ -1,20 +1,16 @@
-"""One model in a process of its own, timed on request: the far end of `rsseg_tf.benchmark.latency`.
-
-Requests are lines on stdin: a number of timed runs, or nothing more to stop. Answers are lines of
-JSON on stdout.
-"""
+"""One model in a process of its own, timed on request: the far end of `rsseg_tf.benchmark.latency`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from rsseg_tf.benchmark.system import memory_mb
-from rsseg_tf.child import answer
-from rsseg_tf.errors import RssegError
+from rsseg_tf.child import serve
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.inference.tiling import Image
 
@@ -31,22 +27,17 @@ def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
     return (returned - called) / 1e6, (done - started) / 1e6
 
 
-def main(arguments: list[str]) -> int:
-    """Serve the model at `arguments[0]` with `arguments[1]` threads, on the delegate `arguments[2]` if there is one."""
-    path, threads, *delegate = arguments
-    try:
-        runner = TFLiteRunner(path, threads=int(threads), delegate=delegate[0] if delegate else None)
-        frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
-        first_ms, _ = timed_run(runner, frame)
-        answer(_facts(runner, first_ms))
-        for line in sys.stdin:
-            timed_run(runner, frame)  # brings the model back into the caches that other models used
-            answer({"times_ms": [timed_run(runner, frame) for _ in range(int(line))]})
-        answer({"peak_rss_mb": memory_mb("VmHWM")})
-    except RssegError as error:
-        answer({"error": error.message, "hint": error.hint})
-        return error.exit_code
-    return 0
+def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """Time the model at a path with a number of threads and a delegate, then as many runs as each request says."""
+    path, threads, delegate = next(requests)
+    runner = TFLiteRunner(path, threads=threads, delegate=delegate)
+    frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
+    first_ms, _ = timed_run(runner, frame)
+    yield _facts(runner, first_ms)
+    for count in requests:
+        timed_run(runner, frame)  # brings the model back into the caches that other models used
+        yield {"times_ms": [timed_run(runner, frame) for _ in range(count)]}
+    yield {"peak_rss_mb": memory_mb("VmHWM")}
 
 
 def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
@@ -62,4 +53,4 @@ def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(times))

@@ -29,11 +29,12 @@ from typing import Any
 
 import numpy as np
 
-from rsseg_tf.benchmark.latency import Progress, check_settings, turns
+from rsseg_tf.benchmark.latency import check_settings, crash_on, turns
 from rsseg_tf.benchmark.profile_worker import PIECES
 from rsseg_tf.benchmark.system import read_system
 from rsseg_tf.child import open_child
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash, write_json
 from rsseg_tf.tflite.cutting import Piece, cut
 from rsseg_tf.tflite.layer_names import OpTensors
@@ -129,14 +130,13 @@ def profile(
     pieces = cut(_content(path), name=str(path))
     with tempfile.TemporaryDirectory() as scratch:
         _write_pieces(pieces, Path(scratch))
-        arguments = (str(path), scratch, str(threads), str(seed))
-        with open_child("rsseg_tf.benchmark.profile_worker", *arguments, path=path) as child:
-            differing = child.read()["differing"]
-            child.ask(str(warmup))
+        with open_child("rsseg_tf.benchmark.profile_worker", ended=crash_on(path)) as child:
+            differing = child.ask((path, Path(scratch), threads, seed))["differing"]
+            child.ask(warmup)
             whole_ms: list[float] = []
             pieces_ms: list[list[float]] = []
             for turn in turns(repeats):
-                times = child.ask(str(turn))
+                times = child.ask(turn)
                 whole_ms += times["whole_ms"]
                 pieces_ms += times["pieces_ms"]
                 if progress:

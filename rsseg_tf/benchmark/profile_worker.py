@@ -1,15 +1,11 @@
-"""A model and the pieces that it was cut into, timed on request: the far end of `rsseg_tf.benchmark.profile`.
-
-Requests are lines on stdin: a number of timed runs. The answer to each is a line of JSON with the milliseconds of
-the whole model and of every piece.
-"""
+"""A model and the pieces that it was cut into, timed on request: the far end of `rsseg_tf.benchmark.profile`."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.child import answer
-from rsseg_tf.errors import RssegError
+from rsseg_tf.child import serve
 from rsseg_tf.tflite.interpreter import invoke, open_interpreter
 
 PIECES = "pieces.json"
@@ -105,24 +100,19 @@ def _frames(native: Any, rng: np.random.Generator) -> dict[int, NDArray[Any]]:
     return frames
 
 
-def main(arguments: list[str]) -> int:
-    """Serve the model at `arguments[0]` and its pieces in the folder `arguments[1]`; then threads and seed."""
-    path, folder, threads, seed = arguments
-    try:
-        profiler = _Profiler(Path(path), Path(folder), threads=int(threads), seed=int(seed))
-        profiler.run_whole()
+def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """Time the model at a path and its pieces in a folder, then as many runs of all of them as each request says."""
+    path, folder, threads, seed = next(requests)
+    profiler = _Profiler(path, folder, threads=threads, seed=seed)
+    profiler.run_whole()
+    profiler.run_pieces()
+    yield {"differing": profiler.differing()}
+    for count in requests:
+        profiler.run_whole()  # brings the model back into the caches that the pieces used
+        whole = [profiler.run_whole() for _ in range(count)]
         profiler.run_pieces()
-        answer({"differing": profiler.differing()})
-        for line in sys.stdin:
-            profiler.run_whole()  # brings the model back into the caches that the pieces used
-            whole = [profiler.run_whole() for _ in range(int(line))]
-            profiler.run_pieces()
-            answer({"whole_ms": whole, "pieces_ms": [profiler.run_pieces() for _ in whole]})
-    except RssegError as error:
-        answer({"error": error.message, "hint": error.hint})
-        return error.exit_code
-    return 0
+        yield {"whole_ms": whole, "pieces_ms": [profiler.run_pieces() for _ in whole]}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(times))

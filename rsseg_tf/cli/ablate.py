@@ -20,7 +20,12 @@ from rsseg_tf.config import load_config
 
 @click.command(name="ablate")
 @click.option(
-    "-c", "--config", "config_paths", type=ANY_PATH, multiple=True, help="YAML file with the settings; one a backbone."
+    "-c",
+    "--config",
+    "config_paths",
+    type=ANY_PATH,
+    multiple=True,
+    help="YAML file with the settings (rsseg-tf settings lists them); one a backbone.",
 )
 @out_option
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")

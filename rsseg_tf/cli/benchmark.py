@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.models import is_keras, open_for_data
-from rsseg_tf.cli.shared.options import ANY_PATH, delegate_option, json_option, model_in, print_result, quiet_tensorflow
-from rsseg_tf.cli.shared.progress import progress_bar
+from rsseg_tf.cli.shared.options import ANY_PATH, delegate_option, json_option, print_result, quiet_tensorflow
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import find_model, is_keras, open_model
 
 if TYPE_CHECKING:
     from rsseg_tf.benchmark.latency import BenchmarkResult
@@ -50,7 +50,7 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
 
     delegate = _delegate(options["delegate"])
     times = {"repeats": options["repeats"], "warmup": options["warmup"]}
-    named = [model_in(model) for model in models]
+    named = [find_model(model) for model in models]
     with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
         with progress_bar("benchmark") as progress:
@@ -98,8 +98,7 @@ def _scored(
     scores: dict[str, float] = {}
     for result in results:
         if result.model not in scores:
-            options = {"threads": result.threads, "delegate": delegate}
-            predictor = open_for_data(Path(result.model), config, options, palette=dataset.palette)
+            predictor = open_model(result.model, config, threads=result.threads, delegate=delegate)
             with progress_bar(f"score {Path(result.model).name}") as progress:
                 scores[result.model] = evaluate(predictor, dataset, split, progress=progress).miou
     return [dataclasses.replace(result, miou=scores[result.model]) for result in results]

@@ -17,9 +17,9 @@ from rsseg_tf.cli.shared.options import (
     overwrite_option,
     print_result,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import CheckFailedError
+from rsseg_tf.progress import progress_bar
 
 
 @click.group(name="data")
@@ -43,8 +43,8 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
     from rsseg_tf.datasets.check import check_dataset, described
 
     dataset = list_dataset(config.data, seed=config.seed)
-    with progress_bar("checking") as watch:
-        report = check_dataset(dataset, watch=watch)
+    with progress_bar("checking") as progress:
+        report = check_dataset(dataset, progress=progress)
     print_result(asdict(report), described(report), as_json=as_json)
     if report.problems:
         raise CheckFailedError(
@@ -87,8 +87,8 @@ def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...])
     config = load_config(config_path, overrides)
     from rsseg_tf.datasets.opening import prepare_now
 
-    with progress_bar("preparing") as watch:
-        result = prepare_now(config.data, watch=watch)
+    with progress_bar("preparing") as progress:
+        result = prepare_now(config.data, progress=progress)
     text = f"{result['folder']}: {result['samples']} samples, {result['bytes'] / 1e9:.2f} GB, {result['made']} made now"
     print_result(result, text, as_json=as_json)
 
@@ -109,7 +109,7 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
     """
     from rsseg_tf.datasets.scenes.files import split_counts, write_scenes
 
-    with progress_bar("writing") as watch:
-        result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, watch=watch)
+    with progress_bar("writing") as progress:
+        result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.models import open_for_data, sharing
 from rsseg_tf.cli.shared.options import (
-    config_for,
     config_option,
     delegate_option,
+    foreign_model,
     foreign_options,
     json_option,
-    model_in,
     paths_and_overrides,
     paths_argument,
     print_result,
+    quiet_tensorflow,
     threads_option,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
+from rsseg_tf.config import Config
+from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
+
+if TYPE_CHECKING:
+    from rsseg_tf.evaluation.share import Share
 
 
 @click.command(name="evaluate")
@@ -42,18 +48,20 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
     models, overrides = paths_and_overrides(words)
-    paths = [model_in(model) for model in models]
+    paths = [find_model(model) for model in models]
     config = config_for(paths[0], config_path, overrides)
-    from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.datasets.opening import open_prepared
-    from rsseg_tf.evaluation.compare import compared
+    from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
-    palette = palette_of(config.data)
-    with sharing(paths, config) as share:
-        predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
+    foreign = foreign_model(options)
+    with _sharing(paths, config) as share:
+        predictors = [
+            open_model(path, config, threads=options["threads"], delegate=options["delegate"], foreign=foreign)
+            for path in paths
+        ]
         with progress_bar("prepare") as prepared:
-            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, watch=prepared)
+            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
 
             def watch(seen: Seen) -> None:
@@ -70,3 +78,23 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
     result = comparison.to_dict()
     result["models"] = [{**known, **scores} for known, scores in zip(hashes, result["models"], strict=True)]
     print_result(result, comparison.table(), as_json=options["as_json"])
+
+
+@contextlib.contextmanager
+def _sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
+    """This process's part in scoring `models`: the machines of TF_CONFIG share them where a Keras model is among them.
+
+    Raises:
+        RssegError: another machine was lost within the block.
+    """
+    from rsseg_tf.evaluation.share import WHOLE
+
+    if not any(is_keras(model) for model in models):
+        yield WHOLE
+        return
+    quiet_tensorflow()
+    from rsseg_tf.training.strategy import open_workers, watching
+
+    workers = open_workers(config.strategy)
+    with watching(workers, lambda: "evaluation"):
+        yield workers

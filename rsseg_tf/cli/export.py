@@ -10,15 +10,15 @@ import click
 
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     json_option,
-    model_in,
     overrides_argument,
     print_result,
     quiet_tensorflow,
 )
 from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.steps.opening import config_for, find_model
+from rsseg_tf.text import text_table
 
 _TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items())
 
@@ -59,7 +59,7 @@ def command(
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
-    path = model_in(model)
+    path = find_model(model)
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
     config = config_for(path, config_path, (*overrides, *words))
     quiet_tensorflow()
@@ -88,12 +88,7 @@ def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:
     """Layers and their signal-to-noise ratios as a text table; empty without any."""
     if not errors:
         return ""
-    rows = [("layer", "operator", "alone dB", "so far dB", "weights dB"), *(_row(error) for error in errors)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (zip(row, widths, strict=True) for row in rows)
-    )
+    return text_table([("layer", "operator", "alone dB", "so far dB", "weights dB"), *map(_row, errors)], align="<<")
 
 
 def _row(error: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.models import is_keras, open_keras, open_tflite
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     delegate_option,
+    foreign_model,
     foreign_options,
     json_option,
-    model_in,
     print_result,
+    quiet_tensorflow,
     threads_option,
 )
-from rsseg_tf.cli.shared.progress import advance_line
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import advance_line
+from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
     from rsseg_tf.inference.predict import TiledPredictor
@@ -60,17 +60,17 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
-    path = model_in(model)
-    from rsseg_tf.inference.folders import find_images, predict_files
+    path = find_model(model)
+    from rsseg_tf.inference.folders import predict_files
     from rsseg_tf.inference.video import find_videos, is_video
 
     channels = _channels(options["bands"], options["scale"])
     videos = find_videos([word for word in images if is_video(word)])
-    found = find_images([word for word in images if not is_video(word)])
+    pictures = [word for word in images if not is_video(word)]
     predictor = _open(path, options)
     with advance_line("predict") as progress:
         records = predict_files(
-            predictor, found, out, channels=channels, overwrite=options["overwrite"], progress=progress
+            predictor, pictures, out, channels=channels, overwrite=options["overwrite"], progress=progress
         )
     played = [_predict_video(predictor, video, out, options) for video in videos]
     result = {"out": str(out), "images": records, "videos": played}
@@ -78,23 +78,22 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
 
 
 def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    from rsseg_tf.inference.folders import Advance
     from rsseg_tf.inference.video import VideoSettings, predict_video
 
     settings = VideoSettings(options["every"], options["most_frames"], options["frames"])
-    with advance_line(video) as line:
-        return predict_video(
-            predictor, video, out, settings=settings, progress=lambda share, pixels: line(Advance(share, 1, pixels))
-        )
+    with advance_line(video) as progress:
+        return predict_video(predictor, video, out, settings=settings, progress=progress)
 
 
 def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
     from rsseg_tf.inference.predict import with_overlap
 
+    config = None
     if is_keras(path):
-        predictor = open_keras(path, config_for(path, options["config_path"], ()))
-    else:
-        predictor = open_tflite(path, options)
+        config = config_for(path, options["config_path"], ())
+        quiet_tensorflow()
+    foreign = foreign_model(options)
+    predictor = open_model(path, config, threads=options["threads"], delegate=options["delegate"], foreign=foreign)
     if options["overlap"] is not None:
         predictor = with_overlap(predictor, options["overlap"])
     if options["gsd"] is not None:

@@ -8,18 +8,17 @@ import click
 
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     json_option,
-    model_in,
     overrides_argument,
     overwrite_option,
     print_result,
     quiet_tensorflow,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="prune")
@@ -48,7 +47,7 @@ def command(  # noqa: PLR0913 - one parameter an option
 
     For example: rsseg-tf prune runs/dubai -o runs/dubai-pruned prune.macs=0.5
     """
-    path = model_in(model)
+    path = find_model(model)
     config = config_for(path, config_path, overrides)
     if oracle:
         _print_oracle(path, config, groups=oracle_groups, as_json=as_json)

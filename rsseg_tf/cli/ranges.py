@@ -8,15 +8,13 @@ import click
 
 from rsseg_tf.cli.shared.options import (
     ANY_PATH,
-    config_for,
     config_option,
     json_option,
-    model_in,
     overrides_argument,
     print_result,
     quiet_tensorflow,
 )
-from rsseg_tf.cli.shared.progress import progress_bar
+from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="ranges")
@@ -37,10 +35,10 @@ def command(
 
     For example: rsseg-tf ranges runs/dubai -o ranges --evaluate test
     """
-    path = model_in(model)
+    path = find_model(model)
     config = config_for(path, config_path, overrides)
     quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges
 
-    result = ranges(path, config, out, split=split, progress=progress_bar)
+    result = ranges(path, config, out, split=split)
     print_result(result, format_ranges(result), as_json=as_json)

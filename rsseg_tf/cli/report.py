@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared.options import ANY_PATH, json_option, paths_and_overrides, paths_argument, print_result
-from rsseg_tf.cli.shared.progress import progress_bar
 from rsseg_tf.errors import CheckFailedError
+from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="report")
@@ -28,8 +28,8 @@ def command(  # noqa: PLR0913 - one parameter an option
 
     RUN is the folder of a finished fit, prune or ablate, a .tflite file, or JSON that evaluate, benchmark or ranges
     wrote. The .tflite files are scored on the same images, whose worst disagreements the page shows; settings that
-    follow, such as data.root=FOLDER, say where the data are now. What is wrong with an input is said on the page.
-    Exits with 3, the page written, where a file is not the one that its manifest names.
+    follow (rsseg-tf settings lists them), such as data.root=FOLDER, say where the data are now. What is wrong with an
+    input is said on the page. Exits with 3, the page written, where a file is not the one that its manifest names.
 
     For example: rsseg-tf report runs/dubai runs/dubai-pruned runs/*.tflite -o report
     """

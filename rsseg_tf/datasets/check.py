@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rsseg_tf.datasets.catalog import AnyDataset
@@ -11,6 +11,7 @@ from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import DataError
+from rsseg_tf.progress import Progress
 
 FITTED = ("train", "val")
 """The splits that a training reads."""
@@ -66,7 +67,7 @@ class DatasetReport:
     warnings: tuple[Finding, ...]
 
 
-def check_dataset(dataset: AnyDataset, *, watch: Callable[[int, int], None] | None = None) -> DatasetReport:
+def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> DatasetReport:
     """Read everything in a data set and say what is wrong with it.
 
     Looked for: what did not pair up, splits that a training needs and that are not there, what `examine` finds in each
@@ -74,14 +75,14 @@ def check_dataset(dataset: AnyDataset, *, watch: Callable[[int, int], None] | No
 
     Args:
         dataset: from `list_dataset`.
-        watch: called with (samples done, samples in all) after each sample.
+        progress: called with (samples done, samples in all) after each sample.
     """
     samples = all_samples(dataset)
     examinations: dict[Sample, Examination] = {}
     for done, sample in enumerate(samples, start=1):
         examinations[sample], _ = examine(dataset, sample)
-        if watch:
-            watch(done, len(samples))
+        if progress:
+            progress(done, len(samples))
     return report_of(dataset, examinations)
 
 

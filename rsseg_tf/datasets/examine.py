@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.images.integrity import PNG
+from rsseg_tf.datasets.images.header import PNG
 from rsseg_tf.datasets.images.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.palette import IGNORE, Pixels
 from rsseg_tf.datasets.sample import Dataset, Sample

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rsseg_tf.config import DataConfig
@@ -14,11 +13,10 @@ from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import Progress
 
-Watch = Callable[[int, int], None]
 
-
-def open_prepared(data: DataConfig, *, seed: int = 0, watch: Watch | None = None) -> Dataset:
+def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None = None) -> Dataset:
     """The data set that `data` names, read from its prepared pairs where `data.cache_dir` names a folder.
 
     The pixels are those of the files; where pairs are resized, they come resized. A sample with problems is not
@@ -27,7 +25,7 @@ def open_prepared(data: DataConfig, *, seed: int = 0, watch: Watch | None = None
     Args:
         data: its name, folder and options.
         seed: of generated scenes.
-        watch: is told of samples done and samples in all, if any have to be prepared.
+        progress: is told of samples done and samples in all, if any have to be prepared.
 
     Raises:
         ConfigError: settings that its reader cannot use.
@@ -37,10 +35,12 @@ def open_prepared(data: DataConfig, *, seed: int = 0, watch: Watch | None = None
     dataset = open_dataset(data, seed=seed)
     if not data.cache_dir or not isinstance(dataset, FileDataset):
         return dataset
-    return prepared(data, dataset, watch=watch).dataset
+    return prepared(data, dataset, progress=progress).dataset
 
 
-def open_sound(data: DataConfig, *, seed: int = 0, watch: Watch | None = None) -> tuple[Dataset, DatasetReport | None]:
+def open_sound(
+    data: DataConfig, *, seed: int = 0, progress: Progress | None = None
+) -> tuple[Dataset, DatasetReport | None]:
     """As `open_prepared`, after everything that `rsseg-tf data check` looks for has been looked for.
 
     Returns:
@@ -56,24 +56,24 @@ def open_sound(data: DataConfig, *, seed: int = 0, watch: Watch | None = None) -
         return dataset, None
     opened: Dataset = dataset
     if data.cache_dir:
-        preparation = prepared(data, dataset, watch=watch)
+        preparation = prepared(data, dataset, progress=progress)
         report, opened = report_of(dataset, preparation.examinations), preparation.dataset
     else:
-        report = check_dataset(dataset, watch=watch)
+        report = check_dataset(dataset, progress=progress)
     require_sound(report)
     return opened, report
 
 
-def prepared(data: DataConfig, dataset: FileDataset, *, watch: Watch | None = None) -> Preparation:
+def prepared(data: DataConfig, dataset: FileDataset, *, progress: Progress | None = None) -> Preparation:
     """The prepared pairs of all splits, made now where they are not there.
 
     Raises:
         RssegError: they cannot be written.
     """
-    return prepare(dataset, store_of(data, dataset), all_samples(dataset), watch=watch)
+    return prepare(dataset, store_of(data, dataset), all_samples(dataset), progress=progress)
 
 
-def prepare_now(data: DataConfig, *, watch: Watch | None = None) -> dict[str, Any]:
+def prepare_now(data: DataConfig, *, progress: Progress | None = None) -> dict[str, Any]:
     """Prepare all splits of the data set that `data` names.
 
     Returns:
@@ -88,7 +88,7 @@ def prepare_now(data: DataConfig, *, watch: Watch | None = None) -> dict[str, An
     if not data.cache_dir or isinstance(dataset, Scenes):
         wrong = "`data.cache_dir` is not set" if isinstance(dataset, FileDataset) else "generated scenes have no files"
         raise ConfigError(f"nothing to prepare: {wrong}", hint="for example data.cache_dir=data/prepared")
-    preparation = prepared(data, dataset, watch=watch)
+    preparation = prepared(data, dataset, progress=progress)
     require_sound(report_of(dataset, preparation.examinations))
     folder = store_of(data, dataset).folder
     stored = sum(path.stat().st_size for path in folder.iterdir())

@@ -18,10 +18,9 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, Metric, SmallObjectRecall
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import json_ready
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
+from rsseg_tf.text import text_table
 
 
 @dataclass(frozen=True)
@@ -96,34 +95,42 @@ class Evaluation:
 
     def table(self) -> str:
         """The scores as a text table, in percent."""
-        width = max(len("class"), *(len(name) for name in self.class_names))
-        heads = ("IoU %", "BF1 %", "prec. %", "recall %", "F1 %", "small found %")
-        rows = [f"{'class':<{width}}  {'  '.join(f'{head:>7}' for head in heads)}"]
         columns = (self.iou, self.boundary_f1_per_class, self.precision, self.recall, self.f1, self.small_object_recall)
-        for name in self.class_names:
-            values = zip(heads, columns, strict=True)
-            rows.append(f"{name:<{width}}  {'  '.join(_percent(each[name], len(head)) for head, each in values)}")
-        rows.append(f"{'mean':<{width}}  {_percent(self.miou)}  {_percent(self.boundary_f1)}")
-        rows.append(
-            f"pixel accuracy {_percent(self.accuracy).strip()} %, mean accuracy {_percent(self.mean_accuracy).strip()} "
-            f"%, frequency-weighted IoU {_percent(self.frequency_weighted_iou).strip()} %, "
-            f"{self.images} images of `{self.split}`"
-        )
+        rows = [
+            ("class", "  IoU %", "  BF1 %", "prec. %", "recall %", "   F1 %", "small found %"),
+            *((name, *(percent(column[name]) for column in columns)) for name in self.class_names),
+            ("mean", percent(self.miou), percent(self.boundary_f1)),
+        ]
+        lines = [
+            text_table(rows),
+            f"pixel accuracy {percent(self.accuracy)} %, mean accuracy {percent(self.mean_accuracy)} "
+            f"%, frequency-weighted IoU {percent(self.frequency_weighted_iou)} %, "
+            f"{self.images} images of `{self.split}`",
+        ]
         if self.absent:
-            rows.append(f"not in these images, and in no mean: {', '.join(self.absent)}")
-        return "\n".join(rows)
+            lines.append(f"not in these images, and in no mean: {', '.join(self.absent)}")
+        return "\n".join(lines)
 
 
 def evaluate(
     predictor: Predictor,
     dataset: Dataset,
-    split: str,
+    split: str = "test",
     *,
     settings: EvaluateConfig = _DEFAULTS,
     progress: Progress | None = None,
     share: Share = WHOLE,
 ) -> Evaluation:
-    """Predict every image of a split and score it against its mask; see `evaluate_all`."""
+    """Score a model on every image of a split; see `evaluate_all`.
+
+    Args:
+        predictor: the model; `rsseg_tf.open_model` gives one.
+        dataset: images and masks; `rsseg_tf.open_dataset` gives them.
+        split: which of them.
+        settings: the tolerance of boundary F1, and what a small object is.
+        progress: called after every image with how many are done and how many there are.
+        share: see `evaluate_all`.
+    """
 
     def watch(seen: Seen) -> None:
         if progress:
@@ -170,7 +177,7 @@ def evaluate_all(
         image, mask = dataset.read(sample)
         if size is not None:
             image, mask = resized_image(image, size), resized_mask(mask, size)
-        predictions = [predictor.classes(image) for predictor in predictors]
+        predictions = [predictor.predict(image) for predictor in predictors]
         for score, prediction in zip(scores, predictions, strict=True):
             score.update(index, mask, prediction)
         if watch:
@@ -276,6 +283,6 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _percent(value: float | None, width: int = 7) -> str:
-    width = max(7, width)
-    return f"{'–':>{width}}" if value is None or math.isnan(value) else f"{100 * value:>{width}.2f}"
+def percent(value: float | None) -> str:
+    """A share for a table; a dash where there was nothing to score."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,12 @@ from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
 from rsseg_tf.inference.raster import Raster, strips_from
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
+from rsseg_tf.progress import Progress
 
 OVERLAY_SHARE = 0.5
 _OVERLAY_SIDE = 2048
 _STRIPS_AHEAD = 1
 _BATCHES_AHEAD = 4
-
-Progress = Callable[[int, int], None]
-"""Called with how many pixels are done and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def predict_raster(
         target: the folder of the results and NAME.
         key: what the result depends on; only parts with the same key are gone on with.
         overwrite: forget the parts.
-        progress: called after every band.
+        progress: called after every band, with pixels.
 
     Returns:
         Size, area of each class and the run's figures, as JSON values.
@@ -109,7 +107,7 @@ def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: In
     """All bands of the class map, those that were kept first."""
     if predictor.fitting != "crop":
         pixels, valid = raster.rows(0, raster.height)
-        yield _Band(0, 0, pixels, valid, _without_gaps(predictor.classes(pixels), valid))
+        yield _Band(0, 0, pixels, valid, _without_gaps(predictor.predict(pixels), valid))
         return
     grid = TileGrid(raster.height, raster.width, predictor.input_size, predictor.overlap)
     kept = parts.done()

@@ -22,6 +22,7 @@ from rsseg_tf.inference.mosaic import OVERLAY_SHARE
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
 from rsseg_tf.inference.tiling import Image
+from rsseg_tf.progress import Advance
 from rsseg_tf.runs import atomic_path, write_json
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -30,9 +31,6 @@ CAMERA = "camera:"
 _USUAL_FPS = 25.0
 _FASTEST_FPS = 1000.0
 _FRAMES_AHEAD = 2
-
-Progress = Callable[[float, int], None]
-"""Called with the share that is done (0 where the end is unknown) and how many pixels were predicted."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def predict_video(
     out: Path,
     *,
     settings: VideoSettings = VideoSettings(),
-    progress: Progress | None = None,
+    progress: Callable[[Advance], None] | None = None,
 ) -> dict[str, Any]:
     """Predict the frames of a video file or a camera.
 
@@ -115,7 +113,7 @@ def predict_video(
         word: the file, or `camera:N`.
         out: the folder for the results.
         settings: which frames, and what becomes of them.
-        progress: called after every frame.
+        progress: called after every frame, with 0 images done where the end is unknown.
 
     Returns:
         Frames, frames a second and the mean area of each class, as JSON values.
@@ -136,7 +134,7 @@ def predict_video(
                     counts += np.bincount(classes.ravel(), minlength=len(counts))
                     done += 1
                     if progress:
-                        progress(_share(done, source, settings), done * classes.size)
+                        progress(Advance(_share(done, source, settings), 1, done * classes.size))
             if not done:
                 raise DataError(f"`{source.label}` has no frame", hint="play it, or name another source")
     seconds = time.perf_counter() - started
@@ -197,7 +195,7 @@ def _source(word: str, capture: Any, *, is_camera: bool) -> Source:
 def _classified(capture: Any, predictor: TiledPredictor, settings: VideoSettings) -> Any:
     """(frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
     frames = prefetched(_frames(capture, settings), depth=_FRAMES_AHEAD)
-    return prefetched(((frame, predictor.classes(frame)) for frame in frames), depth=_FRAMES_AHEAD)
+    return prefetched(((frame, predictor.predict(frame)) for frame in frames), depth=_FRAMES_AHEAD)
 
 
 def _frames(capture: Any, settings: VideoSettings) -> Iterator[Image]:

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.pruning.rules.site import Ids, Values
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
+from rsseg_tf.text import text_table
 
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")
 """Variables that are measured or counted, not learned: no parameters."""
@@ -79,20 +81,22 @@ class Cost:
     def __str__(self) -> str:
         rows = [(x.name, x.params, x.macs, x.bytes) for x in self.layers if x.params or x.macs]
         rows.append(("total", self.params, self.macs, self.bytes))
-        width = max(len(name) for name, *_ in rows)
-        head = f"{'layer':{width}} {'params':>12} {'MACs':>16} {'bytes':>12}"
-        lines = [f"{n:{width}} {p:12,} {'open' if m is None else format(m, ','):>16} {b:12,}" for n, p, m, b in rows]
-        return "\n".join([head, *lines])
+        figures = [(name, *("open" if x is None else f"{x:,}" for x in numbers)) for name, *numbers in rows]
+        return text_table([("layer", "params", "MACs", "bytes"), *figures])
 
 
-def cost(model: keras.Model) -> Cost:
+def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
     """Parameters, multiply-accumulates and bytes of a functional model, layer by layer.
 
     Multiply-accumulates count convolutions (plain, grouped, depthwise, separable, transposed) and dense
     layers, for one image. Parameters are what training changes; moving statistics are counted apart.
 
+    Args:
+        model: the model.
+        rules: of layers that `RULES` does not know: what a rule says multiplies is counted.
+
     Raises:
-        ModelError: the model's graph cannot be read.
+        ModelError: if the model's graph cannot be read.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -100,7 +104,7 @@ def cost(model: keras.Model) -> Cost:
         >>> total.params, total.macs
         (112, 6912)
     """
-    wiring = trace(model)
+    wiring = trace(model, rules)
     return wired_cost(wiring, np.ones(len(wiring.group_of), bool))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import keras
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config import Config, dump_yaml, same_settings
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.evaluation.compare import compared
+from rsseg_tf.evaluation.comparison import compared
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.models.backbones import find_backbone
@@ -152,7 +152,7 @@ def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -
     for config in recipes.values():
         for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):
             path = _repeat_folder(folder, settings) / "dense" / CONFIG
-            if path.is_file() and path.read_text(encoding="utf-8") != dump_yaml(settings):
+            if path.is_file() and not same_settings(path.read_text(encoding="utf-8"), dump_yaml(settings)):
                 raise ConfigError(f"`{path.parent}` was made with other settings", hint="choose another --out")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.config import Config, dump_yaml, load_config, same_settings
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
@@ -25,6 +25,7 @@ from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, fit
 from rsseg_tf.steps.inspect_keras import inspect_keras
 from rsseg_tf.steps.prune import prune
+from rsseg_tf.text import text_table
 from rsseg_tf.tflite.flatbuffer import read_model
 
 RESULT = "demo.json"
@@ -169,7 +170,7 @@ def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
 
 def _has_settings(run: Path, config: Config) -> bool:
     path = run / CONFIG
-    return path.is_file() and path.read_text(encoding="utf-8") == dump_yaml(config)
+    return path.is_file() and same_settings(path.read_text(encoding="utf-8"), dump_yaml(config))
 
 
 def _exported(folder: Path, config: Config, *, run: str, number_format: FormatName) -> Path:
@@ -208,16 +209,15 @@ def color_baseline_miou(dataset: Dataset) -> float:
 def format_demo(result: Mapping[str, Any]) -> str:
     """The demo's table as text."""
     dense = result["rows"][0]
-    lines = [f"{'model':<12} {'mIoU %':>7} {'params M':>9} {'GMACs':>6} {'MB':>6} {'ms (p50)':>9} {'speed':>6}"]
+    rows = [(f"{'model':<12}", "mIoU %", "params M", "GMACs", f"{'MB':>5}", "ms (p50)", "speed")]
     for row in result["rows"]:
-        lines.append(
-            f"{row['name']:<12} {100 * row['miou']:7.2f} {row['params'] / 1e6:9.2f} {row['macs'] / 1e9:6.2f} "
-            f"{row['file_bytes'] / 1e6:6.2f} {row['latency_p50_ms']:9.2f} "
-            f"{dense['latency_p50_ms'] / row['latency_p50_ms']:5.1f}×"
-        )
-    lines.append(f"per-pixel color classifier: mIoU {100 * result['baseline_miou']:.2f} %")
-    lines.append(f"{result['seconds']:.0f} s; overlays: {result['page']}")
-    return "\n".join(lines)
+        figures = (100 * row["miou"], row["params"] / 1e6, row["macs"] / 1e9, row["file_bytes"] / 1e6)
+        times = (f"{row['latency_p50_ms']:.2f}", f"{dense['latency_p50_ms'] / row['latency_p50_ms']:.1f}×")
+        rows.append((row["name"], *(f"{figure:.2f}" for figure in figures), *times))
+    return (
+        f"{text_table(rows)}\nper-pixel color classifier: mIoU {100 * result['baseline_miou']:.2f} %\n"
+        f"{result['seconds']:.0f} s; overlays: {result['page']}"
+    )
 
 
 def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Sequence[DemoRow]) -> None:
@@ -225,7 +225,7 @@ def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Seque
     panels = []
     for sample in dataset.samples("test")[:6]:
         image, mask = dataset.read(sample)
-        predictions = {row.name: one.classes(image) for row, one in zip(rows, predictors, strict=True)}
+        predictions = {row.name: one.predict(image) for row, one in zip(rows, predictors, strict=True)}
         panels.append(Panel(sample.name, image, mask, predictions))
     table = [asdict(row) for row in rows]
     write_overlay_page(page, panels, dataset.palette, title="rsseg-tf demo: generated scenes", table=table)

@@ -13,7 +13,7 @@ import numpy as np
 
 from rsseg_tf.config import Config, ExportConfig, to_dict
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.weights.pretrained import load_keras_model
@@ -24,6 +24,7 @@ from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.edgetpu_variant import for_target
+from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
@@ -37,11 +38,17 @@ _RECOVERY = {known.trained_from: name for name, known in FORMATS.items() if know
 """Number format → the one that the same file has after quantization-aware training."""
 
 
-def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
-    """Write the model in `model_path` as the TFLite file `out`, which appears only once it has been proven.
+@extras_named()
+def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, Any]:
+    """Write a trained model as the TFLite file `out`, which appears only once it has been proven.
 
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on. An export
     with quantization-aware training that was killed resumes from the last saved step, which `{out}.qat` holds.
+
+    Args:
+        model: the `.keras` file, or the folder of a finished run.
+        config: the settings; `config.export` says which kind of file.
+        out: the `.tflite` file.
 
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
@@ -54,6 +61,10 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
+    return _export(find_model(model), config, Path(out))
+
+
+def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     _check_settings(config.export)
     dataset = prepared_dataset(config)
     model = load_keras_model(model_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import Config
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
@@ -25,7 +26,7 @@ RANKINGS = {
 
 
 def compare_criteria(
-    dense_path: Path, config: Config, *, limit: int, progress: Callable[[int, int], None] | None = None
+    dense_path: Path, config: Config, *, limit: int, progress: Progress | None = None
 ) -> Mapping[str, Any]:
     """Rank correlation of every criterion with the true loss change of removing each group alone.
 
@@ -81,7 +82,7 @@ def _rows(
     return [
         {
             "criterion": criterion,
-            "normalise": name,
+            "normalize": name,
             "overall": correlation.overall,
             "within_families": correlation.mean_of_families,
         }

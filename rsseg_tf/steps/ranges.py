@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.evaluation.scoring import evaluate, percent
+from rsseg_tf.graphs import flatten
 from rsseg_tf.models.weights.pretrained import load_keras_model
-from rsseg_tf.pruning.graph import flatten
+from rsseg_tf.progress import progress_bar
 from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.power_of_two import simulate
 from rsseg_tf.quantization.paper.ranges import measure
@@ -25,16 +25,12 @@ from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor
 from rsseg_tf.steps.shared.windows import calibration_of
+from rsseg_tf.text import text_table
 
 _BATCH = 4
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""From the name of a piece of work to something to call with how much is done and how much there is."""
 
-
-def ranges(
-    model_path: Path, config: Config, out: Path, *, split: str | None = None, progress: Progress
-) -> Mapping[str, Any]:
+def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = None) -> Mapping[str, Any]:
     """Write the ranges of the model in `model_path` as `ranges.json`, `ranges.png` and `ranges.svg` in a folder.
 
     Weights and biases are those after folding the batch norms; activations are logged on the images that an
@@ -45,7 +41,6 @@ def ranges(
         config: its settings.
         out: the folder.
         split: score the model, and it in 8-bit powers of two, on this split; None for neither.
-        progress: shows how far the work is.
 
     Returns:
         What `ranges.json` holds: `model` (path), `samples`, `layers`, `tensors`, `calibration`, `evaluation`
@@ -62,13 +57,13 @@ def ranges(
     check_model(model, dataset.palette, size=config.data.input_size)
     folded = fold_batch_norms(flatten(model))
     calibration = calibration_of(dataset, config)
-    with progress("log activations") as show:
+    with progress_bar("log activations") as show:
         found = measure(folded, _batches(calibration.images), progress=lambda done: show(done, len(calibration.images)))
     result = {"model": str(model_path), **found.to_dict(), "calibration": calibration.record(), "evaluation": None}
     write_heatmap(result, [out / "ranges.png", out / "ranges.svg"])
     if split is not None:
         networks = {"float32": model, "power_of_two": simulate(folded, found)}
-        result["evaluation"] = {"split": split, **_scores(networks, dataset, config, split=split, progress=progress)}
+        result["evaluation"] = {"split": split, **_scores(networks, dataset, config, split=split)}
     result["made_from"] = {str(model_path): file_hash(model_path), "data:train": dataset.fingerprint("train")}
     result |= {"versions": package_versions(), "git": git_state()}
     write_json(out / "ranges.json", result)
@@ -77,15 +72,15 @@ def ranges(
 
 def format_ranges(result: Mapping[str, Any]) -> str:
     """What `ranges` returns as a text table: for each kind of tensor the ones that lose most, then the scores."""
-    lines = [f"{'':<12}  {'tensors':>7}  {'worst underflow':<44}  worst overflow"]
+    rows = [(" " * 12, "tensors", f"{'worst underflow':<44}", "worst overflow")]
     for kind in KINDS:
         tensors = [tensor for tensor in result["tensors"] if tensor["kind"] == kind]
-        worst = (_worst(tensors, "underflow"), _worst(tensors, "overflow"))
-        lines.append(f"{kind:<12}  {len(tensors):>7}  {worst[0]:<44}  {worst[1]}")
-    if result["evaluation"]:
-        lines += ["", f"{result['evaluation']['split']:<12}  {'mIoU %':>7}  {'accuracy %':>10}  {'BF1 %':>7}"]
-        lines += [_score_line(name, result["evaluation"][name]) for name in ("float32", "power_of_two")]
-    return "\n".join(lines)
+        rows.append((kind, str(len(tensors)), _worst(tensors, "underflow"), _worst(tensors, "overflow")))
+    text, scores = text_table(rows, align="<><<"), result["evaluation"]
+    if not scores:
+        return text
+    heads = (scores["split"], " mIoU %", "accuracy %", "  BF1 %")
+    return f"{text}\n\n{text_table([heads, *(_score_row(name, scores[name]) for name in ('float32', 'power_of_two'))])}"
 
 
 def _batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
@@ -93,12 +88,10 @@ def _batches(images: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32
         yield np.stack(images[start : start + _BATCH]).astype(np.float32)
 
 
-def _scores(
-    networks: Mapping[str, keras.Model], dataset: Dataset, config: Config, *, split: str, progress: Progress
-) -> dict[str, Any]:
+def _scores(networks: Mapping[str, keras.Model], dataset: Dataset, config: Config, *, split: str) -> dict[str, Any]:
     scores = {}
     for name, network in networks.items():
-        with progress(f"evaluate {name} on {split}") as show:
+        with progress_bar(f"evaluate {name} on {split}") as show:
             predictor = keras_predictor(network, dataset.palette, config)
             scored = evaluate(predictor, dataset, split, settings=config.evaluate, progress=show)
             scores[name] = scored.to_dict()
@@ -110,7 +103,5 @@ def _worst(tensors: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{100 * worst[key]:6.2f} %  {worst['name']}" if worst[key] else f"{'none':>6}"
 
 
-def _score_line(name: str, score: Mapping[str, Any]) -> str:
-    figures = (score["miou"], score["accuracy"], score["boundary_f1"])
-    miou, accuracy, boundary = ("–" if figure is None else f"{100 * figure:.2f}" for figure in figures)
-    return f"{name:<12}  {miou:>7}  {accuracy:>10}  {boundary:>7}"
+def _score_row(name: str, score: Mapping[str, Any]) -> tuple[str, ...]:
+    return name, *(percent(score[key]) for key in ("miou", "accuracy", "boundary_f1"))

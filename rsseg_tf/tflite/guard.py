@@ -8,15 +8,18 @@ ordinary error here. With a delegate every file is: a library that was built for
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from rsseg_tf.child import open_child, serve
 from rsseg_tf.errors import ModelError, RssegError
 from rsseg_tf.tflite import interpreter
 from rsseg_tf.tflite.metadata import verify_seal
 
-_TIMEOUT_S = 300
+TIMEOUT_S = 300
+"""What a file may take to be loaded and run once."""
+
 _checked: set[tuple[str, str, int, int]] = set()
 
 
@@ -49,33 +52,28 @@ def _is_sealed(content: bytes, path: Path) -> bool:
 
 
 def _try_in_child(path: Path, delegate: Path | None) -> None:
-    command = [sys.executable, "-m", "rsseg_tf.tflite.guard", str(path), *([str(delegate)] if delegate else [])]
-    try:
-        child = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"`{path}` did not run once within {_TIMEOUT_S} s") from error
-    if child.returncode == 0:
-        return
+    hint = "copy the file again, or export the model again"
+    crash, late = f"`{path}` crashes the interpreter", f"`{path}` did not run once within {TIMEOUT_S} s"
     if delegate:
-        reason = child.stdout.strip() or f"`{path}` crashes the interpreter on the delegate `{delegate}`"
-        raise ModelError(reason, hint="was the library built for another runtime? see docs/edge.md")
-    reason = child.stdout.strip() or f"`{path}` crashes the interpreter"
-    raise ModelError(reason, hint="copy the file again, or export the model again")
+        hint = "was the library built for another runtime? see docs/edge.md"
+        crash += f" on the delegate `{delegate}`"
 
+    def ended(code: int | None) -> ModelError:
+        return ModelError(late if code is None else crash)
 
-def main(arguments: list[str]) -> int:
-    """Load and run one file; print why when it fails."""
-    path, *rest = arguments
     try:
-        native = interpreter.open_interpreter(Path(path), threads=1, delegate=Path(rest[0]) if rest else None)
-        interpreter.invoke(native, path=Path(path))
+        with open_child("rsseg_tf.tflite.guard", ended=ended, most_s=TIMEOUT_S) as child:
+            child.ask((path, delegate))
     except RssegError as error:
-        sys.stdout.write(error.message)
-        return 1
-    return 0
+        raise ModelError(error.message, hint=hint) from error
+
+
+def run_once(requests: Iterator[tuple[Path, Path | None]]) -> Iterator[dict[str, bool]]:
+    """In the child process: load and run the file that is asked for."""
+    path, delegate = next(requests)
+    interpreter.invoke(interpreter.open_interpreter(path, threads=1, delegate=delegate), path=path)
+    yield {"runs": True}
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(run_once))

@@ -10,6 +10,7 @@ from typing import Any
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.runs import file_hash
+from rsseg_tf.text import text_table
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.edgetpu import lint as edgetpu_lint
 from rsseg_tf.tflite.flatbuffer import parse_model
@@ -88,16 +89,7 @@ def format_inspection(facts: Mapping[str, Any]) -> str:
 
 def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:
     """A table of layers or operators: name, type, output shape, parameters, MACs, bytes."""
-    header = ("name", "type", "output", "params", "MACs", "bytes")
-    rows = [header, *(_layer_row(layer) for layer in layers)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    return "\n".join(_line(row, widths) for row in rows)
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = zip(row, widths, strict=True)
-    padded = [cell.ljust(width) if column < 3 else cell.rjust(width) for column, (cell, width) in enumerate(cells)]
-    return "  ".join(padded)
+    return text_table([("name", "type", "output", "params", "MACs", "bytes"), *map(_layer_row, layers)], align="<<<")
 
 
 def _layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:

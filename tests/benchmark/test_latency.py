@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,36 +13,36 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.runs import file_hash
 
 
-class FakeWorker:
+class FakeChild:
     """Stands in for a child process: writes down its turns and answers with prepared times."""
 
-    def __init__(self, path: Path, threads: int, log: list[tuple[str, int, int]]) -> None:
-        self.path, self.threads, self.log = path, threads, log
-        self.times_ms: list[tuple[float, float]] = []
+    def __init__(self, log: list[tuple[str, int, int]]) -> None:
+        self.log, self.runs = log, 0
+        self.answers: list[dict[str, Any]] = []
 
-    def run(self, count: int, *, keep: bool = False) -> None:
-        self.log.append((self.path.name, self.threads, count))
-        pace = {"a": 1.0, "b": 4.0}[self.path.name]
-        if keep:
-            start = len(self.times_ms)
-            self.times_ms.extend((pace * (100 + number), 2 * pace * 100) for number in range(start, start + count))
-
-    def finish(self) -> bench._Measured:
+    def tell(self, request: tuple[Path, int, None]) -> None:
+        self.name, self.threads = request[0].name, request[1]
         facts = {"height": 100, "width": 200, "load_ms": 1.0, "first_inference_ms": 2.0}
-        facts |= {"arena_bytes": 3, "delegate_partitions": 1}
-        return bench._Measured(self.path, self.threads, facts, self.times_ms, 50.0)
+        self.answers.append(facts | {"arena_bytes": 3, "delegate_partitions": 1})
+
+    def read(self) -> dict[str, Any]:
+        return self.answers.pop()
+
+    def ask(self, count: int) -> dict[str, Any]:
+        self.log.append((self.name, self.threads, count))
+        pace, runs = {"a": 1.0, "b": 4.0}[self.name], range(self.runs, self.runs + count)
+        self.runs += count
+        return {"times_ms": [(pace * (100 + run), 2 * pace * 100) for run in runs]}
+
+    def end(self) -> None:
+        self.answers.append({"peak_rss_mb": 50.0})
 
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """The turns (model, threads, runs) that a benchmark of fakes takes."""
     log: list[tuple[str, int, int]] = []
-
-    @contextlib.contextmanager
-    def fake(path: Path, threads: int, _delegate: Path | None) -> Iterator[FakeWorker]:
-        yield FakeWorker(path, threads, log)
-
-    monkeypatch.setattr(bench, "_worker", fake)
+    monkeypatch.setattr(bench, "open_child", lambda _module, **_options: contextlib.nullcontext(FakeChild(log)))
     return log
 
 
@@ -77,9 +77,9 @@ def test_ratios_are_against_the_first_model_at_the_same_threads(two: list[Path])
 @pytest.mark.usefixtures("turns")
 def test_figures_follow_from_the_times(two: list[Path]) -> None:
     first = measured(two)[0]
-    assert first.p50_ms == pytest.approx(105.5)
-    assert first.p50_ms <= first.p90_ms <= first.p95_ms <= first.p99_ms <= 111
-    assert first.fps == pytest.approx(1000 / 105.5)
+    assert first.p50_ms == pytest.approx(108.5)  # of the runs 4 to 15, after three to warm up
+    assert first.p50_ms <= first.p90_ms <= first.p95_ms <= first.p99_ms <= 114
+    assert first.fps == pytest.approx(1000 / 108.5)
     assert first.megapixels_per_s == pytest.approx(0.02 * first.fps)
     assert first.end_to_end_p50_ms == 200
 

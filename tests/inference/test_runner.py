@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -158,14 +159,14 @@ def test_a_missing_delegate_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sealed_file_is_not_tried_in_a_child_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", _unexpected)
+    monkeypatch.setattr(subprocess, "Popen", _unexpected)
     assert TFLiteRunner(sealed(tmp_path)).num_classes == CLASSES
 
 
 def test_another_file_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, tiny_model())
     TFLiteRunner(path)
-    monkeypatch.setattr(subprocess, "run", _unexpected)
+    monkeypatch.setattr(subprocess, "Popen", _unexpected)
     assert TFLiteRunner(path).num_classes == CLASSES
 
 
@@ -191,7 +192,7 @@ def test_a_file_that_never_comes_back_is_an_error(tmp_path: Path, monkeypatch: p
     hanging.write_text("#!/bin/sh\nexec sleep 60\n")
     hanging.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hanging))
-    monkeypatch.setattr(guard, "_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(guard, "TIMEOUT_S", 0.1)
     with pytest.raises(ModelError, match="did not run once"):
         TFLiteRunner(saved(tmp_path, tiny_model()))
 
@@ -234,7 +235,7 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
     whole = sealed(tmp_path).read_bytes()
     rng = np.random.default_rng(2)
     monkeypatch.setattr(runner, "open_interpreter", _unexpected)
-    monkeypatch.setattr(guard, "_try_in_child", _refused)
+    monkeypatch.setattr(guard, "open_child", _refused)
     for number in range(300):
         damaged = bytearray(whole)
         damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
@@ -244,8 +245,8 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
         assert _outcome(path) == f"an error that names {path.name}"
 
 
-def _refused(path: Path, _delegate: Path | None) -> None:
-    raise ModelError(f"`{path}` would be tried in a child process")
+def _refused(*_arguments: object, ended: Callable[[int], ModelError], **_options: object) -> None:
+    raise ended(-11)
 
 
 def _outcome(path: Path) -> str:

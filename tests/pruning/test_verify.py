@@ -11,8 +11,7 @@ from rsseg_tf import pruning
 from rsseg_tf.errors import ModelError
 from tests.pruning.law import random_inputs, run
 
-# By their names, since the package shows the functions of the same names.
-rebuilding = importlib.import_module("rsseg_tf.pruning.rebuild")
+# By its name, since the package shows the function of the same name.
 verifying = importlib.import_module("rsseg_tf.pruning.verify")
 
 
@@ -47,28 +46,65 @@ def test_the_model_stays_as_it_is(model, plan):
     assert (run(model, x)[0] == outputs[0]).all()
 
 
-def test_constants_that_are_not_folded_are_seen(model, plan, monkeypatch):
-    monkeypatch.setattr(rebuilding, "_folded", lambda kernel, _constants: np.zeros(kernel.shape[-1], kernel.dtype))
-    found = pruning.verify(model, plan)
+class Shifted(layers.Layer):
+    """Adds 0.7, which a rule may forget; `forgets` leaves its factor out of the config, as careless layers do."""
+
+    def __init__(self, factor=1.0, *, forgets=False, **options):
+        super().__init__(**options)
+        self.factor = factor
+        self.forgets = forgets
+
+    def call(self, x):
+        return self.factor * x + 0.7
+
+    def get_config(self):
+        return super().get_config() if self.forgets else {**super().get_config(), "factor": self.factor}
+
+
+def with_shift(**options):
+    x = inputs = keras.Input((8, 8, 3))
+    x = Shifted(**options)(layers.Conv2D(6, 3)(x))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    pruning.randomize(model)
+    return model
+
+
+def verified(model, flow):
+    rules = {Shifted: pruning.Rule(flow)}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), seed=0)
+    return pruning.verify(model, plan, rules=rules)
+
+
+def test_a_rule_that_tells_the_truth_holds():
+    found = verified(with_shift(), pruning.flows.elementwise)
+    assert found.holds, found
+
+
+def test_a_rule_that_forgets_a_constant_is_seen():
+    found = verified(with_shift(), pruning.flows.passing)
     assert not found.holds
     assert found.masked_error > 0.01
     assert str(found).startswith("NOT exact")
 
 
-def test_weights_of_other_channels_are_seen_in_the_first_layer(model, plan, monkeypatch):
-    def cut(weight, labels, layer, kept):
-        shifted = np.roll(weight, 1, axis=-1) if layer.name == "stem" else weight
-        return right(shifted, labels, layer, kept)
+def test_a_rule_that_mixes_channels_up_is_seen():
+    def reversed_channels(site):
+        (x,) = site.inputs
+        return site.output(x.ids[::-1], np.nan_to_num(x.dead))
 
-    right = rebuilding._cut
-    monkeypatch.setattr(rebuilding, "_cut", cut)
-    found = pruning.verify(model, plan)
-    assert found.identity_error > 0.01
+    found = verified(with_shift(), reversed_channels)
     assert not found.holds
+    assert found.masked_error > 0.01
+
+
+def test_a_layer_that_comes_back_otherwise_is_seen():
+    found = verified(with_shift(factor=3.0, forgets=True), pruning.flows.elementwise)
+    assert not found.holds
+    assert found.identity_error > 0.01
 
 
 def test_a_cost_that_was_not_foretold_is_seen(model, plan, monkeypatch):
-    monkeypatch.setattr(verifying, "cost", lambda _slim: pruning.cost(model))
+    monkeypatch.setattr(verifying, "cost", lambda _slim, **_: pruning.cost(model))
     found = pruning.verify(model, plan)
     assert not found.holds
     assert found.params_built > found.params_predicted

@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rsseg_tf.config import Config, load_config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.quiet import quiet_stderr
-from rsseg_tf.runs import CONFIG, json_ready
+from rsseg_tf.runs import json_ready
+
+if TYPE_CHECKING:
+    from rsseg_tf.inference.predict import ForeignModel
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,7 +24,8 @@ ANY_PATH = click.Path(path_type=Path)
 
 def config_option(command: Command) -> Command:
     """`-c FILE`: the YAML file with the settings."""
-    return click.option("-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings.")(command)
+    about = "YAML file with the settings; rsseg-tf settings lists them."
+    return click.option("-c", "--config", "config_path", type=ANY_PATH, help=about)(command)
 
 
 def overrides_argument(command: Command) -> Command:
@@ -80,6 +83,18 @@ def foreign_options(command: Command) -> Command:
     return command
 
 
+def foreign_model(options: Mapping[str, Any]) -> ForeignModel | None:
+    """What the options of `foreign_options` say of a file; None where they say nothing."""
+    if all(options[name] is None for name in ("names", "fitting", "mean", "std")):
+        return None
+    from rsseg_tf.inference.predict import ForeignModel
+    from rsseg_tf.inference.runner import Normalization
+
+    names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
+    mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
+    return ForeignModel(names, options["fitting"] or "crop", Normalization(mean, std))
+
+
 def overwrite_option(command: Command) -> Command:
     """`--overwrite`: drop what lies in the output folder."""
     return click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")(command)
@@ -88,30 +103,6 @@ def overwrite_option(command: Command) -> Command:
 def out_option(command: Command) -> Command:
     """`--out DIR`: the folder of the run."""
     return click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the run.")(command)
-
-
-def model_in(path: Path) -> Path:
-    """The model file that `path` names: itself, or `model.keras` or `model.tflite` in a folder.
-
-    Raises:
-        ConfigError: there is no such file.
-    """
-    for candidate in (path, path / "model.keras", path / "model.tflite"):
-        if candidate.is_file():
-            return candidate
-    raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")
-
-
-def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]) -> Config:
-    """The settings from `-c`, or else those of the run that `model` lies in.
-
-    Raises:
-        ConfigError: neither exists, or they do not parse.
-    """
-    beside = model.parent / CONFIG
-    if config_path is None and not beside.is_file():
-        raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings with -c FILE")
-    return load_config(config_path or beside, overrides)
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from rsseg_tf.datasets.images.integrity import PNG, TIFFS
+PNG = b"\x89PNG\r\n\x1a\n"
+TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How files of these kinds begin."""
 
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_NO_INTEGER = "!"  # an error of struct
+_MOST_TAGS = 4096
 _WIDTH, _HEIGHT = 256, 257
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys (OGC GeoTIFF 1.1, annex B)
-_SHORT = 3
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,40 @@ def read_header(path: Path) -> ImageHeader:
                 width, height = struct.unpack(">II", start[16:24])
                 return ImageHeader(height, width)
             if start.startswith(TIFFS):
-                tags = _first_directory(stream, start)
-                return ImageHeader(tags.get(_HEIGHT, 0), tags.get(_WIDTH, 0), bool(_GEO_TAGS & tags.keys()))
+                tags, _ = first_directory(stream, (_HEIGHT, _WIDTH))
+                height, width = (next(iter(tags.get(tag, ())), 0) for tag in (_HEIGHT, _WIDTH))
+                return ImageHeader(height, width, bool(_GEO_TAGS & tags.keys()))
         except struct.error:
             pass
     return ImageHeader()
 
 
-def _first_directory(stream: BinaryIO, start: bytes) -> Mapping[int, int]:
-    """Tag → its value as if it were one number."""
-    order = "<" if start[:2] == b"II" else ">"
-    is_big = 43 in (start[2], start[3])
-    count_format, entry_format, where = ("Q", "HHQ8s", start[8:16]) if is_big else ("H", "HHI4s", start[4:8])
-    stream.seek(struct.unpack(order + ("Q" if is_big else "I"), where)[0])
-    (count,) = struct.unpack(order + count_format, stream.read(struct.calcsize(order + count_format)))
-    size = struct.calcsize(order + entry_format)
-    entries = stream.read(size * min(count, 1 << 16))
-    tags = {}
-    for tag, kind, _, value in struct.iter_unpack(order + entry_format, entries[: len(entries) // size * size]):
-        tags[tag] = struct.unpack(order + ("H" if kind == _SHORT else "I"), value[: 2 if kind == _SHORT else 4])[0]
-    return tags
+def first_directory(stream: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, tuple[int, ...]], int]:
+    """What a file says of its first image: tag → its whole numbers, none but of those `wanted`, and where that ends.
+
+    Raises:
+        struct.error: it is cut off, or the numbers of a wanted tag lie outside the file.
+    """
+    length = stream.seek(0, os.SEEK_END)
+
+    def read(layout: str, place: int) -> tuple[Any, ...]:
+        if place + struct.calcsize(layout) > length:
+            raise struct.error("it points outside the file")
+        stream.seek(place)
+        return struct.unpack(layout, stream.read(struct.calcsize(layout)))
+
+    (start,) = read("4s", 0)
+    order, is_big = "<" if start.startswith(b"II") else ">", 43 in start
+    pointer, number, entry = (order + kind for kind in (("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s")))
+    (first,) = read(pointer, 8 if is_big else 4)
+    (count,) = read(number, first)
+    first, step = first + struct.calcsize(number), struct.calcsize(entry)
+    tags: dict[int, tuple[int, ...]] = {}
+    for place in range(first, first + min(count, _MOST_TAGS) * step, step):
+        tag, kind, values, inline = read(entry, place)
+        tags[tag] = ()
+        if tag in wanted:
+            layout = f"{order}{values}{_INTEGERS.get(kind, _NO_INTEGER)}"
+            fits = struct.calcsize(layout) <= len(inline)
+            tags[tag] = struct.unpack_from(layout, inline) if fits else read(layout, *struct.unpack(pointer, inline))
+    return tags, first + count * step

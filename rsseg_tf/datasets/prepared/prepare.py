@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import pickle
 import queue
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
+from rsseg_tf.child import Child, open_child
 from rsseg_tf.datasets.examine import Examination
 from rsseg_tf.datasets.prepared.entry import Entry, examination_of
 from rsseg_tf.datasets.prepared.store import PreparedDataset, Store, describe_store
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import RssegError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import remove_leftovers
-
-Watch = Callable[[int, int], None]
-"""Called with how many samples are done and how many there are."""
 
 _LOCK = "lock"
 _WORTH_A_PROCESS = 8
-_WORKER = (sys.executable, "-m", "rsseg_tf.datasets.prepared.worker")
+_WORKER = "rsseg_tf.datasets.prepared.worker"
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,12 @@ class Preparation:
 
 
 def prepare(
-    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int = 0, watch: Watch | None = None
+    dataset: FileDataset,
+    store: Store,
+    samples: Sequence[Sample],
+    *,
+    processes: int = 0,
+    progress: Progress | None = None,
 ) -> Preparation:
     """Have the store hold `samples`, but for those with problems.
 
@@ -57,7 +56,7 @@ def prepare(
         store: what to fill.
         samples: what it shall hold.
         processes: how many to read files in; 0 for one a CPU, fewer for few samples.
-        watch: is told of progress, if anything is to be done.
+        progress: is told of samples, if anything is to be done.
 
     Raises:
         RssegError: the disk is full, or a process ended early.
@@ -74,7 +73,7 @@ def prepare(
                 store,
                 missing,
                 processes=processes or min(_cpus(), len(missing) // _WORTH_A_PROCESS),
-                watch=watch,
+                progress=progress,
             )
         entries |= _found(store, [sample for sample, found in examinations.items() if not found.problems])
     known = {sample: entry.examination for sample, entry in entries.items()}
@@ -87,7 +86,7 @@ def _found(store: Store, samples: Sequence[Sample]) -> dict[Sample, Entry]:
 
 
 def _made(
-    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int, watch: Watch | None
+    dataset: FileDataset, store: Store, samples: Sequence[Sample], *, processes: int, progress: Progress | None
 ) -> dict[Sample, Examination]:
     describe_store(store)
     examinations: dict[Sample, Examination] = {}
@@ -95,8 +94,8 @@ def _made(
     with contextlib.closing(made):  # so that no process outlives an error here
         for sample, examination in made:
             examinations[sample] = examination
-            if watch:
-                watch(len(examinations), len(samples))
+            if progress:
+                progress(len(examinations), len(samples))
     return examinations
 
 
@@ -108,57 +107,28 @@ def _in_turn(dataset: FileDataset, store: Store, samples: Sequence[Sample]) -> G
 def _in_processes(
     dataset: FileDataset, store: Store, samples: Sequence[Sample], count: int
 ) -> Generator[tuple[Sample, Examination]]:
-    answers: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
-    shares = [samples[place::count] for place in range(count)]
-    children = [_child() for _ in shares]
-    listeners = [threading.Thread(target=_listen, args=(place, child, answers)) for place, child in enumerate(children)]
-    try:
-        for listener in listeners:
-            listener.start()
-        for child, share in zip(children, shares, strict=True):
-            _tell(child, (dataset, store, share))
-        while count:
-            place, answer = answers.get()
-            _require_well(answer)
-            if "index" in answer:
-                yield shares[place][answer["index"]], examination_of(answer["examination"])
-            else:
-                count -= 1
-    finally:
-        for child, listener in zip(children, listeners, strict=True):
-            child.kill()
-            listener.join()
+    idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+
+    def made(sample: Sample) -> tuple[Sample, Examination]:
+        child = idle.get()
+        try:
+            return sample, examination_of(child.ask(sample))
+        finally:
+            idle.put(child)
+
+    with ThreadPoolExecutor(count) as pool, contextlib.ExitStack() as stack:
+        children = [stack.enter_context(open_child(_WORKER, ended=_ended, is_quiet=False)) for _ in range(count)]
+        for child in children:
+            child.tell((dataset, store))
+            idle.put(child)
+        yield from pool.map(made, samples)
 
 
-def _child() -> subprocess.Popen[bytes]:
-    """A process in a session of its own, so that Ctrl-C reaches us alone and we end it."""
-    return subprocess.Popen(_WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-
-
-def _tell(child: subprocess.Popen[bytes], job: object) -> None:
-    """Give a process its job and nothing after it."""
-    if child.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), child.stdin:  # it died at once: its exit code is told later
-            pickle.dump(job, child.stdin)
-
-
-def _listen(place: int, child: subprocess.Popen[bytes], answers: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
-    """Pass on what a process says, line by line, and at last the exit code that it ended with."""
-    if child.stdout is not None:
-        with child.stdout, contextlib.suppress(ValueError):  # a line that a kill cut off
-            for line in child.stdout:
-                answers.put((place, json.loads(line)))
-    answers.put((place, {"ended": child.wait()}))
-
-
-def _require_well(answer: Mapping[str, Any]) -> None:
-    if "error" in answer:
-        raise RssegError(answer["error"], hint=answer["hint"])
-    if answer.get("ended"):
-        raise RssegError(
-            f"a process that prepares images ended with exit code {answer['ended']}",
-            hint="is memory short? the same command goes on where it was",
-        )
+def _ended(code: int | None) -> RssegError:
+    return RssegError(
+        f"a process that prepares images ended with exit code {code}",
+        hint="is memory short? the same command goes on where it was",
+    )
 
 
 @contextlib.contextmanager

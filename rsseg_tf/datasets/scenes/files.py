@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rsseg_tf.datasets.readers.folder import COLUMNS
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import open_run, write_manifest, write_text
 
 PAIRS = "splits.csv"
@@ -27,7 +27,7 @@ def write_scenes(
     *,
     seed: int,
     overwrite: bool = False,
-    watch: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write scenes as images/ and masks/ with a list of splits and a configuration that reads them.
 
@@ -38,7 +38,7 @@ def write_scenes(
         scenes: how many, and their size.
         seed: of all of them.
         overwrite: replace a finished or other set that lies in `folder`.
-        watch: called with (scenes done, scenes in all) after each.
+        progress: called with (scenes done, scenes in all) after each.
 
     Returns:
         The folder, the configuration file, and the number of scenes in each split.
@@ -55,8 +55,8 @@ def write_scenes(
     with open_run(folder, dump_yaml(generated), overwrite=overwrite):
         for done, (_, sample) in enumerate(listed, start=1):
             _write_pair(folder, dataset, sample)
-            if watch:
-                watch(done, len(listed))
+            if progress:
+                progress(done, len(listed))
         write_text(folder / PAIRS, _csv_text(listed))
         write_text(folder / SNIPPET, _snippet(folder, dataset, scenes))
         write_manifest(folder, seed=seed, inputs={}, outputs=[PAIRS, SNIPPET], results={"splits": counts})
@@ -93,7 +93,7 @@ def _csv_text(listed: list[tuple[str, Sample]]) -> str:
 def _snippet(folder: Path, dataset: Scenes, scenes: ScenesConfig) -> str:
     side = min(256, scenes.size)
     classes = [
-        f"    {name}: '{format_color(color).removeprefix('#')}'"
+        f"      {name}: '{format_color(color).removeprefix('#')}'"
         for name, color in zip(dataset.palette.names, dataset.palette.colors, strict=True)
     ]
     lines = [
@@ -101,10 +101,11 @@ def _snippet(folder: Path, dataset: Scenes, scenes: ScenesConfig) -> str:
         "data:",
         "  name: folder",
         f"  root: {_quoted(folder.as_posix())}",
-        f"  pairs: {PAIRS}",
-        "  classes:",
-        *classes,
         f"  input_size: [{side}, {side}]",
+        "  folder:",
+        f"    pairs: {PAIRS}",
+        "    classes:",
+        *classes,
     ]
     return "\n".join(lines) + "\n"
 

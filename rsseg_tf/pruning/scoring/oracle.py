@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.pruning.graph import flatten
+from rsseg_tf.graphs import flatten
+from rsseg_tf.progress import Progress
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.rebuild import mask_wired
 from rsseg_tf.pruning.scoring.criteria import Loss
 from rsseg_tf.pruning.scoring.ranking import Ranking, group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.tracing.dilation import native_dilation
-
-Progress = Callable[[int, int], None]
 
 _LEAST_GROUPS = 4
 """A rank correlation of fewer groups says nothing."""

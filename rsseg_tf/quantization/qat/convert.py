@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.graphs.private import maker
 from rsseg_tf.quantization.convert import run_converter
 from rsseg_tf.quantization.freeze import check_head, class_map, freeze
 
@@ -43,7 +44,7 @@ def convert_student(student: Any, *, head: str = "logits") -> bytes:
 def _before_last_upsampling(student: Any) -> Any:
     import tf_keras
 
-    last = student.outputs[0]._keras_history.layer
+    last = maker(student.outputs[0])
     inside = getattr(last, "layer", last)
     if not (isinstance(inside, tf_keras.layers.UpSampling2D) and inside.interpolation == "bilinear"):
         raise ConfigError(

@@ -6,7 +6,8 @@ from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.check import FITTED
 from rsseg_tf.datasets.opening import open_prepared, open_sound
-from rsseg_tf.steps.shared.progress import CountingProgress, warn
+from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.shared.progress import warn
 
 
 def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
@@ -19,7 +20,8 @@ def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
     Raises:
         RssegError: something is wrong with it, in the words of `rsseg-tf data check`.
     """
-    dataset, report = open_sound(config.data, seed=config.seed, watch=CountingProgress("checking the data"))
+    with progress_bar("checking the data") as progress:
+        dataset, report = open_sound(config.data, seed=config.seed, progress=progress)
     for finding in report.warnings if report else ():
         warn(finding.message, hint=finding.hint)
     inputs = {f"data:{split}": dataset.fingerprint(split) for split in FITTED}
@@ -32,4 +34,5 @@ def prepared_dataset(config: Config) -> Dataset:
     Raises:
         RssegError: it cannot be opened or prepared.
     """
-    return open_prepared(config.data, seed=config.seed, watch=CountingProgress("preparing the data"))
+    with progress_bar("preparing the data") as progress:
+        return open_prepared(config.data, seed=config.seed, progress=progress)

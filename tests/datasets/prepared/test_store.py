@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import all_samples, check_dataset, require_sound
 from rsseg_tf.datasets.examine import Examination
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.opening import open_prepared, open_sound, prepare_now
-from rsseg_tf.datasets.prepared import prepare as preparing
 from rsseg_tf.datasets.prepared.entry import read_entry, write_entry
 from rsseg_tf.datasets.prepared.prepare import prepare
 from rsseg_tf.datasets.prepared.store import PreparedDataset, store_of
@@ -48,8 +47,7 @@ def settings(folder: Path, *, fitting="crop", cache_dir="cache") -> DataConfig:
     return DataConfig(
         name="folder",
         root=str(folder / "survey"),
-        pairs="splits.csv",
-        classes={"a": "0", "b": "1", "c": "2"},
+        folder=FolderConfig(pairs="splits.csv", classes={"a": "0", "b": "1", "c": "2"}),
         input_size=(16, 24),
         fitting=fitting,
         cache_dir=str(folder / cache_dir) if cache_dir else "",
@@ -100,7 +98,7 @@ def test_processes_make_the_same_store_as_one(survey):
             store_of(one, dataset),
             all_samples(dataset),
             processes=processes,
-            watch=lambda *place: told.append(place),
+            progress=lambda *place: told.append(place),
         )
     other_cache = survey / "other"
     parallel = {str(path.relative_to(other_cache)): path.read_bytes() for path in other_cache.rglob("*.pair")}
@@ -116,7 +114,7 @@ def test_what_was_made_otherwise_is_not_used(survey, change):
     if change == "pixels":
         write_image(survey / "survey/i0.png", np.full((20, 30, 3), 9, np.uint8))
     if change == "classes":
-        data = DataConfig(**{**data.__dict__, "classes": {"b": "1", "a": "0", "c": "2"}})
+        data = DataConfig(**{**data.__dict__, "folder": FolderConfig("splits.csv", {"b": "1", "a": "0", "c": "2"})})
     assert_same_pixels(open_prepared(data), data)
     assert len(entries(survey)) == before + (0 if change == "pixels" else 9)
 
@@ -174,7 +172,7 @@ def test_a_killed_preparation_goes_on(survey):
         "data = pickle.load(sys.stdin.buffer)\n"
         "dataset = list_dataset(data)\n"
         "stop = lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None\n"
-        "prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, watch=stop)\n"
+        "prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, progress=stop)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(data), check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
@@ -183,19 +181,23 @@ def test_a_killed_preparation_goes_on(survey):
     assert len(entries(survey)) == 9
 
 
-def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, monkeypatch):
+def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, tmp_path, monkeypatch):
     data = settings(survey)
     dataset = list_dataset(data)
-    code = (
-        "import json, os, pickle, signal, sys\n"
-        "from dataclasses import asdict\n"
-        "dataset, store, samples = pickle.load(sys.stdin.buffer)\n"
-        "print(json.dumps({'index': 0, 'examination': asdict(store.make(dataset, samples[0]))}), flush=True)\n"
-        "print('{\"index\": 1, \"exam', end='', flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    (tmp_path / "dying.py").write_text(
+        "import os, signal, sys\n"
+        "from rsseg_tf.child import serve\n"
+        "from rsseg_tf.datasets.prepared.worker import examinations\n"
+        "def dying(requests):\n"
+        "    yield next(examinations(requests))\n"
+        "    print('half a line', end='', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "serve(dying)\n"
     )
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'dying.py'}\n")
+    (tmp_path / "python").chmod(0o755)
     with monkeypatch.context() as patched:
-        patched.setattr(preparing, "_WORKER", (sys.executable, "-c", code))
+        patched.setattr(sys, "executable", str(tmp_path / "python"))
         with pytest.raises(RssegError, match="ended with exit code -9") as caught:
             prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2)
     assert "goes on where it was" in caught.value.hint
@@ -207,14 +209,16 @@ def test_no_process_outlives_an_interrupted_preparation(survey, monkeypatch):
     data = settings(survey)
     dataset = list_dataset(data)
     children = []
-    started = preparing._child
-    monkeypatch.setattr(preparing, "_child", lambda: children.append(started()) or children[-1])
+    started = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *words, **options: children.append(started(*words, **options)) or children[-1]
+    )
 
     def interrupt(_done, _total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, watch=interrupt)
+        prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2, progress=interrupt)
     assert len(children) == 2
     assert all(child.poll() is not None for child in children)
 

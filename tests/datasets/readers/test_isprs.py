@@ -1,9 +1,7 @@
-from typing import Any, cast
-
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, IsprsConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN
 from rsseg_tf.errors import DataError
@@ -14,7 +12,8 @@ CAR = (255, 255, 0)
 
 
 def config(root, **settings):
-    return DataConfig(name=cast(Any, settings.pop("name", "vaihingen")), root=str(root), **settings)
+    name, unknown_colors = settings.pop("name", "vaihingen"), settings.pop("unknown_colors", "error")
+    return DataConfig(name=name, root=str(root), unknown_colors=unknown_colors, isprs=IsprsConfig(**settings))
 
 
 def write_vaihingen(root, *, full="gts_for_participants/", eroded="gts_eroded_for_participants/"):

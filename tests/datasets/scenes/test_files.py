@@ -43,7 +43,7 @@ def kill_after(count):
 def test_a_stopped_call_goes_on_to_the_same_files(tmp_path, count):
     write_scenes(tmp_path / "whole", CONFIG, seed=0)
     with pytest.raises(Killed):
-        write_scenes(tmp_path / "stopped", CONFIG, seed=0, watch=kill_after(count))
+        write_scenes(tmp_path / "stopped", CONFIG, seed=0, progress=kill_after(count))
     assert not (tmp_path / "stopped/dataset.yaml").exists()
     write_scenes(tmp_path / "stopped", CONFIG, seed=0)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")

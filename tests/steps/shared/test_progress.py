@@ -1,13 +1,9 @@
 import io
 import math
 
-from rsseg_tf.steps.shared.progress import CountingProgress, PruningProgress, TrainingProgress, warn
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, warn
 from rsseg_tf.training.loop import EpochRow
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.test_progress import Terminal
 
 
 def row(score: float) -> EpochRow:
@@ -46,23 +42,6 @@ def test_pruning_tells_a_pipe_every_tenth_loop_and_the_last():
         progress(loop, 0.5, 0.4)
 
     assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["10/25", "20/25", "25/25"]
-
-
-def test_counting_moves_on_a_terminal_and_clears_its_line():
-    stream = Terminal()
-    progress = CountingProgress("checking", stream)
-    progress(1, 2)
-    assert stream.getvalue().endswith("checking 1/2")
-
-    progress(2, 2)
-    assert stream.getvalue().endswith("\r\033[K")
-
-
-def test_counting_is_silent_in_a_pipe():
-    stream = io.StringIO()
-    CountingProgress("checking", stream)(1, 2)
-
-    assert stream.getvalue() == ""
 
 
 def test_a_warning_is_a_line_with_its_hint():

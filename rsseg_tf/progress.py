@@ -1,0 +1,120 @@
+"""How far a long job is: what it calls to tell, and how that is drawn on stderr where someone is watching."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TextIO, TypeAlias
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how much is done and how much there is, in whatever the job counts."""
+
+_CLEAR = "\r\033[K"
+_BAR_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a prediction of images is.
+
+    Attributes:
+        images: images that are done, with the share of the one under way.
+        total: how many there are.
+        pixels: pixels that are done.
+    """
+
+    images: float
+    total: int
+    pixels: int
+
+
+class Line:
+    """A line that is drawn again and again in its place on a terminal; a pipe gets none but whole lines.
+
+    Attributes:
+        is_live: whether it is on a terminal.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self.is_live = self._stream.isatty()
+
+    def redraw(self, text: str = "") -> None:
+        """Put `text` in the place of what the line says; a pipe gets nothing."""
+        if self.is_live:
+            self._write(f"{_CLEAR}{text}")
+
+    def print(self, text: str) -> None:
+        """Put `text` in the place of what the line says, and leave it there for good."""
+        self._write(f"{_CLEAR if self.is_live else ''}{text}\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[Progress]:
+    """A `Progress` that draws a bar with the time left, on a terminal only; it goes when the block ends."""
+    line, started = Line(stream), time.monotonic()
+    try:
+        yield lambda done, total: line.redraw(
+            f"{title} {drawn(done, total)} {time_left(time.monotonic() - started, share=done / max(total, 1))}"
+        )
+    finally:
+        line.redraw()
+
+
+@contextlib.contextmanager
+def advance_line(title: str, stream: TextIO | None = None) -> Iterator[Callable[[Advance], None]]:
+    """A function that draws an `Advance` with speed and time left, on a terminal only; what it drew last stays."""
+    line, started = Line(stream), time.monotonic()
+    last = ""
+
+    def show(advance: Advance) -> None:
+        nonlocal last
+        last = f"{title} {format_advance(advance, seconds=time.monotonic() - started)}"
+        line.redraw(last)
+
+    try:
+        yield show
+    finally:
+        if line.is_live and last:
+            line.print(last)
+
+
+def drawn(done: int, total: int) -> str:
+    """A bar, and the numbers that it shows.
+
+    Example:
+        >>> drawn(1, 4)
+        '█████··············· 1/4'
+    """
+    filled = round(_BAR_WIDTH * done / max(total, 1))
+    return f"{'█' * filled}{'·' * (_BAR_WIDTH - filled)} {done}/{total}"
+
+
+def format_advance(advance: Advance, *, seconds: float) -> str:
+    """How far a prediction is, how fast, and how long it will take yet.
+
+    Example:
+        >>> format_advance(Advance(images=0.5, total=2, pixels=30_000_000), seconds=10)
+        '25 % of 2 images  3.0 MP/s  0:00:30 left'
+    """
+    share = advance.images / advance.total
+    speed = f"{advance.pixels / 1e6 / seconds:.1f} MP/s" if seconds else "– MP/s"
+    return f"{100 * share:.0f} % of {advance.total} images  {speed}  {time_left(seconds, share=share)}"
+
+
+def time_left(seconds: float, *, share: float) -> str:
+    """How long a job will take yet, of which `share` took `seconds`.
+
+    Example:
+        >>> time_left(10, share=0.25)
+        '0:00:30 left'
+    """
+    return f"{datetime.timedelta(seconds=int(seconds / share - seconds) if share else 0)} left"

@@ -1,0 +1,29 @@
+"""Tables for people to read on a terminal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+
+def text_table(rows: Iterable[Sequence[str]], *, align: str = "<") -> str:
+    """Rows of cells as lines, columns two spaces apart and as wide as their widest cell.
+
+    Args:
+        rows: the head among them; short ones end early.
+        align: `<` or `>` for each of the first columns; numbers are what the others hold, flush right.
+
+    Example:
+        >>> print(text_table([("model", "ms"), ("a", "10.5")]))
+        model    ms
+        a      10.5
+    """
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in itertools.zip_longest(*lines, fillvalue="")]
+    return "\n".join(
+        "  ".join(
+            f"{cell:{side}{width}}"
+            for cell, side, width in zip(row, align.ljust(len(widths), ">"), widths, strict=False)
+        ).rstrip()
+        for row in lines
+    )

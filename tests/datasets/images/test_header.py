@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rsseg_tf.datasets.images.header import ImageHeader, first_directory, read_header
+from rsseg_tf.datasets.images.integrity import damage
+from tests.inference.rasters import geotiff
+
+WHOLE = (256, 257, 258, 259, 262, 273, 277, 278, 279, 322, 323, 324, 325)
+
+
+@pytest.fixture(params=[{}, {"BIGTIFF": "YES"}, {"ENDIANNESS": "BIG"}, {"TILED": "YES"}], ids=str)
+def path(tmp_path: Path, request: Any) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 300, 3), np.uint8)
+    return geotiff(tmp_path / "a.tif", pixels, **request.param)
+
+
+def test_another_library_finds_the_same_tags_and_numbers(path: Path) -> None:
+    content = path.read_bytes()
+    tags, end = first_directory(io.BytesIO(content), WHOLE)
+    with Image.open(path) as picture:
+        theirs = {tag: value if isinstance(value, tuple) else (value,) for tag, value in picture.tag_v2.items()}
+    assert tags == {tag: value if tag in WHOLE else () for tag, value in theirs.items()}
+    assert 0 < end < len(content)
+
+
+def test_a_damaged_file_is_told_or_read_but_never_a_surprise(path: Path) -> None:
+    data = path.read_bytes()
+    assert damage(data) == ""
+    rng = np.random.default_rng(0)
+    found = set()
+    for _ in range(500):
+        damaged = bytearray(data)
+        damaged[rng.integers(4, 400)] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        assert isinstance(read_header(path), ImageHeader)
+        found.add(damage(bytes(damaged)))
+    assert found == {"", "it is truncated"}
