@@ -7,31 +7,18 @@ from typing import Any
 
 import click
 
+from rsseg_tf.cli.shared import options
 from rsseg_tf.cli.shared.models import open_for_data, sharing
-from rsseg_tf.cli.shared.options import (
-    config_for,
-    config_option,
-    delegate_option,
-    foreign_options,
-    json_option,
-    model_in,
-    paths_and_overrides,
-    paths_argument,
-    print_result,
-    threads_option,
-)
 from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="evaluate")
-@paths_argument("MODEL")
-@config_option
-@click.option("--split", default="test", show_default=True, help="Which images to score.")
-@threads_option
-@delegate_option
-@foreign_options
-@json_option
-def command(words: tuple[str, ...], config_path: Path | None, split: str, **options: Any) -> None:
+@options.paths_argument("MODEL")
+@options.config_option
+@options.split_option()
+@options.opening_options
+@options.json_option
+def command(words: tuple[str, ...], config_path: Path | None, split: str, as_json: bool, **opening: Any) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; the settings of the first serve where no -c
@@ -41,9 +28,9 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
-    models, overrides = paths_and_overrides(words)
-    paths = [model_in(model) for model in models]
-    config = config_for(paths[0], config_path, overrides)
+    models, overrides = options.paths_and_overrides(words)
+    paths = [options.model_in(model) for model in models]
+    config = options.config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.evaluation.compare import compared
@@ -51,7 +38,7 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
 
     palette = palette_of(config.data)
     with sharing(paths, config) as share:
-        predictors = [open_for_data(path, config, options, palette=palette) for path in paths]
+        predictors = [open_for_data(path, config, opening, palette=palette) for path in paths]
         with progress_bar("prepare") as prepared:
             dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
@@ -64,9 +51,9 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
         return
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]
     if len(paths) == 1:
-        print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=options["as_json"])
+        options.print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=as_json)
         return
     comparison = compared([str(path) for path in paths], evaluations)
     result = comparison.to_dict()
     result["models"] = [{**known, **scores} for known, scores in zip(hashes, result["models"], strict=True)]
-    print_result(result, comparison.table(), as_json=options["as_json"])
+    options.print_result(result, comparison.table(), as_json=as_json)

@@ -6,25 +6,16 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_for,
-    config_option,
-    json_option,
-    model_in,
-    overrides_argument,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 
 
 @click.command(name="ranges")
-@click.argument("model", type=ANY_PATH)
-@config_option
-@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder for ranges.json, ranges.png and ranges.svg.")
-@click.option("--evaluate", "split", metavar="SPLIT", help="Score float32 and power-of-two on a split, such as test.")
-@json_option
-@overrides_argument
+@options.model_argument
+@options.config_option
+@options.out_option("Folder for ranges.json, ranges.png and ranges.svg.")
+@click.option("--evaluate", "split", metavar="SPLIT", help="Split to score float32 and power-of-two on, such as test.")
+@options.json_option
+@options.overrides_argument
 def command(
     model: Path, config_path: Path | None, out: Path, split: str | None, as_json: bool, overrides: tuple[str, ...]
 ) -> None:
@@ -36,10 +27,10 @@ def command(
 
     For example: rsseg-tf ranges runs/dubai -o ranges --evaluate test
     """
-    path = model_in(model)
-    config = config_for(path, config_path, overrides)
-    quiet_tensorflow()
+    path = options.model_in(model)
+    config = options.config_for(path, config_path, overrides)
+    options.quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges
 
     result = ranges(path, config, out, split=split)
-    print_result(result, format_ranges(result), as_json=as_json)
+    options.print_result(result, format_ranges(result), as_json=as_json)

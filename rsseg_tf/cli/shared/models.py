@@ -55,35 +55,35 @@ def open_keras(model: Path, config: Config) -> TiledPredictor:
     )
 
 
-def open_tflite(model: Path, options: Mapping[str, Any], *, palette: Palette | None = None) -> TiledPredictor:
-    """A predictor on a `.tflite` file, by the options `threads`, `delegate` and those of `foreign_options`.
+def open_tflite(model: Path, opening: Mapping[str, Any], *, palette: Palette | None = None) -> TiledPredictor:
+    """A predictor on a `.tflite` file, by what `options.opening_options` read.
 
     `palette` serves files without names.
     """
     from rsseg_tf.inference.predict import open_predictor
     from rsseg_tf.tflite.delegates import delegate_library
 
-    delegate = delegate_library(options["delegate"]) if options["delegate"] else None
-    foreign = _foreign(options)
-    return open_predictor(model, threads=options["threads"], delegate=delegate, palette=palette, foreign=foreign)
+    delegate = delegate_library(opening["delegate"]) if opening["delegate"] else None
+    foreign = _foreign(opening)
+    return open_predictor(model, threads=opening["threads"], delegate=delegate, palette=palette, foreign=foreign)
 
 
-def _foreign(options: Mapping[str, Any]) -> ForeignModel | None:
+def _foreign(opening: Mapping[str, Any]) -> ForeignModel | None:
     """What the options say of a file from elsewhere; None where they say nothing."""
-    if all(options.get(name) is None for name in ("names", "fitting", "mean", "std")):
+    if all(opening.get(name) is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
     from rsseg_tf.inference.runner import Normalization
 
-    names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
-    mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
-    return ForeignModel(names, options["fitting"] or "crop", Normalization(mean, std))
+    names = tuple(name.strip() for name in (opening["names"] or "").split(",") if name.strip())
+    mean, std = opening["mean"] or 0.0, 1.0 if opening["std"] is None else opening["std"]
+    return ForeignModel(names, opening["fitting"] or "crop", Normalization(mean, std))
 
 
-def open_for_data(model: Path, config: Config, options: Mapping[str, Any], *, palette: Palette) -> TiledPredictor:
+def open_for_data(model: Path, config: Config, opening: Mapping[str, Any], *, palette: Palette) -> TiledPredictor:
     """A predictor on a file of either kind, with the overlap of `config`; the rest as `open_tflite`."""
     if is_keras(model):
         return open_keras(model, config)
     from rsseg_tf.inference.predict import with_usual_overlap
 
-    return with_usual_overlap(open_tflite(model, options, palette=palette), config.evaluate.overlap)
+    return with_usual_overlap(open_tflite(model, opening, palette=palette), config.evaluate.overlap)
