@@ -4,7 +4,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig, load_config
+from rsseg_tf.config import Config, DataConfig, dump_yaml, load_config
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset, palette_of
 from rsseg_tf.errors import ConfigError, DataError
@@ -27,8 +27,10 @@ def test_no_root_is_an_error_that_names_the_setting(name):
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_recipe_parses(path):
-    assert load_config(path).data.name in ("scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda")
+def test_every_recipe_comes_back_from_what_a_run_keeps_of_it(path, tmp_path):
+    config = load_config(path)
+    (tmp_path / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.yaml") == config != Config()
 
 
 PAPERS = {"uavid": (540, 960), "vaihingen": (512, 512)}
