@@ -32,8 +32,8 @@ test: $(READY)  ## the fast tests
 slow: $(READY)  ## the tests that train for minutes
 	$(BIN)/pytest -m slow
 
-docs: $(READY)  ## docs/cli.md from --help
-	$(BIN)/python tools/cli_docs.py
+docs: $(READY)  ## docs/cli.md from --help, docs/settings.md from the settings
+	$(BIN)/python tools/write_docs.py
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -21,6 +22,8 @@ class RssegError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # Python programs see it at the end of a traceback
 
 
 class DataError(RssegError):
@@ -37,8 +40,8 @@ class ConfigError(RssegError):
     exit_code = 2
 
 
-class MissingExtraError(RssegError):
-    """A command that needs an optional part of the installation, or with an empty `extra` a part of the base."""
+class MissingExtraError(RssegError, ImportError):
+    """Something that needs an optional part of the installation, or with an empty `extra` a part of the base."""
 
     exit_code = 2
 
@@ -53,6 +56,40 @@ class CheckFailedError(RssegError):
     """A result that exists but does not hold what was asked of it."""
 
     exit_code = 3
+
+
+_EXTRA_OF_PACKAGE = {
+    "tensorflow": "train",
+    "keras": "train",
+    "tf_keras": "train",
+    "tensorflow_model_optimization": "train",
+    "keras_cv": "train",
+    "kagglehub": "train",
+    "h5py": "train",
+    "scipy": "train",
+    "tensorboard": "train",
+    "rasterio": "geo",
+    "ai_edge_litert": "",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
+"""Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
+
+
+@contextlib.contextmanager
+def extras_named() -> Iterator[None]:
+    """Name the extra to install where a package is missing; serves as a `with` block and as a decorator.
+
+    Raises:
+        MissingExtraError: in place of the ModuleNotFoundError about a package that an extra brings.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF_PACKAGE:
+            raise
+        raise MissingExtraError(package, extra=_EXTRA_OF_PACKAGE[package]) from error
 
 
 _RIGHTS = "give your user the right to read or write it, or use another place"

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.config import same_settings
 from rsseg_tf.errors import ConfigError, RssegError
 
 MANIFEST = "manifest.json"
@@ -199,7 +200,7 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
         return False
     if not (folder / CONFIG).exists():
         raise ConfigError(f"`{folder}` exists and is not a run folder", hint="choose another --out")
-    if (folder / CONFIG).read_text(encoding="utf-8") != config_text:
+    if not same_settings((folder / CONFIG).read_text(encoding="utf-8"), config_text):
         raise ConfigError(
             f"`{folder}` holds an unfinished run with other settings",
             hint="repeat its command to resume it, choose another --out, or --overwrite to start anew",

@@ -140,3 +140,35 @@ def test_every_test_asserts(path):
     ]
 
     assert silent == []
+
+
+PACKAGES = sorted(path.parent for path in SOURCES if path.name == "__init__.py")
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_folder_holds_more_files_than_one_look_takes_in(folder):
+    assert len(list(folder.glob("*.py"))) <= 15
+
+
+def test_a_files_name_does_not_repeat_its_folders():
+    repeated = [path for path in SOURCES if path.parent.name in path.stem.split("_") and path.name != "__init__.py"]
+
+    assert repeated == []
+
+
+def test_the_page_names_every_room_and_every_room_is_there():
+    page = (
+        (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("rsseg_tf/\n")[2].partition("```")[0]
+    )
+    folders: list[Path] = []
+    for line in page.splitlines():
+        depth, first = len(line) - len(line.lstrip()), line.split(maxsplit=1)[0]
+        if first.endswith("/"):
+            parent = (
+                ROOT / "rsseg_tf"
+                if depth == 2
+                else [folder for folder in folders if folder.parent.name == "rsseg_tf"][-1]
+            )
+            folders.append(parent / first.rstrip("/"))
+
+    assert sorted(folders) == [folder for folder in PACKAGES if folder != ROOT / "rsseg_tf"]

@@ -21,8 +21,9 @@ def load_tool(name: str):
     return module
 
 
-def test_the_command_page_is_what_help_says():
-    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == load_tool("cli_docs").cli_page()
+@pytest.mark.parametrize("name", ["cli.md", "settings.md"])
+def test_a_made_page_is_what_the_program_says(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == load_tool("write_docs").PAGES[name]()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -54,6 +54,27 @@ def test_a_new_folder_starts_and_an_unfinished_one_resumes(tmp_path):
     assert resumed(tmp_path / "run", "seed: 0\n") is True
 
 
+@pytest.mark.parametrize(
+    ("text", "is_same"),
+    [
+        ("prune: {normalise: l2}\n", True),
+        ("# Of the model A\nprune: {normalise: l2}\n", False),
+        ("prune: {normalise: mean}\n", False),
+        ("prune: {no such setting: l2}\n", False),
+        ("prune: [", False),
+    ],
+)
+def test_what_settings_mean_decides_whether_a_run_is_resumed(tmp_path, capsys, text, is_same):
+    stopped_run(tmp_path / "run", text)
+
+    if is_same:
+        assert resumed(tmp_path / "run", "prune: {normalize: l2}\n")
+    else:
+        with pytest.raises(ConfigError, match="other settings"):
+            resumed(tmp_path / "run", "prune: {normalize: l2}\n")
+    assert capsys.readouterr().err == ""
+
+
 def test_an_unfinished_run_with_other_settings_is_not_touched(tmp_path):
     stopped_run(tmp_path / "run", "seed: 0\n")
 

@@ -35,8 +35,8 @@ def write_data_set(folder: Path) -> None:
     images = sorted((folder / "images").iterdir())
     rows = [f"images/{image.name},x86/{image.stem}{_MAP},test" for image in images]
     (folder / "pairs.csv").write_text("\n".join(["image,mask,split", *rows]) + "\n", encoding="utf-8")
-    classes = "".join(f"    {name}: {number}\n" for number, name in enumerate(predictor.palette.names))
-    data = f"data:\n  name: folder\n  root: .\n  pairs: pairs.csv\n  classes:\n{classes}"
+    classes = "".join(f"      {name}: {number}\n" for number, name in enumerate(predictor.palette.names))
+    data = f"data:\n  name: folder\n  root: .\n  folder:\n    pairs: pairs.csv\n    classes:\n{classes}"
     text = f"{data}evaluate:\n  overlap: {predictor.overlap}\n"
     (folder / "data.yaml").write_text(text, encoding="utf-8")
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rsseg_tf.cli.shared.options import ANY_PATH, config_for, config_option, model_in, overrides_argument
+from rsseg_tf.cli.shared.options import ANY_PATH, config_option, overrides_argument
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.metrics import ConfusionMatrix
@@ -33,6 +33,7 @@ from rsseg_tf.quantization.int8.observe import observe
 from rsseg_tf.quantization.int16 import int16_file
 from rsseg_tf.quantization.repair import int8_file
 from rsseg_tf.runs import write_json
+from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.steps.shared.keras_predictor import model_infer
 from rsseg_tf.steps.shared.windows import calibration_of, windows
 
@@ -56,7 +57,7 @@ class Check:
 @overrides_argument
 def main(model: Path, config_path: Path | None, out: Path, overrides: tuple[str, ...]) -> None:
     """Compare calibration methods, layers kept float and int16x8 on MODEL."""
-    path = model_in(model)
+    path = find_model(model)
     config = config_for(path, config_path, overrides)
     dataset = open_dataset(config.data, seed=config.seed)
     network = load_keras_model(path)

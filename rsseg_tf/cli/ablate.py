@@ -13,7 +13,12 @@ from rsseg_tf.config import load_config
 
 @click.command(name="ablate")
 @click.option(
-    "-c", "--config", "config_paths", type=options.ANY_PATH, multiple=True, help="YAML file of a backbone's settings."
+    "-c",
+    "--config",
+    "config_paths",
+    type=options.ANY_PATH,
+    multiple=True,
+    help="YAML file with the settings (rsseg-tf settings lists them); one a backbone.",
 )
 @options.out_option()
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")

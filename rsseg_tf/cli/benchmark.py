@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rsseg_tf.cli.shared import options
-from rsseg_tf.cli.shared.models import is_keras, open_for_data
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import find_model, is_keras, open_model
 
 if TYPE_CHECKING:
     from rsseg_tf.benchmark.latency import BenchmarkResult
@@ -65,7 +65,7 @@ def command(
 
     library = _delegate(delegate)
     times = {"repeats": repeats, "warmup": warmup}
-    named = [options.model_in(model) for model in models]
+    named = [find_model(model) for model in models]
     with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
         with progress_bar("benchmark") as progress:
@@ -113,8 +113,7 @@ def _scored(
     scores: dict[str, float] = {}
     for result in results:
         if result.model not in scores:
-            opening = {"threads": result.threads, "delegate": delegate}
-            predictor = open_for_data(Path(result.model), config, opening, palette=dataset.palette)
+            predictor = open_model(result.model, config, threads=result.threads, delegate=delegate)
             with progress_bar(f"score {Path(result.model).name}") as progress:
                 scores[result.model] = evaluate(predictor, dataset, split, progress=progress).miou
     return [dataclasses.replace(result, miou=scores[result.model]) for result in results]

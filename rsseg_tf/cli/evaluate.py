@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rsseg_tf.cli.shared import options
-from rsseg_tf.cli.shared.models import open_for_data, sharing
+from rsseg_tf.config import Config
 from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
+
+if TYPE_CHECKING:
+    from rsseg_tf.evaluation.share import Share
 
 
 @click.command(name="evaluate")
@@ -29,16 +35,14 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
     models, overrides = options.paths_and_overrides(words)
-    paths = [options.model_in(model) for model in models]
-    config = options.config_for(paths[0], config_path, overrides)
-    from rsseg_tf.datasets.catalog import palette_of
+    paths = [find_model(model) for model in models]
+    config = config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.opening import open_prepared
-    from rsseg_tf.evaluation.compare import compared
+    from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
-    palette = palette_of(config.data)
-    with sharing(paths, config) as share:
-        predictors = [open_for_data(path, config, opening, palette=palette) for path in paths]
+    with _sharing(paths, config) as share:
+        predictors = [open_model(path, config, **options.opening(opening)) for path in paths]
         with progress_bar("prepare") as prepared:
             dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
@@ -57,3 +61,23 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     result = comparison.to_dict()
     result["models"] = [{**known, **scores} for known, scores in zip(hashes, result["models"], strict=True)]
     options.print_result(result, comparison.table(), as_json=as_json)
+
+
+@contextlib.contextmanager
+def _sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
+    """This process's part in scoring `models`: the machines of TF_CONFIG share them where a Keras model is among them.
+
+    Raises:
+        RssegError: another machine was lost within the block.
+    """
+    from rsseg_tf.evaluation.share import WHOLE
+
+    if not any(is_keras(model) for model in models):
+        yield WHOLE
+        return
+    options.quiet_tensorflow()
+    from rsseg_tf.training.strategy import open_workers, watching
+
+    workers = open_workers(config.strategy)
+    with watching(workers, lambda: "evaluation"):
+        yield workers

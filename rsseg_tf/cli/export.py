@@ -9,10 +9,14 @@ from typing import Any
 import click
 
 from rsseg_tf.cli.shared import options
+from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.text import text_table
 
+_TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items())
 
-@click.command(name="export-tflite")
+
+@click.command(name="export-tflite", epilog=f"\b\nThe types (export.type=…):\n{_TYPES}")
 @options.model_argument
 @options.config_option
 @options.out_option("The .tflite file; by default beside MODEL, named by its type.", required=False)
@@ -39,13 +43,14 @@ def command(
 
     MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
     Exits with 3 and writes nothing when the file is not what its type promises, or when an operator would not map
-    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu).
+    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu). A quantization-aware training that was
+    stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
-    path = options.model_in(model)
+    path = find_model(model)
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
-    config = options.config_for(path, config_path, (*overrides, *words))
+    config = config_for(path, config_path, (*overrides, *words))
     options.quiet_tensorflow()
     from rsseg_tf.steps.export import export
     from rsseg_tf.tflite.edgetpu.lint import format_report

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared import options
-from rsseg_tf.cli.shared.models import is_keras
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.steps.opening import find_model, is_keras
 
 
 @click.command(name="inspect")
@@ -24,7 +24,7 @@ def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
 
     For example: rsseg-tf inspect dubai.tflite
     """
-    path = options.model_in(model)
+    path = find_model(model)
     from rsseg_tf.tflite.inspection import format_inspection, format_layers, inspect_tflite
 
     if groups:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import click
 
 from rsseg_tf import __version__
-from rsseg_tf.errors import MissingExtraError, RssegError, system_hint
+from rsseg_tf.errors import RssegError, extras_named, system_hint
 
 COMMANDS = {
     "demo": ("demo", "Show the whole job on generated scenes, in minutes."),
     "data": ("data", "Check, show and make data sets."),
+    "settings": ("settings", "List every setting, its values, default and what it does."),
     "fit": ("fit", "Train a segmentation network."),
     "prune": ("prune", "Remove the channels that matter least, then retrain."),
     "export-tflite": ("export", "Write a TFLite file and prove what is in it."),
@@ -27,23 +28,6 @@ COMMANDS = {
     "report": ("report", "Write one HTML page on runs, files and results."),
 }
 """Command → module in `rsseg_tf.cli` that holds it as `command`, and the line that lists it."""
-
-_EXTRA_OF_PACKAGE = {
-    "tensorflow": "train",
-    "keras": "train",
-    "tf_keras": "train",
-    "tensorflow_model_optimization": "train",
-    "keras_cv": "train",
-    "kagglehub": "train",
-    "h5py": "train",
-    "scipy": "train",
-    "tensorboard": "train",
-    "rasterio": "geo",
-    "ai_edge_litert": "",
-    "matplotlib": "report",
-    "jinja2": "report",
-}
-"""Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 
 
 class _LazyGroup(click.Group):
@@ -83,7 +67,8 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
+        with extras_named():
+            command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
     except RssegError as error:
         return _complain(error.message, hint=error.hint, exit_code=error.exit_code)
     except click.exceptions.Abort:
@@ -93,12 +78,6 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
     except click.ClickException as error:
         error.show()
         return 2
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _EXTRA_OF_PACKAGE:
-            raise
-        missing = MissingExtraError(package, extra=_EXTRA_OF_PACKAGE[package])
-        return _complain(missing.message, hint=missing.hint, exit_code=missing.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

@@ -10,6 +10,7 @@ from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
+from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="prune")
@@ -44,8 +45,8 @@ def command(
 
     For example: rsseg-tf prune runs/dubai -o runs/dubai-pruned prune.macs=0.5
     """
-    path = options.model_in(model)
-    config = options.config_for(path, config_path, overrides)
+    path = find_model(model)
+    config = config_for(path, config_path, overrides)
     if oracle:
         _print_oracle(path, config, groups=oracle_groups, as_json=as_json)
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared import options
+from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="ranges")
@@ -27,8 +28,8 @@ def command(
 
     For example: rsseg-tf ranges runs/dubai -o ranges --evaluate test
     """
-    path = options.model_in(model)
-    config = options.config_for(path, config_path, overrides)
+    path = find_model(model)
+    config = config_for(path, config_path, overrides)
     options.quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges
 

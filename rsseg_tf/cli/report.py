@@ -28,8 +28,8 @@ def command(
 
     RUN is the folder of a finished fit, prune or ablate, a .tflite file, or JSON that evaluate, benchmark or ranges
     wrote. The .tflite files are scored on the same images, whose worst disagreements the page shows; settings that
-    follow, such as data.root=FOLDER, say where the data are now. What is wrong with an input is said on the page.
-    Exits with 3, the page written, where a file is not the one that its manifest names.
+    follow (rsseg-tf settings lists them), such as data.root=FOLDER, say where the data are now. What is wrong with an
+    input is said on the page. Exits with 3, the page written, where a file is not the one that its manifest names.
 
     For example: rsseg-tf report runs/dubai runs/dubai-pruned runs/*.tflite -o report
     """

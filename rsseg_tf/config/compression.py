@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
+from rsseg_tf.number_formats import CalibrationMethod, FormatName, Head
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class PruneConfig:
         round_to: kept counts are multiples of this.
         min_channels: no layer keeps fewer.
         skip: patterns (as in a shell) of layer names whose channels all stay.
-        class_weights: of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
+        class_weights: class weights of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
         tune_steps: gradient steps after each removal, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -46,23 +48,23 @@ class PruneConfig:
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalize: Literal["none", "mean", "l2"] = "none"
     cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
-    loops: int = 60
-    batches: int = 4
+    loops: int = setting(60, at_least=1)
+    batches: int = setting(4, at_least=1)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
-    macs: float = 0.5
-    params: float = 1.0
-    int8_bytes: float = 1.0
-    latency_ms: float = 0.0
+    macs: float = setting(0.5, above=0, at_most=1)
+    params: float = setting(1.0, above=0, at_most=1)
+    int8_bytes: float = setting(1.0, above=0, at_most=1)
+    latency_ms: float = setting(0.0, at_least=0)
     profile: str = ""
-    round_to: int = 8
-    min_channels: int = 8
+    round_to: int = setting(8, at_least=1)
+    min_channels: int = setting(8, at_least=1)
     skip: tuple[str, ...] = ()
     class_weights: Literal["retrain", "none", "balanced"] = "retrain"
-    tune_steps: int = 0
-    recalibrate_every: int = 0
-    accuracy_floor: float = 0.0
-    check_every: int = 10
-    recalibration_batches: int = 16
+    tune_steps: int = setting(0, at_least=0)
+    recalibrate_every: int = setting(0, at_least=0)
+    accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
+    check_every: int = setting(10, at_least=1)
+    recalibration_batches: int = setting(16, at_least=1)
     retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
     distill: DistillConfig = field(default_factory=DistillConfig)
 
@@ -75,14 +77,15 @@ class QatConfig:
         epochs: rounds of `steps_per_epoch` steps.
         steps_per_epoch: 0 for as many as one pass over the training split needs.
         batch_size: samples a step.
-        learning_rate: of the first step; falls to zero as a cosine. A tenth of the training's last or less.
+        learning_rate: the learning rate of the first step; falls to zero as a cosine. A tenth of the training's last or
+            less.
         distill: learning from the float model beside the labels.
     """
 
-    epochs: int = 2
-    steps_per_epoch: int = 100
-    batch_size: int = 4
-    learning_rate: float = 1e-5
+    epochs: int = setting(2, at_least=1)
+    steps_per_epoch: int = setting(100, at_least=0)
+    batch_size: int = setting(4, at_least=1)
+    learning_rate: float = setting(1e-5, above=0)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
 
@@ -91,7 +94,7 @@ class ExportConfig:
     """The TFLite file.
 
     Attributes:
-        type: number format of weights and activations.
+        type: number format of weights and activations; see `rsseg_tf.number_formats`.
         head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
         calibration_samples: training samples that the int8 ranges are measured on.
         check_samples: samples on which the file and the Keras model are compared.
@@ -108,16 +111,16 @@ class ExportConfig:
         bias_correction: (int8) take the mean that rounded weights add off the biases.
     """
 
-    type: Literal["int8", "int8-qat", "int16x8", "float32", "float16", "dynamic"] = "int8"
-    head: Literal["logits", "logits-low", "classes"] = "logits"
-    calibration_samples: int = 128
-    check_samples: int = 32
+    type: FormatName = "int8"
+    head: Head = "logits"
+    calibration_samples: int = setting(128, at_least=1)
+    check_samples: int = setting(32, at_least=1)
     max_drop: float = 2.0
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
-    calibration_method: Literal["min-max", "percentile", "moving-average", "mse"] = "min-max"
-    layer_error: int = 0
-    keep_float: int = 0
+    calibration_method: CalibrationMethod = "min-max"
+    layer_error: int = setting(0, at_least=0)
+    keep_float: int = setting(0, at_least=0)
     equalize: bool = False
     bias_correction: bool = False

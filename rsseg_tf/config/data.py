@@ -6,16 +6,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rsseg_tf.config.setting import Rule, setting
+
+_SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
+
 
 @dataclass(frozen=True)
 class ScenesConfig:
-    """How many generated scenes each split holds, their size in pixels, and their seed, -1 for that of the run."""
+    """(scenes) The generated images.
 
-    train: int = 160
-    val: int = 16
-    test: int = 32
-    size: int = 256
-    seed: int = -1
+    Attributes:
+        train: scenes in the split `train`.
+        val: scenes in the split `val`.
+        test: scenes in the split `test`.
+        size: height and width in pixels.
+        seed: decides what the scenes show; -1 for the seed of the run.
+    """
+
+    train: int = setting(160, at_least=0)
+    val: int = setting(16, at_least=0)
+    test: int = setting(32, at_least=0)
+    size: int = setting(256, at_least=32)
+    seed: int = setting(-1, at_least=-1)
+
+
+@dataclass(frozen=True)
+class FolderConfig:
+    """(folder) Where the pairs of images and masks are listed, and what their masks show.
+
+    Attributes:
+        pairs: a CSV file below `data.root` with columns `image,mask,split`; empty: `images/` and `masks/` matched by
+            stem, a seventh each for val and test by a hash of the name.
+        classes: class name → color `RRGGBB` for color masks, or → integer for index masks.
+        ignore_colors: colors or indices that become the ignore label 255.
+    """
+
+    pairs: str = ""
+    classes: Mapping[str, str] = field(default_factory=dict)
+    ignore_colors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IsprsConfig:
+    """(vaihingen, potsdam) Which tiles and masks of the benchmark.
+
+    Attributes:
+        split: of vaihingen: the tiles of the paper, or those of the benchmark's challenge.
+        ground_truth: `full` or `eroded` masks for the val and test splits.
+        clutter: score the class clutter, or ignore it as the paper does.
+    """
+
+    split: Literal["paper", "challenge"] = "paper"
+    ground_truth: Literal["full", "eroded"] = "full"
+    clutter: Literal["score", "ignore"] = "score"
 
 
 @dataclass(frozen=True)
@@ -23,16 +66,9 @@ class DataConfig:
     """Which images and masks, and how they become network inputs.
 
     Attributes:
-        name: the reader. `folder` takes any pairs of images and masks.
+        name: the reader, a key of `rsseg_tf.datasets.catalog.READERS`. `folder` takes any pairs of images and masks.
         root: the folder of the data set, relative to the current folder.
-        pairs: (folder) a CSV file below `root` with columns `image,mask,split`; empty: `images/` and
-            `masks/` matched by stem, a seventh each for val and test by a hash of the name.
-        classes: (folder) class name → color `RRGGBB` for color masks, or → integer for index masks.
-        ignore_colors: (folder) colors or indices that become the ignore label 255.
         unknown_colors: (all of files) a color or number that is no class is an error, or ignored.
-        split: (vaihingen) `paper` or `challenge`.
-        ground_truth: (vaihingen, potsdam) `full` or `eroded` masks for the val and test splits.
-        clutter: (vaihingen, potsdam) score the class clutter, or ignore it as the paper does.
         ground_sampling_distance_m: meters a pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
@@ -41,21 +77,17 @@ class DataConfig:
             makes where it lacks them and then reads in place of the files; empty for none.
     """
 
-    name: Literal["scenes", "folder", "uavid", "vaihingen", "potsdam", "loveda"] = "scenes"
+    name: str = "scenes"
     root: str = ""
-    pairs: str = ""
-    classes: Mapping[str, str] = field(default_factory=dict)
-    ignore_colors: tuple[str, ...] = ()
     unknown_colors: Literal["error", "ignore"] = "error"
-    split: Literal["paper", "challenge"] = "paper"
-    ground_truth: Literal["full", "eroded"] = "full"
-    clutter: Literal["score", "ignore"] = "score"
-    ground_sampling_distance_m: float = 0.0
-    input_size: tuple[int, int] = (256, 256)
+    ground_sampling_distance_m: float = setting(0.0, at_least=0)
+    input_size: tuple[int, int] = setting((256, 256), rule=_SIZE)
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
-    scenes: ScenesConfig = field(default_factory=ScenesConfig)
     cache_dir: str = ""
+    scenes: ScenesConfig = field(default_factory=ScenesConfig)
+    folder: FolderConfig = field(default_factory=FolderConfig)
+    isprs: IsprsConfig = field(default_factory=IsprsConfig)
 
 
 @dataclass(frozen=True)
@@ -69,7 +101,7 @@ class EvaluateConfig:
         small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
-    overlap: int = 64
-    boundary_tolerance: float = 0.0075
-    boundary_tolerance_px: float = 0.0
-    small_object_px: int = 1024
+    overlap: int = setting(64, at_least=0)
+    boundary_tolerance: float = setting(0.0075, above=0, at_most=1)
+    boundary_tolerance_px: float = setting(0.0, at_least=0)
+    small_object_px: int = setting(1024, at_least=1)

@@ -22,17 +22,29 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         ConfigError: the file cannot be read, or holds no mapping.
     """
     try:
-        loaded = _as_text(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), source=f"`{path}`")
     except OSError as error:
         raise ConfigError(
             f"cannot read the configuration `{path}`: {error.strerror}", hint="check the path after -c"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"`{path}` is not valid YAML: {_one_line(error)}") from error
+
+
+def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
+    """The mapping in YAML, with every scalar as text; `source` is what messages call it.
+
+    Raises:
+        ConfigError: it holds no mapping.
+    """
+    try:
+        loaded = _as_text(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid YAML: {_one_line(error)}") from error
     if loaded in (None, ""):
         return {}
     if not isinstance(loaded, Mapping):
-        raise ConfigError(f"`{path}` must hold a mapping such as `fit: {{epochs: 3}}`, got {_kind(loaded)}")
+        raise ConfigError(f"{source} must hold a mapping such as `fit: {{epochs: 3}}`, got {_kind(loaded)}")
     return loaded
 
 
@@ -94,6 +106,24 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return names[close[0]] if close else None
 
 
+def described_type(declared: Any) -> str:
+    """What a field of this type holds, such as "a whole number"."""
+    origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        return "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)} values"
+    return "a mapping" if origin is Mapping else _NOUNS[declared]
+
+
+def no_such_choice(name: str, text: str, choices: Iterable[str]) -> ConfigError:
+    """The error about a setting that is none of the `choices`; `name` may say where it stands."""
+    known = list(choices)
+    close = nearest(text, known)
+    hint = f"did you mean `{close}`?" if close else ""
+    return ConfigError(f"{name} must be one of {', '.join(known)}, got `{text}`", hint=hint)
+
+
 def _suggestion(key: str, where: str, known: Iterable[str]) -> str:
     names = list(known)
     close = nearest(key, names)
@@ -102,45 +132,33 @@ def _suggestion(key: str, where: str, known: Iterable[str]) -> str:
 
 def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    must_be = f"`{name}` in {source} must be {described_type(declared)}"
     if origin is tuple:
-        return _parse_tuple(value, arguments, name=name, source=source)
+        if not isinstance(value, list):
+            raise ConfigError(f"{must_be}, got {_kind(value)}", hint="write [a, b]")
+        return _parse_items(value, arguments, name=name, source=source)
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"`{name}` in {source} must be a mapping, got {_kind(value)}")
+            raise ConfigError(f"{must_be}, got {_kind(value)}")
         return {key: _parse(item, arguments[1], name=f"{name}.{key}", source=source) for key, item in value.items()}
     if not isinstance(value, str):
         raise ConfigError(f"`{name}` in {source} must be a single value, got {_kind(value)}")
     if origin is Literal:
-        return _parse_choice(value, arguments, name=name, source=source)
-    return _parse_scalar(value, declared, name=name, source=source)
-
-
-def _parse_choice(text: str, choices: Sequence[Any], *, name: str, source: str) -> Any:
-    for choice in choices:
-        if text == str(choice):
-            return choice
-    listed = ", ".join(str(choice) for choice in choices)
-    close = nearest(text, map(str, choices))
-    hint = f"did you mean `{close}`?" if close else ""
-    raise ConfigError(f"`{name}` in {source} must be one of {listed}, got `{text}`", hint=hint)
-
-
-def _parse_tuple(value: Any, arguments: Sequence[Any], *, name: str, source: str) -> tuple[Any, ...]:
-    variadic = len(arguments) == 2 and arguments[1] is Ellipsis
-    if not isinstance(value, list):
-        length = "" if variadic else f" of {len(arguments)} values"
-        raise ConfigError(f"`{name}` in {source} must be a list{length}, got {_kind(value)}", hint="write [a, b]")
-    if not variadic and len(value) != len(arguments):
-        raise ConfigError(f"`{name}` in {source} must have {len(arguments)} values, got {len(value)}")
-    item_types = [arguments[0]] * len(value) if variadic else list(arguments)
-    return tuple(_parse(item, kind, name=name, source=source) for item, kind in zip(value, item_types, strict=True))
-
-
-def _parse_scalar(text: str, declared: type, *, name: str, source: str) -> Any:
+        found = {str(choice): choice for choice in arguments}
+        if value not in found:
+            raise no_such_choice(f"`{name}` in {source}", value, found)
+        return found[value]
     try:
-        return _PARSERS[declared](text)
+        return _PARSERS[declared](value)
     except ValueError as error:
-        raise ConfigError(f"`{name}` in {source} must be {_NOUNS[declared]}, got `{text}`") from error
+        raise ConfigError(f"{must_be}, got `{value}`") from error
+
+
+def _parse_items(value: list[Any], arguments: Sequence[Any], *, name: str, source: str) -> tuple[Any, ...]:
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+    if len(value) != len(kinds):
+        raise ConfigError(f"`{name}` in {source} must have {len(kinds)} values, got {len(value)}")
+    return tuple(_parse(item, kind, name=name, source=source) for item, kind in zip(value, kinds, strict=True))
 
 
 def _parse_bool(text: str) -> bool:

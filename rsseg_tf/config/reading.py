@@ -8,24 +8,29 @@ A key that no field has is an error that names the nearest one.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from rsseg_tf.config.limits import FIT_LIMITS, LIMITS, check_limits
-from rsseg_tf.config.parsing import merged, parse_override, read_yaml
+from rsseg_tf.config.parsing import merged, parse_override, parse_yaml, read_yaml
+from rsseg_tf.config.renamed import refuse_both, with_new_names
 from rsseg_tf.config.root import Config
+from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError
 
 
-def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """A configuration from defaults, then a YAML file, then `section.key=value` words.
+def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *, is_record: bool = False) -> Config:
+    """Read a configuration: defaults, then a YAML file, then `section.key=value` words.
+
+    Former names of settings are read too; a line on stderr tells the new one.
 
     Args:
         path: a YAML file whose mapping mirrors `Config`, or None for the defaults alone.
         overrides: words such as `fit.epochs=3`; the value is read as YAML, then by the field's type.
+        is_record: whether the file is what a run wrote: nobody needs to hear of former names in it.
 
     Raises:
         ConfigError: an unreadable file, an unknown key, or a value that its field cannot hold.
@@ -36,11 +41,55 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     """
     config = Config()
     if path is not None:
-        config = merged(config, read_yaml(path), where="", source=f"`{path}`")
-    for word in overrides:
-        config = merged(config, parse_override(word), where="", source=f"`{word}`")
-    _check(config)
+        config = changed(config, read_yaml(Path(path)), source=f"`{path}`", is_record=is_record)
+    config = overridden(config, overrides)
+    check(config)
     return config
+
+
+def overridden(config: Config, words: Iterable[str]) -> Config:
+    """`config` with `section.key=value` words laid over it, unchecked.
+
+    Raises:
+        ConfigError: an unknown key, or a value that its field cannot hold.
+    """
+    words = list(words)
+    refuse_both({word.partition("=")[0] for word in words}.__contains__, "the command")
+    for word in words:
+        config = changed(config, parse_override(word), source=f"`{word}`")
+    return config
+
+
+def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_record: bool = False) -> Config:
+    """`config` with nested `changes` laid over it, unchecked.
+
+    Args:
+        config: the settings so far.
+        changes: text by field.
+        source: the file or word that they come from, for messages.
+        is_record: as in `load_config`.
+
+    Raises:
+        ConfigError: an unknown key, or a value that its field cannot hold.
+    """
+    renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else _tell)
+    found: Config = merged(config, renamed, where="", source=source)
+    return found
+
+
+def same_settings(text: str, other: str) -> bool:
+    """Whether two texts that runs wrote mean the same settings, of the same files where comments name those.
+
+    Settings that were added, renamed or moved since the one was written make no difference.
+    """
+    try:
+        first, second = (
+            changed(Config(), parse_yaml(each, source="the text"), source="the text", is_record=True)
+            for each in (text, other)
+        )
+    except ConfigError:
+        return False
+    return first == second and _comments(text) == _comments(other)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -64,14 +113,9 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check(config: Config) -> None:
-    """Limits that one field's type cannot say."""
-    check_limits(config, "", LIMITS)
-    for name, fitting in (("fit", config.fit), ("prune.retrain", config.prune.retrain)):
-        check_limits(fitting, f"{name}.", FIT_LIMITS)
-        low, high = fitting.augment.scale
-        if not 0 < low <= high:
-            raise ConfigError(f"`{name}.augment.scale` must be [low, high] with 0 < low <= high, got [{low}, {high}]")
-    tile = min(config.data.input_size)
-    if tile < 32:
-        raise ConfigError(f"`data.input_size` must be at least 32 pixels a side, got {list(config.data.input_size)}")
+def _comments(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("#")]
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"warning: {line}\n")

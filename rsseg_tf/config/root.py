@@ -7,6 +7,7 @@ from typing import Literal
 
 from rsseg_tf.config.compression import ExportConfig, PruneConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig
+from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import FitConfig, ModelConfig
 
 
@@ -15,12 +16,14 @@ class Config:
     """Everything that a run depends on, beside the files it reads.
 
     Attributes:
-        strategy: of `fit` and `prune`: `mirrored` shares each batch, and the batches that are scored, among the GPUs
-            of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names (the same
-            command on each), `auto` does so where there are several. `evaluate` shares its images among such machines.
+        seed: decides everything that is drawn at random.
+        strategy: how `fit` and `prune` share their work: `mirrored` shares each batch, and the batches that are scored,
+            among the GPUs of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names
+            (the same command on each), `auto` does so where there are several. `evaluate` shares its images among
+            such machines.
     """
 
-    seed: int = 0
+    seed: int = setting(0, at_least=0)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     fit: FitConfig = field(default_factory=FitConfig)

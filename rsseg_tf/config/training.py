@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rsseg_tf.config.setting import Rule, setting
+
+_ZOOM = Rule("[low, high] with 0 < low <= high", lambda pair: 0 < pair[0] <= pair[1])
+
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
 
     Attributes:
-        backbone: resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0, `keras.applications.NAME`,
-            or `keras_cv.PRESET`, where a folder with a preset's files may stand for the preset.
+        backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
+            `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
+            preset.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
         output_stride: height of the input over height of the last stage.
-        weights: to begin from: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`); see
-            `rsseg_tf.models.weights.pretrained.initialize`.
+        weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
+            see `rsseg_tf.models.weights.pretrained.initialize`.
     """
 
     backbone: str = "resnet18"
@@ -46,13 +51,13 @@ class AugmentConfig:
 
     flip_horizontal: bool = True
     flip_vertical: bool = False
-    translate_px: int = 10
-    scale: tuple[float, float] = (1.0, 1.0)
-    rotate_deg: float = 0.0
-    color: float = 0.0
-    blur_px: float = 0.0
-    noise: float = 0.0
-    erase: float = 0.0
+    translate_px: int = setting(10, at_least=0, at_most=10_000)
+    scale: tuple[float, float] = setting((1.0, 1.0), rule=_ZOOM)
+    rotate_deg: float = setting(0.0, at_least=0, at_most=180)
+    color: float = setting(0.0, at_least=0, at_most=1)
+    blur_px: float = setting(0.0, at_least=0)
+    noise: float = setting(0.0, at_least=0, at_most=255)
+    erase: float = setting(0.0, at_least=0, at_most=1)
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,13 @@ class FitConfig:
         batch_size: samples a step.
         steps_per_epoch: 0 for as many as one pass needs (in `crop` fitting by the area of the images).
         optimizer: `sgd` with `momentum`, or `adamw` with `weight_decay`.
-        learning_rate: of the first epoch, after `warmup_steps`.
+        learning_rate: the learning rate of the first epoch, after `warmup_steps`.
+        momentum: share of the last step that `sgd` adds to the next.
+        weight_decay: share of each weight that `adamw` takes off, times the learning rate.
         schedule: `step` multiplies by `step_factor` every `step_epochs`, `cosine` falls to zero at the end.
+        step_epochs: epochs between two steps of the `step` schedule.
+        step_factor: what each of them multiplies the learning rate by.
+        warmup_steps: training steps in which the learning rate rises from zero.
         l2: weight of half the sum of squares of kernels and batch-norm scales and offsets.
         class_weights: `none`, or `balanced` for the inverse square root of class frequency.
         label_smoothing: share of the target spread evenly over the classes.
@@ -83,31 +93,31 @@ class FitConfig:
         accumulate: parts that a batch is computed in, one after the other, where all of it does not fit in memory.
     """
 
-    epochs: int = 80
-    batch_size: int = 8
-    steps_per_epoch: int = 0
+    epochs: int = setting(80, at_least=1)
+    batch_size: int = setting(8, at_least=1)
+    steps_per_epoch: int = setting(0, at_least=0)
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    learning_rate: float = setting(1e-3, above=0)
+    momentum: float = setting(0.9, at_least=0, at_most=1)
+    weight_decay: float = setting(1e-4, at_least=0)
     schedule: Literal["step", "cosine", "constant"] = "step"
-    step_epochs: int = 10
-    step_factor: float = 0.3
-    warmup_steps: int = 0
-    l2: float = 1e-3
+    step_epochs: int = setting(10, at_least=1)
+    step_factor: float = setting(0.3, above=0)
+    warmup_steps: int = setting(0, at_least=0)
+    l2: float = setting(1e-3, at_least=0)
     class_weights: Literal["none", "balanced"] = "none"
-    label_smoothing: float = 0.0
-    ema: float = 0.0
-    validate_every: int = 1
+    label_smoothing: float = setting(0.0, at_least=0, at_most=0.99)
+    ema: float = setting(0.0, at_least=0, at_most=0.999999)
+    validate_every: int = setting(1, at_least=1)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    checkpoint_steps: int = 100
+    checkpoint_steps: int = setting(100, at_least=1)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    hard_pixels: float = 1.0
-    dice: float = 0.0
-    lovasz: float = 0.0
-    class_sampling: float = 0.0
+    hard_pixels: float = setting(1.0, above=0, at_most=1)
+    dice: float = setting(0.0, at_least=0)
+    lovasz: float = setting(0.0, at_least=0)
+    class_sampling: float = setting(0.0, at_least=0, at_most=1)
     deterministic: bool = False
-    accumulate: int = 1
+    accumulate: int = setting(1, at_least=1)
 
 
 @dataclass(frozen=True)
@@ -119,5 +129,5 @@ class DistillConfig:
         temperature: softens both predictions.
     """
 
-    weight: float = 0.5
-    temperature: float = 2.0
+    weight: float = setting(0.5, at_least=0, at_most=1)
+    temperature: float = setting(2.0, above=0)

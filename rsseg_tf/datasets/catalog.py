@@ -3,58 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from rsseg_tf.config import DataConfig
+from rsseg_tf.config.parsing import no_such_choice
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.readers import isprs, loveda, uavid
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.readers.folder import Folder, parse_classes
-from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs
+from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN, Benchmark, Isprs, scored_palette
 from rsseg_tf.datasets.readers.loveda import Loveda
 from rsseg_tf.datasets.readers.uavid import Uavid
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes.dataset import Scenes
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import DataError
 
 AnyDataset: TypeAlias = FileDataset | Scenes
 
 
-def _isprs(benchmark: Benchmark) -> Callable[[DataConfig, int], AnyDataset]:
-    def opened(data: DataConfig, _seed: int) -> AnyDataset:
-        return Isprs(
-            data.root,
-            benchmark,
-            split=data.split,
-            ground_truth=data.ground_truth,
-            clutter=data.clutter,
-            ignore_unknown=data.unknown_colors == "ignore",
-        )
+@dataclass(frozen=True)
+class Reader:
+    """All that is known of a reader.
 
-    return opened
+    Attributes:
+        open: lists the data set that the settings name; takes the seed of the run too.
+        palette: its classes under these settings, without a look at its files.
+    """
+
+    open: Callable[[DataConfig, int], AnyDataset]
+    palette: Callable[[DataConfig], Palette]
 
 
-READERS: Mapping[str, Callable[[DataConfig, int], AnyDataset]] = {
-    "scenes": lambda data, seed: Scenes(data.scenes, seed=seed if data.scenes.seed < 0 else data.scenes.seed),
-    "folder": lambda data, _seed: Folder(data),
-    "uavid": lambda data, _seed: Uavid(data.root, ignore_unknown=data.unknown_colors == "ignore"),
+def _of_files(kind: Callable[..., FileDataset], palette: Palette) -> Reader:
+    """A reader without settings of its own."""
+    return Reader(lambda data, _seed: kind(data.root, ignore_unknown=_ignores(data)), lambda _data: palette)
+
+
+def _isprs(benchmark: Benchmark) -> Reader:
+    return Reader(
+        lambda data, _seed: Isprs(data.root, benchmark, data.isprs, ignore_unknown=_ignores(data)),
+        lambda data: scored_palette(data.isprs.clutter),
+    )
+
+
+def _ignores(data: DataConfig) -> bool:
+    return data.unknown_colors == "ignore"
+
+
+READERS: Mapping[str, Reader] = {
+    "scenes": Reader(
+        lambda data, seed: Scenes(data.scenes, seed=seed if data.scenes.seed < 0 else data.scenes.seed),
+        lambda _data: isprs.PALETTE,
+    ),
+    "folder": Reader(
+        lambda data, _seed: Folder(data.root, data.folder, ignore_unknown=_ignores(data)),
+        lambda data: parse_classes(data.folder)[0],
+    ),
+    "uavid": _of_files(Uavid, uavid.PALETTE),
     "vaihingen": _isprs(VAIHINGEN),
     "potsdam": _isprs(POTSDAM),
-    "loveda": lambda data, _seed: Loveda(data.root, ignore_unknown=data.unknown_colors == "ignore"),
+    "loveda": _of_files(Loveda, loveda.PALETTE),
 }
-"""`data.name` → what opens it."""
+"""`data.name` → its reader."""
+
+
+def _reader(data: DataConfig) -> Reader:
+    if data.name not in READERS:
+        raise no_such_choice("`data.name`", data.name, READERS)
+    return READERS[data.name]
 
 
 def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
     """The data set that `data` names, even where single files of it are missing: see its `problems`.
 
     Raises:
-        ConfigError: settings that its reader cannot use.
+        ConfigError: there is no such reader, or settings that it cannot use.
         DataError: there is nothing to read at all.
     """
-    if data.name not in READERS:
-        raise ConfigError(f"unknown data set `{data.name}`", hint=f"known: {', '.join(READERS)}")
-    return READERS[data.name](data, seed)
+    return _reader(data).open(data, seed)
 
 
 def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
@@ -65,7 +92,7 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
         seed: of generated scenes.
 
     Raises:
-        ConfigError: settings that its reader cannot use.
+        ConfigError: there is no such reader, or settings that it cannot use.
         DataError: its folder is missing or empty, or files in it do not pair up.
 
     Example:
@@ -84,9 +111,6 @@ def palette_of(data: DataConfig) -> Palette:
     """The classes of the data set that `data` names, without a look at its files.
 
     Raises:
-        ConfigError: classes that its reader cannot use.
+        ConfigError: there is no such reader, or classes that it cannot use.
     """
-    if data.name == "folder":
-        return parse_classes(data.classes, data.ignore_colors)[0]
-    fixed = {"scenes": isprs.PALETTE, "uavid": uavid.PALETTE, "loveda": loveda.PALETTE}
-    return fixed.get(data.name) or isprs.scored_palette(data.clutter)
+    return _reader(data).palette(data)

@@ -135,13 +135,22 @@ class Evaluation:
 def evaluate(
     predictor: Predictor,
     dataset: Dataset,
-    split: str,
+    split: str = "test",
     *,
     settings: EvaluateConfig = _DEFAULTS,
     progress: Progress | None = None,
     share: Share = WHOLE,
 ) -> Evaluation:
-    """Predict every image of a split and score it against its mask; see `evaluate_all`."""
+    """Score a model on every image of a split; see `evaluate_all`.
+
+    Args:
+        predictor: the model; `rsseg_tf.open_model` gives one.
+        dataset: images and masks; `rsseg_tf.open_dataset` gives them.
+        split: which of them.
+        settings: the tolerance of boundary F1, and what a small object is.
+        progress: called after every image with how many are done and how many there are.
+        share: see `evaluate_all`.
+    """
 
     def watch(seen: Seen) -> None:
         if progress:
@@ -188,7 +197,7 @@ def evaluate_all(
         image, mask = dataset.read(sample)
         if size is not None:
             image, mask = resized_image(image, size), resized_mask(mask, size)
-        predictions = [predictor.classes(image) for predictor in predictors]
+        predictions = [predictor.predict(image) for predictor in predictors]
         for score, prediction in zip(scores, predictions, strict=True):
             score.update(index, mask, prediction)
         if watch:

@@ -1,0 +1,37 @@
+"""From images, mosaics and videos of any size to class maps."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rsseg_tf.inference.folders import predict_files
+    from rsseg_tf.inference.predict import ForeignModel, Predictor, TiledPredictor, open_predictor, with_overlap
+    from rsseg_tf.inference.raster import Channels
+    from rsseg_tf.inference.runner import Normalization, TFLiteRunner
+    from rsseg_tf.inference.video import VideoSettings, predict_video
+else:
+    from rsseg_tf.lazy import offering
+
+    __getattr__, __dir__ = offering(
+        __name__,
+        {
+            "folders": ["predict_files"],
+            "predict": ["ForeignModel", "Predictor", "TiledPredictor", "open_predictor", "with_overlap"],
+            "raster": ["Channels"],
+            "runner": ["Normalization", "TFLiteRunner"],
+            "video": ["VideoSettings", "predict_video"],
+        },
+    )
+
+__all__ = [
+    "Channels",
+    "ForeignModel",
+    "Normalization",
+    "Predictor",
+    "TFLiteRunner",
+    "TiledPredictor",
+    "VideoSettings",
+    "open_predictor",
+    "predict_files",
+    "predict_video",
+    "with_overlap",
+]

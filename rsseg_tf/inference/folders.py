@@ -15,7 +15,7 @@ import cv2
 
 from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image, write_image
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import ConfigError, DataError, extras_named
 from rsseg_tf.inference.areas import class_areas
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.inference.predict import TiledPredictor
@@ -55,10 +55,11 @@ def output_names(images: Sequence[Path]) -> list[str]:
     return names
 
 
+@extras_named()
 def predict_files(
     predictor: TiledPredictor,
-    images: Sequence[Path],
-    out: Path,
+    images: Path | str | Iterable[Path | str],
+    out: Path | str,
     *,
     channels: Channels = Channels(),  # noqa: B008 - it is frozen
     overwrite: bool = False,
@@ -75,7 +76,7 @@ def predict_files(
 
     Args:
         predictor: the model.
-        images: image files.
+        images: an image file, a folder of them or a glob pattern, or several of these.
         out: the folder for the results.
         channels: what of other than 8-bit RGB the network is to see.
         overwrite: predict again what lies in `out`.
@@ -85,25 +86,28 @@ def predict_files(
         One record an image, in order.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: there is no such image, or one that cannot be read.
         ConfigError: `out` holds the images, or results of another model.
+        MissingExtraError: an image is to be read through rasterio, which is not installed.
     """
-    if any(image.resolve().parent == out.resolve() for image in images):
+    folder = Path(out)
+    found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
+    if any(image.resolve().parent == folder.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
     records: list[dict[str, Any]] = []
     pixels = 0
-    for image, name in zip(images, output_names(images), strict=True):
+    for image, name in zip(found, output_names(found), strict=True):
         key = _key(predictor, image, channels)
-        record = None if overwrite else _earlier(out / f"{name}.json", key)
+        record = None if overwrite else _earlier(folder / f"{name}.json", key)
         if record is None:
-            job = _Job(predictor, image, out / name, channels, key, overwrite)
-            made = _predict_image(job, _report(progress, Advance(len(records), len(images), pixels)))
+            job = _Job(predictor, image, folder / name, channels, key, overwrite)
+            made = _predict_image(job, _report(progress, Advance(len(records), len(found), pixels)))
             record = {"image": str(image), **made, "made_from": key}
-            write_json(out / f"{name}.json", record)
+            write_json(folder / f"{name}.json", record)
             pixels += record["height"] * record["width"]
         records.append(record)
         if progress:
-            progress(Advance(len(records), len(images), pixels))
+            progress(Advance(len(records), len(found), pixels))
     return records
 
 
@@ -203,7 +207,7 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
 
 def _predict_whole(predictor: TiledPredictor, image: Path, target: Path) -> dict[str, Any]:
     pixels = read_image(image)
-    classes = predictor.classes(pixels)
+    classes = predictor.predict(pixels)
     files = {kind: f"{target.name}_{kind}.png" for kind in ("classes", "overlay")}
     write_image(target.with_name(files["classes"]), classes)
     colors = predictor.palette.colorize(classes)

@@ -107,7 +107,7 @@ def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: In
     """All bands of the class map, those that were kept first."""
     if predictor.fitting != "crop":
         pixels, valid = raster.rows(0, raster.height)
-        yield _Band(0, 0, pixels, valid, _without_gaps(predictor.classes(pixels), valid))
+        yield _Band(0, 0, pixels, valid, _without_gaps(predictor.predict(pixels), valid))
         return
     grid = TileGrid(raster.height, raster.width, predictor.input_size, predictor.overlap)
     kept = parts.done()

@@ -45,7 +45,7 @@ class Predictor(Protocol):
         """`crop` for tiles of the image, `resize` for the whole image resized to `input_size`."""
         ...
 
-    def classes(self, image: Image) -> Image:
+    def predict(self, image: Image) -> Image:
         """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W)."""
         ...
 
@@ -72,7 +72,7 @@ class TiledPredictor:
     ground_sampling_distance_m: float = 0.0
     model_sha256: str = ""
 
-    def classes(self, image: Image) -> Image:
+    def predict(self, image: Image) -> Image:
         """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
 
         Raises:

@@ -81,8 +81,9 @@ class TFLiteRunner:
         ModelError: no such file, a damaged one, or no network that maps an RGB image to classes.
 
     Example:
-        >>> TFLiteRunner("model.tflite").classes(np.zeros((256, 256, 3), np.uint8)).shape
-        (256, 256)
+        >>> runner = TFLiteRunner("model.tflite")
+        >>> runner.classes(np.zeros((*runner.input_size, 3), np.uint8)).shape == runner.input_size
+        True
     """
 
     def __init__(

@@ -195,7 +195,7 @@ def _source(word: str, capture: Any, *, is_camera: bool) -> Source:
 def _classified(capture: Any, predictor: TiledPredictor, settings: VideoSettings) -> Any:
     """(frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
     frames = prefetched(_frames(capture, settings), depth=_FRAMES_AHEAD)
-    return prefetched(((frame, predictor.classes(frame)) for frame in frames), depth=_FRAMES_AHEAD)
+    return prefetched(((frame, predictor.predict(frame)) for frame in frames), depth=_FRAMES_AHEAD)
 
 
 def _frames(capture: Any, settings: VideoSettings) -> Iterator[Image]:

@@ -33,7 +33,7 @@ class FeatureBuilder(Protocol):
 
 
 @dataclass(frozen=True)
-class Normalization:
+class ChannelNormalization:
     """What a backbone wants done to RGB pixels from 0 to 255: (pixel / 255 − mean) / std, channel by channel."""
 
     mean: tuple[float, float, float]
@@ -50,12 +50,12 @@ class Normalization:
         return [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
 
 
-def even_normalization(mean: float, std: float) -> Normalization:
+def even_normalization(mean: float, std: float) -> ChannelNormalization:
     """The same (pixel − mean) / std for every channel; `mean` and `std` in pixel values."""
-    return Normalization((mean / 255,) * 3, (std / 255,) * 3)
+    return ChannelNormalization((mean / 255,) * 3, (std / 255,) * 3)
 
 
-IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = ChannelNormalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's pixels, which torchvision, timm and KerasHub train with."""
 
 
@@ -69,7 +69,7 @@ class Backbone:
     """
 
     features: FeatureBuilder
-    normalization: Normalization = IMAGENET
+    normalization: ChannelNormalization = IMAGENET
 
 
 @dataclass(frozen=True)

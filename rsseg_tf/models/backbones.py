@@ -13,7 +13,7 @@ import keras
 
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.models.backbone import IMAGENET, Backbone, Features, Normalization, even_normalization
+from rsseg_tf.models.backbone import IMAGENET, Backbone, ChannelNormalization, Features, even_normalization
 from rsseg_tf.models.inlined import inlined
 from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
 from rsseg_tf.models.resnet import resnet18, resnet34, resnet50, resnet101
@@ -33,7 +33,7 @@ KERAS_CV = "keras_cv."
 
 _TO_ONE = even_normalization(127.5, 127.5)
 _NONE = even_normalization(0, 1)
-_CAFFE = Normalization((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
+_CAFFE = ChannelNormalization((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
 _APPLICATION_NORMALIZATIONS = (
     (("VGG", "ResNet50", "ResNet101", "ResNet152"), _CAFFE),
     (("DenseNet",), IMAGENET),
@@ -130,7 +130,7 @@ def _application(name: str) -> Any:
     return getattr(keras.applications, base, None) if base[:1].isupper() else None
 
 
-def _application_normalization(name: str) -> Normalization:
+def _application_normalization(name: str) -> ChannelNormalization:
     base = name.removeprefix(APPLICATIONS)
     if base.endswith("V2") and base.startswith("ResNet"):
         return _TO_ONE

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.backbone import Normalization
+from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.models.resnet import conv_bn_relu
 
@@ -79,7 +79,7 @@ def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsamp
         )
 
 
-def _normalized(image: keras.KerasTensor, normalization: Normalization) -> keras.KerasTensor:
+def _normalized(image: keras.KerasTensor, normalization: ChannelNormalization) -> keras.KerasTensor:
     return layers.Rescaling(normalization.scale, normalization.offset, name=NORMALIZE)(image)
 
 

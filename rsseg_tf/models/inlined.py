@@ -8,10 +8,8 @@ so that features stay where their pixels are.
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +17,7 @@ import keras
 from keras import layers
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.graphs import all_operations, copy_of, private, run_through
 from rsseg_tf.models.backbone import Features
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
@@ -73,7 +72,7 @@ def layer_names(source: keras.Model) -> dict[int, str]:
     """
     names: dict[int, str] = {}
     counts: dict[str, int] = {}
-    for operation in flat_operations(source):
+    for operation in all_operations(source):
         kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(operation).__name__).lower()
         name = operation.name
         if re.fullmatch(rf"{kind.replace('_', '')}(_?\d+)*", name.replace("_", "")) or name in names.values():
@@ -81,15 +80,6 @@ def layer_names(source: keras.Model) -> dict[int, str]:
             name = f"{kind}_{counts[kind]}"
         names[id(operation)] = f"backbone_{name}"
     return names
-
-
-def flat_operations(source: keras.Model) -> Iterator[keras.Operation]:
-    """The layers and operations of `source`, and in the place of a model inside it, those of that model."""
-    for operation in _graph(source).operations:
-        if isinstance(operation, keras.Model):
-            yield from flat_operations(operation)
-        elif not isinstance(operation, layers.InputLayer):
-            yield operation
 
 
 class _Inliner:
@@ -107,7 +97,7 @@ class _Inliner:
     def features(self, x: keras.KerasTensor) -> Features:
         """Features of `x`."""
         self._put(x, stride=1, dilation=1)
-        high_level = self._run(self._source, x)
+        high_level = run_through(self._source, x, self._call)
         if self._low_level is None or self._places[id(high_level)].stride != self._output_stride:
             raise ModelError(
                 f"`{self._source.name}` does not pass a quarter and 1/{self._output_stride} of the image's size",
@@ -115,16 +105,8 @@ class _Inliner:
             )
         return Features(self._low_level, high_level)
 
-    def _run(self, model: keras.Model, x: Any) -> Any:
-        # Calling the model would make it one layer of ours.
-        return _graph(model)._run_through_graph(
-            x, operation_fn=lambda operation: functools.partial(self._call, operation)
-        )
-
     def _call(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(operation, keras.Model):
-            return self._run(operation, args[0])
-        if getattr(operation, "_layers", None):
+        if private.sublayers(operation):
             raise ModelError(
                 f"`{operation.name}` of `{self._source.name}` is a {type(operation).__name__}, a layer made of layers",
                 hint="use a backbone whose graph holds plain layers only",
@@ -166,8 +148,7 @@ class _Inliner:
 
     def _copy(self, operation: keras.Operation, **changes: Any) -> keras.Operation:
         if id(operation) not in self._copies:
-            config = {**operation.get_config(), **changes, "name": self._names[id(operation)]}
-            self._copies[id(operation)] = type(operation).from_config(config)
+            self._copies[id(operation)] = copy_of(operation, **changes, name=self._names[id(operation)])
         return self._copies[id(operation)]
 
     def _put(self, y: keras.KerasTensor, stride: int, dilation: int, *, is_feature: bool = True) -> keras.KerasTensor:
@@ -175,10 +156,6 @@ class _Inliner:
         if stride == _LOW_STRIDE and dilation == 1 and is_feature:
             self._low_level = y
         return y
-
-
-def _graph(model: keras.Model) -> Any:
-    return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def _sizes(x: keras.KerasTensor, dilation: int) -> Size:

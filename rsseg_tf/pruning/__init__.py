@@ -1,7 +1,7 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
+from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
-from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
@@ -10,6 +10,7 @@ from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.randomize import randomize
 from rsseg_tf.pruning.rebuild import mask, rebuild
 from rsseg_tf.pruning.rules import flows
+from rsseg_tf.pruning.rules.site import Signal, Site
 from rsseg_tf.pruning.rules.table import RULES, Rule
 from rsseg_tf.pruning.scoring.criteria import CRITERIA, score
 from rsseg_tf.pruning.scoring.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
@@ -33,6 +34,8 @@ __all__ = [
     "Ranking",
     "Rule",
     "Scores",
+    "Signal",
+    "Site",
     "Target",
     "Truth",
     "Verification",

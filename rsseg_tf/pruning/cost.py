@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.pruning.rules.site import Ids, Values
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 from rsseg_tf.text import text_table
 
@@ -84,14 +85,18 @@ class Cost:
         return text_table([("layer", "params", "MACs", "bytes"), *figures])
 
 
-def cost(model: keras.Model) -> Cost:
+def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
     """Parameters, multiply-accumulates and bytes of a functional model, layer by layer.
 
     Multiply-accumulates count convolutions (plain, grouped, depthwise, separable, transposed) and dense
     layers, for one image. Parameters are what training changes; moving statistics are counted apart.
 
+    Args:
+        model: the model.
+        rules: of layers that `RULES` does not know: what a rule says multiplies is counted.
+
     Raises:
-        ModelError: the model's graph cannot be read.
+        ModelError: if the model's graph cannot be read.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -99,7 +104,7 @@ def cost(model: keras.Model) -> Cost:
         >>> total.params, total.macs
         (112, 6912)
     """
-    wiring = trace(model)
+    wiring = trace(model, rules)
     return wired_cost(wiring, np.ones(len(wiring.group_of), bool))
 
 

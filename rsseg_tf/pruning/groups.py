@@ -14,6 +14,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.pruning.cost import Cost, CostTerms, Term, cost_terms, variable_terms, wired_cost
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.site import Ids
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import Wiring, trace
 
 
@@ -147,11 +148,15 @@ class Groups:
         return "\n".join(lines)
 
 
-def find_groups(model: keras.Model) -> Groups:
-    """The groups of a functional model; nested models are read as if they were inlined.
+def find_groups(model: keras.Model, *, rules: Rules | None = None) -> Groups:
+    """Return the groups of a functional model; nested models are read as if they were inlined.
+
+    Args:
+        model: the dense model.
+        rules: of layers that `RULES` does not know; they come before its rows, in this call alone.
 
     Raises:
-        ModelError: the model is sub-classed, not built, or joins nested layers of the same name.
+        ModelError: if the model is subclassed, not built, or joins nested layers of the same name.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -160,7 +165,7 @@ def find_groups(model: keras.Model) -> Groups:
         >>> len(groups), groups.members(0), groups.frozen["head"]
         (4, {'stem': (0,)}, 'is an output of the model')
     """
-    wiring = trace(model)
+    wiring = trace(model, rules)
     return Groups(model.name, wiring, _families(wiring))
 
 

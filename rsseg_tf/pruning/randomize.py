@@ -16,7 +16,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
-from rsseg_tf.pruning.graph import Call, calls, flatten, refresh
+from rsseg_tf.graphs import Call, calls, flatten, refresh
 
 _BATCH = 8
 _HOMOGENEOUS = (None, keras.activations.linear, keras.activations.relu)
@@ -44,9 +44,8 @@ def randomize(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
     for operation in flat.operations:
         refresh(operation)
     for call in calls(flat):
-        if not call.is_input:
-            _fit(call, known, rng)
-            known.update(zip(map(id, call.outputs), tree.flatten(call.run(known)), strict=True))
+        _fit(call, known, rng)
+        known.update(zip(map(id, call.outputs), tree.flatten(call.run(known)), strict=True))
 
 
 def random_inputs(model: keras.Model, *, batch: int = 2, seed: int = 1) -> Any:

@@ -10,22 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
-from rsseg_tf.pruning.graph import copy_of, flatten, new_inputs, refresh
+from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import CONTRACTED, LayerWiring, Variable, Wiring, trace
 
 Array = NDArray[Any]
 Kept = NDArray[np.bool_]
 
 
-def mask(model: keras.Model, plan: Plan) -> None:
+def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
     """Zero in `model` what a plan removes: kernels' output slices, biases, batch-norm scales and offsets.
 
     The model then computes what `rebuild` would make of it. Nothing is traced or compiled again.
 
+    Args:
+        model: the dense model; changed in place.
+        plan: made for it.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
+
     Raises:
-        ModelError: the plan was made for another model.
+        ModelError: if the plan was made for another model.
 
     Example:
         >>> from rsseg_tf import pruning
@@ -36,7 +42,7 @@ def mask(model: keras.Model, plan: Plan) -> None:
         >>> int((model.get_layer("stem").get_weights()[0] == 0).all((0, 1, 2)).sum())
         2
     """
-    wiring = trace(model)
+    wiring = trace(model, rules)
     mask_wired(flatten(model), wiring, kept_ids(wiring, plan))
 
 
@@ -63,15 +69,20 @@ def _lost(variable: Variable, layer: LayerWiring, kept: Kept) -> Array | None:
     return np.broadcast_to(lost, variable.shape) if lost.any() else None
 
 
-def rebuild(model: keras.Model, plan: Plan) -> keras.Model:
+def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> keras.Model:
     """A new, plain functional model without the channels that a plan removes.
 
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
     `model`, masked or not, stays as it is. Where a removed channel would go on sending a constant
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
 
+    Args:
+        model: the dense model.
+        plan: made for it.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
+
     Raises:
-        ModelError: the plan was made for another model, or a layer cannot be built anew.
+        ModelError: if the plan was made for another model, or a layer cannot be built anew.
 
     Example:
         >>> from rsseg_tf import pruning
@@ -82,7 +93,7 @@ def rebuild(model: keras.Model, plan: Plan) -> keras.Model:
         >>> slim.get_layer("stem").filters
         2
     """
-    wiring = trace(model)
+    wiring = trace(model, rules)
     kept = kept_ids(wiring, plan)
     flat = flatten(model)
     slim = _built(flat, wiring, kept)
@@ -100,7 +111,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
 
     def resized(operation: keras.Operation) -> keras.Operation:
         try:
-            return copy_of(operation, _slim_config(operation, wiring.layers[operation.name], kept))
+            return copy_of(operation, **_slim_config(operation, wiring.layers[operation.name], kept))
         except Exception as error:  # A layer's own code may raise anything.
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {_first_line(error)}",
@@ -108,7 +119,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
             ) from error
 
     try:
-        return keras.models.clone_model(flat, new_inputs(flat), clone_function=resized)
+        return copy_graph(flat, make=resized)
     except ModelError:
         raise
     except Exception as error:
@@ -164,11 +175,11 @@ def _resized(value: Any, width: int) -> Any:
 
 def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]:
     """The layer's weights along the channels that stay, with folded constants."""
-    by_name = {variable.name: weights[variable.index] for variable in layer.variables}
     if layer.folds is not None:
         constants = np.where(kept[layer.axes[CONTRACTED]], 0.0, layer.folds)
+        folded = _folded(weights[layer.kernel.index], layer.kernel.labels, constants)
         weights = [
-            weight + _folded(by_name["kernel"], constants) if variable.name == "bias" else weight
+            weight + folded if variable.name == layer.bias else weight
             for variable, weight in zip(layer.variables, weights, strict=True)
         ]
     return [
@@ -176,10 +187,15 @@ def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]
     ]
 
 
-def _folded(kernel: Array, constants: NDArray[np.float64]) -> Array:
-    """What removed channels go on adding to each output: Σ constant · kernel over positions and channels."""
-    by_channel = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0, dtype=np.float64)
-    return (constants @ by_channel).astype(kernel.dtype)
+def _folded(kernel: Array, labels: Mapping[int, str], constants: NDArray[np.float64]) -> Array:
+    """Return what removed channels go on adding to each output: Σ constant · kernel over positions and channels."""
+    summed = next(axis for axis, label in labels.items() if label == CONTRACTED)
+    positions = tuple(axis for axis in range(kernel.ndim) if axis not in labels)
+    return (
+        np.tensordot(constants, kernel.sum(axis=positions, dtype=np.float64, keepdims=True), (0, summed))
+        .reshape(-1)
+        .astype(kernel.dtype)
+    )
 
 
 def _cut(weight: Array, labels: Mapping[int, str], layer: LayerWiring, kept: Kept) -> Array:

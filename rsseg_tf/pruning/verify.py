@@ -17,6 +17,7 @@ from rsseg_tf.pruning.groups import find_groups
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.randomize import random_inputs
 from rsseg_tf.pruning.rebuild import mask, rebuild
+from rsseg_tf.pruning.rules.table import Rules
 
 TOLERANCE = 1e-4
 """Largest error that float32 rounding explains, as a share of the outputs' scale."""
@@ -71,7 +72,7 @@ class Verification:
         )
 
 
-def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0) -> Verification:
+def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rules: Rules | None = None) -> Verification:
     """How exactly a plan can be carried out on a model, which stays as it is.
 
     A network that was never trained hides errors behind biases of 0 and scales of 1: `randomize` it first.
@@ -81,6 +82,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0) -> V
         plan: made for it.
         x: a batch of at least two inputs in the structure that the model takes; drawn at random by default.
         seed: of the random inputs.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
 
     Raises:
         ModelError: the plan was made for another model, or no inputs can be drawn because sizes are open.
@@ -94,13 +96,13 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0) -> V
         True
     """
     x = random_inputs(model, seed=seed) if x is None else x
-    groups = find_groups(model)
-    twin = rebuild(model, groups.plan(np.zeros(len(groups), bool)))
+    groups = find_groups(model, rules=rules)
+    twin = rebuild(model, groups.plan(np.zeros(len(groups), bool)), rules=rules)
     dense_outputs = outputs(model, x)
     identity_error = distance(dense_outputs, outputs(twin, x))
-    slim = rebuild(model, plan)
-    mask(twin, plan)
-    predicted, built = groups.cost(plan), cost(slim)
+    slim = rebuild(model, plan, rules=rules)
+    mask(twin, plan, rules=rules)
+    predicted, built = groups.cost(plan), cost(slim, rules=rules)
     slim_outputs = outputs(slim, x)
     reloaded = _reloaded(slim)
     return Verification(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from rsseg_tf.pruning.graph import Call, calls, flatten
+from rsseg_tf.graphs import Call, calls, flatten, makers, private
 from rsseg_tf.pruning.rules.flows import frozen
-from rsseg_tf.pruning.rules.site import Freeze, Ids, Ledger, Signal, Site, Values, new_signal
-from rsseg_tf.pruning.rules.table import Rule, rule_for, why_frozen
+from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values, new_signal
+from rsseg_tf.pruning.rules.table import Rule, Rules, rule_for, why_frozen
 
 CONTRACTED = "in"
 """Label of the axes that a layer sums over: removed channels are cut there by rebuild but not zeroed by mask."""
@@ -54,6 +54,8 @@ class LayerWiring:
         variables: all of the layer's, in the order of `layer.weights`.
         emitted: the ids of what the layer returns, in its last call; None where no rule says so.
         reads: the layers whose outputs it takes.
+        bias: name of the variable that is added to each output channel.
+        activation: attribute of the layer that holds what it applies to its sums.
     """
 
     name: str
@@ -65,11 +67,18 @@ class LayerWiring:
     variables: tuple[Variable, ...]
     emitted: Ids | None
     reads: tuple[str, ...]
+    bias: str
+    activation: str
 
     @property
     def multiplies(self) -> bool:
         """Whether the layer's variables multiply its input: a convolution or dense layer."""
         return any(variable.positions != 0 for variable in self.variables)
+
+    @property
+    def kernel(self) -> Variable:
+        """The variable that holds the filters of a layer that multiplies: of a separable one, the pointwise half."""
+        return [variable for variable in self.variables if variable.positions != 0][-1]
 
 
 @dataclass(frozen=True)
@@ -88,34 +97,43 @@ class Wiring:
     frozen: Mapping[str, str]
 
 
-def trace(model: keras.Model) -> Wiring:
-    """The wiring of `model`; nested models are read as if they were inlined.
+def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
+    """Return the wiring of `model`; nested models are read as if they were inlined.
+
+    Args:
+        model: a functional model.
+        rules: rows that come before those of `RULES`.
 
     Raises:
-        ModelError: the model's graph cannot be read.
+        ModelError: if the model's graph cannot be read.
     """
     flat = flatten(model)
+    every = calls(flat, with_inputs=True)
+    operations = {call.operation.name: call.operation for call in every}
+    rule_of = {name: rule_for(operation, rules) for name, operation in operations.items()}
     ledger = Ledger()
     signals: dict[int, Signal] = {}
-    operations: dict[str, keras.Operation] = {}
-    for call in calls(flat):
-        operations[call.operation.name] = call.operation
-        outputs = _flow(call, tuple(signals[id(tensor)] for tensor in call.inputs), ledger)
+    for call in every:
+        inputs = tuple(signals[id(tensor)] for tensor in call.inputs)
+        outputs = _flow(call, rule_of[call.operation.name], inputs, ledger)
         signals.update(zip(map(id, call.outputs), outputs, strict=True))
-    for call in calls(flat):
-        _freeze_outputs(call, flat, signals, ledger)
+    for tensor in flat.outputs:
+        _freeze_output(signals[id(tensor)], private.maker(tensor).name, rule_of, ledger)
     group_of, reasons = _components(ledger)
-    reads = _reads(flat)
-    layers = {name: _layer(operation, ledger, reads[name]) for name, operation in operations.items()}
+    reads = _reads(every)
+    layers = {
+        name: _layer(operation, rule_of[name] or Rule(frozen_flow), ledger.notes[name], reads[name])
+        for name, operation in operations.items()
+    }
     number = int(group_of.max(initial=-1)) + 1
     effective = {id(freeze) for freeze in reasons.values()}
-    blockers = [x for x in ledger.freezes if id(x) in effective or not rule_for(operations[x.layer])]
+    blockers = [x for x in ledger.freezes if id(x) in effective or not rule_of[x.layer]]
     return Wiring(layers, group_of, number, _frozen_layers(layers, group_of, reasons, blockers))
 
 
-def _flow(call: Call, inputs: tuple[Signal, ...], ledger: Ledger) -> tuple[Signal, ...]:
-    site = Site(call, inputs, ledger)
-    rule = rule_for(call.operation)
+def _flow(call: Call, rule: Rule | None, inputs: tuple[Signal, ...], ledger: Ledger) -> tuple[Signal, ...]:
+    names = {"bias": rule.bias, "activation": rule.activation} if rule else {}
+    site = Site(call, inputs, ledger, **names)
     reason = _obstacle(call, rule, inputs)
     if reason is None and rule is not None:
         output = rule.flow(site)
@@ -129,16 +147,15 @@ def _flow(call: Call, inputs: tuple[Signal, ...], ledger: Ledger) -> tuple[Signa
     return outputs
 
 
-def _freeze_outputs(call: Call, flat: keras.Model, signals: Mapping[int, Signal], ledger: Ledger) -> None:
-    """Outputs of the model stay, and so do classes that a transposed convolution only enlarges."""
-    wanted = [signals[id(tensor)] for tensor in call.outputs if any(tensor is output for output in flat.outputs)]
-    for signal in wanted:
-        ledger.freezes.append(Freeze(signal.ids, call.operation.name, "is an output of the model"))
-        for name, notes in ledger.notes.items():
-            incoming, outgoing = notes.axes.get("in", signal.ids), notes.axes.get("out", signal.ids)
-            enlarges = "Transpose" in type(flat.get_layer(name)).__name__ if notes.creates else False
-            if enlarges and len(incoming) == len(outgoing) and np.array_equal(outgoing, signal.ids):
-                ledger.freezes.append(Freeze(incoming, name, "enlarges an output of the model"))
+def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None], ledger: Ledger) -> None:
+    """Freeze an output of the model, and the classes that some layer before it only enlarges."""
+    ledger.freezes.append(Freeze(output.ids, maker, "is an output of the model"))
+    for name, rule in rule_of.items():
+        notes = ledger.notes[name]
+        incoming, outgoing = notes.axes.get("in", output.ids), notes.axes.get("out", output.ids)
+        enlarges = rule is not None and rule.enlarges and notes.creates
+        if enlarges and len(incoming) == len(outgoing) and np.array_equal(outgoing, output.ids):
+            ledger.freezes.append(Freeze(incoming, name, "enlarges an output of the model"))
 
 
 def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str | None:
@@ -191,19 +208,17 @@ def _frozen_layers(
     return frozen_layers
 
 
-def _reads(flat: keras.Model) -> dict[str, tuple[str, ...]]:
-    """Layer → the layers whose outputs it takes, over all of its calls."""
-    producer = {id(tensor): call.operation.name for call in calls(flat) for tensor in call.outputs}
+def _reads(every: Sequence[Call]) -> dict[str, tuple[str, ...]]:
+    """Return layer → the layers whose outputs it takes, over all of its calls."""
+    made_by = makers(every)
     reads: dict[str, tuple[str, ...]] = {}
-    for call in calls(flat):
+    for call in every:
         name = call.operation.name
-        reads[name] = reads.get(name, ()) + tuple(producer[id(tensor)] for tensor in call.inputs)
+        reads[name] = reads.get(name, ()) + tuple(made_by[id(tensor)].name for tensor in call.inputs)
     return reads
 
 
-def _layer(operation: keras.Operation, ledger: Ledger, reads: tuple[str, ...]) -> LayerWiring:
-    notes = ledger.notes[operation.name]
-    rule = rule_for(operation) or Rule(frozen_flow)
+def _layer(operation: keras.Operation, rule: Rule, notes: LayerNotes, reads: tuple[str, ...]) -> LayerWiring:
     resize = dict(notes.resize)
     resize.update({key: notes.axes[label] for key, label in rule.config.items() if label in notes.axes})
     return LayerWiring(
@@ -213,14 +228,15 @@ def _layer(operation: keras.Operation, ledger: Ledger, reads: tuple[str, ...]) -
         resize=resize,
         folds=notes.folds if notes.folds is not None and np.any(notes.folds != 0) else None,
         creates=notes.creates,
-        variables=tuple(_variables(operation, rule, ledger)),
+        variables=tuple(_variables(operation, rule, notes)),
         emitted=notes.emitted,
         reads=reads,
+        bias=rule.bias,
+        activation=rule.activation,
     )
 
 
-def _variables(operation: keras.Operation, rule: Rule, ledger: Ledger) -> list[Variable]:
-    notes = ledger.notes[operation.name]
+def _variables(operation: keras.Operation, rule: Rule, notes: LayerNotes) -> list[Variable]:
     names = {id(getattr(operation, name, None)): name for name in rule.axes}
     variables = []
     for index, weight in enumerate(getattr(operation, "weights", ())):

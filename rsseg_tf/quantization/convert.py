@@ -1,4 +1,4 @@
-"""Keras model → TFLite flatbuffer, in the number formats that TFLite knows."""
+"""Keras model → TFLite flatbuffer, in the number formats that need no training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.converting import converting
 from rsseg_tf.quantization.delegable import delegable
 from rsseg_tf.quantization.freeze import frozen_function
@@ -22,7 +23,7 @@ from rsseg_tf.quantization.int16 import int16_file
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a format may need to know beside the graph."""
+    """What a format may need to know beside the model."""
 
     head: str
     calibration: Images
@@ -44,20 +45,21 @@ def convert(
 
     Args:
         model: any functional model from pixels 0–255, float32 (N, H, W, C), to one output.
-        number_format: a name in `FORMATS`.
-        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
-        calibration: (int8, int16x8) images uint8 (H, W, C) on which the ranges of activations are measured.
-        method: (int8) `min-max`, or a name in `rsseg_tf.quantization.int8.clipping.METHODS`.
+        number_format: a name in `CONVERTERS`.
+        head: a name in `rsseg_tf.number_formats.HEADS`.
+        calibration: images uint8 (H, W, C) on which the ranges of activations are measured, for formats that need any.
+        method: a name in `rsseg_tf.quantization.int8.clipping.METHODS`, by which the ranges are chosen.
 
     Raises:
         ConfigError: an unknown format or method, no calibration images, or a head that the format does not have.
         ModelError: the model cannot be converted, or holds a weight that is not finite.
     """
-    if number_format not in FORMATS:
-        raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(FORMATS)}")
+    if number_format not in CONVERTERS:
+        raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(CONVERTERS)}")
+    wanted = _Wanted(head, calibration, method)
+    _check(number_format, wanted)
     _check_finite(model)
-    graph = delegable(model) if number_format == "int8" else model
-    return FORMATS[number_format](frozen_function(graph, head=head), _Wanted(head, calibration, method))
+    return CONVERTERS[number_format](model, wanted)
 
 
 def calibrated_model(
@@ -67,8 +69,10 @@ def calibrated_model(
 
     Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.int8.equalize`.
     """
+    wanted = _Wanted(head, calibration, method, equalize)
+    _check("int8", wanted)
     _check_finite(model)
-    return _calibrated(frozen_function(delegable(model), head=head), _Wanted(head, calibration, method, equalize))
+    return _calibrated(model, wanted)
 
 
 def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:
@@ -89,60 +93,62 @@ def run_converter(function: Any, configure: Callable[[Any], None], *, name: str 
     return flatbuffer
 
 
-def _calibrated(function: Any, wanted: _Wanted) -> bytes:
-    _check_images("int8", wanted)
-    slots = with_range_slots(function, wanted.calibration[0])
+def _calibrated(model: keras.Model, wanted: _Wanted) -> bytes:
+    slots = with_range_slots(frozen_function(delegable(model), head=wanted.head), wanted.calibration[0])
     if wanted.equalize:
         slots = equalized(slots, wanted.calibration)
     return with_method(slots, wanted.calibration, method=wanted.method)
 
 
-def _int8(function: Any, wanted: _Wanted) -> bytes:
-    return quantize(_calibrated(function, wanted), head=wanted.head)
+def _int8(model: keras.Model, wanted: _Wanted) -> bytes:
+    return quantize(_calibrated(model, wanted), head=wanted.head)
 
 
-def _int16x8(function: Any, wanted: _Wanted) -> bytes:
-    if wanted.head == "classes":
-        raise ConfigError("int16x8 has no head `classes`: TFLite has no ARG_MAX on int16", hint="use the head `logits`")
-    if wanted.method != MIN_MAX:
-        raise ConfigError(
-            f"int16x8 is calibrated by {MIN_MAX} only, got `{wanted.method}`",
-            hint="65,536 steps are fine enough for the whole range",
-        )
-    _check_images("int16x8", wanted)
-    return int16_file(function, wanted.calibration)
+def _int16x8(model: keras.Model, wanted: _Wanted) -> bytes:
+    return int16_file(frozen_function(model, head=wanted.head), wanted.calibration)
 
 
-def _float32(function: Any, _wanted: _Wanted) -> bytes:
-    return run_converter(function, lambda _converter: None)
+def _float32(model: keras.Model, wanted: _Wanted) -> bytes:
+    return run_converter(frozen_function(model, head=wanted.head), lambda _converter: None)
 
 
-def _float16(function: Any, _wanted: _Wanted) -> bytes:
+def _float16(model: keras.Model, wanted: _Wanted) -> bytes:
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
 
-    return run_converter(function, configure)
+    return run_converter(frozen_function(model, head=wanted.head), configure)
 
 
-def _dynamic(function: Any, _wanted: _Wanted) -> bytes:
+def _dynamic(model: keras.Model, wanted: _Wanted) -> bytes:
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
-    return run_converter(function, configure)
+    return run_converter(frozen_function(model, head=wanted.head), configure)
 
 
-FORMATS: Mapping[str, Callable[[Any, _Wanted], bytes]] = {
+CONVERTERS: Mapping[str, Callable[[keras.Model, _Wanted], bytes]] = {
     "int8": _int8,
     "int16x8": _int16x8,
     "float32": _float32,
     "float16": _float16,
     "dynamic": _dynamic,
 }
-"""Number format → function of a frozen graph."""
+"""Number format → what makes its file; `rsseg_tf.number_formats.FORMATS` says what is in it."""
 
 
-def _check_images(number_format: str, wanted: _Wanted) -> None:
+def _check(number_format: str, wanted: _Wanted) -> None:
+    """Nothing, if the format has the head and method that are wanted, and the images that it needs."""
+    known = FORMATS[number_format]
+    if wanted.head not in known.heads:
+        raise ConfigError(f"{number_format} has no head `{wanted.head}`", hint=f"known: {', '.join(known.heads)}")
+    if not known.calibration:
+        return
+    if wanted.method not in known.calibration:
+        raise ConfigError(
+            f"{number_format} has no calibration method `{wanted.method}`",
+            hint=f"known: {', '.join(known.calibration)}",
+        )
     if len(wanted.calibration) == 0:
         raise ConfigError(
             f"{number_format} needs calibration images, got none", hint="raise export.calibration_samples"

@@ -18,20 +18,12 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import Call, calls, copy_graph, times_read
+from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, facts, is_graph, makers, times_read
 
 _MOST_JOINED = 5
 
 _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 """A factor of 1 that no optimizer removes: in int8 it is 1."""
-
-_WITH_RELU = frozenset(
-    {
-        *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "BatchNormalization"),
-        *("Add", "Subtract", "Multiply", "Rescaling", "MaxPooling2D"),
-    }
-)
-"""Layers and operations of Keras whose TFLite operator computes a ReLU behind it as well."""
 
 
 def delegable(model: keras.Model) -> keras.Model:
@@ -43,7 +35,7 @@ def delegable(model: keras.Model) -> keras.Model:
     Args:
         model: any model.
     """
-    if not isinstance(model, keras.Function) or any(isinstance(layer, keras.Model) for layer in model.layers):
+    if not isinstance(model, keras.Function) or any(map(is_graph, model.operations)):
         return model
     stand_ins = _stand_ins(model)
     if not stand_ins:
@@ -86,19 +78,14 @@ def _has_to_change(call: Call) -> bool:
 def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
     """The ReLUs that no operator before them can compute as well: it has other readers, or is of another kind."""
     readers = times_read(model, every)
-    made_by = {id(tensor): type(call.operation).__name__ for call in every for tensor in call.outputs}
-    return [
-        call.operation
-        for call in every
-        if _is_relu(call.operation)
-        and (readers[id(call.inputs[0])] > 1 or made_by.get(id(call.inputs[0])) not in _WITH_RELU)
-    ]
+    made_by = makers(every)
+    relus = [call for call in every if activation_name(call.operation) in ("relu", "relu6")]
 
+    def is_alone(call: Call) -> bool:
+        before = made_by.get(id(call.inputs[0]))
+        return readers[id(call.inputs[0])] > 1 or before is None or not facts(before).fuses_relu
 
-def _is_relu(operation: keras.Operation) -> bool:
-    if type(operation) is layers.ReLU:
-        return operation.max_value in (None, 6) and not operation.negative_slope and not operation.threshold
-    return type(operation) is layers.Activation and operation.activation.__name__ in ("relu", "relu6")
+    return [call.operation for call in relus if type(call.operation) in _LONE_RELUS and is_alone(call)]
 
 
 class _AveragePooling2D(layers.AveragePooling2D):

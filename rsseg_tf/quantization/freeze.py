@@ -12,12 +12,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from rsseg_tf.errors import ConfigError, ModelError
-
-HEADS = ("logits", "logits-low", "classes")
-"""Full-size logits; the logits before the last upsampling; the class map, uint8."""
+from rsseg_tf.graphs.private import maker
+from rsseg_tf.number_formats import HEADS
+from rsseg_tf.tracing.private import with_constants
 
 
 def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
@@ -50,7 +49,7 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
 def freeze(forward: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...]) -> Any:
     """A concrete function of `forward` on float32 (1, *shape), with the variables that it reads frozen to constants."""
     traced = tf.function(forward).get_concrete_function(tf.TensorSpec((1, *shape), tf.float32, name="image"))
-    return convert_variables_to_constants_v2(traced)
+    return with_constants(traced)
 
 
 def check_head(head: str) -> None:
@@ -82,12 +81,12 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
 
 def has_low_head(model: keras.Model) -> bool:
     """Whether `model` ends in a bilinear upsampling, before which the head `logits-low` ends."""
-    last = model.outputs[0]._keras_history.operation
+    last = maker(model.outputs[0])
     return isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"
 
 
 def _before_last_upsampling(model: keras.Model) -> keras.KerasTensor:
-    last = model.outputs[0]._keras_history.operation
+    last = maker(model.outputs[0])
     if not has_low_head(model):
         raise ConfigError(
             f"`{model.name}` ends in `{last.name}`, not in a bilinear upsampling, so it has no `logits-low` head",

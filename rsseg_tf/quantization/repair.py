@@ -43,7 +43,7 @@ def int8_file(
 
     Args:
         calibrated: from `rsseg_tf.quantization.convert.calibrated_model`.
-        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
+        head: a name in `rsseg_tf.number_formats.HEADS`.
         images: uint8 (H, W, C), on which the layers' errors are measured; none for not at all.
         layer_names: of the Keras model, to name the operators by.
         keep_float: how many of the worst layers stay float; needs `images`.

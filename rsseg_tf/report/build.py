@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.config import Config
-from rsseg_tf.config.parsing import merged, parse_override
+from rsseg_tf.config.reading import overridden
 from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import format_color
 from rsseg_tf.errors import ConfigError, DataError, ModelError
@@ -70,7 +70,7 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
     check_jinja()
     sources, config = of_one_data_set(read_sources(paths))
     if config is not None:
-        config = _overridden(config, wanted.overrides)
+        config = overridden(config, wanted.overrides)
     if wanted.measure_latency and sources.files:
         measured = benchmark([file.path for file in sources.files], threads=[wanted.threads])
         sources.benchmarks[:0] = [result.to_dict() for result in measured]
@@ -106,12 +106,6 @@ class _Shown:
 
 
 _NOTHING = _Shown()
-
-
-def _overridden(config: Config, words: Iterable[str]) -> Config:
-    for word in words:
-        config = merged(config, parse_override(word), where="", source=f"`{word}`")
-    return config
 
 
 def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress | None) -> _Shown:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.config import Config
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
 from rsseg_tf.tflite.flatbuffer import read_model
-
-_BYTES_A_PARAMETER = {"float32": 4, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,18 @@ class ModelRow:
     @property
     def is_quantized(self) -> bool:
         """Whether its weights have 8 bits."""
-        return self.number_format.startswith("int") or self.number_format == "dynamic"
+        return self._weight_bytes == 1
 
     @property
     def memory_bytes(self) -> int | None:
-        """The paper's estimate: 4 bytes a parameter, 1 in 8 bits."""
+        """The paper's estimate: the bytes of a weight for each parameter, 4 where the format is not known."""
         if self.params is None:
             return None
-        return self.params * (1 if self.is_quantized else _BYTES_A_PARAMETER.get(self.number_format, 4))
+        return self.params * self._weight_bytes
+
+    @property
+    def _weight_bytes(self) -> int:
+        return FORMATS[self.number_format if self.number_format in FORMATS else "float32"].weight_bytes
 
     def score(self, key: str) -> float | None:
         """A score in percent."""

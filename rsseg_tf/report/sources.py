@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.config import Config, load_config
-from rsseg_tf.config.parsing import merged
+from rsseg_tf.config.reading import changed
 from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import CONFIG, MANIFEST, file_hash, read_manifest
@@ -187,7 +187,11 @@ def _read_run(path: Path, found: Sources) -> None:
     for name, expected in manifest["outputs"].items():
         found.problems.extend(_mismatch(path / name, expected, named_by=MANIFEST))
     plan = _json(path / "plan.json") if (path / "plan.json").is_file() else None
-    config, log, pruning = load_config(path / CONFIG), _log(path / "log.csv"), _log(path / "pruning.csv")
+    config, log, pruning = (
+        load_config(path / CONFIG, is_record=True),
+        _log(path / "log.csv"),
+        _log(path / "pruning.csv"),
+    )
     found.runs.append(Run(path, config, manifest, log, plan, pruning))
 
 
@@ -212,11 +216,10 @@ def _exported_file(path: Path, problems: list[Problem]) -> ExportedFile:
 
 def _settings(record: Facts, beside: Path, problems: list[Problem]) -> Config | None:
     try:
-        settings: Config = merged(Config(), _as_text(record["settings"]), where="", source=f"`{beside}`")
+        return changed(Config(), _as_text(record["settings"]), source=f"`{beside}`", is_record=True)
     except (RssegError, KeyError) as error:
         problems.append(Problem(str(beside), f"its settings cannot be read ({error}), so no pictures are made with it"))
         return None
-    return settings
 
 
 def _as_text(value: Any) -> Any:

@@ -11,14 +11,15 @@ from typing import Any
 import keras
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config import Config, dump_yaml, same_settings
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.evaluation.compare import compared
+from rsseg_tf.evaluation.comparison import compared
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.models.backbones import find_backbone
+from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
 from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
@@ -151,7 +152,7 @@ def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -
     for config in recipes.values():
         for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):
             path = _repeat_folder(folder, settings) / "dense" / CONFIG
-            if path.is_file() and path.read_text(encoding="utf-8") != dump_yaml(settings):
+            if path.is_file() and not same_settings(path.read_text(encoding="utf-8"), dump_yaml(settings)):
                 raise ConfigError(f"`{path.parent}` was made with other settings", hint="choose another --out")
 
 
@@ -179,7 +180,7 @@ def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[st
         out = _file(folder, run, number_format)
         if not out.with_name(f"{out.name}.json").is_file():
             announce(f"{folder}: export {out.name}")
-            wanted = replace(config.export, type=number_format, max_drop=_NO_GATE)  # type: ignore[arg-type]
+            wanted = replace(config.export, type=number_format, max_drop=_NO_GATE)
             export(folder / run / MODEL, replace(config, export=wanted), out)
     if not (folder / EVALUATION).is_file():
         announce(f"{folder}: score")
@@ -194,9 +195,9 @@ def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[st
     return [_cell(config, folder, run=run, number_format=kind, scores=scores) for (run, kind), scores in pairs]
 
 
-def _variants(config: Config) -> list[tuple[str, str]]:
+def _variants(config: Config) -> list[tuple[str, FormatName]]:
     """Run and number format of the four models, in the order of the paper's Table II."""
-    quantized = config.export.type if config.export.type.startswith("int") else "int8"
+    quantized = config.export.type if FORMATS[config.export.type].is_integer else "int8"
     return [("dense", "float32"), ("pruned", "float32"), ("dense", quantized), ("pruned", quantized)]
 
 
@@ -221,7 +222,7 @@ def _cell(config: Config, folder: Path, *, run: str, number_format: str, scores:
         "backbone": config.model.backbone,
         "seed": config.seed,
         "pruned": run == "pruned",
-        "quantized": number_format != "float32",
+        "quantized": FORMATS[number_format].is_integer,
         **{key: scores[key] for key in ("accuracy", "miou", "boundary_f1", "iou")},
         **{key: manifest["results"][key] for key in ("params", "macs")},
         "file_bytes": _file(folder, run, number_format).stat().st_size,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.config import Config, dump_yaml, load_config, same_settings
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.color_baseline import ColorBaseline
@@ -18,6 +18,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import ConfusionMatrix
+from rsseg_tf.number_formats import FormatName
 from rsseg_tf.report.overlays import Panel, write_overlay_page
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export
@@ -30,7 +31,7 @@ from rsseg_tf.tflite.flatbuffer import read_model
 RESULT = "demo.json"
 PAGE = "index.html"
 
-_MODELS = (
+_MODELS: tuple[tuple[str, str, FormatName], ...] = (
     ("dense", "dense", "float32"),
     ("pruned", "pruned", "float32"),
     ("int8", "dense", "int8"),
@@ -169,12 +170,12 @@ def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
 
 def _has_settings(run: Path, config: Config) -> bool:
     path = run / CONFIG
-    return path.is_file() and path.read_text(encoding="utf-8") == dump_yaml(config)
+    return path.is_file() and same_settings(path.read_text(encoding="utf-8"), dump_yaml(config))
 
 
-def _exported(folder: Path, config: Config, *, run: str, number_format: str) -> Path:
+def _exported(folder: Path, config: Config, *, run: str, number_format: FormatName) -> Path:
     out = folder / f"{run}_{number_format}.tflite"
-    settings = replace(config.export, type=number_format)  # type: ignore[arg-type]
+    settings = replace(config.export, type=number_format)
     export(folder / run / MODEL, replace(config, export=settings), out)
     return out
 
@@ -224,7 +225,7 @@ def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Seque
     panels = []
     for sample in dataset.samples("test")[:6]:
         image, mask = dataset.read(sample)
-        predictions = {row.name: one.classes(image) for row, one in zip(rows, predictors, strict=True)}
+        predictions = {row.name: one.predict(image) for row, one in zip(rows, predictors, strict=True)}
         panels.append(Panel(sample.name, image, mask, predictions))
     table = [asdict(row) for row in rows]
     write_overlay_page(page, panels, dataset.palette, title="rsseg-tf demo: generated scenes", table=table)

@@ -8,6 +8,7 @@ import keras
 
 from rsseg_tf.config import ExportConfig
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.freeze import has_low_head
 
 
@@ -23,7 +24,7 @@ def for_target(export: ExportConfig, model: keras.Model) -> ExportConfig:
     """
     if export.target == "cpu":
         return export
-    if not export.type.startswith("int8"):
+    if not FORMATS[export.type].is_int8:
         raise ConfigError(
             f"the Edge TPU computes on 8-bit integers alone, not on {export.type}", hint="use export.type=int8"
         )

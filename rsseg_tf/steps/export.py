@@ -13,16 +13,18 @@ import numpy as np
 
 from rsseg_tf.config import Config, ExportConfig, to_dict
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.edgetpu_variant import for_target
+from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
@@ -30,14 +32,23 @@ from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 
-_CALIBRATED_TYPES = ("int8", "int8-qat", "int16x8")
 _ERROR_SAMPLES = 8
+_UNCALIBRATED = Calibration((), (), (), sha256="")
+_RECOVERY = {known.trained_from: name for name, known in FORMATS.items() if known.trained_from}
+"""Number format → the one that the same file has after quantization-aware training."""
 
 
-def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
-    """Write the model in `model_path` as the TFLite file `out`, which appears only once it has been proven.
+@extras_named()
+def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, Any]:
+    """Write a trained model as the TFLite file `out`, which appears only once it has been proven.
 
-    Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on.
+    Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on. An export
+    with quantization-aware training that was killed resumes from the last saved step, which `{out}.qat` holds.
+
+    Args:
+        model: the `.keras` file, or the folder of a finished run.
+        config: the settings; `config.export` says which kind of file.
+        out: the `.tflite` file.
 
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
@@ -50,17 +61,21 @@ def export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
+    return _export(find_model(model), config, Path(out))
+
+
+def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     _check_settings(config.export)
     dataset = prepared_dataset(config)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     config = replace(config, export=for_target(config.export, model))
-    calibration = calibration_of(dataset, config) if config.export.type in _CALIBRATED_TYPES else None
+    calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
     source = _Source(model, model_path, dataset, config, calibration)
     with atomic_path(out) as temporary:
         tried = [_attempt(source, config.export.type, temporary, out=out)]
         if _is_to_recover(tried[0], config.export):
-            tried.append(_attempt(source, "int8-qat", temporary, out=out))
+            tried.append(_attempt(source, _RECOVERY[config.export.type], temporary, out=out))
         mapped = None
         if config.export.target == "edgetpu":
             mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
@@ -84,7 +99,7 @@ class _Source:
     path: Path
     dataset: Dataset
     config: Config
-    calibration: Calibration | None
+    calibration: Calibration
 
     @property
     def layer_names(self) -> list[str]:
@@ -95,9 +110,9 @@ class _Source:
         """Of the model's file and of the training data, each read once."""
         return {"model": file_hash(self.path), "data": self.dataset.fingerprint("train")}
 
-    def calibration_record(self) -> dict[str, Any] | None:
-        method = self.config.export.calibration_method
-        return {**self.calibration.record(), "method": method} if self.calibration else None
+    def calibration_record(self, number_format: str) -> dict[str, Any] | None:
+        known, wanted = FORMATS[number_format].calibration, self.config.export.calibration_method
+        return {**self.calibration.record(), "method": wanted if wanted in known else known[0]} if known else None
 
 
 @dataclass(frozen=True)
@@ -116,7 +131,7 @@ class _Attempt:
             "head": wanted.head,
             "proof": self.proof.record(),
             "agreement": self.agreement.record(),
-            "calibration": source.calibration_record(),
+            "calibration": source.calibration_record(self.number_format),
             "keep_float": self.made.float_layers,
             "layer_errors": [error.record() for error in self.made.errors] if wanted.layer_error else [],
         }
@@ -124,16 +139,16 @@ class _Attempt:
 
 def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """The file of a type, written to `path` and proven as `out`."""
-    made = _MAKERS.get(number_format, _plain)(source)
+    made = _made(source, number_format, out=out)
     path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
-    proof.require(facts, number_format.removesuffix("-qat"), path=out, keep_float=made.keep_float)
+    proof.require(facts, number_format, path=out, keep_float=made.keep_float)
     return _Attempt(number_format, made, facts, _compared(source, path))
 
 
 def _is_to_recover(attempt: _Attempt, wanted: ExportConfig) -> bool:
     loses = attempt.agreement.drop > wanted.max_drop
-    return attempt.number_format == "int8" and wanted.recover == "qat" and loses
+    return attempt.number_format in _RECOVERY and wanted.recover == "qat" and loses
 
 
 def _recovered(plain: _Attempt, trained: _Attempt) -> dict[str, Any]:
@@ -142,22 +157,32 @@ def _recovered(plain: _Attempt, trained: _Attempt) -> dict[str, Any]:
 
 def _check_settings(settings: ExportConfig) -> None:
     for name in ("keep_float", "layer_error", "equalize", "bias_correction"):
-        if getattr(settings, name) and settings.type != "int8":
-            raise ConfigError(f"`export.{name}` is for int8 files, the type is `{settings.type}`")
+        if getattr(settings, name) and not FORMATS[settings.type].can_be_repaired:
+            able = ", ".join(known for known in FORMATS if FORMATS[known].can_be_repaired)
+            raise ConfigError(f"`export.{name}` is for {able} files, the type is `{settings.type}`")
 
 
-def _plain(source: _Source) -> ConvertedFile:
-    """The file as the converter made it; there is nothing to say but its bytes."""
-    wanted = source.config.export
-    images = source.calibration.images if source.calibration else ()
-    method = wanted.calibration_method
-    content = convert(source.model, number_format=wanted.type, head=wanted.head, calibration=images, method=method)
+def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:
+    """The file of a type, trained, repaired where the settings say so, or as the converter makes it."""
+    wanted, calibration = source.config.export, source.calibration
+    if FORMATS[number_format].trained_from:
+        dataset, hashes = source.dataset, source.hashes
+        trained = qat_flatbuffer(source.model, dataset, source.config, calibration, out=out, hashes=hashes)
+        return ConvertedFile(trained)
+    if FORMATS[number_format].can_be_repaired:
+        return _repaired(source)
+    content = convert(
+        source.model,
+        number_format=number_format,
+        head=wanted.head,
+        calibration=calibration.images,
+        method=wanted.calibration_method,
+    )
     return ConvertedFile(content)
 
 
-def _int8(source: _Source) -> ConvertedFile:
-    wanted = source.config.export
-    images = source.calibration.images if source.calibration else ()
+def _repaired(source: _Source) -> ConvertedFile:
+    wanted, images = source.config.export, source.calibration.images
     ranged = calibrated_model(
         source.model,
         head=wanted.head,
@@ -173,14 +198,6 @@ def _int8(source: _Source) -> ConvertedFile:
         keep_float=wanted.keep_float,
         correct_on=images if wanted.bias_correction else (),
     )
-
-
-def _int8_qat(source: _Source) -> ConvertedFile:
-    calibration = source.calibration or calibration_of(source.dataset, source.config)
-    return ConvertedFile(qat_flatbuffer(source.model, source.dataset, source.config, calibration))
-
-
-_MAKERS = {"int8": _int8, "int8-qat": _int8_qat}
 
 
 def _compared(source: _Source, path: Path) -> agreement.Agreement:
@@ -206,7 +223,7 @@ def _metadata(source: _Source, number_format: str) -> ModelMetadata:
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
         hashes=source.hashes,
         versions=package_versions(),
-        notes={"type": number_format, "calibration": source.calibration_record()},
+        notes={"type": number_format, "calibration": source.calibration_record(number_format)},
         layers=tuple(source.layer_names),
     )
 
@@ -215,7 +232,7 @@ def _provenance(source: _Source, out: Path) -> dict[str, Any]:
     return {
         "sha256": file_hash(out),
         "made_from": {str(source.path): source.hashes["model"], "data:train": source.hashes["data"]},
-        "calibration_windows": source.calibration.names if source.calibration else [],
+        "calibration_windows": source.calibration.names,
         "settings": to_dict(source.config),
         "versions": package_versions(),
         "git": git_state(),

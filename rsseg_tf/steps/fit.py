@@ -13,6 +13,7 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
@@ -29,11 +30,17 @@ PLAN = "plan.json"
 PRUNING_LOG = "pruning.csv"
 
 
-def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
+@extras_named()
+def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Train the configured network and leave `model.keras`, `log.csv` and `manifest.json` in `folder`.
 
     The same call on a folder in which it was killed goes on from the last saved step. Where several workers train
     together, only the first of them keeps its folder.
+
+    Args:
+        config: the settings; `load_config` reads them.
+        folder: of the run; it is made.
+        overwrite: replace a run that lies there.
 
     Returns:
         `model` (path), `best_epoch`, `val_miou`, `params`, `macs`, `resumed`.
@@ -43,7 +50,7 @@ def fit(config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str
     """
     replicas = open_replicas(config.strategy)
     check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
-    with keeping(folder, replicas) as own:
+    with keeping(Path(folder), replicas) as own:
         return _fit(config, own, replicas, overwrite=overwrite)
 
 

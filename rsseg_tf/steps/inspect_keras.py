@@ -9,8 +9,8 @@ from typing import Any
 
 from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig
+from rsseg_tf.graphs import calls
 from rsseg_tf.models.weights.pretrained import load_keras_model
-from rsseg_tf.pruning.graph import calls
 
 _METRICS = {"params": "params", "macs": "MACs", "int8_bytes": "int8 bytes"}
 

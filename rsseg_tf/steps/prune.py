@@ -12,10 +12,11 @@ from rsseg_tf import pruning
 from rsseg_tf.config import Config, PruneConfig, dump_yaml
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash, open_run, write_text
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
+from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
 from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
@@ -32,13 +33,20 @@ from rsseg_tf.training.tune import Tuner
 _STATE = "pruning.npz"
 
 
-def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
-    """Remove channels of the model in `dense_path` loop by loop, retrain, and leave the result in `folder`.
+@extras_named()
+def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: bool = False) -> Mapping[str, Any]:
+    """Remove channels of a trained model loop by loop, retrain, and leave the result in `folder`.
 
     The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
     model's MACs and parameters left after each loop), `log.csv` and `manifest.json`.
     The same call on a folder in which it was killed goes on where it was. Several workers share the batches that
     are scored, those that retrain, and the validation; only the first of them keeps its folder.
+
+    Args:
+        model: the `.keras` file, or the folder of a finished run.
+        config: the settings; `config.prune` says how much goes.
+        folder: of the new run; it is made.
+        overwrite: replace a run that lies there.
 
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
@@ -47,13 +55,14 @@ def prune(dense_path: Path, config: Config, folder: Path, *, overwrite: bool = F
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
     """
-    if folder.resolve() == dense_path.resolve().parent:
+    dense_path = find_model(model)
+    if Path(folder).resolve() == dense_path.resolve().parent:
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not _has_target(config.prune):
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
     replicas = open_replicas(config.strategy)
     check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
-    with keeping(folder, replicas) as own:
+    with keeping(Path(folder), replicas) as own:
         return _prune(dense_path, config, own, replicas, overwrite=overwrite)
 
 

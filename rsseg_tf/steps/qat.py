@@ -1,74 +1,103 @@
-"""Quantization-aware training as part of an export: batches, loss and teacher from the settings."""
+"""Quantization-aware training as part of an export: what is learned from the settings, and where its state waits."""
 
 from __future__ import annotations
 
-import math
-import time
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import keras
-import tensorflow as tf
 
-from rsseg_tf.config import Config, DistillConfig
+from rsseg_tf.config import Config, FitConfig, to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.quantization.calibration import Calibration
-from rsseg_tf.quantization.qat.fake_quant import quantization_aware
-from rsseg_tf.quantization.qat.train import Objective, convert_student, fine_tune
+from rsseg_tf.quantization.qat.convert import convert_student
+from rsseg_tf.quantization.qat.fake_quant import quantization_aware, renew_weight_ranges
+from rsseg_tf.runs import write_text
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
-from rsseg_tf.training.distill import distillation_loss
-from rsseg_tf.training.loop import EpochRow
-from rsseg_tf.training.losses import Loss
+from rsseg_tf.training.loop import STATE, Trainer
+from rsseg_tf.training.step import Teacher
+
+_RECIPE = "recipe.json"
 
 
-def qat_flatbuffer(model: keras.Model, dataset: Dataset, config: Config, calibration: Calibration) -> bytes:
+def qat_flatbuffer(
+    model: keras.Model,
+    dataset: Dataset,
+    config: Config,
+    calibration: Calibration,
+    *,
+    out: Path,
+    hashes: Mapping[str, str],
+) -> bytes:
     """The int8 TFLite file of `model` after quantization-aware training on the training split.
 
-    The model stays as it is; it is also the teacher.
+    The model stays as it is; it is also the teacher. The same call after a kill resumes from the last saved step.
+
+    Args:
+        model: a `.keras` as it was trained.
+        dataset: its training split is learned from.
+        config: the settings; the training's own are `export.qat`, the others those of `fit`.
+        calibration: images that the ranges of activations start from.
+        out: the file that is being made; the folder `{out}.qat` beside it keeps the training's state meanwhile.
+        hashes: name → SHA-256 of what the file is made from.
 
     Raises:
         ModelError: a layer of the model cannot be bridged to `tf_keras` or quantized.
         RssegError: the loss became infinite or NaN.
     """
     keras.utils.set_random_seed(config.seed)
-    settings = config.export.qat
     student = quantization_aware(model, calibration.images)
-    fitting = replace(config.fit, batch_size=settings.batch_size, steps_per_epoch=settings.steps_per_epoch)
+    fitting, distill = _fitting(config), config.export.qat.distill
     schedule = training_schedule(dataset, config, fitting)
     loss = training_loss(schedule, fitting, num_classes=len(dataset.palette.names))
-    fine_tune(
-        student,
-        schedule.batches,
-        objective=_objective(model, loss, settings.distill),
-        settings=settings,
-        steps=schedule.steps,
-        progress=_Progress(settings.epochs),
+    recipe = {"made_from": {**hashes, "calibration": calibration.sha256}, "settings": to_dict(config)}
+    with _state_beside(out, json.dumps(recipe)) as folder:
+        teacher = Teacher(model, distill) if distill.weight > 0 else None
+        trainer = Trainer(student, schedule, fitting, loss=loss, folder=folder, teacher=teacher)
+        trainer.run(None, TrainingProgress("qat", fitting.epochs))
+        renew_weight_ranges(student)
+        return convert_student(student, head=config.export.head)
+
+
+def _fitting(config: Config) -> FitConfig:
+    """Data and loss of `fit`, learned from by plain Adam with a learning rate that falls to zero as a cosine."""
+    settings = config.export.qat
+    return replace(
+        config.fit,
+        epochs=settings.epochs,
+        steps_per_epoch=settings.steps_per_epoch,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        schedule="cosine",
+        warmup_steps=0,
+        optimizer="adamw",
+        weight_decay=0.0,
+        l2=0.0,
+        ema=0.0,
+        accumulate=1,
+        precision="float32",
     )
-    return convert_student(student, head=config.export.head)
 
 
-def _objective(teacher: keras.Model, loss: Loss, settings: DistillConfig) -> Objective:
-    def objective(pixels: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        cost = loss(labels, logits)
-        if settings.weight == 0:
-            return cost
-        target = tf.stop_gradient(teacher(pixels, training=False))
-        distance = distillation_loss(target, logits, temperature=settings.temperature)
-        return (1 - settings.weight) * cost + settings.weight * distance
+@contextlib.contextmanager
+def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
+    """The folder of a training's state, empty unless a training by the same recipe was stopped in it.
 
-    return objective
-
-
-class _Progress:
-    """Tells of the training on stderr as every training does."""
-
-    def __init__(self, epochs: int) -> None:
-        self._told = TrainingProgress("qat", epochs)
-        self._started = time.monotonic()
-
-    def step(self, *, epoch: int, step: int, steps: int, loss: float) -> None:
-        self._told.step(epoch=epoch, step=step, steps=steps, loss=loss)
-
-    def epoch(self, *, epoch: int, loss: float, learning_rate: float) -> None:
-        seconds, self._started = time.monotonic() - self._started, time.monotonic()
-        self._told.epoch(EpochRow(epoch, learning_rate, loss, math.nan, seconds))
+    It stays only where a stopped training has saved a state.
+    """
+    folder = out.with_name(f"{out.name}.qat")
+    noted = folder / _RECIPE
+    if not noted.is_file() or noted.read_text(encoding="utf-8") != recipe:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_text(noted, recipe)
+    try:
+        yield folder
+        (folder / STATE).unlink()
+    finally:
+        if not (folder / STATE).exists():
+            shutil.rmtree(folder)

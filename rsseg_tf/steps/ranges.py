@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.evaluation.scoring import evaluate, percent
+from rsseg_tf.graphs import flatten
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.progress import progress_bar
-from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.power_of_two import simulate
 from rsseg_tf.quantization.paper.ranges import measure

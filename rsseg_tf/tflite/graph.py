@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 
-FloatArray: TypeAlias = NDArray[np.float32]
 IntArray: TypeAlias = NDArray[np.int64]
 
 _NUMPY_DTYPES = {"bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -41,7 +40,7 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
-    scales: FloatArray
+    scales: NDArray[np.float32]
     zero_points: IntArray
     axis: int
     data: NDArray[np.uint8] | None

@@ -17,11 +17,11 @@ from typing import Any
 import flatbuffers
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.number_formats import HEADS
 from rsseg_tf.tflite.runtime import schema
 
 METADATA_NAME = "rsseg_tf"
 FITTINGS = ("crop", "resize")
-HEADS = ("logits", "logits-low", "classes")
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16

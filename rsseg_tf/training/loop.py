@@ -7,7 +7,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,11 +45,40 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to: the model holds the weights of `best_epoch`."""
+    """What a training came to: the model holds the weights of `best_epoch`, which is 0 without validation."""
 
     best_epoch: int
     best_val_miou: float
     rows: tuple[EpochRow, ...]
+
+
+@dataclass
+class _State:
+    """Where a training is: what its state file says beside the values of variables.
+
+    Attributes:
+        epoch: epochs that are done.
+        position: steps of the running epoch that are done.
+        loss_sum: over these steps.
+        seconds: that these steps took.
+        best_epoch: counted from 1; 0 before the first validation.
+        best: its score.
+        rows: of the epochs that are done.
+        inputs: name → hash of what the training reads.
+    """
+
+    epoch: int = 0
+    position: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best: float = -math.inf
+    rows: list[EpochRow] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def close_epoch(self, row: EpochRow) -> None:
+        self.rows.append(row)
+        self.epoch, self.position, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
 
 
 class Progress(Protocol):
@@ -86,7 +115,7 @@ class Trainer:
     """Trains one model in one folder; a second `Trainer` on the same folder goes on where the first stopped.
 
     Args:
-        model: trained in place.
+        model: trained in place; of Keras 3 or tf_keras.
         schedule: the training batches.
         settings: the recipe.
         loss: of labels (N, H, W) and logits (N, H, W, C).
@@ -105,7 +134,6 @@ class Trainer:
         teacher: Teacher | None = None,
     ) -> None:
         self._model = model
-        self._inputs: dict[str, str] = {}
         self._schedule = schedule
         self._settings = settings
         self._folder = folder
@@ -115,19 +143,17 @@ class Trainer:
         use_precision(settings.precision)
         self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
         self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
-        self._rows: list[EpochRow] = []
-        self._epoch, self._position, self._loss_sum, self._seconds = 0, 0, 0.0, 0.0
-        self._best_epoch, self._best = 0, -math.inf
+        self._state = _State()
 
     def run(
         self,
-        validate: Callable[[], float],
+        validate: Callable[[], float] | None,
         progress: Progress,
         *,
         replicas: Replicas = _ALONE,
         inputs: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Train to the last epoch and leave the best weights in the model.
+        """Train to the last epoch and leave the best weights in the model, or the last ones without `validate`.
 
         Of several processes that train together only the chief writes, and ends with the best weights.
 
@@ -142,11 +168,11 @@ class Trainer:
             RssegError: the loss became infinite or NaN, or another worker was lost.
         """
         self._replicas = replicas
-        self._inputs = dict(inputs or {})
+        self._state.inputs = dict(inputs or {})
         with replicas.scope(), synchronized(self._model, replicas), watching(replicas, self._where):
             return self._run(validate, progress)
 
-    def _run(self, validate: Callable[[], float], progress: Progress) -> Outcome:
+    def _run(self, validate: Callable[[], float] | None, progress: Progress) -> Outcome:
         self._optimizer = new_optimizer(self._settings)
         self._optimizer.build(self._model.trainable_variables)
         self._step = train_step(
@@ -158,22 +184,23 @@ class Trainer:
             replicas=self._replicas,
         )
         self._restore()
-        while self._epoch < self._settings.epochs:
+        state = self._state
+        while state.epoch < self._settings.epochs:
             self._run_epoch(progress)
-            row = self._close_epoch(validate)
+            state.close_epoch(self._row(validate))
             self._write_logs()
             self._save()
-            progress.epoch(row)
-        if self._replicas.is_chief:
+            progress.epoch(state.rows[-1])
+        if self._replicas.is_chief and validate:
             load_arrays(self._folder / BEST, self._model.variables)
-        return Outcome(self._best_epoch, self._best, tuple(self._rows))
+        return Outcome(state.best_epoch, state.best, tuple(state.rows))
 
     def _run_epoch(self, progress: Progress) -> None:
-        steps = self._schedule.steps
-        started = time.monotonic() - self._seconds
+        steps, state = self._schedule.steps, self._state
+        started = time.monotonic() - state.seconds
         share = (self._replicas.process, self._replicas.processes)
-        for images, labels in self._schedule.batches(self._epoch, start=self._position, share=share):
-            global_step = self._epoch * steps + self._position
+        for images, labels in self._schedule.batches(state.epoch, start=state.position, share=share):
+            global_step = state.epoch * steps + state.position
             rate = learning_rate(self._settings, step=global_step, steps_per_epoch=steps)
             self._optimizer.learning_rate.assign(rate)
             loss = float(self._step(images, labels))
@@ -183,40 +210,38 @@ class Trainer:
                     hint="lower the learning rate",
                 )
             self._update_average(global_step)
-            self._position += 1
-            self._loss_sum += loss
-            self._seconds = time.monotonic() - started
-            progress.step(epoch=self._epoch + 1, step=self._position, steps=steps, loss=self._loss_sum / self._position)
-            if self._position % self._settings.checkpoint_steps == 0 and self._position < steps:
+            state.position += 1
+            state.loss_sum += loss
+            state.seconds = time.monotonic() - started
+            progress.step(epoch=state.epoch + 1, step=state.position, steps=steps, loss=state.loss_sum / state.position)
+            if state.position % self._settings.checkpoint_steps == 0 and state.position < steps:
                 self._save()
 
-    def _close_epoch(self, validate: Callable[[], float]) -> EpochRow:
-        steps, settings = self._schedule.steps, self._settings
-        last = self._epoch + 1 == settings.epochs
+    def _row(self, validate: Callable[[], float] | None) -> EpochRow:
+        """The log's line of the epoch whose steps are done."""
+        steps, settings, state = self._schedule.steps, self._settings, self._state
+        last = state.epoch + 1 == settings.epochs
         score = math.nan
-        if last or (self._epoch + 1) % settings.validate_every == 0:
+        if validate and (last or (state.epoch + 1) % settings.validate_every == 0):
             score = self._validated(validate)
-        row = EpochRow(
-            epoch=self._epoch + 1,
-            learning_rate=learning_rate(settings, step=self._epoch * steps, steps_per_epoch=steps),
-            loss=self._loss_sum / steps,
+        return EpochRow(
+            epoch=state.epoch + 1,
+            learning_rate=learning_rate(settings, step=state.epoch * steps, steps_per_epoch=steps),
+            loss=state.loss_sum / steps,
             val_miou=score,
-            seconds=self._seconds,
+            seconds=state.seconds,
         )
-        self._rows.append(row)
-        self._epoch, self._position, self._loss_sum, self._seconds = self._epoch + 1, 0, 0.0, 0.0
-        return row
 
     def _validated(self, validate: Callable[[], float]) -> float:
         """The score of the weights that would be kept: the averaged ones, where they are averaged."""
         trained = [np.asarray(variable) for variable in self._model.variables]
         if self._average:
             _assign(self._model.variables, self._average)
-        score = validate()
-        if score >= self._best or self._best_epoch == 0:
-            self._best_epoch, self._best = self._epoch + 1, score
+        score, state = validate(), self._state
+        if score >= state.best or state.best_epoch == 0:
+            state.best_epoch, state.best = state.epoch + 1, score
             if self._replicas.is_chief:
-                save_arrays(self._folder / BEST, self._model.variables, {"epoch": self._epoch + 1, "val_miou": score})
+                save_arrays(self._folder / BEST, self._model.variables, {"epoch": state.epoch + 1, "val_miou": score})
         _assign(self._model.variables, trained)
         return score
 
@@ -231,25 +256,14 @@ class Trainer:
         return [*self._model.variables, *self._optimizer.variables, *self._average]
 
     def _where(self) -> str:
-        return f"epoch {self._epoch + 1}, step {self._position + 1}"
+        return f"epoch {self._state.epoch + 1}, step {self._state.position + 1}"
 
     def _save(self) -> None:
-        if not self._replicas.is_chief:
-            return
-        info = {
-            "epoch": self._epoch,
-            "position": self._position,
-            "loss_sum": self._loss_sum,
-            "seconds": self._seconds,
-            "best_epoch": self._best_epoch,
-            "best": self._best,
-            "rows": [asdict(row) for row in self._rows],
-            "inputs": self._inputs,
-        }
-        save_arrays(self._folder / STATE, self._variables(), info)
+        if self._replicas.is_chief:
+            save_arrays(self._folder / STATE, self._variables(), asdict(self._state))
 
     def _require_same(self, inputs: Mapping[str, str]) -> None:
-        other = [f"`{name}`" for name in self._inputs if inputs.get(name) != self._inputs[name]]
+        other = [f"`{name}`" for name, digest in self._state.inputs.items() if inputs.get(name) != digest]
         if other:
             raise ConfigError(
                 f"the unfinished run in `{self._folder}` began with other {' and '.join(other)}",
@@ -260,17 +274,17 @@ class Trainer:
         """Go on from the saved state, where there is one; every process from the chief's."""
         if (self._folder / STATE).exists():
             info = load_arrays(self._folder / STATE, self._variables())
-            self._require_same(info.get("inputs", self._inputs))
-            self._epoch, self._position = info["epoch"], info["position"]
-            self._loss_sum, self._seconds = info["loss_sum"], info["seconds"]
-            self._best_epoch, self._best = info["best_epoch"], info["best"]
-            self._rows = [EpochRow(**row) for row in info["rows"]]
+            self._require_same(info.get("inputs", self._state.inputs))
+            rows = [EpochRow(**row) for row in info["rows"]]
+            self._state = _State(**{**info, "rows": rows, "inputs": self._state.inputs})
+        state = self._state
         if self._replicas.count > 1:
-            place = [self._epoch, self._position, self._loss_sum, self._best_epoch, max(self._best, 0.0)]
-            (epoch, position, self._loss_sum, best_epoch, self._best), *values = self._replicas.from_chief(
+            place = [state.epoch, state.position, state.loss_sum, state.best_epoch, max(state.best, 0.0)]
+            (epoch, position, loss_sum, best_epoch, state.best), *values = self._replicas.from_chief(
                 [place, *self._variables()]
             )
-            self._epoch, self._position, self._best_epoch = int(epoch), int(position), int(best_epoch)
+            state.epoch, state.position, state.best_epoch = int(epoch), int(position), int(best_epoch)
+            state.loss_sum = loss_sum
             _assign(self._variables(), values)
 
     def _write_logs(self) -> None:
@@ -279,9 +293,9 @@ class Trainer:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([item.name for item in fields(EpochRow)])
-        writer.writerows([list(asdict(row).values()) for row in self._rows])
+        writer.writerows([list(asdict(row).values()) for row in self._state.rows])
         write_text(self._folder / LOG, text.getvalue())
-        row = self._rows[-1]
+        row = self._state.rows[-1]
         with self._board.as_default(step=row.epoch):
             for name in ("loss", "learning_rate", "val_miou"):
                 if math.isfinite(getattr(row, name)):

@@ -97,10 +97,10 @@ def test_data_puts_the_score_beside_the_latency(
 ) -> None:
     image = frame(0, 40, 50)
     write_image(tmp_path / "data/a.png", image)
-    write_image(tmp_path / "data/m.png", open_predictor(model).classes(image))
+    write_image(tmp_path / "data/m.png", open_predictor(model).predict(image))
     (tmp_path / "data/pairs.csv").write_text("image,mask,split\na.png,m.png,val\n")
-    classes = "".join(f"    {name}: {number}\n" for number, name in enumerate(METADATA.class_names))
-    data = f"data:\n  name: folder\n  root: {tmp_path}/data\n  pairs: pairs.csv\n  classes:\n{classes}"
+    classes = "".join(f"      {name}: {number}\n" for number, name in enumerate(METADATA.class_names))
+    data = f"data:\n  name: folder\n  root: {tmp_path}/data\n  folder:\n    pairs: pairs.csv\n    classes:\n{classes}"
     text = f"{data}evaluate:\n  overlap: {METADATA.overlap}\n"
     (tmp_path / "data.yaml").write_text(text)
     options = ["--data", str(tmp_path / "data.yaml"), "--split", "val", "--repeats", "1", "--threads", "1,2", "--json"]

@@ -21,7 +21,8 @@ def folder(tmp_path):
         write_flat(tmp_path / f"m{index}.png", (1, 2, 3))
     write_csv(tmp_path / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val")
     (tmp_path / "data.yaml").write_text(
-        f"data: {{name: folder, root: '{tmp_path}', pairs: splits.csv, classes: {{road: '010203'}}}}", encoding="utf-8"
+        f"data: {{name: folder, root: '{tmp_path}', folder: {{pairs: splits.csv, classes: {{road: '010203'}}}}}}",
+        encoding="utf-8",
     )
     return tmp_path
 
@@ -50,7 +51,7 @@ def test_a_failed_check_prints_its_problems_and_exits_with_3(folder, capsys):
 
 
 def test_words_override_the_file(folder, capsys):
-    assert main(["data", "check", "-c", str(folder / "data.yaml"), "data.pairs=none.csv"]) == 1
+    assert main(["data", "check", "-c", str(folder / "data.yaml"), "data.folder.pairs=none.csv"]) == 1
     assert "none.csv" in capsys.readouterr().err
 
 

@@ -27,11 +27,11 @@ def run(tmp_path: Path) -> Path:
     for number in range(2):
         image = frame(number, 50, 40)
         write_image(tmp_path / f"data/{number}.png", image)
-        write_image(tmp_path / f"data/{number}_mask.png", predictor.classes(image))
+        write_image(tmp_path / f"data/{number}_mask.png", predictor.predict(image))
         lines.append(f"{number}.png,{number}_mask.png,test")
     (tmp_path / "data/pairs.csv").write_text("\n".join(lines) + "\n")
     classes = ", ".join(f"{name}: {index}" for index, name in enumerate(METADATA.class_names))
-    settings = f"{{name: folder, root: {tmp_path / 'data'}, pairs: pairs.csv, classes: {{{classes}}}}}"
+    settings = f"{{name: folder, root: {tmp_path / 'data'}, folder: {{pairs: pairs.csv, classes: {{{classes}}}}}}}"
     (folder / "config.yaml").write_text(f"data: {settings}\nevaluate: {{overlap: {METADATA.overlap}}}\n")
     return folder
 

@@ -4,21 +4,18 @@ import builtins
 import json
 import subprocess
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
-from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
 from tests.inference.rasters import geotiff
+from tests.quantization.tiny import segmenter
 from tests.tflite.networks import METADATA, SIZE, frame, image_model, tiny_model
 from tests.tflite.without_tensorflow import run_without_tensorflow
 
@@ -110,18 +107,11 @@ def test_a_network_for_other_channels_is_named(
 
 
 def test_a_keras_model_predicts_with_the_settings_of_its_run(
-    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def open_keras_predictor(_path: Path, _config: object) -> TiledPredictor:
-        palette = Palette(("low", "high"), ((0, 0, 1), (0, 0, 2)))
-        return TiledPredictor(lambda images: images[..., :2].astype(np.float32), palette, input_size=(16, 16))
-
-    steps = types.ModuleType("rsseg_tf.steps.shared.keras_predictor")
-    steps.open_keras_predictor = open_keras_predictor  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, steps.__name__, steps)
     run = tmp_path / "run"
     run.mkdir()
-    (run / "model.keras").write_bytes(b"weights")
+    segmenter(size=32, classes=6).save(run / "model.keras")
     (run / "config.yaml").write_text("data: {ground_sampling_distance_m: 3}")
     assert main(words(run, survey / "a.png", "-o", tmp_path / "out", "--json")) == 0
     (record,) = json.loads(capsys.readouterr().out)["images"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.config import Config, dump_yaml, load_config
+from rsseg_tf.config import Config, FolderConfig, dump_yaml, load_config
 from rsseg_tf.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -37,9 +37,9 @@ def test_numbers_are_read_by_the_fields_type(word, value):
 
 def test_colors_of_digits_stay_text(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("data: {classes: {road: 000000, tree: 12E456}}\n")
+    path.write_text("data: {folder: {classes: {road: 000000, tree: 12E456}}}\n")
 
-    assert load_config(path).data.classes == {"road": "000000", "tree": "12E456"}
+    assert load_config(path).data.folder.classes == {"road": "000000", "tree": "12E456"}
 
 
 WORDS = st.text("abcz019_*-: #'é", min_size=1, max_size=8)
@@ -59,7 +59,7 @@ def test_what_is_dumped_loads_to_the_same(tmp_path_factory, epochs, rate, flip, 
     config = replace(
         default,
         fit=replace(default.fit, epochs=epochs, learning_rate=rate, augment=augment),
-        data=replace(default.data, classes=classes),
+        data=replace(default.data, folder=FolderConfig(classes=classes)),
         prune=replace(default.prune, skip=tuple(skip)),
     )
     path.write_text(dump_yaml(config), encoding="utf-8")
@@ -83,7 +83,7 @@ def test_every_shipped_configuration_loads(path):
         ("fit.epochs=0", "must be at least 1", ""),
         ("fit.augment.flip_vertical=2", "must be true or false", ""),
         ("fit.augment.scale=[2, 1]", "0 < low <= high", ""),
-        ("data.name=uavd", "must be one of", "did you mean `uavid`?"),
+        ("data.fitting=corp", "must be one of crop, resize, got `corp`", "did you mean `crop`?"),
         ("data.input_size=256", "must be a list of 2 values", "[a, b]"),
         ("data.input_size=[1, 2, 3]", "must have 2 values, got 3", ""),
         ("fit=3", "is a section of settings", ""),

@@ -1,36 +1,55 @@
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from rsseg_tf.config import Config, DataConfig, dump_yaml, load_config
-from rsseg_tf.datasets import open_dataset, write_image
-from rsseg_tf.datasets.catalog import list_dataset, palette_of
+from rsseg_tf.cli.settings import setting_choices
+from rsseg_tf.config import DataConfig, FolderConfig, load_config
+from rsseg_tf.config.listing import chosen_sections
+from rsseg_tf.datasets import catalog, open_dataset, write_image
+from rsseg_tf.datasets.catalog import READERS, Reader, list_dataset, palette_of
+from rsseg_tf.datasets.images.masks import IndexMasks
+from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.readers.files import FileDataset, Listing
+from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DUBAI = CONFIGS.parents[1] / "shared/data/dubai"
 
 
-def test_an_unknown_name_is_refused_with_those_that_are_known():
-    with pytest.raises(ConfigError, match="unknown data set `cityscapes`") as caught:
-        open_dataset(DataConfig(name="cityscapes"))
-    assert "uavid" in caught.value.hint
+@pytest.mark.parametrize("use", [open_dataset, list_dataset, palette_of])
+def test_an_unknown_name_is_refused_with_those_that_are_known(use):
+    with pytest.raises(ConfigError) as caught:
+        use(load_config(overrides=["data.name=uavd"]).data)
+
+    assert caught.value.message == f"`data.name` must be one of {', '.join(READERS)}, got `uavd`"
+    assert caught.value.hint == "did you mean `uavid`?"
+
+
+def test_a_new_row_is_a_reader_with_its_own_classes(monkeypatch, tmp_path):
+    palette = Palette(("land", "sea"), ((1, 2, 3), (4, 5, 6)))
+    listing = Listing({"train": (Sample("a", tmp_path / "a.png", None),)})
+    toy = Reader(lambda _data, _seed: FileDataset(palette, IndexMasks({1: 0, 2: 1}), listing), lambda _data: palette)
+    monkeypatch.setattr(catalog, "READERS", {**READERS, "toy": toy})
+    data = load_config(overrides=["data.name=toy"]).data
+
+    assert [sample.name for sample in open_dataset(data).samples("train")] == ["a"]
+    assert palette_of(data).names == ("land", "sea")
+    (name,) = listing_of("data.name")
+    assert "loveda, toy" in name.values
+
+
+def listing_of(setting):
+    (section,) = chosen_sections(setting, setting_choices())
+    return section.settings
 
 
 @pytest.mark.parametrize("name", ["folder", "uavid", "vaihingen", "potsdam", "loveda"])
 def test_no_root_is_an_error_that_names_the_setting(name):
     with pytest.raises(DataError) as caught:
-        open_dataset(DataConfig(name=name, classes={"road": "1"}))
+        open_dataset(DataConfig(name=name, folder=FolderConfig(classes={"road": "1"})))
     assert "data.root=FOLDER" in caught.value.hint
-
-
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_recipe_comes_back_from_what_a_run_keeps_of_it(path, tmp_path):
-    config = load_config(path)
-    (tmp_path / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
-    assert load_config(tmp_path / "config.yaml") == config != Config()
 
 
 PAPERS = {"uavid": (540, 960), "vaihingen": (512, 512)}
@@ -73,9 +92,9 @@ def test_a_fast_recipe_cuts_windows_and_keeps_the_papers_data(name):
     fast, paper = load_config(CONFIGS / f"{name}_r18_fast.yaml"), load_config(CONFIGS / f"{name}_r18.yaml")
     assert (fast.fit.optimizer, fast.fit.schedule, fast.data.fitting) == ("adamw", "cosine", "crop")
     assert fast.fit.class_sampling == 0.5
-    assert (fast.data.root, fast.data.clutter, fast.data.cache_dir) == (
+    assert (fast.data.root, fast.data.isprs, fast.data.cache_dir) == (
         paper.data.root,
-        paper.data.clutter,
+        paper.data.isprs,
         paper.data.cache_dir,
     )
     assert fast.prune.retrain.augment == fast.fit.augment
@@ -91,7 +110,7 @@ def test_the_papers_recipe_is_carried_over_to_other_data(name):
 
 @pytest.mark.parametrize(("name", "inside"), [("uavid", "uavid_train/seq1"), ("vaihingen", "top"), ("loveda", "Val")])
 def test_a_data_set_one_folder_deeper_is_pointed_to(tmp_path, name, inside):
-    config = DataConfig(name=cast(Any, name), root=str(tmp_path))
+    config = DataConfig(name=name, root=str(tmp_path))
     (tmp_path / "release" / inside).mkdir(parents=True)
     (tmp_path / "__MACOSX").mkdir()
     with pytest.raises(DataError) as caught:
@@ -113,13 +132,28 @@ LEAST_FILES = {
 }
 
 
+def test_the_least_files_of_every_reader_of_files_are_known_here():
+    assert {"scenes", *LEAST_FILES} == set(READERS)
+
+
+@pytest.mark.parametrize("clutter", ["score", "ignore"])
+@pytest.mark.parametrize("name", READERS)
+def test_the_classes_are_known_before_the_files_are_listed(tmp_path, name, clutter):
+    for place in LEAST_FILES.get(name, ()):
+        write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))
+    words = [f"data.name={name}", f"data.root={tmp_path}", "data.folder.classes={road: 1}"]
+    data = load_config(overrides=[*words, f"data.isprs.clutter={clutter}"]).data
+
+    assert palette_of(data) == list_dataset(data).palette
+
+
 @pytest.mark.parametrize("name", LEAST_FILES)
 @pytest.mark.parametrize("classes", [{"road": "010203"}, {"road": "1"}], ids=["colors", "numbers"])
 def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name, classes):
     for place in LEAST_FILES[name]:
         write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))
-    dataset = list_dataset(DataConfig(name=cast(Any, name), root=str(tmp_path), classes=classes))
+    dataset = list_dataset(DataConfig(name=name, root=str(tmp_path), folder=FolderConfig(classes=classes)))
     with pytest.raises(DataError, match=r"that are no class|outside the palette") as caught:
         dataset.read(dataset.samples("train")[0])
-    assert ("data.classes" in caught.value.hint) == (name == "folder")
+    assert ("data.folder.classes" in caught.value.hint) == (name == "folder")
     assert "data.unknown_colors=ignore" in caught.value.hint

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig, ScenesConfig
+from rsseg_tf.config import DataConfig, FolderConfig, ScenesConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, described
@@ -15,7 +15,7 @@ CLASSES = {"road": "010203", "roof": "FA0000"}
 
 
 def checked(root, *, name="folder", pairs="splits.csv"):
-    return check_dataset(list_dataset(DataConfig(name=name, root=str(root), pairs=pairs, classes=CLASSES)))
+    return check_dataset(list_dataset(DataConfig(name=name, root=str(root), folder=FolderConfig(pairs, CLASSES))))
 
 
 def messages(findings):
@@ -161,7 +161,7 @@ def test_a_mask_without_any_label_is_a_problem(tmp_path):
     write_flat(tmp_path / "i.png")
     write_image(tmp_path / "m.png", np.full((8, 12), 255, np.uint8))
     write_csv(tmp_path / "splits.csv", "i.png,m.png,train")
-    data = DataConfig(name="folder", root=str(tmp_path), pairs="splits.csv", classes={"road": "1"})
+    data = DataConfig(name="folder", root=str(tmp_path), folder=FolderConfig("splits.csv", {"road": "1"}))
     assert "only ignored pixels" in messages(check_dataset(list_dataset(data)).problems)
 
 
@@ -212,7 +212,7 @@ def test_scenes_are_sound():
 
 def test_progress_is_told_once_a_sample(sound):
     told = []
-    data = DataConfig(name="folder", root=str(sound), pairs="splits.csv", classes=CLASSES)
+    data = DataConfig(name="folder", root=str(sound), folder=FolderConfig("splits.csv", CLASSES))
     check_dataset(list_dataset(data), progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
 

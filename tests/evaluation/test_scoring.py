@@ -11,7 +11,7 @@ import pytest
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError, ModelError
-from rsseg_tf.evaluation.compare import compared
+from rsseg_tf.evaluation.comparison import compare, compared
 from rsseg_tf.evaluation.scoring import evaluate, evaluate_all
 
 PALETTE = Palette(("road", "roof", "tree"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
@@ -56,7 +56,7 @@ class Reader:
     always: int | None = None
     shapes: list[tuple[int, ...]] = dataclasses.field(default_factory=list)
 
-    def classes(self, image: np.ndarray) -> np.ndarray:
+    def predict(self, image: np.ndarray) -> np.ndarray:
         self.shapes.append(image.shape[:2])
         seen = np.where(image[..., 0] == 255, 0, image[..., 0])
         return seen if self.always is None else np.full_like(seen, self.always)
@@ -230,3 +230,13 @@ def test_processes_that_share_the_images_find_what_one_finds(images: int) -> Non
 
     assert sum(len(reader.shapes) for reader in readers) == images
     assert parts[-1].to_dict() == whole.to_dict()
+
+
+def test_models_are_compared_by_their_evaluations_on_the_same_images() -> None:
+    data = Masks(blocks(32, 48, 0, 1, 2), blocks(20, 30, 2, 0))
+    models = {"good": Reader(), "poor": Reader(always=1)}
+
+    comparison = compare(models, data)
+
+    assert comparison.names == ("good", "poor")
+    assert comparison.to_dict() == compared(["good", "poor"], evaluate_all([*models.values()], data, "test")).to_dict()

@@ -33,7 +33,7 @@ def test_a_geotiff_gets_the_classes_of_the_same_image_in_memory(
     image = frame(0, height, width)
     model = predictor(overlap=overlap)
     predict_files(model, [geotiff(folder / "in/a.tif", image)], folder / "out")
-    assert np.array_equal(stored(folder / "out/a_classes.tif"), model.classes(image))
+    assert np.array_equal(stored(folder / "out/a_classes.tif"), model.predict(image))
 
 
 def test_the_map_keeps_the_georeference_and_is_tiled_compressed_and_colored(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_pixels_without_data_have_no_class_and_are_not_predicted(tmp_path: Path)
     (record,) = predict_files(predictor(infer, overlap=0), [image], tmp_path / "out")
     classes = stored(tmp_path / "out/a_classes.tif")
     assert np.all(classes[:, 32:] == IGNORE)
-    assert np.array_equal(classes[:, :32], predictor(overlap=0).classes(pixels)[:, :32])
+    assert np.array_equal(classes[:, :32], predictor(overlap=0).predict(pixels)[:, :32])
     assert record["nodata_pixels"] == 48 * 32
     assert sum(values["pixels"] for values in record["classes"].values()) == 48 * 32
     assert sum(seen) == 6
@@ -80,7 +80,7 @@ def test_a_large_png_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.Monke
     write_image(tmp_path / "in/a.png", frame(0, 40, 50))
     (record,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
     assert record["files"]["classes"] == "a_classes.tif"
-    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().classes(frame(0, 40, 50)))
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().predict(frame(0, 40, 50)))
 
 
 class Interrupted(Exception):
@@ -148,7 +148,7 @@ def test_a_killed_mosaic_goes_on_to_the_same_map(tmp_path: Path) -> None:
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert not (tmp_path / "out/a.json").exists()
     predict_files(predictor(), [image], tmp_path / "out")
-    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().classes(frame(0, 300, 60)))
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().predict(frame(0, 300, 60)))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.tif", "a_overlay.png"]
 
 

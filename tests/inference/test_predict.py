@@ -48,13 +48,13 @@ def image_files(folder: Path, *names: str) -> list[Path]:
 @given(st.integers(1, 50), st.integers(1, 50))
 def test_tiles_give_a_class_to_every_pixel(height: int, width: int) -> None:
     image = frame(0, height, width)
-    assert np.array_equal(predictor().classes(image), image[..., 0] > 127)
+    assert np.array_equal(predictor().predict(image), image[..., 0] > 127)
 
 
 @given(st.integers(1, 50), st.integers(1, 50))
 def test_a_resizing_predictor_runs_once_and_gives_a_class_to_every_pixel(height: int, width: int) -> None:
     infer = Brightness()
-    classes = predictor(infer, fitting="resize").classes(frame(0, height, width))
+    classes = predictor(infer, fitting="resize").predict(frame(0, height, width))
     assert classes.shape == (height, width)
     assert infer.calls == 1
 
@@ -62,7 +62,7 @@ def test_a_resizing_predictor_runs_once_and_gives_a_class_to_every_pixel(height:
 def test_an_image_of_the_network_s_size_is_neither_resized_nor_tiled() -> None:
     image = frame(0, 16, 16)
     for fitting in ("crop", "resize"):
-        assert np.array_equal(predictor(fitting=fitting).classes(image), image[..., 0] > 127)
+        assert np.array_equal(predictor(fitting=fitting).predict(image), image[..., 0] > 127)
 
 
 @given(st.integers(1, 9))
@@ -80,13 +80,13 @@ def test_a_file_with_metadata_sets_the_predictor_up(models: Path) -> None:
 
 def test_a_file_on_one_tile_gives_the_runner_s_classes(models: Path) -> None:
     path = models / "sealed.tflite"
-    assert np.array_equal(open_predictor(path).classes(frame()), TFLiteRunner(path).classes(frame()))
+    assert np.array_equal(open_predictor(path).predict(frame()), TFLiteRunner(path).classes(frame()))
 
 
 def test_a_file_without_metadata_numbers_its_classes(models: Path) -> None:
     opened = open_predictor(models / "int8.tflite")
     assert opened.palette.names == ("class 0", "class 1", "class 2", "class 3")
-    assert opened.classes(frame(0, 50, 70)).shape == (50, 70)
+    assert opened.predict(frame(0, 50, 70)).shape == (50, 70)
 
 
 def test_a_file_without_metadata_takes_the_palette_it_is_given(models: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_foreign_file_is_what_is_said_of_it(models: Path) -> None:
     opened = open_predictor(models / "float32.tflite", foreign=foreign)
     assert (opened.palette.names, opened.fitting) == (("a", "b", "c", "d"), "resize")
     expected = TFLiteRunner(models / "float32.tflite", normalization=Normalization(0, 255)).classes(frame())
-    assert np.array_equal(opened.classes(frame()), expected)
+    assert np.array_equal(opened.predict(frame()), expected)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_more_bands_need_a_choice(tmp_path: Path, count: int) -> None:
     assert "--bands" in raised.value.hint
     predict_files(predictor(), [path], tmp_path / "out", channels=Channels(bands=(2, 1, 1)))
     chosen = np.ascontiguousarray(pixels[..., [1, 0, 0]])
-    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().classes(chosen))
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().predict(chosen))
 
 
 def test_sixteen_bits_need_a_scale(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_sixteen_bits_need_a_scale(tmp_path: Path) -> None:
         predict_files(predictor(), [path], tmp_path / "out")
     assert "--scale" in raised.value.hint
     predict_files(predictor(), [path], tmp_path / "out", channels=Channels(scale=(100, 100 + 255 * 16)))
-    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().classes(image))
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().predict(image))
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_frames_can_be_class_maps(clip: Path, tmp_path: Path) -> None:
     record = predict_video(predictor(), str(clip), tmp_path / "out", settings=VideoSettings(as_frames=True))
     maps = sorted((tmp_path / "out" / record["output"]).iterdir())
     assert [path.name for path in maps] == [f"{number:06d}.png" for number in range(FRAMES)]
-    expected = [predictor().classes(frame) for frame in frames_in(clip)]
+    expected = [predictor().predict(frame) for frame in frames_in(clip)]
     assert all(np.array_equal(read_indices(path), classes) for path, classes in zip(maps, expected, strict=True))
 
 
@@ -92,7 +92,7 @@ def test_some_frames_can_be_left_out(clip: Path, tmp_path: Path, settings: dict[
     frames = frames_in(clip)
     assert record["frames"] == len(maps) == len(numbers)
     assert all(
-        np.array_equal(read_indices(path), predictor().classes(frames[number]))
+        np.array_equal(read_indices(path), predictor().predict(frames[number]))
         for path, number in zip(maps, numbers, strict=True)
     )
     assert shares[-1] == 1.0

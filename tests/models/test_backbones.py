@@ -11,9 +11,10 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 
 from rsseg_tf import pruning
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.graphs import all_operations, private
 from rsseg_tf.models.backbones import BACKBONES, find_backbone, source_model, takes_bgr
 from rsseg_tf.models.deeplab import deeplab_v3_plus
-from rsseg_tf.models.inlined import flat_operations, inlined, layer_names
+from rsseg_tf.models.inlined import inlined, layer_names
 from rsseg_tf.models.weights.pretrained import copy_inlined, initialize
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.quantization.checks import proof
@@ -118,7 +119,7 @@ def test_features_before_any_dilation_are_the_librarys_own(name):
 
     ours = model.get_layer("low_level_conv").input
     names = {ours_: theirs for theirs, ours_ in _own_names(source).items()}
-    theirs = source.get_layer(names[ours._keras_history.operation.name]).output
+    theirs = source.get_layer(names[private.maker(ours).name]).output
 
     expected = np.asarray(keras.Model(source.input, theirs)(normalized))
     found = np.asarray(keras.Model(model.input, ours)(pixels(size=size)))
@@ -128,7 +129,7 @@ def test_features_before_any_dilation_are_the_librarys_own(name):
 
 def _own_names(source):
     names = layer_names(source)
-    return {operation.name: names[id(operation)] for operation in flat_operations(source)}
+    return {operation.name: names[id(operation)] for operation in all_operations(source)}
 
 
 def test_output_stride_8_dilates_two_stages():

@@ -37,16 +37,16 @@ class Law:
         )
 
 
-def check_law(model, *, fraction=0.5, seed=0):
+def check_law(model, *, fraction=0.5, seed=0, rules=None):
     """Randomize `model`, prune it at random, and compare; the model ends masked."""
     randomize(model, seed)
     x = random_inputs(model)
     dense = run(model, x)
-    plan = pruning.random_plan(pruning.find_groups(model), fraction, seed=seed)
-    verification = pruning.verify(model, plan, x)
-    slim = pruning.rebuild(model, plan)
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), fraction, seed=seed)
+    verification = pruning.verify(model, plan, x, rules=rules)
+    slim = pruning.rebuild(model, plan, rules=rules)
     unchanged = run(model, x)
-    pruning.mask(model, plan)
+    pruning.mask(model, plan, rules=rules)
     return Law(
         verification=verification,
         unchanged_error=distance(dense, unchanged),

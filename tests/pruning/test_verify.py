@@ -11,7 +11,8 @@ from rsseg_tf import pruning
 from rsseg_tf.errors import ModelError
 from tests.pruning.law import random_inputs, run
 
-verifying = importlib.import_module("rsseg_tf.pruning.verify")  # the package shows a function of the same name
+# By its name, since the package shows the function of the same name.
+verifying = importlib.import_module("rsseg_tf.pruning.verify")
 
 
 @pytest.fixture
@@ -45,43 +46,65 @@ def test_the_model_stays_as_it_is(model, plan):
     assert (run(model, x)[0] == outputs[0]).all()
 
 
-def rebuilt_and(damaged, monkeypatch):
-    """Have `verify` see rebuilt models that were `damaged`."""
+class Shifted(layers.Layer):
+    """Adds 0.7, which a rule may forget; `forgets` leaves its factor out of the config, as careless layers do."""
 
-    def rebuild(model, plan):
-        slim = pruning.rebuild(model, plan)
-        damaged(slim)
-        return slim
+    def __init__(self, factor=1.0, *, forgets=False, **options):
+        super().__init__(**options)
+        self.factor = factor
+        self.forgets = forgets
 
-    monkeypatch.setattr(verifying, "rebuild", rebuild)
+    def call(self, x):
+        return self.factor * x + 0.7
+
+    def get_config(self):
+        return super().get_config() if self.forgets else {**super().get_config(), "factor": self.factor}
 
 
-def test_constants_that_are_not_folded_are_seen(model, plan, monkeypatch):
-    def without_constants(slim):
-        if slim.count_params() < model.count_params():
-            bias = slim.get_layer("takes_constants").bias
-            bias.assign(keras.ops.zeros_like(bias))
+def with_shift(**options):
+    x = inputs = keras.Input((8, 8, 3))
+    x = Shifted(**options)(layers.Conv2D(6, 3)(x))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    pruning.randomize(model)
+    return model
 
-    rebuilt_and(without_constants, monkeypatch)
-    found = pruning.verify(model, plan)
+
+def verified(model, flow):
+    rules = {Shifted: pruning.Rule(flow)}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), seed=0)
+    return pruning.verify(model, plan, rules=rules)
+
+
+def test_a_rule_that_tells_the_truth_holds():
+    found = verified(with_shift(), pruning.flows.elementwise)
+    assert found.holds, found
+
+
+def test_a_rule_that_forgets_a_constant_is_seen():
+    found = verified(with_shift(), pruning.flows.passing)
     assert not found.holds
     assert found.masked_error > 0.01
     assert str(found).startswith("NOT exact")
 
 
-def test_weights_of_other_channels_are_seen_in_the_first_layer(model, plan, monkeypatch):
-    def shifted(slim):
-        kernel = slim.get_layer("stem").kernel
-        kernel.assign(keras.ops.roll(kernel, 1, axis=-1))
+def test_a_rule_that_mixes_channels_up_is_seen():
+    def reversed_channels(site):
+        (x,) = site.inputs
+        return site.output(x.ids[::-1], np.nan_to_num(x.dead))
 
-    rebuilt_and(shifted, monkeypatch)
-    found = pruning.verify(model, plan)
-    assert found.identity_error > 0.01
+    found = verified(with_shift(), reversed_channels)
     assert not found.holds
+    assert found.masked_error > 0.01
+
+
+def test_a_layer_that_comes_back_otherwise_is_seen():
+    found = verified(with_shift(factor=3.0, forgets=True), pruning.flows.elementwise)
+    assert not found.holds
+    assert found.identity_error > 0.01
 
 
 def test_a_cost_that_was_not_foretold_is_seen(model, plan, monkeypatch):
-    monkeypatch.setattr(verifying, "cost", lambda _slim: pruning.cost(model))
+    monkeypatch.setattr(verifying, "cost", lambda _slim, **_: pruning.cost(model))
     found = pruning.verify(model, plan)
     assert not found.holds
     assert found.params_built > found.params_predicted

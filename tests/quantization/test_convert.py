@@ -9,7 +9,7 @@ from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.pruning.wiring import trace
 from rsseg_tf.quantization.checks import proof
-from rsseg_tf.quantization.convert import FORMATS, convert
+from rsseg_tf.quantization.convert import CONVERTERS, convert
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.layer_names import layers_of_ops, op_tensors
 
@@ -32,7 +32,7 @@ def images() -> list[np.ndarray]:
 def files(model, images, tmp_path_factory) -> dict[str, Path]:
     """One file a number format."""
     folder = tmp_path_factory.mktemp("files")
-    paths = {name: folder / f"{name}.tflite" for name in FORMATS}
+    paths = {name: folder / f"{name}.tflite" for name in CONVERTERS}
     for name, path in paths.items():
         path.write_bytes(convert(model, number_format=name, calibration=images))
     return paths
@@ -68,7 +68,7 @@ def test_int8_is_proven(files, model):
     assert facts.ops["CONV_2D"] == 29
 
 
-@pytest.mark.parametrize("number_format", list(FORMATS))
+@pytest.mark.parametrize("number_format", list(CONVERTERS))
 def test_every_operator_maps_to_the_layers_it_came_from(files, model, number_format):
     graph = parse_model(files[number_format].read_bytes(), name=number_format)
     sources = layers_of_ops(op_tensors(graph), {name: layer.reads for name, layer in trace(model).layers.items()})

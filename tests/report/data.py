@@ -26,14 +26,19 @@ def make_data(folder: Path, classes: Sequence[str] = METADATA.class_names, *, im
     lines = ["image,mask,split"]
     for number in range(images):
         image = frame(number, 50, 44)
-        mask = predictor.classes(image)
+        mask = predictor.predict(image)
         mask[:4] = (mask[:4] + 1) % 4
         write_image(folder / f"{number}.png", image)
         write_image(folder / f"{number}_mask.png", mask)
         lines += [f"{number}.png,{number}_mask.png,{split}" for split in (("train", "test") if number else ("val",))]
     (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
     named = ", ".join(f"{name}: {index}" for index, name in enumerate(classes))
-    words = ("data.name=folder", f"data.root={folder}", "data.pairs=pairs.csv", f"data.classes={{{named}}}")
+    words = (
+        "data.name=folder",
+        f"data.root={folder}",
+        "data.folder.pairs=pairs.csv",
+        f"data.folder.classes={{{named}}}",
+    )
     return load_config(overrides=[*words, *SETTINGS])
 
 

@@ -15,8 +15,7 @@ CONFIG = """
 data:
   name: folder
   root: {root}
-  pairs: splits.csv
-  classes: {{land: "102030", sea: "405060"}}
+  folder: {{pairs: splits.csv, classes: {{land: "102030", sea: "405060"}}}}
   input_size: [32, 32]
   fitting: {fitting}
 """

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import typing
 from pathlib import Path
 
 import pytest
 
 from rsseg_tf.cli.main import main
+from rsseg_tf.config import ExportConfig
+from rsseg_tf.number_formats import FORMATS, HEADS
+from rsseg_tf.quantization.checks.proof import prove
+from rsseg_tf.quantization.int8.clipping import METHODS
 from rsseg_tf.tflite.flatbuffer import read_model
 from rsseg_tf.tflite.metadata import read_metadata
 from tests.quantization.tiny import segmenter
@@ -61,7 +66,31 @@ def test_layers_kept_float_are_the_only_float_ones_and_are_recorded(workshop):
     assert any(op.name == "CONV_2D" and not op.is_float for op in read_model(workshop / "model.tflite").ops)
 
 
-@pytest.mark.parametrize("method", ["percentile", "moving-average", "mse"])
+def choices(setting: str) -> tuple[str, ...]:
+    """What `export.{setting}` can be."""
+    return typing.get_args(typing.get_type_hints(ExportConfig)[setting])
+
+
+def test_every_choice_of_a_setting_is_a_row_of_its_table():
+    assert choices("type") == tuple(FORMATS)
+    assert choices("head") == HEADS
+    assert choices("calibration_method") == tuple(METHODS)
+
+
+@pytest.mark.parametrize("number_format", choices("type"))
+def test_every_type_becomes_a_file_that_keeps_its_promise(workshop, number_format):
+    shortest = ("export.qat.epochs=1", "export.qat.steps_per_epoch=1", "export.qat.batch_size=1")
+
+    assert export(workshop, f"export.type={number_format}", *shortest, out=f"{number_format}.tflite") == 0
+
+    made = record(workshop, f"{number_format}.tflite")
+    assert prove(workshop / f"{number_format}.tflite").faults(number_format) == []
+    assert made["type"] == number_format
+    methods = FORMATS[number_format].calibration
+    assert (made["calibration"] or {"method": None})["method"] == (methods[0] if methods else None)
+
+
+@pytest.mark.parametrize("method", choices("calibration_method"))
 def test_the_calibration_method_is_recorded_in_the_file_too(workshop, method):
     assert export(workshop, f"export.calibration_method={method}") == 0
 

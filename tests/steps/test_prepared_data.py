@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rsseg_tf.config import AugmentConfig, Config, DataConfig, FitConfig
+from rsseg_tf.config import AugmentConfig, Config, DataConfig, FitConfig, FolderConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.prepared.store import PreparedDataset
 from rsseg_tf.evaluation.scoring import data_for, evaluate
@@ -37,8 +37,7 @@ def config(survey: Path, *, fitting: str, cache_dir: str) -> Config:
     data = DataConfig(
         name="folder",
         root=str(survey / "survey"),
-        pairs="splits.csv",
-        classes={"a": "0", "b": "1"},
+        folder=FolderConfig(pairs="splits.csv", classes={"a": "0", "b": "1"}),
         input_size=(32, 48),
         fitting=fitting,
         cache_dir=str(survey / cache_dir) if cache_dir else "",

@@ -16,6 +16,7 @@ from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.quantization.checks.agreement import Agreement
 from rsseg_tf.steps import export, qat
+from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.tflite.metadata import read_metadata
 from tests.quantization.qat.networks import small
 
@@ -105,6 +106,53 @@ def test_a_file_that_loses_too_much_is_trained_and_both_losses_go_on_record(
     assert read_metadata(out.read_bytes()).notes["type"] == "int8-qat"
     assert len(students) == 1
     assert json.loads((tmp_path / "model.tflite.json").read_text())["recovered"] == result["recovered"]
+
+
+def told_steps(monkeypatch, stop_at: int | None = None) -> list[tuple[int, int]]:
+    """Epoch and step of every step that is told of from now on, of which the `stop_at`-th presses Ctrl-C."""
+    told: list[tuple[int, int]] = []
+
+    def step(_progress: TrainingProgress, *, epoch: int, step: int, **_others: float) -> None:
+        told.append((epoch, step))
+        if len(told) == stop_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingProgress, "step", step)
+    return told
+
+
+def test_a_stopped_export_is_resumed_and_leaves_nothing_but_its_file(folder, students, monkeypatch, tmp_path):
+    out, settings = tmp_path / "model.tflite", ("export.type=int8-qat", "export.qat.epochs=2", "fit.checkpoint_steps=1")
+    assert exported(folder, tmp_path / "whole.tflite", *settings) == 0
+    told_steps(monkeypatch, stop_at=6)
+    assert exported(folder, out, *settings) == 130
+    assert {path.name for path in tmp_path.iterdir() if "model" in path.name} == {"model.tflite.qat"}
+
+    told = told_steps(monkeypatch)
+    assert exported(folder, out, *settings) == 0
+
+    assert told == [(2, 2), (2, 3), (2, 4)]
+    assert {path.name for path in tmp_path.iterdir() if "model" in path.name} == {"model.tflite", "model.tflite.json"}
+    for ours, theirs in zip(*(student.get_weights() for student in students), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stopped_export_with_other_settings_begins_anew(folder, monkeypatch, tmp_path):
+    out, settings = tmp_path / "model.tflite", ("export.type=int8-qat", "fit.checkpoint_steps=1")
+    told_steps(monkeypatch, stop_at=3)
+    assert exported(folder, out, *settings) == 130
+
+    told = told_steps(monkeypatch)
+    assert exported(folder, out, *settings, "export.qat.learning_rate=1e-4") == 0
+
+    assert told == [(1, 1), (1, 2), (1, 3), (1, 4)]
+
+
+def test_an_export_that_is_stopped_before_its_first_state_leaves_nothing(folder, monkeypatch, tmp_path):
+    told_steps(monkeypatch, stop_at=1)
+
+    assert exported(folder, tmp_path / "model.tflite", "export.type=int8-qat") == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_good_file_is_not_trained(folder, students, tmp_path, capsys):

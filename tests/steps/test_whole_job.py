@@ -196,7 +196,7 @@ def test_a_model_of_other_classes_is_an_error(workshop, tmp_path, capsys):
             (tmp_path / "survey" / folder).mkdir(parents=True, exist_ok=True)
             picture = rng.integers(0, 2, (64, 64, 3) if folder == "images" else (64, 64), dtype=np.uint8)
             cv2.imwrite(str(tmp_path / "survey" / folder / f"{number}.png"), picture)
-    settings = ["data.name=folder", f"data.root={tmp_path / 'survey'}", "data.classes={land: 0, sea: 1}"]
+    settings = ["data.name=folder", f"data.root={tmp_path / 'survey'}", "data.folder.classes={land: 0, sea: 1}"]
 
     for command in ("prune", "export-tflite"):
         assert main([command, str(workshop / "dense"), "-o", str(tmp_path / "out"), *settings]) == 1

@@ -73,14 +73,15 @@ def products_model() -> bytes:
 def converted(model: Any, *, kind: str, head: str = "logits") -> bytes:
     """A batch-1 graph with frozen weights as a flatbuffer."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    from rsseg_tf.tracing.private import with_constants
 
     def forward(pixels: Any) -> Any:
         scores = model(pixels, training=False)
         return tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8) if head == "classes" else scores
 
     signature = tf.TensorSpec(model.inputs[0].shape, tf.float32)
-    frozen = convert_variables_to_constants_v2(tf.function(forward).get_concrete_function(signature))
+    frozen = with_constants(tf.function(forward).get_concrete_function(signature))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
     if kind == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
+from rsseg_tf.checkpoint import read_arrays, save_arrays
 from rsseg_tf.config import AugmentConfig, DistillConfig, FitConfig
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.training.loop import LOG, EpochRow, Outcome, Trainer, learning_rate
+from rsseg_tf.training.loop import LOG, STATE, EpochRow, Outcome, Trainer, learning_rate
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 from rsseg_tf.training.step import Teacher
@@ -85,6 +86,33 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, settings, stop_
     for ours, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert [row.loss for row in outcome.rows] == [row.loss for row in expected.rows]
+
+
+def test_a_state_file_says_what_it_always_said_and_one_without_inputs_is_resumed(tmp_path):
+    """Runs that were stopped before this version are resumed by it."""
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, progress=Silent(7))
+    arrays, info = read_arrays(tmp_path / STATE)
+    assert set(info) == {"epoch", "position", "loss_sum", "seconds", "best_epoch", "best", "rows", "inputs"}
+    assert (info["epoch"], info["position"], len(info["rows"])) == (1, 2, 1)
+
+    del info["inputs"]
+    save_arrays(tmp_path / STATE, arrays, info)
+    progress = Silent()
+    train(tmp_path, progress=progress)
+
+    assert progress.steps == 3 * 4 - 6
+
+
+def test_without_validation_the_last_weights_stay(tmp_path):
+    model = network()
+    outcome = Trainer(model, schedule(), SETTINGS, loss=cross_entropy(), folder=tmp_path).run(None, Silent())
+
+    last, _ = read_arrays(tmp_path / STATE)
+    for ours, saved in zip(model.variables, last, strict=False):
+        np.testing.assert_array_equal(np.asarray(ours), saved)
+    assert outcome.best_epoch == 0
+    assert all(math.isnan(row.val_miou) for row in outcome.rows)
 
 
 def test_a_training_goes_on_with_what_it_began_with_alone(tmp_path):

@@ -1,0 +1,1 @@
+"""What several commands need: options, and progress on a terminal."""

@@ -6,20 +6,25 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rsseg_tf.config import Config, load_config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.quiet import quiet_stderr
-from rsseg_tf.runs import CONFIG, json_ready
+from rsseg_tf.runs import json_ready
+
+if TYPE_CHECKING:
+    from rsseg_tf.inference.predict import ForeignModel
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ANY_PATH = click.Path(path_type=Path)
 
-config_option = click.option("-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings.")
+
+config_option = click.option(
+    "-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings; rsseg-tf settings lists them."
+)
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 model_argument = click.argument("model", type=ANY_PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -41,7 +46,7 @@ def split_option(description: str = "Split to score.", *, default: str = "test")
 
 
 def opening_options(command: Command) -> Command:
-    """Whatever `rsseg_tf.cli.shared.models.open_tflite` opens a .tflite file by."""
+    """How a .tflite file is opened; `opening` makes arguments of them."""
     for option in (
         click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it sees (pixel - mean) / std."),
         click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
@@ -54,6 +59,11 @@ def opening_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def opening(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
+    return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
 
 
 def paths_argument(metavar: str) -> Callable[[Command], Command]:
@@ -74,28 +84,16 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
     return paths, overrides
 
 
-def model_in(path: Path) -> Path:
-    """The model file that `path` names: itself, or `model.keras` or `model.tflite` in a folder.
+def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
+    """What is said of a file that does not describe itself; None where nothing is."""
+    if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
+        return None
+    from rsseg_tf.inference.predict import ForeignModel
+    from rsseg_tf.inference.runner import Normalization
 
-    Raises:
-        ConfigError: there is no such file.
-    """
-    for candidate in (path, path / "model.keras", path / "model.tflite"):
-        if candidate.is_file():
-            return candidate
-    raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")
-
-
-def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]) -> Config:
-    """The settings from `-c`, or else those of the run that `model` lies in.
-
-    Raises:
-        ConfigError: neither exists, or they do not parse.
-    """
-    beside = model.parent / CONFIG
-    if config_path is None and not beside.is_file():
-        raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings with -c FILE")
-    return load_config(config_path or beside, overrides)
+    names = tuple(name.strip() for name in (values["names"] or "").split(",") if name.strip())
+    mean, std = values["mean"] or 0.0, 1.0 if values["std"] is None else values["std"]
+    return ForeignModel(names, values["fitting"] or "crop", Normalization(mean, std))
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

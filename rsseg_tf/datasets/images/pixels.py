@@ -22,7 +22,7 @@ _SCALED = "scale it to 8 bits, such as with gdal_translate -ot Byte -scale"
 _UNSCALED = "export it with 8 bits and the same values: gdal_translate -ot Byte keeps those up to 255"
 
 
-def read_image(path: Path, *, labels: bool = False) -> Pixels:
+def read_image(path: Path | str, *, labels: bool = False) -> Pixels:
     """The picture in a PNG, JPEG or TIFF file, as its pixels are stored (an EXIF rotation is not applied).
 
     Args:
@@ -35,7 +35,8 @@ def read_image(path: Path, *, labels: bool = False) -> Pixels:
     Raises:
         DataError: the file is missing, damaged or of another kind, or has more than 8 bits a channel.
     """
-    pixels = _decode(path, _read_bytes(path), labels=labels)
+    file = Path(path)
+    pixels = _decode(file, _read_bytes(file), labels=labels)
     if pixels.ndim == 2:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     if pixels.shape[2] not in (3, 4):

@@ -83,7 +83,12 @@ def store_of(data: DataConfig, dataset: FileDataset) -> Store:
         "opencv": cv2.__version__,
         "size": size,
         "palette": asdict(dataset.palette),
-        "masks": {key: _plain(getattr(data, key)) for key in ("name", "classes", "ignore_colors", "unknown_colors")},
+        "masks": {
+            "name": data.name,
+            "classes": dict(data.folder.classes),
+            "ignore_colors": data.folder.ignore_colors,
+            "unknown_colors": data.unknown_colors,
+        },
     }
     return Store(Path(data.cache_dir) / f"{data.name}-{hash_of(facts)[:16]}", size, facts)
 
@@ -171,7 +176,3 @@ class PreparedDataset:
     def fingerprint(self, split: str) -> str:
         """See `Dataset.fingerprint`."""
         return self._base.fingerprint(split)
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value

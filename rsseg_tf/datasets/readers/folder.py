@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import FolderConfig
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
@@ -20,16 +20,20 @@ COLUMNS = ("image", "mask", "split")
 _DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
 
-_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.pairs"
-_REMEDY = "mend the mask, name them in data.classes or data.ignore_colors, or set data.unknown_colors=ignore"
-_EXAMPLE = "for example data.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
+_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs"
+_REMEDY = (
+    "mend the mask, name them in data.folder.classes or data.folder.ignore_colors, or set data.unknown_colors=ignore"
+)
+_EXAMPLE = "for example data.folder.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
 class Folder(FileDataset):
-    """The pairs below `data.root`.
+    """The pairs below `root`.
 
     Args:
-        data: `root`, `pairs`, `classes`, `ignore_colors` and `unknown_colors` are used.
+        root: the folder that holds `images` and `masks`, or the CSV file.
+        settings: the CSV file, and the classes.
+        ignore_unknown: whether colors and numbers that are no class become 255 instead of an error.
 
     Raises:
         ConfigError: no classes, or classes that cannot be told apart.
@@ -37,38 +41,41 @@ class Folder(FileDataset):
     """
 
     split_hint = (
-        "train, val and test are named in the CSV file of data.pairs; "
+        "train, val and test are named in the CSV file of data.folder.pairs; "
         f"without one, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
     )
 
-    def __init__(self, data: DataConfig) -> None:
-        palette, masks = parse_classes(data.classes, data.ignore_colors, ignore_unknown=data.unknown_colors == "ignore")
-        root = existing_root(data.root, layout=_LAYOUT)
-        super().__init__(palette, masks, _csv_listing(root, data.pairs) if data.pairs else _stem_listing(root))
+    def __init__(self, root: str, settings: FolderConfig, *, ignore_unknown: bool = False) -> None:
+        palette, masks = parse_classes(settings, ignore_unknown=ignore_unknown)
+        place = existing_root(root, layout=_LAYOUT)
+        listing = _csv_listing(place, settings.pairs) if settings.pairs else _stem_listing(place)
+        super().__init__(palette, masks, listing)
 
 
-def parse_classes(
-    classes: Mapping[str, str], ignore: tuple[str, ...] = (), *, ignore_unknown: bool = False
-) -> tuple[Palette, MaskReader]:
+def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tuple[Palette, MaskReader]:
     """The palette and the mask reader that a configuration describes.
 
     Args:
-        classes: class name → `RRGGBB`, or → a number 0 … 255 for index masks; ids follow their order.
-        ignore: what becomes 255, in the same notation.
+        settings: `classes`, whose ids follow their order, and `ignore_colors`, in the same notation.
         ignore_unknown: whether everything else becomes 255 instead of an error.
 
     Raises:
         ConfigError: no classes or too many, a word that is neither, both notations at once, or a value used twice.
     """
+    classes, ignore = settings.classes, settings.ignore_colors
     if not 0 < len(classes) <= MAX_CLASSES:
-        raise ConfigError(f"`data.classes` must name 1 to {MAX_CLASSES} classes, got {len(classes)}", hint=_EXAMPLE)
+        raise ConfigError(
+            f"`data.folder.classes` must name 1 to {MAX_CLASSES} classes, got {len(classes)}", hint=_EXAMPLE
+        )
     words = [*classes.values(), *ignore]
     if len(set(words)) != len(words):
-        raise ConfigError("`data.classes` and `data.ignore_colors` use a value twice", hint=_EXAMPLE)
+        raise ConfigError("`data.folder.classes` and `data.folder.ignore_colors` use a value twice", hint=_EXAMPLE)
     if all(word.isdecimal() and len(word) <= 3 for word in words):
         numbers = [int(word) for word in words]
         if max(numbers) > IGNORE:
-            raise ConfigError(f"masks hold numbers up to {IGNORE}, `data.classes` says {max(numbers)}", hint=_EXAMPLE)
+            raise ConfigError(
+                f"masks hold numbers up to {IGNORE}, `data.folder.classes` says {max(numbers)}", hint=_EXAMPLE
+            )
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
         return _palette(classes, distinct_colors(len(classes))), IndexMasks(
             ids, ignore_unknown=ignore_unknown, remedy=_REMEDY
@@ -76,7 +83,7 @@ def parse_classes(
     try:
         colors = tuple(parse_color(word) for word in words)
     except ValueError as error:
-        raise ConfigError(f"`data.classes` and `data.ignore_colors`: {error}", hint=_EXAMPLE) from error
+        raise ConfigError(f"`data.folder.classes` and `data.folder.ignore_colors`: {error}", hint=_EXAMPLE) from error
     palette = _palette(classes, colors[: len(classes)])
     table = color_table(palette, ignore=colors[len(classes) :])
     return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
@@ -86,7 +93,7 @@ def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...
     try:
         return Palette(tuple(classes), colors)
     except ValueError as error:
-        raise ConfigError(f"`data.classes`: {error}", hint=_EXAMPLE) from error
+        raise ConfigError(f"`data.folder.classes`: {error}", hint=_EXAMPLE) from error
 
 
 def _stem_listing(root: Path) -> Listing:

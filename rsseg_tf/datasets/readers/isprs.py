@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from rsseg_tf.config import IsprsConfig
 from rsseg_tf.datasets.images.masks import ColorMasks
 from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.readers.files import FileDataset, Listing
@@ -108,28 +109,17 @@ class Isprs(FileDataset):
     Args:
         root: the folder with the unpacked archives.
         benchmark: `VAIHINGEN` or `POTSDAM`.
-        split: the choice of tiles, a key of `benchmark.splits`.
-        ground_truth: `full` or `eroded` masks for val and test; train always has full ones.
-        clutter: `score` it as a class, or `ignore` it.
+        settings: which tiles and masks; train always has full masks.
         ignore_unknown: whether colors outside the palette become 255 instead of an error.
 
     Raises:
         DataError: `root` is missing, or holds no tile of the benchmark.
     """
 
-    def __init__(
-        self,
-        root: str,
-        benchmark: Benchmark,
-        *,
-        split: str = "paper",
-        ground_truth: str = "full",
-        clutter: str = "score",
-        ignore_unknown: bool = False,
-    ) -> None:
+    def __init__(self, root: str, benchmark: Benchmark, settings: IsprsConfig, *, ignore_unknown: bool = False) -> None:
         folder = existing_root(root, layout=benchmark.archives)
-        listing = _listing(folder, benchmark, benchmark.splits[split], ground_truth)
-        palette = scored_palette(clutter)
+        listing = _listing(folder, benchmark, benchmark.splits[settings.split], settings.ground_truth)
+        palette = scored_palette(settings.clutter)
         ignored = (BOUNDARY, *PALETTE.colors[palette.num_classes :])
         masks = ColorMasks(color_table(palette, ignore=ignored), ignore_unknown=ignore_unknown)
         super().__init__(palette, masks, listing, aliases={"val": "test"})

@@ -1,0 +1,1 @@
+"""Generated aerial scenes with exact masks: a data set without files, and the files on demand."""

@@ -13,17 +13,16 @@ from dataclasses import asdict
 import numpy as np
 
 from rsseg_tf.config import ScenesConfig
+from rsseg_tf.config.setting import check
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.datasets.readers.isprs import PALETTE
 from rsseg_tf.datasets.sample import Sample, hash_of, samples_of
 from rsseg_tf.datasets.scenes.blocks import draw_block, draw_streets, plant_trees
 from rsseg_tf.datasets.scenes.plan import blocks_between, lay_streets, start_town
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import DataError
 
 VERSION = 1
 """Goes up when the same seed begins to give other pixels."""
-
-MIN_SIZE = 32
 
 
 def render_scene(rng: np.random.Generator, *, size: int) -> tuple[Pixels, Pixels]:
@@ -68,12 +67,8 @@ class Scenes:
     split_hint = "data.scenes.train and data.scenes.val say how many there are"
 
     def __init__(self, config: ScenesConfig, *, seed: int = 0) -> None:
-        if config.size < MIN_SIZE:
-            raise ConfigError(f"`data.scenes.size` must be at least {MIN_SIZE}, got {config.size}")
+        check(config, "data.scenes.")
         counts = {"train": config.train, "val": config.val, "test": config.test}
-        for split, count in counts.items():
-            if count < 0:
-                raise ConfigError(f"`data.scenes.{split}` must be at least 0, got {count}")
         self.palette = PALETTE
         self.problems: tuple[DataError, ...] = ()
         self.doubts: tuple[DataError, ...] = ()

@@ -93,7 +93,7 @@ def _csv_text(listed: list[tuple[str, Sample]]) -> str:
 def _snippet(folder: Path, dataset: Scenes, scenes: ScenesConfig) -> str:
     side = min(256, scenes.size)
     classes = [
-        f"    {name}: '{format_color(color).removeprefix('#')}'"
+        f"      {name}: '{format_color(color).removeprefix('#')}'"
         for name, color in zip(dataset.palette.names, dataset.palette.colors, strict=True)
     ]
     lines = [
@@ -101,10 +101,11 @@ def _snippet(folder: Path, dataset: Scenes, scenes: ScenesConfig) -> str:
         "data:",
         "  name: folder",
         f"  root: {_quoted(folder.as_posix())}",
-        f"  pairs: {PAIRS}",
-        "  classes:",
-        *classes,
         f"  input_size: [{side}, {side}]",
+        "  folder:",
+        f"    pairs: {PAIRS}",
+        "    classes:",
+        *classes,
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,0 +1,1 @@
+"""Published weights, from PyTorch's, safetensors' and Keras' files, put into the layers of our backbones."""

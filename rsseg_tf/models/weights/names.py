@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rsseg_tf.models.backbone import IMAGENET, Normalization, even_normalization
+from rsseg_tf.models.backbone import IMAGENET, ChannelNormalization, even_normalization
 
 _TORCH_VARIABLES = {
     "kernel": "weight",
@@ -40,7 +40,7 @@ class Naming:
     variables: Mapping[str, str]
     is_torch: bool
     head: tuple[str, ...] = ()
-    normalization: Normalization = IMAGENET
+    normalization: ChannelNormalization = IMAGENET
 
     def key(self, layer: str, variable: str) -> str:
         """The file's name of a variable of a layer of ours."""

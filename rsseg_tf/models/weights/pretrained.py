@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.models.backbone import Normalization
+from rsseg_tf.graphs import all_operations
+from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
 from rsseg_tf.models.deeplab import NORMALIZE
-from rsseg_tf.models.inlined import flat_operations, layer_names
+from rsseg_tf.models.inlined import layer_names
 from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict
 from rsseg_tf.models.weights.keras_file import read_keras_weights
 from rsseg_tf.models.weights.names import NAMINGS
@@ -169,7 +170,7 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
         The number of layers that took over weights.
     """
     names = layer_names(source)
-    sources = [operation for operation in flat_operations(source) if getattr(operation, "weights", ())]
+    sources = [operation for operation in all_operations(source) if getattr(operation, "weights", ())]
     for number, operation in enumerate(sources):
         weights = operation.get_weights()
         if bgr and number == 0:
@@ -181,7 +182,7 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
     return len(sources)
 
 
-def _normalize_as(model: keras.Model, normalization: Normalization) -> None:
+def _normalize_as(model: keras.Model, normalization: ChannelNormalization) -> None:
     layer = model.get_layer(NORMALIZE)
     layer.scale, layer.offset = normalization.scale, normalization.offset
 

@@ -1,0 +1,1 @@
+"""Scoring and removing in many small steps; public through `rsseg_tf.pruning`, as `prune_loop` and `recalibrate`."""

@@ -237,5 +237,6 @@ def _fingerprint(model: keras.Model, settings: PruneConfig) -> str:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     without = () if settings.tune_steps else ("retrain", "distill")
     relevant = {key: value for key, value in asdict(settings).items() if key not in without}
+    relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())
     return digest.hexdigest()

@@ -7,15 +7,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from rsseg_tf.graphs import is_elementwise
 from rsseg_tf.pruning.rules.site import Ids, Signal, Site, Values, product_of
-
-ELEMENTWISE_ACTIVATIONS = (
-    *("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid", "tanh"),
-    *("hard_sigmoid", "hard_silu", "hard_tanh", "log_sigmoid", "softplus", "softsign", "exponential"),
-)
-"""Keras activations that act on each element alone."""
-
-_ELEMENTWISE_LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 
 _PROBES = (-1.0, 0.0, 1.0)
 """Values that are tried where a removed channel's value is not known: a division by 0 or root of −1 shows."""
@@ -28,10 +21,9 @@ def frozen(site: Site, reason: str) -> Signal:
     """
     for signal in site.inputs:
         site.freeze(signal.ids, reason)
-    width = site.output_shape[-1] if site.output_shape else None
-    if width is not None and len(site.inputs) == 1 and len(site.inputs[0].ids) == width:
+    if len(site.inputs) == 1 and len(site.inputs[0].ids) == site.width:
         return site.output(site.inputs[0].ids)
-    ids = site.new_ids(width or 0)
+    ids = site.new_ids(site.width)
     site.freeze(ids, reason)
     return site.output(ids)
 
@@ -73,8 +65,8 @@ def rescaled(site: Site) -> Signal:
 
 def activation(site: Site) -> Signal:
     """As `elementwise` where the activation is known to be."""
-    if not is_elementwise(site.layer.activation):
-        return frozen(site, f"applies `{_name(site.layer.activation)}`, which may mix channels")
+    if not is_elementwise(site.activation):
+        return frozen(site, f"applies `{_name(site.activation)}`, which may mix channels")
     return elementwise(site)
 
 
@@ -126,8 +118,7 @@ def reduced(site: Site) -> Signal:
 def reshaped(site: Site) -> Signal:
     """Channels that stay the last axis, or are laid out once for every position, or come back from that."""
     x = site.inputs[0]
-    width = site.output_shape[-1] if site.output_shape else None
-    order = _reshape_order(x, width)
+    order = _reshape_order(x, site.width)
     if order is None:
         return frozen(site, f"lays out {x.shape} as {site.output_shape}, which splits channels")
     site.axis("out", x.ids[order])
@@ -140,24 +131,23 @@ def reshaped(site: Site) -> Signal:
 
 def convolution(site: Site) -> Signal:
     """New channels from a sum over all, or over the blocks of a grouped convolution."""
-    layer, x = site.layer, site.inputs[0]
-    if layer.groups > 1:
+    if getattr(site.layer, "groups", 1) > 1:
         return _grouped(site)
-    site.contract(x, can_fold=layer.use_bias and not _pads(layer))
-    return activated(site, site.created(layer.filters))
+    site.contract(site.inputs[0], can_fold=site.has_bias and not _pads(site.layer))
+    return activated(site, site.created(site.width))
 
 
 def transposed(site: Site) -> Signal:
     """New channels; the borders of the output see fewer terms, so that no constant can be folded."""
     site.contract(site.inputs[0], can_fold=False)
-    return activated(site, site.created(site.layer.filters))
+    return activated(site, site.created(site.width))
 
 
 def depthwise(site: Site) -> Signal:
-    """Each channel that comes in, as many times as the multiplier says."""
+    """Each channel that comes in, as many times as the output is wider."""
     x = site.inputs[0]
     site.axis("through", x.ids)
-    ids = np.repeat(x.ids, site.layer.depth_multiplier)
+    ids = np.repeat(x.ids, site.width // len(x.ids))
     site.axis("out", ids)
     return activated(site, ids)
 
@@ -168,13 +158,13 @@ def separable(site: Site) -> Signal:
     site.axis("through", x.ids)
     ids = np.repeat(x.ids, layer.depth_multiplier)
     site.contract(Signal(x.shape, ids, np.zeros(len(ids))), can_fold=False)
-    return activated(site, site.created(layer.filters))
+    return activated(site, site.created(site.width))
 
 
 def dense(site: Site) -> Signal:
     """New channels from a sum over all."""
-    site.contract(site.inputs[0], can_fold=site.layer.use_bias)
-    return activated(site, site.created(site.layer.units))
+    site.contract(site.inputs[0], can_fold=site.has_bias)
+    return activated(site, site.created(site.width))
 
 
 def batch_norm(site: Site) -> Signal:
@@ -205,18 +195,11 @@ def prelu(site: Site) -> Signal:
 
 def activated(site: Site, ids: Ids) -> Signal:
     """The output of a layer with weights: removed channels emit its activation of 0."""
-    function = site.layer.activation
+    function = site.activation
     if not is_elementwise(function):
         site.freeze(ids, f"applies `{_name(function)}`, which may mix channels")
         return site.output(ids)
-    return site.output(ids, float(keras.ops.convert_to_numpy(function(keras.ops.zeros((1, 1))))[0, 0]))
-
-
-def is_elementwise(function: Callable[..., object] | None) -> bool:
-    """Whether an activation is one of `ELEMENTWISE_ACTIVATIONS`, or a layer that does the same."""
-    if function is None or isinstance(function, _ELEMENTWISE_LAYERS):
-        return True
-    return any(function is keras.activations.get(name) for name in ELEMENTWISE_ACTIVATIONS)
+    return site.output(ids, 0.0 if function is None else _at_zero(function))
 
 
 def _grouped(site: Site) -> Signal:
@@ -224,12 +207,12 @@ def _grouped(site: Site) -> Signal:
     layer, x = site.layer, site.inputs[0]
     blocks = layer.groups
     if len(x.ids) == blocks:
-        ids = np.repeat(x.ids, layer.filters // blocks)
+        ids = np.repeat(x.ids, site.width // blocks)
         site.axis("out", ids)
         site.resize("groups", x.ids)
         return activated(site, ids)
     incoming = x.ids.reshape(blocks, -1)
-    ids = site.created(layer.filters)
+    ids = site.created(site.width)
     outgoing = ids.reshape(blocks, -1)
     for block in range(1, blocks):
         site.join(incoming[0], incoming[block])
@@ -242,8 +225,13 @@ def _worst(dead: Values) -> Values:
     return np.where(np.any(dead != 0, axis=0), np.nan, 0.0)
 
 
+def _at_zero(function: Callable[..., object]) -> float:
+    return float(keras.ops.convert_to_numpy(function(keras.ops.zeros((1, 1))))[0, 0])
+
+
 def _pads(layer: keras.Layer) -> bool:
-    return bool(layer.padding != "valid" and max(layer.kernel_size) > 1)
+    """Whether zeros may be put around what the layer sums over: so of a layer that does not say."""
+    return getattr(layer, "padding", "") != "valid" and max(getattr(layer, "kernel_size", (2,))) > 1
 
 
 def _by_width(site: Site) -> tuple[list[Signal], list[Signal]]:
@@ -265,10 +253,10 @@ def _wide_constant(site: Site) -> bool:
     return any(np.prod(value.shape, dtype=np.int64) > 1 for value in site.constants)
 
 
-def _reshape_order(x: Signal, width: int | None) -> Ids | None:
+def _reshape_order(x: Signal, width: int) -> Ids | None:
     """Indices of input channels along the output's last axis; None where the layout does not keep channels whole."""
     channels = len(x.ids)
-    if width is None or channels == 0:
+    if not width or channels == 0:
         return None
     if width == channels:
         return np.arange(channels)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.graph import Call
+from rsseg_tf.graphs import Call
 
 Ids = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -93,15 +93,26 @@ class Site:
         layer: the layer or operation.
         inputs: what flows in.
         output_shape: of the first output, without the batch axis.
+        activation: what the layer applies to each sum, a function or a layer; None for nothing.
+        has_bias: whether the layer adds a variable of its own to each output channel.
     """
 
-    def __init__(self, call: Call, inputs: tuple[Signal, ...], ledger: Ledger) -> None:
+    def __init__(
+        self, call: Call, inputs: tuple[Signal, ...], ledger: Ledger, *, bias: str = "", activation: str = ""
+    ) -> None:
         self.layer = call.operation
+        self.activation: Any = getattr(call.operation, activation, None)
+        self.has_bias = getattr(call.operation, bias, None) is not None
         self.inputs = inputs
         self.output_shape: tuple[int | None, ...] = tuple(call.outputs[0].shape[1:])
         self._call = call
         self._ledger = ledger
         self._notes = ledger.notes.setdefault(call.operation.name, LayerNotes())
+
+    @property
+    def width(self) -> int:
+        """Number of channels that come out; 0 where unknown."""
+        return (self.output_shape[-1] or 0) if self.output_shape else 0
 
     @property
     def constants(self) -> list[Any]:

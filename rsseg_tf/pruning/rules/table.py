@@ -2,14 +2,15 @@
 
 A `Rule` says which channel ids come out (`flow`), by which ids each variable is indexed (`axes`), which
 config entries hold a number of channels (`config`), and where a variable multiplies (`macs`). To let a
-layer of your own be pruned, add a row. For a layer that scales each channel by its weight `gain`, (C,):
+layer of your own be pruned, give a row for it. For a layer that scales each channel by its weight `gain`, (C,):
 
     from rsseg_tf import pruning
-    pruning.RULES[Gain] = pruning.Rule(pruning.flows.scaled, axes={"gain": ("out",)})
+    rules = {Gain: pruning.Rule(pruning.flows.scaled, axes={"gain": ("out",)})}
+    groups = pruning.find_groups(model, rules=rules)
 
 `flows.scaled` says: the channels that come in go out, indexed by the label `out`, and emit 0 once masked. A layer
 that acts on each element alone and has no weights takes `Rule(pruning.flows.elementwise)`.
-Rows of Keras' layers stand for the sub-classes too, unless these override what it computes with.
+Rows of Keras' layers stand for the subclasses too, unless these override what it computes with.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from types import FunctionType
 import keras
 from keras import layers
 
+from rsseg_tf.graphs import FACTS, private
+from rsseg_tf.graphs.facts import Labels, keys
 from rsseg_tf.pruning.rules import flows
 from rsseg_tf.pruning.rules.site import Signal, Site
 
@@ -35,107 +38,67 @@ class Rule:
             to removed channels along every label but `in`; None for an axis that holds no channels.
         config: config key → label of the axis whose width it holds.
         macs: variable → where each of its elements multiplies once: at every position of `in` or `out`.
+        bias: attribute of the layer that holds what is added to each output channel, if it has one.
+        activation: attribute of the layer that holds what is applied to the sums, if it has one.
+        enlarges: whether each output channel may be one input channel at a larger size, as in a transposed
+            convolution that enlarges the classes of a model.
     """
 
     flow: Callable[[Site], Signal]
-    axes: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    axes: Mapping[str, Labels] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     macs: Mapping[str, str] = field(default_factory=dict)
+    bias: str = "bias"
+    activation: str = "activation"
+    enlarges: bool = False
 
 
-_WEIGHTS = {"kernel": ("in", "out"), "bias": ("out",)}
-_CONVOLUTION = Rule(flows.convolution, axes=_WEIGHTS, config={"filters": "out"}, macs={"kernel": "out"})
+Rules = Mapping[type | str, Rule]
+"""Type of layer, or module and name → its rule."""
+
+_FILTERS = {"filters": "out"}
+_CONVOLUTION = Rule(flows.convolution, FACTS[layers.Conv2D].weights, _FILTERS, macs={"kernel": "out"})
 _TRANSPOSED = Rule(
-    flows.transposed,
-    axes={"kernel": ("out", "in"), "bias": ("out",)},
-    config={"filters": "out"},
-    macs={"kernel": "in"},
+    flows.transposed, FACTS[layers.Conv2DTranspose].weights, _FILTERS, macs={"kernel": "in"}, enlarges=True
 )
-_DEPTHWISE = Rule(flows.depthwise, axes={"kernel": ("through", None), "bias": ("out",)}, macs={"kernel": "out"})
+_DEPTHWISE = Rule(flows.depthwise, FACTS[layers.DepthwiseConv2D].weights, macs={"kernel": "out"})
 _SEPARABLE = Rule(
     flows.separable,
-    axes={"depthwise_kernel": ("through", None), "pointwise_kernel": ("in", "out"), "bias": ("out",)},
-    config={"filters": "out"},
+    FACTS[layers.SeparableConv2D].weights,
+    _FILTERS,
     macs={"depthwise_kernel": "out", "pointwise_kernel": "out"},
-)
-_BATCH_NORM = Rule(
-    flows.batch_norm,
-    axes={name: ("out",) for name in ("gamma", "beta", "moving_mean", "moving_variance")},
 )
 _PASSING = Rule(flows.passing)
 _ELEMENTWISE = Rule(flows.elementwise)
 _MERGED = Rule(flows.merged)
 _PRODUCT = Rule(flows.product)
 _PADDED = Rule(flows.padded)
-_REDUCED = Rule(flows.reduced)
 
 RULES: dict[type | str, Rule] = {
-    layers.Conv1D: _CONVOLUTION,
-    layers.Conv2D: _CONVOLUTION,
-    layers.Conv3D: _CONVOLUTION,
-    layers.Conv1DTranspose: _TRANSPOSED,
-    layers.Conv2DTranspose: _TRANSPOSED,
-    layers.Conv3DTranspose: _TRANSPOSED,
-    layers.DepthwiseConv1D: _DEPTHWISE,
-    layers.DepthwiseConv2D: _DEPTHWISE,
-    layers.SeparableConv1D: _SEPARABLE,
-    layers.SeparableConv2D: _SEPARABLE,
-    layers.Dense: Rule(flows.dense, axes=_WEIGHTS, config={"units": "out"}, macs={"kernel": "out"}),
-    layers.BatchNormalization: _BATCH_NORM,
-    layers.GroupNormalization: Rule(flows.group_norm, axes={"gamma": ("out",), "beta": ("out",)}),
-    layers.PReLU: Rule(flows.prelu, axes={"alpha": ("out",)}),
+    **{kind: _PASSING for kind, row in FACTS.items() if row.keeps_channels},
+    **{kind: _ELEMENTWISE for kind, row in FACTS.items() if row.is_elementwise},
+    **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _CONVOLUTION),
+    **dict.fromkeys((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _TRANSPOSED),
+    **dict.fromkeys((layers.DepthwiseConv1D, layers.DepthwiseConv2D), _DEPTHWISE),
+    **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _SEPARABLE),
+    layers.Dense: Rule(flows.dense, FACTS[layers.Dense].weights, {"units": "out"}, macs={"kernel": "out"}),
+    layers.BatchNormalization: Rule(flows.batch_norm, FACTS[layers.BatchNormalization].weights),
+    layers.GroupNormalization: Rule(flows.group_norm, FACTS[layers.GroupNormalization].weights),
+    layers.PReLU: Rule(flows.prelu, FACTS[layers.PReLU].weights),
     layers.Activation: Rule(flows.activation),
-    layers.Concatenate: Rule(flows.concatenated),
-    layers.Flatten: Rule(flows.reshaped),
-    layers.Reshape: Rule(flows.reshaped, config={"target_shape": "out"}),
     layers.Rescaling: Rule(flows.rescaled),
-    layers.Multiply: _PRODUCT,
+    **dict.fromkeys((layers.Multiply, *private.PRODUCTS), _PRODUCT),
     **dict.fromkeys((layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum), _MERGED),
-    **dict.fromkeys((layers.ReLU, layers.LeakyReLU, layers.ELU), _ELEMENTWISE),
+    **dict.fromkeys((*private.ADDITIONS, *private.OTHER_MERGES, private.SCALED_SUM), _MERGED),
+    **dict.fromkeys((layers.Concatenate, private.CONCATENATE), Rule(flows.concatenated)),
     **dict.fromkeys((layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D, layers.Resizing), _PADDED),
-    **dict.fromkeys(
-        (
-            *(layers.Identity, layers.Dropout, layers.GaussianDropout, layers.GaussianNoise, layers.AlphaDropout),
-            *(layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
-            *(layers.ActivityRegularization, layers.UpSampling1D, layers.UpSampling2D, layers.UpSampling3D),
-            *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D, layers.CenterCrop),
-            *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
-            *(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D),
-            *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
-            *(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D),
-        ),
-        _PASSING,
-    ),
-    # Layers and operations that Keras gives no public name.
-    "keras.src.applications.convnext.LayerScale": Rule(
-        flows.scaled, axes={"gamma": ("out",)}, config={"projection_dim": "out"}
-    ),
-    "keras.src.applications.convnext.StochasticDepth": _PASSING,
-    "keras.src.applications.inception_resnet_v2.CustomScaleLayer": _MERGED,
-    "keras.src.ops.numpy.Multiply": _PRODUCT,
-    "keras.src.ops.numpy.Reshape": Rule(flows.reshaped, config={"newshape": "out"}),
-    "keras.src.ops.numpy.Concatenate": Rule(flows.concatenated),
-    **{
-        f"keras.src.ops.numpy.{name}": _MERGED
-        for name in ("Add", "Subtract", "Divide", "TrueDivide", "Maximum", "Minimum", "Power")
-    },
-    **{
-        f"keras.src.ops.numpy.{name}": _ELEMENTWISE
-        for name in ("Absolute", "Abs", "Clip", "Exp", "Negative", "Sqrt", "Square", "Tanh")
-    },
-    **{
-        f"keras.src.ops.nn.{name}": _ELEMENTWISE
-        for name in (
-            *("Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid", "LeakyRelu", "HardSigmoid"),
-            *("HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh"),
-        )
-    },
-    **{f"keras.src.ops.numpy.{name}": _REDUCED for name in ("Mean", "Max", "Amax", "Min", "Amin")},
-    "keras.src.ops.core.Cast": _ELEMENTWISE,
-    **dict.fromkeys(("keras.src.ops.nn.MaxPool", "keras.src.ops.nn.AveragePool"), _PASSING),
-    **dict.fromkeys(("keras.src.ops.numpy.ExpandDims", "keras.src.ops.numpy.Squeeze"), Rule(flows.reshaped)),
+    **dict.fromkeys((layers.Flatten, *private.AXIS_CHANGES), Rule(flows.reshaped)),
+    layers.Reshape: Rule(flows.reshaped, config={"target_shape": "out"}),
+    private.RESHAPE: Rule(flows.reshaped, config={"newshape": "out"}),
+    **dict.fromkeys(private.REDUCTIONS, Rule(flows.reduced)),
+    private.LAYER_SCALE: Rule(flows.scaled, FACTS[private.LAYER_SCALE].weights, {"projection_dim": "out"}),
 }
-"""Type of layer, or module and name where Keras has no public one → its rule. Add rows for layers of your own."""
+"""Type of layer, or module and name where it has no public one → its rule, for every call that is not given others."""
 
 _REASONS = {
     layers.InputLayer: "is an input of the model",
@@ -147,17 +110,23 @@ _REASONS = {
 }
 
 
-def rule_for(operation: keras.Operation) -> Rule | None:
-    """The row for a layer or operation, None where there is none."""
+def rule_for(operation: keras.Operation, rules: Rules | None = None) -> Rule | None:
+    """Return the row for a layer or operation, None if there is none.
+
+    Args:
+        operation: the layer.
+        rules: rows that come before those of `RULES`.
+    """
     for kind in type(operation).__mro__:
-        row = RULES.get(kind) or RULES.get(f"{kind.__module__}.{kind.__qualname__}")
-        if row is not None:
-            return row if _computes_like(operation, kind) else None
+        for key in keys(kind):
+            row = (rules or {}).get(key) or RULES.get(key)
+            if row is not None:
+                return row if _computes_like(operation, kind) else None
     return None
 
 
 def why_frozen(operation: keras.Operation) -> str:
-    """Why channels that meet a layer without a rule must stay; goes on from the layer's name."""
+    """Return why channels that meet a layer without a rule must stay, to follow the layer's name."""
     for kind, reason in _REASONS.items():
         if isinstance(operation, kind):
             return reason
@@ -165,7 +134,7 @@ def why_frozen(operation: keras.Operation) -> str:
 
 
 def _computes_like(operation: keras.Operation, kind: type) -> bool:
-    """Whether a sub-class overrides nothing that the row's type computes with, such as `call` or `convolution_op`."""
+    """Return whether a subclass overrides nothing that the row's type computes with, such as `call`."""
     classes = type(operation).__mro__
     added = [item for cls in classes[: classes.index(kind)] for item in vars(cls).items()]
     methods = (FunctionType, classmethod, staticmethod, property)

@@ -29,10 +29,11 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.pruning.graph import flatten
+from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.loop.together import ALONE, Together
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.scores import Scores
-from rsseg_tf.pruning.scoring.taps import Tap, TapFinder, kernel_of
+from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
 from rsseg_tf.pruning.wiring import Wiring, trace
 from rsseg_tf.tracing.dilation import native_dilation
 
@@ -72,8 +73,8 @@ def _norms(order: int) -> Callable[[TapFinder, Wiring], dict[str, Values]]:
         found = {}
         for name in find.multiplying():
             layer = wiring.layers[name]
-            weight = find.operation(name).weights[kernel_of(layer).index]
-            found[name] = np.linalg.norm(_by_filter(_array(weight), kernel_of(layer).labels), order, axis=0)
+            weight = find.operation(name).weights[layer.kernel.index]
+            found[name] = np.linalg.norm(_by_filter(_array(weight), layer.kernel.labels), order, axis=0)
         return found
 
     return scores
@@ -104,7 +105,13 @@ CRITERIA = (*_GRADIENT_CRITERIA, *_WEIGHT_CRITERIA, "random")
 
 
 def score(
-    model: keras.Model, batches: Batches = (), *, criterion: str = "taylor-bn", loss: Loss | None = None, seed: int = 0
+    model: keras.Model,
+    batches: Batches = (),
+    *,
+    criterion: str = "taylor-bn",
+    loss: Loss | None = None,
+    seed: int = 0,
+    rules: Rules | None = None,
 ) -> Scores:
     """How much each channel of a model matters.
 
@@ -115,6 +122,7 @@ def score(
         criterion: a name in `CRITERIA`; see the table at the head of this module.
         loss: of (y, prediction), a scalar that is a mean over the batch.
         seed: of the criterion `random`.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
         Scores of every layer with filters, and of batch norms that follow none where they are gates.
@@ -129,7 +137,7 @@ def score(
         >>> score(keras.Model(x, y), criterion="l1").layers["stem"].shape
         (4,)
     """
-    return Scorer(model, criterion=criterion, loss=loss, seed=seed)(batches)
+    return Scorer(model, criterion=criterion, loss=loss, seed=seed, rules=rules)(batches)
 
 
 class Scorer:
@@ -141,6 +149,7 @@ class Scorer:
         loss: of (y, prediction), a scalar that is a mean over the batch.
         seed: of the criterion `random`.
         together: those that score together, each a part of the batches.
+        rules: of layers that `RULES` does not know.
     """
 
     def __init__(
@@ -151,13 +160,14 @@ class Scorer:
         loss: Loss | None = None,
         seed: int = 0,
         together: Together = ALONE,
+        rules: Rules | None = None,
     ) -> None:
         if criterion not in CRITERIA:
             raise ConfigError(f"unknown criterion `{criterion}`", hint=f"known: {', '.join(CRITERIA)}")
         if criterion in _GRADIENT_CRITERIA and loss is None:
             raise ConfigError(f"criterion `{criterion}` needs a loss", hint="pass loss=a function of (y, prediction)")
         self._criterion = criterion
-        self._wiring = trace(model)
+        self._wiring = trace(model, rules)
         flat = flatten(model)
         self._find = TapFinder(flat, self._wiring)
         self._seed = seed

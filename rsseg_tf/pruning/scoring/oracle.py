@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.graphs import flatten
 from rsseg_tf.progress import Progress
-from rsseg_tf.pruning.graph import flatten
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.rebuild import mask_wired
 from rsseg_tf.pruning.scoring.criteria import Loss

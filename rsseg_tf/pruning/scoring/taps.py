@@ -8,21 +8,15 @@ score, and the gradients of the kernels, a third of a training step, are never c
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
-from rsseg_tf.pruning.graph import Call, calls
+from rsseg_tf.graphs import Call, calls, facts
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
-
-_ACTIVATIONS = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.PReLU,
-)
 
 
 @dataclass(frozen=True)
@@ -78,24 +72,22 @@ class TapFinder:
         """One tap for each layer that multiplies: its output after batch norm and activation."""
         taps = []
         for layer in self._multiplying():
-            ends = [
-                self._after(self._after(call, keras.layers.BatchNormalization), *_ACTIVATIONS)
-                for call in self._calls[layer.name]
-            ]
+            ends = [self._after(self._after(call, _is_norm), _is_activation) for call in self._calls[layer.name]]
             taps.append(self._outputs(layer.name, ends))
         return taps
 
     def norm_after(self, name: str) -> Call | None:
         """The call of the batch norm that alone reads a layer's output, or None."""
         own = self._calls[name]
-        after = self._after(own[0], keras.layers.BatchNormalization)
+        after = self._after(own[0], _is_norm)
         return after if len(own) == 1 and after is not own[0] else None
 
     def lone_norms(self) -> list[str]:
         """Batch norms that follow no filter directly, as in pre-activation networks."""
         taken = {norm.operation.name for layer in self._multiplying() if (norm := self.norm_after(layer.name))}
-        layers = self._wiring.layers.values()
-        return [x.name for x in layers if x.kind == "BatchNormalization" and "out" in x.axes and x.name not in taken]
+        layers = self._wiring.layers
+        norms = [name for name, own in self._calls.items() if _is_norm(own[0].operation) and name not in taken]
+        return [name for name in norms if "out" in layers[name].axes]
 
     def operation(self, name: str) -> keras.Operation:
         """The layer of a name."""
@@ -114,11 +106,11 @@ class TapFinder:
 
     def _filter(self, layer: LayerWiring, *, with_bias: bool) -> Tap:
         operation = self.operation(layer.name)
-        kernel = kernel_of(layer)
-        size = filter_size(kernel, layer)
-        bias = getattr(operation, "bias", None)
-        if keras.activations.get(operation.activation) is not keras.activations.linear:
-            chosen = [v for v in layer.variables if v == kernel or (with_bias and v.name == "bias")]
+        kernel = layer.kernel
+        size = int(np.prod(kernel.shape)) // len(layer.axes["out"])
+        bias = getattr(operation, layer.bias, None)
+        if getattr(operation, layer.activation, None) not in (None, keras.activations.linear):
+            chosen = [v for v in layer.variables if v == kernel or (with_bias and v.name == layer.bias)]
             weights = tuple((operation.weights[variable.index], variable) for variable in chosen)
             return Tap(layer.name, (), weights=weights, filter_size=size)
         outputs = tuple(call.outputs[0] for call in self._calls[layer.name])
@@ -127,22 +119,17 @@ class TapFinder:
     def _outputs(self, name: str, found: list[Call]) -> Tap:
         return Tap(name, tuple(call.outputs[0] for call in found))
 
-    def _after(self, call: Call, *kinds: type) -> Call:
-        """The call of one of `kinds` that alone reads what `call` returns, else `call`."""
+    def _after(self, call: Call, wanted: Callable[[keras.Operation], bool]) -> Call:
+        """The call of a layer as `wanted` that alone reads what `call` returns, else `call`."""
         tensor = call.outputs[0]
         readers = self._readers[id(tensor)]
         alone = len(readers) == 1 and id(tensor) not in self._ends
-        return readers[0] if alone and isinstance(readers[0].operation, kinds) else call
+        return readers[0] if alone and wanted(readers[0].operation) else call
 
 
-def kernel_of(layer: LayerWiring) -> Variable:
-    """The variable that holds a layer's filters: of a separable convolution, the pointwise half."""
-    return [variable for variable in layer.variables if variable.positions != 0][-1]
+def _is_norm(operation: keras.Operation) -> bool:
+    return isinstance(operation, keras.layers.BatchNormalization)
 
 
-def filter_size(kernel: Variable, layer: LayerWiring) -> int:
-    """Number of weights of one filter."""
-    elements = 1
-    for length in kernel.shape:
-        elements *= length
-    return elements // len(layer.axes["out"])
+def _is_activation(operation: keras.Operation) -> bool:
+    return facts(operation).is_activation

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.errors import CheckFailedError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.tflite.flatbuffer import TFLiteModel, read_model
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, open_interpreter
@@ -18,33 +19,6 @@ _BANNED_OPS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
 
 _SEAMS = ("QUANTIZE", "DEQUANTIZE")
 _COUNTS = frozenset({"int32", "int64", "bool"})
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What a number format says of a file.
-
-    Attributes:
-        activations: types that computed tensors may have, beside integers that count and point.
-        weights: types that learned constants may have.
-        one_partition: whether the delegate must run it in one piece; formats other than int8 promise numbers,
-            not speed, and XNNPACK has no int16 kernels at all.
-    """
-
-    activations: frozenset[str]
-    weights: frozenset[str]
-    one_partition: bool = False
-
-
-_FLOAT = frozenset({"float32", "uint8"})
-PROMISES: Mapping[str, Promise] = {
-    "int8": Promise(frozenset({"uint8", "int8"}), frozenset({"int8", "int32"}), one_partition=True),
-    "int16x8": Promise(frozenset({"uint8", "int16"}), frozenset({"int8", "int16", "int32", "int64"})),
-    "float32": Promise(_FLOAT, frozenset({"float32"})),
-    "float16": Promise(_FLOAT, frozenset({"float16"})),
-    "dynamic": Promise(_FLOAT, frozenset({"int8", "float32"})),
-}
-"""Number format → its promise; uint8 are pixels and class maps, int32 and int64 weights are biases."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +51,10 @@ class Proof:
         """Why the file is not what `number_format` promises; empty where it is.
 
         Args:
-            number_format: a name in `PROMISES`.
+            number_format: a name in `FORMATS`.
             keep_float: tensors whose ops must work on floats in an int8 file, and no others.
         """
-        promise, faults = PROMISES[number_format], []
+        promise, faults = FORMATS[number_format], []
         if self.banned_ops:
             faults.append(f"dilated convolutions were split in {_listed(self.banned_ops)}")
         if keep_float:

@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rsseg_tf.quantization.int8.calibrated import Images, quantize
 from rsseg_tf.quantization.int8.constants import constant_views, with_own_constants
 from rsseg_tf.quantization.int8.noise import dequantized
-from rsseg_tf.quantization.int8.observe import TensorReader
+from rsseg_tf.quantization.int8.observe import Float64Array, TensorReader
 from rsseg_tf.tflite.flatbuffer import Op, Tensor, TFLiteModel, parse_model
-
-FloatArray = NDArray[np.float64]
 
 
 def bias_corrected(calibrated: bytes, images: Images) -> bytes:
@@ -60,7 +57,7 @@ def _has_constants(op: Op) -> bool:
     return len(constants) == 2 and all(tensor.is_constant for tensor in constants) and ungrouped
 
 
-def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dict[int, FloatArray]:
+def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dict[int, Float64Array]:
     """Tensor number → its values averaged over the images, (h, w, c)."""
     reader = TensorReader(content)
     sums = {tensor.index: np.zeros(tensor.shape[1:]) for tensor in tensors}
@@ -71,7 +68,7 @@ def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dic
     return {index: total / len(images) for index, total in sums.items()}
 
 
-def _tap_means(op: Op, mean: FloatArray, *, size: tuple[int, int]) -> FloatArray:
+def _tap_means(op: Op, mean: Float64Array, *, size: tuple[int, int]) -> Float64Array:
     """What each tap of a kernel sees on average over all places of the output: (kernel h, kernel w, c)."""
     out = op.outputs[0].shape[1:3]
     strides = (op.attributes["stride_h"], op.attributes["stride_w"])

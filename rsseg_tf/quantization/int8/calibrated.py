@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 
 from rsseg_tf.quantization.converting import converting
+from rsseg_tf.tracing.private import stop_after_calibration
 
 Images: TypeAlias = Sequence[NDArray[np.uint8]]
 
@@ -49,7 +50,7 @@ def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: iter([[image.astype(np.float32)[None]]])
-        converter._experimental_calibrate_only = True
+        stop_after_calibration(converter)
         calibrated: bytes = converter.convert()
     return calibrated
 
@@ -81,7 +82,7 @@ def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[st
 
     Args:
         calibrated: a float file with ranges, from `rsseg_tf.quantization.convert.calibrated_model`.
-        head: a name in `rsseg_tf.quantization.freeze.HEADS`.
+        head: a name in `rsseg_tf.number_formats.HEADS`.
         keep_float: operators, by the name of the tensor that they compute, that stay float32.
 
     Raises:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.quantization.int8.calibrated import PIXELS, Images, Range, input_index, with_ranges
-from rsseg_tf.quantization.int8.observe import FloatArray, Observed, observe
+from rsseg_tf.quantization.int8.observe import Float64Array, Observed, observe
 
 MIN_MAX = "min-max"
 OUTSIDE = 1e-4
@@ -60,15 +61,26 @@ def least_square_error(observed: Observed) -> Range:
     return _with_zero(lows[low], highs[high])
 
 
-METHODS: Mapping[str, Callable[[Observed], Range]] = {
-    MIN_MAX: everything,
-    "percentile": percentile,
-    "moving-average": moving_average,
-    "mse": least_square_error,
-}
-"""Calibration method → how it chooses a range."""
+@dataclass(frozen=True)
+class Method:
+    """A calibration method.
 
-_NEED_HISTOGRAMS = ("percentile", "mse")
+    Attributes:
+        choose: the range of an activation, from what was seen of it.
+        needs_histograms: whether it reads `counts` and `zeros`, for which the images are run a second time.
+    """
+
+    choose: Callable[[Observed], Range]
+    needs_histograms: bool = False
+
+
+METHODS: Mapping[str, Method] = {
+    MIN_MAX: Method(everything),
+    "percentile": Method(percentile, needs_histograms=True),
+    "moving-average": Method(moving_average),
+    "mse": Method(least_square_error, needs_histograms=True),
+}
+"""Name, as in `export.calibration_method` → the method."""
 
 
 def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
@@ -81,12 +93,13 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
     """
     if method not in METHODS:
         raise ConfigError(f"unknown calibration method `{method}`", hint=f"known: {', '.join(METHODS)}")
-    return with_chosen(calibrated, observe(calibrated, images, histograms=method in _NEED_HISTOGRAMS), method=method)
+    seen = observe(calibrated, images, histograms=METHODS[method].needs_histograms)
+    return with_chosen(calibrated, seen, method=method)
 
 
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
     """As `with_method`, from what has been seen already, with histograms if the method needs them."""
-    chosen = {index: METHODS[method](observed) for index, observed in seen.items()}
+    chosen = {index: METHODS[method].choose(observed) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
 
 
@@ -95,14 +108,14 @@ def _bin_of_zero(observed: Observed) -> int:
     return int(np.clip(-observed.low / (observed.high - observed.low) * bins, 0, bins - 1))
 
 
-def _averaged(extremes: FloatArray) -> float:
+def _averaged(extremes: Float64Array) -> float:
     average = extremes[0]
     for extreme in extremes[1:]:
         average += NEWEST * (extreme - average)
     return float(average)
 
 
-def _overshoot(distances: FloatArray, counts: FloatArray) -> tuple[float, float]:
+def _overshoot(distances: Float64Array, counts: Float64Array) -> tuple[float, float]:
     """Sum of squared distances of the values outside one end of a range, and how many they are."""
     outside = distances > 0
     return float(counts[outside] @ distances[outside] ** 2), float(counts[outside].sum())

@@ -19,7 +19,7 @@ from rsseg_tf.quantization.int8.constants import constant_views, with_own_consta
 from rsseg_tf.quantization.int8.observe import TensorReader
 from rsseg_tf.tflite.flatbuffer import Op, TFLiteModel, parse_model
 
-FloatArray = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 _LOUDEST = 100.0
 _HOMOGENEOUS = ("NONE", "RELU")
@@ -83,9 +83,9 @@ def _constants(before: Op, after: Op) -> tuple[int, int, int]:
     return kernel, bias, reader
 
 
-def _loudness(content: bytes, tensors: list[int], images: Images) -> dict[int, FloatArray]:
+def _loudness(content: bytes, tensors: list[int], images: Images) -> dict[int, Float32Array]:
     reader = TensorReader(content)
-    loudest: dict[int, FloatArray] = {}
+    loudest: dict[int, Float32Array] = {}
     for image in images:
         reader.run(image)
         for index in tensors:
@@ -94,7 +94,7 @@ def _loudness(content: bytes, tensors: list[int], images: Images) -> dict[int, F
     return loudest
 
 
-def _factors(loudness: FloatArray, reader: FloatArray) -> FloatArray:
+def _factors(loudness: Float32Array, reader: Float32Array) -> Float32Array:
     """What each channel is divided by; 1 where it is silent or unread."""
     weights = np.abs(reader).max(axis=(0, 1, 2))
     used = (loudness > 0) & (weights > 0)
@@ -106,6 +106,6 @@ def _factors(loudness: FloatArray, reader: FloatArray) -> FloatArray:
     return factors
 
 
-def _divide_outputs(op: Op, kernel: FloatArray, factors: FloatArray) -> None:
+def _divide_outputs(op: Op, kernel: Float32Array, factors: Float32Array) -> None:
     """Kernels are (out, h, w, in); those of depthwise convolutions (1, h, w, out)."""
     kernel /= factors if op.name == "DEPTHWISE_CONV_2D" else factors[:, None, None, None]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rsseg_tf.quantization.int8.calibrated import Images, recorded_ranges
 from rsseg_tf.tflite.runtime import load_runtime
 
-FloatArray: TypeAlias = NDArray[np.float64]
+Float64Array: TypeAlias = NDArray[np.float64]
 
 BINS = 4096
 
@@ -31,8 +31,8 @@ class Observed:
         zeros: how many values are exactly zero: ReLU makes so many that they would drown a bin.
     """
 
-    minima: FloatArray
-    maxima: FloatArray
+    minima: Float64Array
+    maxima: Float64Array
     counts: NDArray[np.int64]
     zeros: int = 0
 
@@ -47,7 +47,7 @@ class Observed:
         return float(self.maxima.max())
 
     @property
-    def centers(self) -> FloatArray:
+    def centers(self) -> Float64Array:
         """The value in the middle of each bin."""
         bins = len(self.counts)
         return self.low + (np.arange(bins) + 0.5) * (self.high - self.low) / bins

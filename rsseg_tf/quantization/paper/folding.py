@@ -10,15 +10,7 @@ import numpy as np
 from keras import layers, tree
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import Call, calls, copy_graph, times_read
-
-_TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
-_DEPTHWISE = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-_FOLDABLE = (
-    *(layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.SeparableConv1D, layers.SeparableConv2D, layers.Dense),
-    *_TRANSPOSED,
-    *_DEPTHWISE,
-)
+from rsseg_tf.graphs import Call, calls, copy_graph, copy_of, facts, makers, times_read
 
 
 def fold_batch_norms(model: keras.Model) -> keras.Model:
@@ -46,7 +38,7 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
     def make(operation: keras.Operation) -> keras.Operation:
         with_bias = {"use_bias": True} if operation.name in norm_of else {}
         as_product = {"center": True, "scale": True} if isinstance(operation, layers.BatchNormalization) else {}
-        return type(operation).from_config({**operation.get_config(), **with_bias, **as_product})
+        return copy_of(operation, **with_bias, **as_product)
 
     def call(operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if operation.name in folded_norms:
@@ -66,13 +58,14 @@ def _foldable_pairs(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     every = calls(model)
     times = Counter(call.operation.name for call in every)
     readers = times_read(model, every)
-    made_by = {id(tensor): call.operation for call in every for tensor in call.outputs}
+    made_by = makers(every)
 
     def folds(call: Call) -> bool:
         before = made_by.get(id(call.inputs[0]))
         return (
             isinstance(call.operation, layers.BatchNormalization)
-            and isinstance(before, _FOLDABLE)
+            and before is not None
+            and facts(before).kernel is not None
             and before.activation is keras.activations.linear
             and getattr(before, "data_format", "channels_last") == "channels_last"
             and call.operation.axis in (-1, len(call.inputs[0].shape) - 1)
@@ -104,7 +97,9 @@ def _product_and_sum(norm: layers.BatchNormalization) -> tuple[NDArray[np.float6
 
 
 def _along_outputs(layer: keras.layers.Layer, scale: NDArray[np.float64], kernel: NDArray[Any]) -> NDArray[np.float64]:
-    """`scale` in a shape that multiplies the kernel's output channels."""
-    if isinstance(layer, _TRANSPOSED):
-        return scale[:, None]
-    return scale.reshape(kernel.shape[-2:]) if isinstance(layer, _DEPTHWISE) else scale
+    """Return `scale` in a shape that multiplies the kernel's output channels."""
+    known = facts(layer)
+    last = known.weights[known.kernel or ""]
+    if "out" not in last:
+        return scale.reshape(kernel.shape[-2:])
+    return scale[:, None] if last[-1] == "in" else scale

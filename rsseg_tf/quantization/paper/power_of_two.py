@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops, tree
 from numpy.typing import NDArray
 
-from rsseg_tf.quantization.graph import copy_graph
+from rsseg_tf.graphs import copy_graph
 from rsseg_tf.quantization.paper.msb import Window
 from rsseg_tf.quantization.paper.ranges import Ranges
 from rsseg_tf.quantization.paper.tensors import KINDS, rounded_variables

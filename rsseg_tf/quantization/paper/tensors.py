@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras import layers, tree
+from keras import tree
 
-from rsseg_tf.quantization.graph import Call, calls, times_read
+from rsseg_tf.graphs import Call, activation_name, calls, keeps_values, makers, times_read
 
 KINDS = ("weights", "biases", "activations")
 """The three kinds of tensors of the paper's Figure 1."""
@@ -17,16 +17,7 @@ KINDS = ("weights", "biases", "activations")
 _BIASES = frozenset({"bias", "beta"})
 _STATISTICS = frozenset({"moving_mean", "moving_variance", "mean", "variance", "count"})
 
-_PASSING_ON = (
-    *(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D),
-    *(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D),
-    *(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D),
-    *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
-    *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector, layers.Identity),
-    *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
-    *(layers.GaussianDropout, layers.GaussianNoise, layers.UpSampling1D, layers.UpSampling3D),
-)
-"""Layers whose output holds values of their input, and zeros: rounded numbers pass through them as they are."""
+_FUSED = ("relu", "relu6", "leaky_relu", "bent_relu")
 
 
 def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
@@ -50,15 +41,15 @@ def rounded_outputs(model: keras.Model) -> dict[str, str]:
     every = calls(model)
     times = Counter(call.operation.name for call in every)
     readers = times_read(model, every)
-    made_by = {id(tensor): call.operation.name for call in every for tensor in call.outputs}
+    made_by = makers(every)
     outputs: dict[str, str] = {}
     for call in every:
         name = call.operation.name
-        if _passes_on(call.operation) or not any(_is_float(tensor) for tensor in call.outputs):
+        if keeps_values(call.operation) or not any(_is_float(tensor) for tensor in call.outputs):
             continue
-        before = made_by.get(id(call.inputs[0]), "")
+        before = getattr(made_by.get(id(call.inputs[0])), "name", "")
         fused = (
-            _is_relu(call.operation)
+            activation_name(call.operation) in _FUSED
             and before in outputs
             and readers[id(call.inputs[0])] == times[name] == times[before] == 1
         )
@@ -77,15 +68,3 @@ def float_outputs(model: keras.Model, names: set[str]) -> list[tuple[str, keras.
 
 def _is_float(tensor: keras.KerasTensor) -> bool:
     return bool(keras.backend.is_float_dtype(tensor.dtype))
-
-
-def _passes_on(operation: keras.Operation) -> bool:
-    nearest = isinstance(operation, layers.UpSampling2D) and operation.interpolation == "nearest"
-    return nearest or isinstance(operation, _PASSING_ON)
-
-
-def _is_relu(operation: keras.Operation) -> bool:
-    by_name = getattr(getattr(operation, "activation", None), "__name__", "") in ("relu", "relu6", "leaky_relu")
-    return isinstance(operation, layers.ReLU | layers.LeakyReLU) or (
-        isinstance(operation, layers.Activation) and by_name
-    )

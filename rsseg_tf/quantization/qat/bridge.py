@@ -9,51 +9,25 @@ from typing import Any
 import keras
 
 from rsseg_tf.errors import ModelError
-
-_CONVOLUTION = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups", "activation", "use_bias")
-_POOLING = ("pool_size", "strides", "padding", "data_format")
-_GLOBAL = ("data_format", "keepdims")
+from rsseg_tf.graphs import FACTS, flatten
+from rsseg_tf.graphs.facts import ACTIVATIONS
 
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "Conv2D": ("filters", *_CONVOLUTION),
-    "DepthwiseConv2D": ("depth_multiplier", *(key for key in _CONVOLUTION if key != "groups")),
-    "SeparableConv2D": ("filters", "depth_multiplier", *(key for key in _CONVOLUTION if key != "groups")),
-    "Conv2DTranspose": ("filters", "output_padding", *(key for key in _CONVOLUTION if key != "groups")),
-    "Dense": ("units", "activation", "use_bias"),
-    "BatchNormalization": ("axis", "momentum", "epsilon", "center", "scale"),
-    "Rescaling": ("scale", "offset"),
-    "ReLU": ("max_value", "negative_slope", "threshold"),
-    "LeakyReLU": ("negative_slope",),
-    "ELU": ("alpha",),
-    "PReLU": ("shared_axes",),
-    "Softmax": ("axis",),
-    "Activation": ("activation",),
-    "Concatenate": ("axis",),
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Identity"), ()),
-    "ZeroPadding2D": ("padding", "data_format"),
-    "Cropping2D": ("cropping", "data_format"),
-    "UpSampling2D": ("size", "data_format", "interpolation"),
-    "MaxPooling2D": _POOLING,
-    "AveragePooling2D": _POOLING,
-    "GlobalMaxPooling2D": _GLOBAL,
-    "GlobalAveragePooling2D": _GLOBAL,
-    "Flatten": ("data_format",),
-    "Reshape": ("target_shape",),
-    "Permute": ("dims",),
-    "Dropout": ("rate",),
-    "SpatialDropout2D": ("rate", "data_format"),
+    kind.__name__: known.settings
+    for kind, known in FACTS.items()
+    if isinstance(kind, type) and known.settings is not None
 }
 """Type of layer that both Kerases have → the settings that make it up, named as in Keras 3."""
 
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
-_ACTIVATIONS = ("linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "softplus", "elu", "selu", "silu", "gelu")
+_TWINS = {**{name: twin for name, twin in ACTIVATIONS.items() if twin}, "softmax": "softmax"}
 
 
 def to_tf_keras(model: keras.Model) -> Any:
     """The `tf_keras` twin of a Keras 3 model: same layer names, same weights, equal outputs.
 
     Args:
-        model: functional or Sequential, of layers in `LAYERS`, without nested models.
+        model: functional or Sequential, of layers in `LAYERS`; models inside it are read as if they were inlined.
 
     Returns:
         A functional `tf_keras.Model` with weights of its own.
@@ -68,7 +42,7 @@ def to_tf_keras(model: keras.Model) -> Any:
     """
     import tf_keras
 
-    flat = _functional(model)
+    flat = flatten(model)
     graph = flat.get_config()
     entries = {entry["name"]: entry for entry in graph["layers"]}
     layers = {name: _twin_layer(entry) for name, entry in entries.items() if entry["class_name"] != "InputLayer"}
@@ -101,17 +75,6 @@ def short_name(weight: Any) -> str:
     return name.rpartition("/")[2].partition(":")[0]
 
 
-def _functional(model: keras.Model) -> keras.Model:
-    if isinstance(model, keras.Sequential) and model.built:
-        return keras.Model(model.inputs, model.outputs, name=model.name)
-    if not isinstance(model, keras.Function):
-        raise ModelError(
-            f"`{model.name}` ({type(model).__name__}) is not a functional model, so it has no tf_keras twin",
-            hint="build it as keras.Model(inputs, outputs)",
-        )
-    return model
-
-
 def _twin_layer(entry: Mapping[str, Any]) -> Any:
     """A `tf_keras` layer, not built yet, from a layer's entry in the configuration of a Keras 3 model."""
     import tf_keras
@@ -122,14 +85,14 @@ def _twin_layer(entry: Mapping[str, Any]) -> Any:
             f"the layer `{name}` is a {kind}, which quantization-aware training cannot take",
             hint="export another type, such as int8",
         )
-    if settings.get("activation", "linear") not in _ACTIVATIONS:
+    if settings.get("activation", "linear") not in _TWINS:
         raise ModelError(
             f"the layer `{name}` ({kind}) has the activation {settings['activation']!r}, which has no tf_keras twin",
-            hint=f"known: {', '.join(_ACTIVATIONS)}",
+            hint=f"known: {', '.join(_TWINS)}",
         )
     arguments = {_RENAMED.get((kind, key), key): settings[key] for key in LAYERS[kind]}
-    if arguments.get("activation") == "silu":
-        arguments["activation"] = "swish"
+    if "activation" in arguments:
+        arguments["activation"] = _TWINS[arguments["activation"]]
     return getattr(tf_keras.layers, kind)(**arguments, name=name)
 
 

@@ -30,6 +30,7 @@ from rsseg_tf.tracing.dilation import native_dilation
 
 Ranges = Mapping[str, tuple[float, float]]
 
+_LEARNED = ("kernel", "depthwise_kernel", "pointwise_kernel", "bias", "gamma", "beta", "alpha")
 _LEAST_BOUND = 1e-7
 """Of a kernel's range: a channel that is all zero still needs a scale."""
 
@@ -42,7 +43,8 @@ def quantization_aware(model: keras.Model, images: Sequence[NDArray[np.uint8]]) 
         images: uint8 (H, W, 3) each; the ranges of activations are measured on them.
 
     Returns:
-        A functional model whose layers have the names of those of `model`.
+        A functional model whose layers have the names of those of `model`, and whose `trainable_variables` are what
+        it is to learn, scales and offsets of batch norms among them.
 
     Raises:
         ModelError: a layer cannot be bridged or quantized; the message names it.
@@ -52,11 +54,11 @@ def quantization_aware(model: keras.Model, images: Sequence[NDArray[np.uint8]]) 
     _freeze_batch_norms(student)
     _set_ranges(student, _measured(twin, images))
     renew_weight_ranges(student)
-    return student
+    return _learning(student)
 
 
 def renew_weight_ranges(student: Any) -> None:
-    """Set the range of every kernel to what the kernel spans now; TFMOT's is one step behind."""
+    """Set the range of every kernel to what the kernel spans now: after a training TFMOT's is one step behind."""
     for layer in student.layers:
         weights = {short_name(weight): weight for weight in layer.weights}
         for name, weight in weights.items():
@@ -66,13 +68,6 @@ def renew_weight_ranges(student: Any) -> None:
                 bound = tf.maximum(tf.reduce_max(tf.abs(weight), axis=shared), _LEAST_BOUND)
                 upper.assign(bound)
                 weights[f"{name}_min"].assign(-bound)
-
-
-def is_batch_norm(layer: Any) -> bool:
-    """Whether a layer of a quantization-aware model wraps a batch norm."""
-    import tf_keras
-
-    return isinstance(getattr(layer, "layer", None), tf_keras.layers.BatchNormalization)
 
 
 def prepared(twin: Any) -> Any:
@@ -197,8 +192,36 @@ def _configs() -> Mapping[str, Any]:
 
 def _freeze_batch_norms(student: Any) -> None:
     for layer in student.layers:
-        if is_batch_norm(layer):
+        if _is_batch_norm(layer):
             layer.layer.trainable = False
+
+
+def _is_batch_norm(layer: Any) -> bool:
+    import tf_keras
+
+    return isinstance(getattr(layer, "layer", None), tf_keras.layers.BatchNormalization)
+
+
+def _learning(student: Any) -> Any:
+    """The student as a model that counts what it learns among its trainable variables, and nothing else.
+
+    A batch norm that normalizes by its stored statistics is not trainable in the eyes of tf_keras.
+    """
+    import tf_keras
+
+    learned = {
+        weight.ref(): weight  # a wrapped batch norm names its scale and offset twice
+        for layer in student.layers
+        for weight in layer.weights
+        if short_name(weight) in _LEARNED and (layer.trainable or _is_batch_norm(layer))
+    }
+
+    class Student(tf_keras.Model):
+        @property
+        def trainable_weights(self) -> list[tf.Variable]:
+            return list(learned.values())
+
+    return Student(student.inputs, student.outputs, name=student.name)
 
 
 def _measured(twin: Any, images: Sequence[NDArray[np.uint8]]) -> Ranges:

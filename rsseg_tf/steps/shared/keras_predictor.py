@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.runs import file_hash
 from rsseg_tf.tracing.dilation import native_dilation
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -82,6 +84,7 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
         input_size=model.input_shape[1:3],
         fitting=config.data.fitting,
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
+        ground_sampling_distance_m=config.data.ground_sampling_distance_m,
     )
 
 
@@ -91,5 +94,5 @@ def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
     Raises:
         ModelError: the file is not a Keras model, or has another number of classes than the data.
     """
-    model = load_keras_model(path)
-    return keras_predictor(model, palette_of(config.data), config)
+    predictor = keras_predictor(load_keras_model(path), palette_of(config.data), config)
+    return dataclasses.replace(predictor, model_sha256=file_hash(path))

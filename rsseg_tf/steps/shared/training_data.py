@@ -13,9 +13,6 @@ from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summ
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
 
-FloatArray = NDArray[np.float32]
-Mask = NDArray[np.uint8]
-
 
 def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
     """Windows of a split, changed at random as `augment` says."""
@@ -65,6 +62,8 @@ def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -
     return training_loss(schedule, scored, num_classes=num_classes)
 
 
-def float_batches(schedule: BatchSchedule, *, epoch: int, count: int) -> list[tuple[FloatArray, Mask]]:
+def float_batches(
+    schedule: BatchSchedule, *, epoch: int, count: int
+) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """The first `count` batches of an epoch as a Keras model takes them: pixels float32 (B, h, w, 3) and labels."""
     return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import all_samples, check_dataset, require_sound
@@ -47,8 +47,7 @@ def settings(folder: Path, *, fitting="crop", cache_dir="cache") -> DataConfig:
     return DataConfig(
         name="folder",
         root=str(folder / "survey"),
-        pairs="splits.csv",
-        classes={"a": "0", "b": "1", "c": "2"},
+        folder=FolderConfig(pairs="splits.csv", classes={"a": "0", "b": "1", "c": "2"}),
         input_size=(16, 24),
         fitting=fitting,
         cache_dir=str(folder / cache_dir) if cache_dir else "",
@@ -115,7 +114,7 @@ def test_what_was_made_otherwise_is_not_used(survey, change):
     if change == "pixels":
         write_image(survey / "survey/i0.png", np.full((20, 30, 3), 9, np.uint8))
     if change == "classes":
-        data = DataConfig(**{**data.__dict__, "classes": {"b": "1", "a": "0", "c": "2"}})
+        data = DataConfig(**{**data.__dict__, "folder": FolderConfig("splits.csv", {"b": "1", "a": "0", "c": "2"})})
     assert_same_pixels(open_prepared(data), data)
     assert len(entries(survey)) == before + (0 if change == "pixels" else 9)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.readers.folder import dealt, parse_classes
@@ -13,7 +13,9 @@ CLASSES = {"road": "010203", "roof": "FA0000"}
 
 
 def config(root, **settings):
-    return DataConfig(name="folder", root=str(root), classes=settings.pop("classes", CLASSES), **settings)
+    unknown_colors = settings.pop("unknown_colors", "error")
+    folder = FolderConfig(**{"classes": CLASSES, **settings})
+    return DataConfig(name="folder", root=str(root), unknown_colors=unknown_colors, folder=folder)
 
 
 def write_pair(root, stem, *, image="images/{}.jpg", mask="masks/{}.png", size=(8, 12)):
@@ -243,7 +245,7 @@ BAD_CLASSES = [
 @pytest.mark.parametrize(("classes", "ignore", "words"), BAD_CLASSES)
 def test_classes_that_cannot_be_told_apart_are_refused(classes, ignore, words):
     with pytest.raises(ConfigError, match=words):
-        parse_classes(classes, ignore)
+        parse_classes(FolderConfig(classes=classes, ignore_colors=ignore))
 
 
 def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():

@@ -1,9 +1,7 @@
-from typing import Any, cast
-
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, IsprsConfig
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN
 from rsseg_tf.errors import DataError
@@ -14,7 +12,8 @@ CAR = (255, 255, 0)
 
 
 def config(root, **settings):
-    return DataConfig(name=cast(Any, settings.pop("name", "vaihingen")), root=str(root), **settings)
+    name, unknown_colors = settings.pop("name", "vaihingen"), settings.pop("unknown_colors", "error")
+    return DataConfig(name=name, root=str(root), unknown_colors=unknown_colors, isprs=IsprsConfig(**settings))
 
 
 def write_vaihingen(root, *, full="gts_for_participants/", eroded="gts_eroded_for_participants/"):
@@ -172,7 +171,7 @@ def test_a_tile_missing_among_the_rgb_ones_is_not_filled_by_infrared(tmp_path):
     write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
     (tmp_path / "2_Ortho_RGB/top_potsdam_2_11_RGB.tif").unlink()
     (tmp_path / "3_Ortho_IRRG/top_potsdam_7_13_IRRG.tif").unlink()
-    with pytest.raises(DataError, match=r"the image of tile 2_11 is missing: no `[^`]*2_11_RGB.tif`$"):
+    with pytest.raises(DataError, match=r"the image of tile 2_11 is missing: no `[^`]*2_11_RGB.tif`\n"):
         open_dataset(config(tmp_path, name="potsdam"))
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from rsseg_tf.config import DataConfig
+from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets.catalog import list_dataset, open_dataset
 from rsseg_tf.datasets.check import check_dataset
 from rsseg_tf.datasets.readers.isprs import POTSDAM
@@ -35,7 +35,7 @@ CASES = [(name, part) for name, parts in PARTS.items() for part in parts]
 
 
 def settings(name, root):
-    return DataConfig(name=cast(Any, name), root=str(root), classes={"road": "1"})
+    return DataConfig(name=cast(Any, name), root=str(root), folder=FolderConfig(classes={"road": "1"}))
 
 
 def listed(name, root):

@@ -1,6 +1,7 @@
 """The loop meets its target, replays on the dense model, and resumes to the same plan."""
 
 import dataclasses
+import hashlib
 import json
 
 import keras
@@ -11,6 +12,7 @@ from keras import layers
 from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.pruning.loop.state import read_state
 from tests.pruning.law import randomize
 
 SETTINGS = PruneConfig(loops=12, macs=0.4, round_to=2, min_channels=2)
@@ -210,6 +212,17 @@ def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
     state.write_text(json.dumps([1]))
     with pytest.raises(ConfigError, match="not the state"):
         prune(model, state_path=state)
+
+
+def test_a_state_from_before_a_setting_was_renamed_is_gone_on_with(tmp_path):
+    model, path = network(), tmp_path / "state.npz"
+    prune(model, state_path=path)
+    settings = {key: value for key, value in dataclasses.asdict(SETTINGS).items() if key not in ("retrain", "distill")}
+    settings["normalise"] = settings.pop("normalize")
+    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+
+    assert read_state(path, digest.hexdigest()) is not None
 
 
 def test_an_impossible_target_is_told_before_any_batch_is_read():

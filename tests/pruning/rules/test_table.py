@@ -1,5 +1,7 @@
 """The rule table is open: a row for a layer of one's own makes it prunable."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -47,20 +49,49 @@ class Named(layers.Conv2D):
 def with_layer(layer):
     x = inputs = keras.Input((8, 8, 3))
     x = layer(layers.Conv2D(6, 3, name="before")(x))
-    return keras.Model(inputs, layers.Conv2D(2, 3, padding="same")(x))
+    return keras.Model(inputs, layers.Conv2D(2, 3, padding="same", name="after")(x))
 
 
-@pytest.fixture
-def gain_rule(monkeypatch):
-    monkeypatch.setitem(pruning.RULES, Gain, pruning.Rule(pruning.flows.scaled, axes={"gain": ("out",)}))
+@keras.saving.register_keras_serializable("tests")
+class Mixing(layers.Layer):
+    """A dense layer with names of its own, and neither `activation` nor `use_bias`."""
+
+    def __init__(self, width, shape_function=None, **options):
+        super().__init__(**options)
+        self.width = width
+        self.shape_function = keras.activations.get(shape_function)
+
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], self.width), name="w")
+        self.offset = self.add_weight(shape=(self.width,), name="offset")
+
+    def call(self, x):
+        return self.shape_function(keras.ops.matmul(x, self.w) + self.offset)
+
+    def get_config(self):
+        function = keras.activations.serialize(self.shape_function)
+        return {**super().get_config(), "width": self.width, "shape_function": function}
+
+
+GAIN_RULE = {Gain: pruning.Rule(pruning.flows.scaled, axes={"gain": ("out",)})}
+MIXING_RULE = {
+    Mixing: pruning.Rule(
+        pruning.flows.dense,
+        axes={"w": ("in", "out"), "offset": ("out",)},
+        config={"width": "out"},
+        macs={"w": "out"},
+        bias="offset",
+        activation="shape_function",
+    )
+}
 
 
 def test_without_a_row_it_is_frozen():
     assert pruning.find_groups(with_layer(Gain())).frozen["before"].endswith("is a Gain, which has no rule")
 
 
-@pytest.mark.usefixtures("gain_rule")
-def test_with_a_row_it_is_pruned_exactly():
+def test_with_a_row_in_the_table_it_is_pruned_exactly(monkeypatch):
+    monkeypatch.setitem(pruning.RULES, Gain, GAIN_RULE[Gain])
     model = with_layer(Gain(name="gain"))
     law = check_law(model)
     assert law.holds, law
@@ -68,17 +99,90 @@ def test_with_a_row_it_is_pruned_exactly():
     assert pruning.rebuild(model, plan).get_layer("gain").gain.shape == (3,)
 
 
-def test_a_row_that_forgets_a_weight_freezes(monkeypatch):
-    monkeypatch.setitem(pruning.RULES, Gain, pruning.Rule(pruning.flows.passing))
-    frozen = pruning.find_groups(with_layer(Gain(name="gain"))).frozen
+@pytest.mark.parametrize(
+    ("make", "rules"),
+    [
+        (lambda: Gain(name="own"), GAIN_RULE),
+        (lambda: Mixing(7, "relu", name="own"), MIXING_RULE),
+        (lambda: Mixing(7, "sigmoid", name="own"), MIXING_RULE),
+    ],
+    ids=["gain", "mixing-relu", "mixing-sigmoid"],
+)
+def test_a_row_for_one_call_prunes_exactly_and_leaves_the_table_as_it_was(make, rules):
+    before = dict(pruning.RULES)
+    model = with_layer(make())
+    law = check_law(model, rules=rules)
+    assert law.holds, law
+    assert before == pruning.RULES
+    assert "which has no rule" in pruning.find_groups(model).frozen["before"]
+
+
+def test_a_constant_is_folded_into_a_bias_of_another_name():
+    """A removed channel behind a sigmoid goes on sending 0.5, which `offset` takes over."""
+    x = inputs = keras.Input((6,))
+    x = layers.Dense(8, activation="sigmoid", name="before")(x)
+    model = keras.Model(inputs, layers.Dense(2)(Mixing(7, "linear", name="own")(x)))
+    assert "before" not in pruning.find_groups(model, rules=MIXING_RULE).frozen
+    law = check_law(model, rules=MIXING_RULE)
+    assert law.holds, law
+
+
+@pytest.mark.parametrize("criterion", pruning.CRITERIA)
+@pytest.mark.parametrize("function", ["linear", "relu"])
+def test_a_layer_with_a_row_is_scored_by_every_criterion(criterion, function):
+    model = with_layer(Mixing(7, function, name="own"))
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(2, 8, 8, 3)).astype(np.float32), rng.integers(0, 2, (2, 6, 6)))]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = pruning.score(model, batches, criterion=criterion, loss=loss, rules=MIXING_RULE)
+    assert found.layers["own"].shape == (7,)
+    assert np.any(found.layers["own"] != 0)
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "taylor-fo", "taylor-bn", "l1"])
+@pytest.mark.parametrize("function", ["linear", "relu"])
+def test_a_layer_with_a_row_scores_as_the_layer_of_keras_that_computes_the_same(criterion, function):
+    ours = with_layer(Mixing(7, function, name="own"))
+    keras_own = with_layer(layers.Dense(7, activation=function, name="own"))
+    keras_own.set_weights(ours.get_weights())
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(2, 8, 8, 3)).astype(np.float32), rng.integers(0, 2, (2, 6, 6)))]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    found = pruning.score(ours, batches, criterion=criterion, loss=loss, rules=MIXING_RULE)
+    expected = pruning.score(keras_own, batches, criterion=criterion, loss=loss)
+    for name, values in expected.layers.items():
+        assert np.allclose(found.layers[name], values, rtol=1e-4), name
+
+
+def test_a_row_says_what_costs_multiplications():
+    model = with_layer(Mixing(7, name="own"))
+    own = {layer.name: layer.macs for layer in pruning.cost(model, rules=MIXING_RULE).layers}
+    assert own["own"] == 6 * 6 * 6 * 7
+
+
+def test_classes_that_a_layer_with_a_row_only_enlarges_stay():
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(2, 1, name="classes")(x)
+    model = keras.Model(inputs, Mixing(2, name="own")(x))
+    row = MIXING_RULE[Mixing]
+    enlarging = {Mixing: dataclasses.replace(row, enlarges=True)}
+    assert len(pruning.find_groups(model, rules=MIXING_RULE)) == 2
+    assert len(pruning.find_groups(model, rules=enlarging)) == 0
+
+
+def test_a_row_that_forgets_a_weight_freezes():
+    frozen = pruning.find_groups(
+        with_layer(Gain(name="gain")), rules={Gain: pruning.Rule(pruning.flows.passing)}
+    ).frozen
     assert frozen["before"] == "`gain` holds `gain`, of which its rule says nothing"
 
 
-def test_a_row_with_a_wrong_axis_is_a_clear_error(monkeypatch):
-    monkeypatch.setitem(pruning.RULES, Gain, pruning.Rule(pruning.flows.scaled, axes={"gain": (None,)}))
+def test_a_row_with_a_wrong_axis_is_a_clear_error():
+    wrong = {Gain: pruning.Rule(pruning.flows.scaled, axes={"gain": (None,)})}
     model = with_layer(Gain(name="gain"))
+    plan = pruning.random_plan(pruning.find_groups(model, rules=wrong), seed=0)
     with pytest.raises(ModelError, match=r"`gain` \(Gain\) has `gain` of shape \(3,\) once it is slim") as caught:
-        pruning.rebuild(model, pruning.random_plan(pruning.find_groups(model), seed=0))
+        pruning.rebuild(model, plan, rules=wrong)
     assert "which axes channels index" in caught.value.hint
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rsseg_tf.evaluation.scoring import Evaluation, percent
+from rsseg_tf.config import EvaluateConfig
+from rsseg_tf.datasets.sample import Dataset
+from rsseg_tf.evaluation.scoring import Evaluation, Seen, evaluate_all, percent
+from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.metrics import Interval, miou_difference
 from rsseg_tf.text import text_table
+
+_DEFAULTS = EvaluateConfig()
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,33 @@ class Comparison:
         heads = ("IoU %", *(f"{letter:>6}" for letter in self._letters))
         names = self.evaluations[0].class_names
         return text_table([heads, *((name, *(percent(each.iou[name]) for each in self.evaluations)) for name in names)])
+
+
+def compare(
+    models: Mapping[str, Predictor],
+    dataset: Dataset,
+    split: str = "test",
+    *,
+    settings: EvaluateConfig = _DEFAULTS,
+    watch: Callable[[Seen], None] | None = None,
+) -> Comparison:
+    """Score models on the same pixels, and say how sure their differences from the first of them are.
+
+    Args:
+        models: name → model, of one input size and one way of fitting.
+        dataset: images and masks.
+        split: which of them.
+        settings: the tolerance of boundary F1, and what a small object is.
+        watch: called after every image.
+
+    Returns:
+        The scores of each model, and for each but the first the difference in mean IoU with its 95 % interval.
+
+    Raises:
+        ModelError: a model has other classes than the data set, or they would be scored at different sizes.
+        DataError: a sample has no mask, or a file is damaged.
+    """
+    return compared(tuple(models), evaluate_all([*models.values()], dataset, split, settings=settings, watch=watch))
 
 
 def compared(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Comparison:

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from every command's --help, so that it cannot say anything else."""
+"""Write docs/cli.md from every command's --help, and docs/settings.md from the settings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.main import COMMANDS, cli
+from rsseg_tf.cli.settings import setting_choices
+from rsseg_tf.config.listing import all_sections, as_page
 
-PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def cli_page() -> str:
@@ -41,6 +43,15 @@ def _section(title: str, command: click.Command, parent: click.Context) -> str:
     return f"## {title}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
+def settings_page() -> str:
+    """The page: one section a section of the settings."""
+    return as_page(all_sections(setting_choices()))
+
+
+PAGES = {"cli.md": cli_page, "settings.md": settings_page}
+"""Page in docs/ → what makes it."""
+
 if __name__ == "__main__":
-    PAGE.write_text(cli_page(), encoding="utf-8")
-    click.echo(f"{PAGE.name} written")
+    for name, make in PAGES.items():
+        (DOCS / name).write_text(make(), encoding="utf-8")
+        click.echo(f"{name} written")

@@ -1,55 +1,74 @@
+"""What a quantization-aware model learns, and that its file computes as it does."""
+
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from rsseg_tf.config import QatConfig
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.config import AugmentConfig, FitConfig
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.number_formats import HEADS
 from rsseg_tf.quantization.checks import proof
-from rsseg_tf.quantization.freeze import HEADS
 from rsseg_tf.quantization.qat.bridge import short_name
-from rsseg_tf.quantization.qat.fake_quant import quantization_aware
-from rsseg_tf.quantization.qat.train import convert_student, fine_tune
+from rsseg_tf.quantization.qat.convert import convert_student
+from rsseg_tf.quantization.qat.fake_quant import quantization_aware, renew_weight_ranges
 from rsseg_tf.tflite.flatbuffer import read_model
+from rsseg_tf.training.loop import EpochRow, Trainer
 from rsseg_tf.training.losses import cross_entropy
-from tests.quantization.qat.networks import images, labels, small
+from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+from tests.quantization.qat.networks import SHAPE, images, labels, small
 
-SETTINGS = QatConfig(epochs=3, steps_per_epoch=8, learning_rate=1e-2)
-
-
-class Silent:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[int, int, int, float]] = []
-        self.epochs: list[tuple[int, float, float]] = []
-
-    def step(self, *, epoch: int, step: int, steps: int, loss: float) -> None:
-        self.steps.append((epoch, step, steps, loss))
-
-    def epoch(self, *, epoch: int, loss: float, learning_rate: float) -> None:
-        self.epochs.append((epoch, loss, learning_rate))
+SETTINGS = FitConfig(
+    epochs=3,
+    learning_rate=1e-2,
+    schedule="cosine",
+    optimizer="adamw",
+    weight_decay=0.0,
+    l2=0.0,
+    checkpoint_steps=1,
+    augment=AugmentConfig(flip_horizontal=False, translate_px=0),
+)
 
 
-def objective(_pixels: tf.Tensor, masks: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    return cross_entropy()(masks, logits)
+class Told:
+    """Remembers what it was told, and stops the training after so many steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps: list[tuple[int, int, int]] = []
+        self.epochs: list[EpochRow] = []
+        self._stop_after = stop_after
+
+    def step(self, *, epoch: int, step: int, steps: int, **_loss: float) -> None:
+        self.steps.append((epoch, step, steps))
+        if len(self.steps) == self._stop_after:
+            raise KeyboardInterrupt
+
+    def epoch(self, row: EpochRow) -> None:
+        self.epochs.append(row)
 
 
-def batches(epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    pictures = [images(4, seed=8 * epoch + step) for step in range(8)]
-    return [(np.stack(four), np.stack(labels(four))) for four in pictures]
+def schedule() -> BatchSchedule:
+    pictures = images(32, seed=8)
+    pairs = list(zip(pictures, labels(pictures), strict=True))
+    source = TrainingSource(pairs.__getitem__, 32, SHAPE[:2], crop=False, augment=SETTINGS.augment, seed=0)
+    return BatchSchedule.of(source, batch_size=4, steps=8)
 
 
-def trained(model: keras.Model):
-    keras.utils.set_random_seed(0)
-    student, told = quantization_aware(model, images()), Silent()
-    fine_tune(student, batches, objective=objective, settings=SETTINGS, steps=8, progress=told)
-    return student, told
+def train(student, folder: Path, *, stop_after: int | None = None) -> Told:
+    told = Told(stop_after)
+    trainer = Trainer(student, schedule(), SETTINGS, loss=cross_entropy(), folder=folder)
+    trainer.run(None, told)
+    renew_weight_ranges(student)
+    return told
+
+
+def assert_same_weights(student, other) -> None:
+    for ours, theirs in zip(student.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +77,9 @@ def model() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def run(model):
-    return trained(model)
+def run(model, tmp_path_factory):
+    student = quantization_aware(model, images())
+    return student, train(student, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
@@ -72,32 +92,35 @@ def weights_of(student, name: str) -> dict[str, np.ndarray]:
 
 
 def test_training_lowers_the_loss(run):
-    losses = [loss for _, loss, _ in run[1].epochs]
+    losses = [row.loss for row in run[1].epochs]
 
     assert len(losses) == 3
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_progress_is_told_of_every_step_and_of_the_falling_rate(run):
-    told = run[1]
-    rates = [rate for _, _, rate in told.epochs]
-
-    assert [step[:3] for step in told.steps] == [(epoch, step, 8) for epoch in (1, 2, 3) for step in range(1, 9)]
-    assert rates == pytest.approx([1e-2 * 0.5 * (1 + np.cos(np.pi * epoch / 3)) for epoch in range(3)], rel=1e-4)
-
-
-def test_one_step_of_adam_moves_each_weight_once(model):
+def test_one_step_of_adam_moves_each_weight_once(model, tmp_path):
     """By at most the learning rate: its first step is the rate times the sign of the gradient."""
     student = quantization_aware(model, images())
     before = student.get_weights()
     learned = [short_name(weight) in ("kernel", "bias", "gamma", "beta") for weight in student.weights]
-    settings = dataclasses.replace(SETTINGS, epochs=1)
 
-    first = lambda _epoch: batches(0)[:1]  # noqa: E731
-    fine_tune(student, first, objective=objective, settings=settings, steps=1, progress=Silent())
+    with pytest.raises(KeyboardInterrupt):
+        train(student, tmp_path, stop_after=1)
 
     moves = [np.abs(new - old).max() for new, old in zip(student.get_weights(), before, strict=True)]
     assert max(move for move, does in zip(moves, learned, strict=True) if does) == pytest.approx(1e-2, rel=1e-3)
+
+
+@pytest.mark.parametrize("stop_after", [8, 13], ids=["at the end of an epoch", "within an epoch"])
+def test_a_killed_training_resumes_to_the_same_weights(model, student, tmp_path, stop_after):
+    with pytest.raises(KeyboardInterrupt):
+        train(quantization_aware(model, images()), tmp_path, stop_after=stop_after)
+    resumed = quantization_aware(model, images())
+
+    told = train(resumed, tmp_path)
+
+    assert_same_weights(resumed, student)
+    assert len(told.steps) == 3 * 8 - stop_after + 1, "the state is written after the step is told of"
 
 
 def test_scales_and_offsets_learn_statistics_and_normalization_do_not(model, student):
@@ -117,12 +140,6 @@ def test_ranges_of_kernels_are_those_of_the_last_step(student):
     after = weights_of(student, "bare")
 
     assert np.array_equal(after["kernel_max"], np.abs(after["kernel"]).max(axis=(0, 1, 2)))
-
-
-def test_the_seed_decides(model, student):
-    again, _ = trained(model)
-
-    assert all(np.array_equal(a, b) for a, b in zip(student.get_weights(), again.get_weights(), strict=True))
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -154,21 +171,6 @@ def test_a_relu_behind_a_transposed_convolution_stays_int8(tmp_path):
 
     assert facts.float_ops == ()
     assert facts.ops["RELU"] == 1
-
-
-def test_a_loss_that_is_not_a_number_is_an_error(model):
-    student = quantization_aware(model, images(1))
-
-    with pytest.raises(RssegError, match="epoch 1, step 1") as caught:
-        fine_tune(
-            student,
-            batches,
-            objective=lambda _pixels, _masks, logits: np.nan * tf.reduce_sum(logits),
-            settings=dataclasses.replace(SETTINGS, epochs=1),
-            steps=8,
-            progress=Silent(),
-        )
-    assert "learning_rate" in caught.value.hint
 
 
 def test_unknown_and_missing_heads_are_errors(student):

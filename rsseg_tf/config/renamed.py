@@ -1,0 +1,70 @@
+"""Former names of settings: what uses them is still read, and told the new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rsseg_tf.errors import ConfigError
+
+RENAMED: Mapping[str, str] = {
+    "data.pairs": "data.folder.pairs",
+    "data.classes": "data.folder.classes",
+    "data.ignore_colors": "data.folder.ignore_colors",
+    "data.split": "data.isprs.split",
+    "data.ground_truth": "data.isprs.ground_truth",
+    "data.clutter": "data.isprs.clutter",
+    "prune.normalise": "prune.normalize",
+}
+"""Former dotted name → name."""
+
+_NOTHING = object()
+
+
+def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
+    """The nested mapping `changes` with every setting under its name of today.
+
+    Args:
+        changes: a value, or a section, by name.
+        source: the file or word that they come from, for messages.
+        tell: called with a line about each former name.
+
+    Raises:
+        ConfigError: a setting is there under both its names.
+    """
+    refuse_both(lambda name: _found(changes, name) is not _NOTHING, source)
+    for former, name in RENAMED.items():
+        value = _found(changes, former)
+        if value is not _NOTHING:
+            tell(f"`{former}` in {source} is now called `{name}`")
+            changes = _put(_put(changes, former, _NOTHING), name, value)
+    return changes
+
+
+def refuse_both(is_given: Callable[[str], bool], source: str) -> None:
+    """Raise an error where a setting is given under its former name and its name.
+
+    Raises:
+        ConfigError: one is.
+    """
+    for former, name in RENAMED.items():
+        if is_given(former) and is_given(name):
+            raise ConfigError(f"`{former}` and `{name}` in {source} are one setting", hint=f"keep `{name}`")
+
+
+def _found(changes: Any, name: str) -> Any:
+    for part in name.split("."):
+        if not isinstance(changes, Mapping) or part not in changes:
+            return _NOTHING
+        changes = changes[part]
+    return changes
+
+
+def _put(changes: Any, name: str, value: Any) -> Any:
+    """`changes` with a value at a dotted name, or without that name for `_NOTHING`."""
+    if not isinstance(changes, Mapping):
+        return changes  # not a section: the error about it comes when it is read
+    head, _, rest = name.partition(".")
+    inner = _put(changes.get(head, {}), rest, value) if rest else value
+    kept = {key: item for key, item in changes.items() if key != head}
+    return kept if inner is _NOTHING else {**kept, head: inner}

@@ -1,0 +1,28 @@
+"""Keras graphs: read call by call, flattened, copied, and what is known of every type of layer."""
+
+from rsseg_tf.graphs.copying import copy_graph, copy_of, new_inputs, refresh
+from rsseg_tf.graphs.facts import FACTS, Facts, activation_name, facts, is_elementwise, keeps_values
+from rsseg_tf.graphs.flattening import flatten, functional, run_through
+from rsseg_tf.graphs.walk import Call, all_operations, calls, is_graph, makers, times_read
+
+__all__ = [
+    "FACTS",
+    "Call",
+    "Facts",
+    "activation_name",
+    "all_operations",
+    "calls",
+    "copy_graph",
+    "copy_of",
+    "facts",
+    "flatten",
+    "functional",
+    "is_elementwise",
+    "is_graph",
+    "keeps_values",
+    "makers",
+    "new_inputs",
+    "refresh",
+    "run_through",
+    "times_read",
+]

@@ -1,0 +1,48 @@
+"""New layers and graphs like given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import tree
+
+from rsseg_tf.graphs import private
+
+
+def copy_of(operation: keras.Operation, /, **changes: Any) -> keras.Operation:
+    """Return a new layer or operation like `operation`, with other entries in its config; weights are not copied."""
+    config = {**operation.get_config(), **changes}
+    if type(operation) is keras.layers.Lambda:
+        return keras.layers.Lambda(**{**config, **private.lambda_arguments(operation)})
+    return type(operation).from_config(config)
+
+
+def copy_graph(
+    model: keras.Model,
+    *,
+    make: Callable[[keras.Operation], keras.Operation] = copy_of,
+    call: Callable[..., Any] = lambda operation, *args, **kwargs: operation(*args, **kwargs),
+) -> keras.Model:
+    """Return a functional model of new layers with the names of those of `model`; their weights are not copied.
+
+    Args:
+        model: a flat functional model.
+        make: returns what takes a layer's place in the copy.
+        call: returns what a layer of the copy makes of its arguments.
+    """
+    return keras.models.clone_model(model, new_inputs(model), clone_function=make, call_function=call)
+
+
+def new_inputs(model: keras.Model) -> Any:
+    """Return inputs like those of a functional model, with the names of its input layers, in the same structure."""
+    return tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=private.maker(x).name), model.input
+    )
+
+
+def refresh(operation: keras.Operation) -> None:
+    """Make a layer whose weights were set compute with them: Normalization holds copies."""
+    if isinstance(operation, keras.layers.Normalization):
+        operation.finalize_state()

@@ -1,0 +1,101 @@
+"""Every private name of Keras that this package uses; `tests/graphs/test_private.py` says which versions have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional, operation_fn
+
+
+def _named(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"keras.src.{module}.{name}" for name in names)
+
+
+LAYER_SCALE = "keras.src.applications.convnext.LayerScale"
+STOCHASTIC_DEPTH = "keras.src.applications.convnext.StochasticDepth"
+SCALED_SUM = "keras.src.applications.inception_resnet_v2.CustomScaleLayer"
+
+ADDITIONS = _named("ops.numpy", "Add", "Subtract")
+PRODUCTS = _named("ops.numpy", "Multiply")
+OTHER_MERGES = _named("ops.numpy", "Divide", "TrueDivide", "Maximum", "Minimum", "Power")
+ELEMENTWISE = (
+    *_named("ops.numpy", "Absolute", "Abs", "Clip", "Exp", "Negative", "Sqrt", "Square", "Tanh"),
+    *_named("ops.nn", "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid", "LeakyRelu"),
+    *_named("ops.nn", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh"),
+    *_named("ops.core", "Cast"),
+)
+POOLS = _named("ops.nn", "MaxPool", "AveragePool")
+REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
+RESHAPE = "keras.src.ops.numpy.Reshape"
+AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
+CONCATENATE = "keras.src.ops.numpy.Concatenate"
+
+CLASSES = (
+    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, RESHAPE, CONCATENATE),
+    *(*ADDITIONS, *PRODUCTS, *OTHER_MERGES, *ELEMENTWISE, *POOLS, *REDUCTIONS, *AXIS_CHANGES),
+)
+"""Module and name of every class without a public name that a table of ours has a row for.
+
+Tables hold the names as text: if Keras moves one, its layers have no row any more and nothing else breaks.
+"""
+
+_GRAPH_CALLS = (Functional.call, keras.Function.call, keras.Sequential.call)
+"""What calling a model does where its graph says it all."""
+
+
+def has_own_call(model: keras.Model) -> bool:
+    """Return whether a functional or Sequential model computes something else than its graph."""
+    return type(model).call not in _GRAPH_CALLS
+
+
+def is_plain(model: keras.Model) -> bool:
+    """Return whether a functional model has no class of its own."""
+    return type(model) is Functional
+
+
+def functional_of(model: keras.Sequential) -> keras.Model | None:
+    """Return the functional model behind a Sequential one, None where it is not built."""
+    return model._functional
+
+
+def nodes(model: keras.Model) -> list[Any]:
+    """Return Keras' records of the calls of a functional model, each after those that it depends on."""
+    return [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+
+
+def maker(tensor: Any) -> Any:
+    """Return the layer or operation that returns a symbolic tensor of Keras 3, or the layer of one of `tf_keras`."""
+    history = tensor._keras_history
+    return history.operation if hasattr(history, "operation") else history.layer
+
+
+def run_graph(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """Return what a functional model makes of `inputs` when `call(operation, *args, **kwargs)` makes its calls."""
+
+    def bound(operation: keras.Operation) -> Callable[..., Any]:
+        return lambda *args, **kwargs: call(operation, *args, **kwargs)
+
+    return model._run_through_graph(inputs, operation_fn=bound)
+
+
+def with_training(operation: keras.Operation, training: bool | None) -> Callable[..., Any]:
+    """Return the operation as a function that hands `training` on where it takes it."""
+    bound: Callable[..., Any] = operation_fn(operation, training=training)
+    return bound
+
+
+def sublayers(operation: keras.Operation) -> list[keras.Layer]:
+    """Return the layers that a layer holds."""
+    return list(getattr(operation, "_layers", ()))
+
+
+def lambda_arguments(layer: keras.layers.Lambda) -> dict[str, Any]:
+    """Return what a Lambda was made with: from its config Keras makes Python's byte code, and only after asking."""
+    return {
+        "function": layer.function,
+        "output_shape": layer._output_shape,
+        "mask": layer.mask,
+        "arguments": layer.arguments,
+    }

@@ -1,0 +1,37 @@
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsseg_tf.config.setting import check, setting
+from rsseg_tf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Inner:
+    share: float = setting(0.5, above=0, at_most=1)
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int = setting(8, at_least=1)
+    inner: Inner = field(default_factory=Inner)
+
+
+@given(count=st.integers(-3, 3), share=st.floats(-1, 2) | st.sampled_from([float("nan"), float("inf"), 0.0, 1.0]))
+def test_settings_pass_exactly_within_their_ranges(count, share):
+    try:
+        check(Outer(count, Inner(share)))
+        passed = True
+    except ConfigError:
+        passed = False
+
+    assert passed == (count >= 1 and 0 < share <= 1)
+
+
+def test_an_error_has_the_dotted_name_the_range_and_what_came():
+    with pytest.raises(ConfigError) as caught:
+        check(Outer(inner=Inner(2.0)), "outer.")
+
+    assert caught.value.message == "`outer.inner.share` must be above 0 and at most 1, got 2.0"
