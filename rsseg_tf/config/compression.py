@@ -94,7 +94,7 @@ class ExportConfig:
     """The TFLite file.
 
     Attributes:
-        type: number format of weights and activations; see `rsseg_tf.number_formats`.
+        type: number format of weights and activations; `rsseg-tf export-tflite --help` explains them.
         head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
         calibration_samples: training samples that the int8 ranges are measured on.
         check_samples: samples on which the file and the Keras model are compared.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
-from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
+from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, Metric, SmallObjectRecall
 from rsseg_tf.progress import Progress
+from rsseg_tf.runs import json_ready
 from rsseg_tf.text import text_table
 
 
@@ -44,12 +45,12 @@ class Evaluation:
     Attributes:
         split: the split's name.
         images: how many images were scored.
-        class_names: by class id.
         accuracy: share of labeled pixels with the right class.
         miou: mean over the classes of intersection over union.
-        iou: class name → intersection over union.
         boundary_f1: mean over the classes of boundary F1.
+        iou: class name → intersection over union.
         boundary_f1_per_class: class name → boundary F1.
+        class_names: by class id.
         confusion: pixels by true class (rows) and predicted class (columns).
         mean_accuracy: mean over the true classes of recall.
         frequency_weighted_iou: mean of the IoU, classes weighted by their true pixels.
@@ -67,12 +68,12 @@ class Evaluation:
 
     split: str
     images: int
-    class_names: tuple[str, ...]
     accuracy: float
     miou: float
-    iou: Mapping[str, float | None]
     boundary_f1: float
+    iou: Mapping[str, float | None]
     boundary_f1_per_class: Mapping[str, float | None]
+    class_names: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     mean_accuracy: float
     frequency_weighted_iou: float
@@ -89,29 +90,8 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON values; what could not be scored is null."""
-        return {
-            "split": self.split,
-            "images": self.images,
-            "accuracy": _number(self.accuracy),
-            "miou": _number(self.miou),
-            "boundary_f1": _number(self.boundary_f1),
-            "iou": dict(self.iou),
-            "boundary_f1_per_class": dict(self.boundary_f1_per_class),
-            "class_names": list(self.class_names),
-            "confusion": [list(row) for row in self.confusion],
-            "mean_accuracy": _number(self.mean_accuracy),
-            "frequency_weighted_iou": _number(self.frequency_weighted_iou),
-            "precision": dict(self.precision),
-            "recall": dict(self.recall),
-            "f1": dict(self.f1),
-            "absent": list(self.absent),
-            "small_objects": dict(self.small_objects),
-            "small_object_recall": dict(self.small_object_recall),
-            "data_sha256": self.data_sha256,
-            "pixels": self.pixels,
-            "image_names": list(self.image_names),
-            "image_confusions": self.image_confusions.tolist(),
-        }
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**json_ready(plain), "image_confusions": self.image_confusions.tolist()}
 
     def table(self) -> str:
         """The scores as a text table, in percent."""
@@ -218,18 +198,17 @@ class _Scores:
         )
         self.objects = SmallObjectRecall(num_classes, below_px=settings.small_object_px)
         self.of_images = np.zeros((images, num_classes, num_classes), np.int64)
+        self._metrics: tuple[Metric, ...] = (self.confusion, self.boundary, self.objects)
 
     def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
         before = self.confusion.counts.copy()
-        self.confusion.update(mask, prediction)
+        for metric in self._metrics:
+            metric.update(mask, prediction)
         self.of_images[index] = self.confusion.counts - before
-        self.boundary.update(mask, prediction)
-        self.objects.update(mask, prediction)
 
     def add_up(self, share: Share) -> None:
         """Put the counts of all processes in the place of this one's."""
-        boundary, objects = self.boundary, self.objects
-        own = [self.confusion.counts, self.of_images, boundary.sums, boundary.images, objects.objects, objects.found]
+        own = [self.of_images, *(total for metric in self._metrics for total in metric.totals)]
         for counts, total in zip(own, share.summed(own), strict=True):
             counts[...] = total
 

@@ -3,6 +3,7 @@
 from rsseg_tf.metrics.bootstrap import Interval, miou_difference
 from rsseg_tf.metrics.boundary import BoundaryF1, boundary_f1
 from rsseg_tf.metrics.confusion import ConfusionMatrix
+from rsseg_tf.metrics.metric import Metric
 from rsseg_tf.metrics.objects import SmallObjectRecall
 
-__all__ = ["BoundaryF1", "ConfusionMatrix", "Interval", "SmallObjectRecall", "boundary_f1", "miou_difference"]
+__all__ = ["BoundaryF1", "ConfusionMatrix", "Interval", "Metric", "SmallObjectRecall", "boundary_f1", "miou_difference"]

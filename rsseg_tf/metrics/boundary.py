@@ -84,20 +84,10 @@ class BoundaryF1:
         self.sums += np.nan_to_num(scores)
         self.images += ~np.isnan(scores)
 
-    def merge(self, other: BoundaryF1) -> None:
-        """Add the images that `other` has seen, such as in another process.
-
-        Raises:
-            ValueError: it has another number of classes or another tolerance.
-        """
-        if other._kind != self._kind:
-            raise ValueError("cannot merge scores with other classes or another tolerance")
-        self.sums += other.sums
-        self.images += other.images
-
     @property
-    def _kind(self) -> tuple[int, float, float]:
-        return self.num_classes, self.tolerance, self.tolerance_px
+    def totals(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """`sums` and `images`; see `Metric.totals`."""
+        return self.sums, self.images
 
     @property
     def scores(self) -> NDArray[np.float64]:

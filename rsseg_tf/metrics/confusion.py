@@ -60,15 +60,10 @@ class ConfusionMatrix:
         cells = np.bincount(rows * self.num_classes + columns, minlength=self.num_classes**2)
         return cells.reshape(self.num_classes, self.num_classes)
 
-    def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of `other`, such as from another process.
-
-        Raises:
-            ValueError: it has another number of classes.
-        """
-        if other.num_classes != self.num_classes:
-            raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")
-        self.counts += other.counts
+    @property
+    def totals(self) -> tuple[NDArray[np.int64]]:
+        """`counts`; see `Metric.totals`."""
+        return (self.counts,)
 
     @property
     def accuracy(self) -> float:

@@ -60,16 +60,10 @@ class SmallObjectRecall:
                 self.objects[index] += small.sum()
                 self.found[index] += (small & (2 * hits >= sizes)).sum()
 
-    def merge(self, other: SmallObjectRecall) -> None:
-        """Add the objects that `other` has seen.
-
-        Raises:
-            ValueError: it has another number of classes, or another size.
-        """
-        if (other.num_classes, other.below_px) != (self.num_classes, self.below_px):
-            raise ValueError("cannot merge objects of other classes or of another size")
-        self.objects += other.objects
-        self.found += other.found
+    @property
+    def totals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`objects` and `found`; see `Metric.totals`."""
+        return self.objects, self.found
 
     @property
     def scores(self) -> NDArray[np.float64]:

@@ -14,6 +14,14 @@ from rsseg_tf.report.paper import CLASS_IOU, paper_row
 from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Spread, Table, Value
 
+_BY_CLASS = (
+    ("boundary_f1_per_class", "Boundary F1 by class, %", ""),
+    ("small_object_recall", "Small objects found, %", "A small object is a connected patch of few pixels."),
+    ("precision", "Precision by class, %", ""),
+    ("recall", "Recall by class, %", ""),
+)
+"""Score beside the IoU, as `Evaluation` names it, the title of its table, and a remark under it."""
+
 _PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "paper params M")
 
 
@@ -114,12 +122,7 @@ def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
     note = f"In neither truth nor prediction, and in no mean: {', '.join(absent)}." if absent else ""
     printed = CLASS_IOU.get(data_name, {})
     tables = [_class_table("iou", "IoU by class, % (the paper's Tables IV and V)", names, scored, note, printed)]
-    for key, title, remark in (
-        ("boundary_f1_per_class", "Boundary F1 by class, %", ""),
-        ("small_object_recall", "Small objects found, %", "A small object is a connected patch of few pixels."),
-        ("precision", "Precision by class, %", ""),
-        ("recall", "Recall by class, %", ""),
-    ):
+    for key, title, remark in _BY_CLASS:
         if any(row.scores and row.scores.get(key) for row in scored):
             tables.append(_class_table(key, title, names, scored, remark, {}))
     return tables

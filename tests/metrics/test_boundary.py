@@ -153,15 +153,6 @@ def test_a_class_is_averaged_over_the_images_that_hold_it():
     assert scores.mean == pytest.approx(scores.scores.mean())
 
 
-def test_merged_parts_equal_the_whole():
-    parts, whole = [BoundaryF1(2), BoundaryF1(2)], BoundaryF1(2)
-    for part, shift in zip(parts, (2, 6), strict=True):
-        part.update(square(), square(shift))
-        whole.update(square(), square(shift))
-    parts[0].merge(parts[1])
-    np.testing.assert_allclose(parts[0].scores, whole.scores)
-
-
 def test_before_any_image_there_is_no_score():
     scores = BoundaryF1(2)
     assert np.isnan(scores.scores).all()
@@ -181,16 +172,6 @@ def test_images_add_up_with_a_tolerance_in_pixels():
     scores.update(square(), square(3))
     one_by_one = [boundary_f1(square(), square(shift), num_classes=2, tolerance_px=2) for shift in (1, 3)]
     np.testing.assert_allclose(scores.scores, np.mean(one_by_one, axis=0))
-
-
-def test_tolerances_in_pixels_and_in_shares_do_not_merge():
-    with pytest.raises(ValueError, match="cannot merge"):
-        BoundaryF1(2).merge(BoundaryF1(2, tolerance_px=3))
-
-
-def test_other_tolerances_do_not_merge():
-    with pytest.raises(ValueError, match="cannot merge"):
-        BoundaryF1(2).merge(BoundaryF1(2, tolerance=0.1))
 
 
 def test_other_shapes_are_refused():

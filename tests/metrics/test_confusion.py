@@ -61,14 +61,6 @@ def test_miou_is_the_mean_of_the_classes_that_occur(truth, prediction):
 
 
 @relaxed
-@given(TRUTHS, PREDICTIONS, TRUTHS, PREDICTIONS)
-def test_merged_parts_equal_the_whole(truth_a, prediction_a, truth_b, prediction_b):
-    merged = matrix_of((truth_a, prediction_a))
-    merged.merge(matrix_of((truth_b, prediction_b)))
-    assert (merged.counts == matrix_of((truth_a, prediction_a), (truth_b, prediction_b)).counts).all()
-
-
-@relaxed
 @given(TRUTHS)
 def test_a_perfect_prediction_scores_one(truth):
     matrix = matrix_of((truth, np.where(truth == 255, 0, truth)))
@@ -147,11 +139,6 @@ def test_scores_instead_of_classes_are_refused():
 def test_a_number_of_classes_that_ids_cannot_hold_is_refused(count):
     with pytest.raises(ValueError, match="1 to 254 classes"):
         ConfusionMatrix(count)
-
-
-def test_matrices_of_other_classes_do_not_merge():
-    with pytest.raises(ValueError, match="cannot merge 3 classes into 4"):
-        ConfusionMatrix(4).merge(ConfusionMatrix(3))
 
 
 def test_classes_that_occur_nowhere_are_listed():

@@ -42,15 +42,6 @@ def test_counts_equal_the_components_of_scipy(truth, prediction, below_px):
 
 
 @relaxed
-@given(TRUTHS, PREDICTIONS, PREDICTIONS)
-def test_merged_parts_equal_the_whole(truth, prediction, other):
-    merged = recall_of((truth, prediction))
-    merged.merge(recall_of((truth, other)))
-    whole = recall_of((truth, prediction), (truth, other))
-    np.testing.assert_array_equal(merged.scores, whole.scores)
-
-
-@relaxed
 @given(TRUTHS)
 def test_a_perfect_prediction_finds_everything(truth):
     recall = recall_of((truth, np.where(truth == 255, 0, truth)))
@@ -64,11 +55,6 @@ def test_large_objects_and_pixels_of_other_classes_do_not_count():
     assert recall.objects.tolist() == [0, 1, 0]
     assert np.isnan(recall.scores[[0, 2]]).all()
     assert recall.scores[1] == 1
-
-
-def test_other_sizes_do_not_merge():
-    with pytest.raises(ValueError, match="cannot merge"):
-        SmallObjectRecall(2).merge(SmallObjectRecall(2, below_px=3))
 
 
 def test_other_shapes_are_refused():
