@@ -18,7 +18,7 @@ from rsseg_tf.config import load_config
     "config_paths",
     type=options.ANY_PATH,
     multiple=True,
-    help="YAML file with the settings (rsseg-tf settings lists them); one a backbone.",
+    help="YAML file of a backbone's settings (rsseg-tf settings lists them).",
 )
 @options.out_option()
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")

@@ -74,7 +74,7 @@ def command(
     pictures = [word for word in images if not is_video(word)]
     config = None
     if is_keras(path):
-        config = config_for(path, config_path, ())
+        config = config_for(path, config_path)
         options.quiet_tensorflow()
     predictor = open_model(path, config, **options.opening(opening))
     if overlap is not None:
