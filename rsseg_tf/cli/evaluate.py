@@ -41,12 +41,8 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
-    foreign = options.foreign_model(opening)
     with _sharing(paths, config) as share:
-        predictors = [
-            open_model(path, config, threads=opening["threads"], delegate=opening["delegate"], foreign=foreign)
-            for path in paths
-        ]
+        predictors = [open_model(path, config, **options.opening(opening)) for path in paths]
         with progress_bar("prepare") as prepared:
             dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
@@ -69,10 +65,10 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
 
 @contextlib.contextmanager
 def _sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
-    """Yield this process's part in scoring `models`: machines of TF_CONFIG share them if a Keras model is among them.
+    """This process's part in scoring `models`: the machines of TF_CONFIG share them where a Keras model is among them.
 
     Raises:
-        RssegError: if another machine was lost within the block.
+        RssegError: another machine was lost within the block.
     """
     from rsseg_tf.evaluation.share import WHOLE
 

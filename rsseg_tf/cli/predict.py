@@ -15,7 +15,6 @@ from rsseg_tf.progress import advance_line
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
-    from rsseg_tf.inference.predict import TiledPredictor
     from rsseg_tf.inference.raster import Channels
 
 
@@ -30,11 +29,7 @@ if TYPE_CHECKING:
 @click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for other than 8-bit images.")
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
-    "--most-frames",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Stop a video or camera after N frames.",
+    "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
 )
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames in place of an overlay video.")
 @options.opening_options
@@ -71,37 +66,29 @@ def command(
     """
     path = find_model(model)
     from rsseg_tf.inference.folders import predict_files
+    from rsseg_tf.inference.predict import with_overlap
     from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
 
-    channels = _channels(bands, scale)
+    channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
     videos = find_videos([word for word in images if is_video(word)])
     pictures = [word for word in images if not is_video(word)]
-    predictor = _open(path, config_path, opening, overlap=overlap, gsd=gsd)
-    with advance_line("predict") as progress:
-        records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
-    played = []
-    for video in videos:
-        settings = VideoSettings(every, most_frames, frames)
-        with advance_line(video) as progress:
-            played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
-    result = {"out": str(out), "images": records, "videos": played}
-    options.print_result(result, _text(records, played, out), as_json=as_json)
-
-
-def _open(
-    path: Path, config_path: Path | None, opening: Mapping[str, Any], *, overlap: int | None, gsd: float | None
-) -> TiledPredictor:
-    from rsseg_tf.inference.predict import with_overlap
-
     config = None
     if is_keras(path):
         config = config_for(path, config_path)
         options.quiet_tensorflow()
-    foreign = options.foreign_model(opening)
-    predictor = open_model(path, config, threads=opening["threads"], delegate=opening["delegate"], foreign=foreign)
+    predictor = open_model(path, config, **options.opening(opening))
     if overlap is not None:
         predictor = with_overlap(predictor, overlap)
-    return predictor if gsd is None else dataclasses.replace(predictor, ground_sampling_distance_m=gsd)
+    if gsd is not None:
+        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd)
+    with advance_line("predict") as progress:
+        records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
+    played = []
+    for video in videos:
+        with advance_line(video) as progress:
+            played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
+    result = {"out": str(out), "images": records, "videos": played}
+    options.print_result(result, _text(records, played, out), as_json=as_json)
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:

@@ -21,6 +21,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 ANY_PATH = click.Path(path_type=Path)
 
+
 config_option = click.option(
     "-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings; rsseg-tf settings lists them."
 )
@@ -45,7 +46,7 @@ def split_option(description: str = "Split to score.", *, default: str = "test")
 
 
 def opening_options(command: Command) -> Command:
-    """How a .tflite file is opened, and what is said of one that does not describe itself; see `foreign_model`."""
+    """How a .tflite file is opened; `opening` makes arguments of them."""
     for option in (
         click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it sees (pixel - mean) / std."),
         click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
@@ -58,6 +59,11 @@ def opening_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def opening(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
+    return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
 
 
 def paths_argument(metavar: str) -> Callable[[Command], Command]:
@@ -78,16 +84,16 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
     return paths, overrides
 
 
-def foreign_model(options: Mapping[str, Any]) -> ForeignModel | None:
-    """Return what `opening_options` say of a file that does not describe itself; None where they say nothing."""
-    if all(options[name] is None for name in ("names", "fitting", "mean", "std")):
+def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
+    """What is said of a file that does not describe itself; None where nothing is."""
+    if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
     from rsseg_tf.inference.runner import Normalization
 
-    names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
-    mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
-    return ForeignModel(names, options["fitting"] or "crop", Normalization(mean, std))
+    names = tuple(name.strip() for name in (values["names"] or "").split(",") if name.strip())
+    mean, std = values["mean"] or 0.0, 1.0 if values["std"] is None else values["std"]
+    return ForeignModel(names, values["fitting"] or "crop", Normalization(mean, std))
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
