@@ -26,10 +26,10 @@ def save_arrays(path: Path, variables: Sequence[Any], info: Mapping[str, Any]) -
 
 
 def read_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-    """The values that `save_arrays` wrote, in their order, and its `info`.
+    """Return the values that `save_arrays` wrote, in their order, and its `info`.
 
     Raises:
-        RssegError: the file is damaged.
+        RssegError: if the file is damaged.
     """
     try:
         with path.open("rb") as stream, np.load(stream) as stored:
@@ -43,7 +43,7 @@ def load_arrays(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
     """Assign the values that `save_arrays` wrote to Keras `variables` and return its `info`.
 
     Raises:
-        RssegError: the file is damaged or belongs to other variables.
+        RssegError: if the file is damaged or belongs to other variables.
     """
     arrays, info = read_arrays(path)
     shapes = [tuple(variable.shape) for variable in variables]

@@ -36,10 +36,10 @@ class Child:
             self._requests.flush()
 
     def read(self) -> dict[str, Any]:
-        """The next answer.
+        """Return the next answer.
 
         Raises:
-            RssegError: it is an error, or the process has ended.
+            RssegError: if it is an error, or the process has ended.
         """
         for line in self._answers:
             _, mark, text = line.decode(errors="replace").rpartition(_MARK)
@@ -106,7 +106,7 @@ def open_child(
 
 
 def serve(work: Callable[[Iterator[Any]], Iterator[Mapping[str, Any]]]) -> int:
-    """In the child process: send what `work` makes of the requests, and return the exit code.
+    """Send, from the child process, what `work` makes of the requests, and return the exit code.
 
     The process ends at once when nobody reads its answers any more, so that it does not outlive a killed parent.
 

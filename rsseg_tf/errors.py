@@ -78,7 +78,7 @@ _EXTRA_OF_PACKAGE = {
 
 @contextlib.contextmanager
 def extras_named() -> Iterator[None]:
-    """Name the extra to install where a package is missing; serves as a `with` block and as a decorator.
+    """Yield name the extra to install where a package is missing; serves as a `with` block and as a decorator.
 
     Raises:
         MissingExtraError: in place of the ModuleNotFoundError about a package that an extra brings.
@@ -108,10 +108,10 @@ _SYSTEM_HINTS: Mapping[int | None, str] = {
 
 
 def system_hint(error: OSError) -> str:
-    """What to do about an error of the operating system."""
+    """Return what to do about an error of the operating system."""
     return _SYSTEM_HINTS.get(error.errno, "check the path")
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """The error about a file or folder that the operating system does not let us read."""
+    """Return the error about a file or folder that the operating system does not let us read."""
     return DataError(f"cannot read `{path}`: {error.strerror or error}", hint=system_hint(error))

@@ -59,7 +59,7 @@ class Line:
 
 @contextlib.contextmanager
 def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[Progress]:
-    """A `Progress` that draws a bar with the time left, on a terminal only; it goes when the block ends."""
+    """Yield a `Progress` that draws a bar with the time left, on a terminal only; it goes when the block ends."""
     line, started = Line(stream), time.monotonic()
     try:
         yield lambda done, total: line.redraw(
@@ -71,7 +71,7 @@ def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[Progress]
 
 @contextlib.contextmanager
 def advance_line(title: str, stream: TextIO | None = None) -> Iterator[Callable[[Advance], None]]:
-    """A function that draws an `Advance` with speed and time left, on a terminal only; what it drew last stays."""
+    """Yield a function that draws an `Advance` with speed and time left, on a terminal only; the last stays."""
     line, started = Line(stream), time.monotonic()
     last = ""
 
@@ -88,7 +88,7 @@ def advance_line(title: str, stream: TextIO | None = None) -> Iterator[Callable[
 
 
 def drawn(done: int, total: int) -> str:
-    """A bar, and the numbers that it shows.
+    """Return a bar, and the numbers that it shows.
 
     Example:
         >>> drawn(1, 4)
@@ -99,7 +99,7 @@ def drawn(done: int, total: int) -> str:
 
 
 def format_advance(advance: Advance, *, seconds: float) -> str:
-    """How far a prediction is, how fast, and how long it will take yet.
+    """Return how far a prediction is, how fast, and how long it will take yet.
 
     Example:
         >>> format_advance(Advance(images=0.5, total=2, pixels=30_000_000), seconds=10)
@@ -111,7 +111,7 @@ def format_advance(advance: Advance, *, seconds: float) -> str:
 
 
 def time_left(seconds: float, *, share: float) -> str:
-    """How long a job will take yet, of which `share` took `seconds`.
+    """Return how long a job will take yet, of which `share` took `seconds`.
 
     Example:
         >>> time_left(10, share=0.25)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Nothing reaches stderr meanwhile, from Python or from C++; what was written before does."""
+    """Keep stderr silent within the block, from Python and from C++; what was written before reaches it."""
     _flush()
     try:
         kept = os.dup(2)

@@ -40,12 +40,12 @@ _REPORTED_PACKAGES = (
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """Yield a temporary path beside `path` that takes its place when the block ends without an error.
 
     The temporary name keeps the suffix of `path`, since writers choose their format by it.
 
     Raises:
-        RssegError: the folder cannot be written, or the disk is full.
+        RssegError: if the folder cannot be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def json_ready(value: Any) -> Any:
-    """`value` with null for NaN and infinite numbers, which JSON does not have."""
+    """Return `value` with null for NaN and infinite numbers, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -92,7 +92,7 @@ def json_ready(value: Any) -> Any:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -140,7 +140,7 @@ def write_manifest(
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any] | None:
-    """The manifest of a finished run, or None."""
+    """Return the manifest of a finished run, or None."""
     try:
         loaded: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -159,7 +159,7 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
         Whether an unfinished run of the same configuration lies there, to be resumed.
 
     Raises:
-        ConfigError: a finished run, an unfinished run of another configuration, or other files lie there.
+        ConfigError: if a finished run, an unfinished run of another configuration, or other files lie there.
     """
     replaced = folder.with_name(f"{_TEMPORARY}replaced-{folder.name}")
     if overwrite and folder.is_dir() and (folder / CONFIG).is_file():
@@ -181,7 +181,7 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
 
 
 def require_startable(folder: Path, config_text: str, *, overwrite: bool = False) -> None:
-    """Nothing, if `open_run` would open this folder; nothing is written.
+    """Check that `open_run` would open this folder; nothing is written.
 
     Raises:
         ConfigError: as `open_run`.
@@ -191,7 +191,7 @@ def require_startable(folder: Path, config_text: str, *, overwrite: bool = False
 
 
 def _check_run_folder(folder: Path, config_text: str) -> bool:
-    """Whether a run is to be resumed there; an error where none may be started."""
+    """Return whether a run is to be resumed there; an error where none may be started."""
     if (folder / MANIFEST).exists():
         raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start anew")
     if folder.exists() and not folder.is_dir():
@@ -209,13 +209,13 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
 
 
 def _contents(folder: Path) -> set[str]:
-    """Names in a run folder, after what a kill left half-written has been removed."""
+    """Return names in a run folder, after what a kill left half-written has been removed."""
     remove_leftovers(folder)
     return {path.name for path in folder.iterdir()}
 
 
 def package_versions() -> dict[str, str]:
-    """The installed version of every package that a result may depend on."""
+    """Return the installed version of every package that a result may depend on."""
     versions = {}
     for package in _REPORTED_PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -224,7 +224,7 @@ def package_versions() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """The processor's name as the kernel tells it, else the machine type."""
+    """Return the processor's name as the kernel tells it, else the machine type."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -234,7 +234,7 @@ def cpu_model() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the working tree that this package runs from, and whether it was changed since."""
+    """Return commit of the working tree that this package runs from, and whether it was changed since."""
     here = Path(__file__).parent
     if not (here.parent / ".git").exists():
         return {}

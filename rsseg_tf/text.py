@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def text_table(rows: Iterable[Sequence[str]], *, align: str = "<") -> str:
-    """Rows of cells as lines, columns two spaces apart and as wide as their widest cell.
+    """Lay out rows of cells as lines, columns two spaces apart and as wide as their widest cell.
 
     Args:
         rows: the head among them; short ones end early.

@@ -17,10 +17,10 @@ _MAP = "_classes.png"
 
 
 def agreement(one: Path, other: Path) -> tuple[int, int]:
-    """Pixels with the same class, and all pixels, of the class maps that lie in both folders.
+    """Return pixels with the same class, and all pixels, of the class maps that lie in both folders.
 
     Raises:
-        SystemExit: the folders hold other maps, or none.
+        SystemExit: if the folders hold other maps, or none.
     """
     names = sorted(path.name for path in one.glob(f"*{_MAP}"))
     if not names or names != sorted(path.name for path in other.glob(f"*{_MAP}")):

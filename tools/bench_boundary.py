@@ -62,7 +62,7 @@ def _timed(
 def by_class(
     truth: np.ndarray, prediction: np.ndarray, *, near: Callable[[np.ndarray, np.ndarray, float], float]
 ) -> np.ndarray:
-    """F1 of each class, with `near` to tell what share of one boundary lies near another."""
+    """Return F1 of each class, with `near` to tell what share of one boundary lies near another."""
     limit_px = TOLERANCE * float(np.hypot(*truth.shape))
     scores = []
     for index in range(CLASSES):

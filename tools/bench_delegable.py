@@ -25,7 +25,7 @@ from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 
 
 def measured(backbone: str, size: int, repeats: int) -> dict[str, Any]:
-    """Partitions, milliseconds and megabytes of both files of a backbone."""
+    """Return partitions, milliseconds and megabytes of both files of a backbone."""
     import keras
 
     from rsseg_tf import pruning
@@ -51,7 +51,7 @@ def measured(backbone: str, size: int, repeats: int) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row a backbone."""
+    """Return a row a backbone."""
     lines = [["backbone", "partitions", "ms", "ours: partitions", "ms", "× as fast"], ["---"] * 6]
     for row in rows:
         plain, ours = row["plain"], row["ours"]

@@ -32,10 +32,10 @@ _AGREE = 0.01
 
 
 def in_turns(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way, `repeats` times, one after the other; a first call of each is not counted.
+    """Return seconds of each way, `repeats` times, one after the other; a first call of each is not counted.
 
     Raises:
-        RssegError: the first calls do not come to the same number.
+        RssegError: if the first calls do not come to the same number.
     """
     first = {name: call() for name, call in ways.items()}
     reference = next(iter(first.values()))
@@ -51,13 +51,13 @@ def in_turns(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str,
 
 
 def training(work: Work, batch: Batch) -> dict[str, Callable[[], float]]:
-    """A gradient step in each way."""
+    """Return a gradient step in each way."""
     steps = {name: gradient_step(dense_model(work), native=native) for name, native in WAYS.items()}
     return {name: lambda step=step: step(batch) for name, step in steps.items()}
 
 
 def predicting(work: Work, batch: Batch) -> dict[str, Callable[[], float]]:
-    """A forward pass in inference mode in each way, to the mean of its squared logits."""
+    """Return a forward pass in inference mode in each way, to the mean of its squared logits."""
     import tensorflow as tf
 
     from rsseg_tf.tracing import native_dilation
@@ -78,7 +78,7 @@ def predicting(work: Work, batch: Batch) -> dict[str, Callable[[], float]]:
 
 
 def markdown(work: Work, parts: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Medians in seconds, and their ratio, as a table of one row a part."""
+    """Return medians in seconds, and their ratio, as a table of one row a part."""
     lines = [["network", "", "Keras' own, s", "one op, s", "ratio"], ["---"] * 5]
     for part, seconds in parts.items():
         keras, native = (statistics.median(seconds[name]) for name in WAYS)

@@ -48,7 +48,7 @@ class Work:
 
 
 def write_frames(root: Path, count: int) -> None:
-    """Frames for training and one for validation, with labels, at UAVid's places below `root`, where missing."""
+    """Write frames for training and one for validation, with labels, at UAVid's places below `root`, where missing."""
     for index in range(count + 1):
         folder = root / ("uavid_train" if index < count else "uavid_val") / f"seq{index + 1}"
         image, label = (folder / f"{kind}/000000.png" for kind in ("Images", "Labels"))
@@ -60,7 +60,7 @@ def write_frames(root: Path, count: int) -> None:
 
 
 def frame(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A picture of colored patches under camera noise, uint8 (2160, 3840, 3), and its classes, uint8 (2160, 3840)."""
+    """Return colored patches under camera noise, uint8 (2160, 3840, 3), and their classes, uint8 (2160, 3840)."""
     ids = rng.integers(0, PALETTE.num_classes, (27, 48), dtype=np.uint8)
     ids = cv2.resize(ids, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_NEAREST)
     soft = cv2.GaussianBlur(PALETTE.colorize(ids), (31, 31), 0).astype(np.float32) * 0.5 + 60
@@ -77,20 +77,20 @@ class Clock:
     cpu_s: float
 
     def figures(self) -> dict[str, float]:
-        """`images_per_s`, `cpu_ms_per_image`, `images`."""
+        """Return `images_per_s`, `cpu_ms_per_image`, `images`."""
         per_s = self.images / self.wall_s
         return {"images_per_s": per_s, "cpu_ms_per_image": 1e3 * self.cpu_s / self.images, "images": self.images}
 
 
 def timed(work: Callable[[], int]) -> Clock:
-    """The clock of a job that returns how many images it went through."""
+    """Return the clock of a job that returns how many images it went through."""
     wall, cpu = time.perf_counter(), time.process_time()
     images = work()
     return Clock(images, time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def config_of(work: Work, root: Path, *, cache_dir: str = "") -> Config:
-    """The settings that read the frames."""
+    """Return the settings that read the frames."""
     data = DataConfig(
         name="uavid",
         root=str(root),
@@ -103,7 +103,7 @@ def config_of(work: Work, root: Path, *, cache_dir: str = "") -> Config:
 
 
 def batches(work: Work, config: Config) -> Iterator[int]:
-    """The windows in each batch of the pipeline, as a training gets them."""
+    """Yield the windows in each batch of the pipeline, as a training gets them."""
     from rsseg_tf.steps.shared.training_data import windows_of
     from rsseg_tf.training.pipeline import BatchSchedule
 
@@ -116,13 +116,13 @@ def batches(work: Work, config: Config) -> Iterator[int]:
 
 
 def drained(stream: Iterator[int]) -> dict[str, float]:
-    """The clock of a pipeline after its first batch."""
+    """Return the clock of a pipeline after its first batch."""
     next(stream)
     return timed(lambda: sum(stream)).figures()
 
 
 def prepared_now(config: Config) -> dict[str, float]:
-    """Seconds to prepare all frames anew, and bytes of them."""
+    """Return seconds to prepare all frames anew, and bytes of them."""
     shutil.rmtree(config.data.cache_dir, ignore_errors=True)
     started = time.perf_counter()
     result = prepare_now(config.data)
@@ -131,7 +131,7 @@ def prepared_now(config: Config) -> dict[str, float]:
 
 
 def found_again(config: Config) -> dict[str, float]:
-    """The clock of opening a store and reading and checking every byte of it, which a command does at most once."""
+    """Time opening a store and reading and checking every byte of it, which a command does at most once."""
 
     def read_all() -> int:
         dataset = open_prepared(config.data)
@@ -141,7 +141,7 @@ def found_again(config: Config) -> dict[str, float]:
 
 
 def needed(work: Work) -> dict[str, float]:
-    """The images a second that a training step goes through: what the pipeline has to give."""
+    """Return the images a second that a training step goes through: what the pipeline has to give."""
     import tensorflow as tf
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -163,12 +163,12 @@ def needed(work: Work) -> dict[str, float]:
 
 
 def log(text: str) -> None:
-    """A line with the time of day on stderr."""
+    """Print a line with the time of day on stderr."""
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
 
 
 def parts_to_measure(work: Work, folder: Path) -> Mapping[str, Callable[[], Mapping[str, float]]]:
-    """Name of a part → what measures it."""
+    """Return name of a part → what measures it."""
     files = config_of(work, folder / "frames")
     stored = config_of(work, folder / "frames", cache_dir=str(folder / f"prepared-{work.fitting}"))
     return {
@@ -184,7 +184,7 @@ def measure(out: Path, work: Work, folder: Path) -> Mapping[str, Any]:
     """Measure the parts that `out` does not hold yet, and renew it after each.
 
     Raises:
-        ConfigError: `out` holds results of other work.
+        ConfigError: if `out` holds results of other work.
     """
     facts = json.loads(json.dumps(asdict(work)))
     held = {"work": facts, "cpu": cpu_model(), "versions": package_versions(), "git": git_state()}
@@ -201,7 +201,7 @@ def measure(out: Path, work: Work, folder: Path) -> Mapping[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a table."""
+    """Return the result as a table."""
     need = result["training_step"]
     rows = [("", "images/s", "CPU ms an image", "of what the training step needs")]
     for name, title in (("files", "from the files"), ("prepared", "prepared"), ("training_step", "training step")):

@@ -33,7 +33,7 @@ _PERIOD_S = 1.0
 
 
 def write_mosaic(path: Path, images: Sequence[np.ndarray], *, side: int) -> None:
-    """A tiled GeoTIFF of side × side pixels, strips of images beside each other."""
+    """Write a tiled GeoTIFF of side × side pixels, strips of images beside each other."""
     import rasterio
     from rasterio.transform import Affine
     from rasterio.windows import Window
@@ -81,7 +81,7 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End."""
+        """End the process."""
         TFLiteRunner.invoke = self._invoke  # type: ignore[method-assign]
         self.wall = time.perf_counter() - self._started
         self._ended.set()
@@ -91,7 +91,7 @@ class Watch:
             self.curve.append((time.perf_counter() - self._started, memory_mb("VmRSS") or float("nan")))
 
     def record(self) -> dict[str, Any]:
-        """What was seen, as JSON values."""
+        """Return what was seen, as JSON values."""
         return {
             "wall_s": self.wall,
             "interpreter_s": self.seconds,

@@ -48,7 +48,7 @@ class Stopwatch:
         self.seconds: dict[int, list[float]] = defaultdict(list)
 
     def __call__(self, loop: int) -> Iterator[Batch]:
-        """The batches of a loop."""
+        """Yield the batches of a loop."""
         for batch in self._batches:
             started = time.perf_counter()
             yield batch
@@ -84,12 +84,12 @@ class Turns:
 
 
 def log(text: str) -> None:
-    """A line with the time of day on stderr."""
+    """Print a line with the time of day on stderr."""
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
 
 
 def measure_time(work: Work, *, block: int) -> Mapping[str, float]:
-    """Seconds of both, taken in turns; see `time_figures`."""
+    """Return seconds of both, taken in turns; see `time_figures`."""
     batches = random_batches(work)
     turns = Turns(gradient_step(dense_model(work)), batches, block=block, loops=work.loops)
     scored = Stopwatch(batches)
@@ -101,7 +101,7 @@ def measure_time(work: Work, *, block: int) -> Mapping[str, float]:
 
 
 def time_figures(prune_s: float, scored: Mapping[int, Sequence[float]], steps: Sequence[float]) -> Mapping[str, float]:
-    """What the clocks say.
+    """Return what the clocks say.
 
     Args:
         prune_s: seconds of the pruning, everything included.
@@ -136,7 +136,7 @@ def time_figures(prune_s: float, scored: Mapping[int, Sequence[float]], steps: S
 
 
 def measure_memory(work: Work, what: str) -> Mapping[str, float]:
-    """Peak memory of this process in megabytes (1e6 bytes), and what it held before the work began."""
+    """Return peak memory of this process in megabytes (1e6 bytes), and what it held before the work began."""
     batches = random_batches(work)
     held_mb = memory_mb("VmRSS") or float("nan")
     if what == "prune":
@@ -159,7 +159,7 @@ def _memory_in_child(work: Work, what: str) -> Mapping[str, float]:
 
 
 def parts_to_measure(work: Work, *, block: int) -> Mapping[str, Callable[[], Mapping[str, float]]]:
-    """Name of a part → what measures it."""
+    """Return name of a part → what measures it."""
     return {
         "time": lambda: measure_time(work, block=block),
         "memory_train": lambda: _memory_in_child(work, "train"),
@@ -171,7 +171,7 @@ def measure(out: Path, work: Work, parts: Mapping[str, Callable[[], Mapping[str,
     """Measure the parts that `out` does not hold yet, and renew it after each.
 
     Raises:
-        ConfigError: `out` holds results of other work.
+        ConfigError: if `out` holds results of other work.
     """
     result = _read(out, work)
     for name, part in parts.items():
@@ -192,7 +192,7 @@ def _read(out: Path, work: Work) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """The result as a table of one row."""
+    """Return the result as a table of one row."""
     work, seconds = result["work"], result["time"]
     memory = result["memory_prune"]["peak_mb"] / result["memory_train"]["peak_mb"]
     head = ["network", "pruning s", "gradient steps s", "ratio", "step s (p50)", "scored batch s (p50)"]

@@ -46,7 +46,7 @@ class Work:
 
 
 def random_batches(work: Work) -> list[Batch]:
-    """Seeded noise in memory, with labels."""
+    """Return seeded noise in memory, with labels."""
     rng = np.random.default_rng(0)
     shape = (work.batch, work.size, work.size)
     return [
@@ -59,7 +59,7 @@ def random_batches(work: Work) -> list[Batch]:
 
 
 def dense_model(work: Work) -> keras.Model:
-    """The seeded network."""
+    """Return the seeded network."""
     import keras
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -69,7 +69,7 @@ def dense_model(work: Work) -> keras.Model:
 
 
 def gradient_step(model: keras.Model, *, native: bool = True) -> Callable[[Batch], float]:
-    """One traced step, to its loss: forward in training mode, backward, SGD with momentum.
+    """Return one traced step, to its loss: forward in training mode, backward, SGD with momentum.
 
     Args:
         model: to train.

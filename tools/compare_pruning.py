@@ -62,13 +62,13 @@ class Comparison:
     folder: Path
 
     def fingerprint(self, name: str, config: Config) -> str:
-        """A hash of everything that the figures of method `name` depend on."""
+        """Return a hash of everything that the figures of method `name` depend on."""
         text = f"{name}\n{file_hash(self.model_path)}\n{dump_yaml(config)}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def configured(config: Config, *, macs: float, epochs: int | None, steps: int | None, distill: bool) -> Config:
-    """`config` with the budget and the retraining that the command line asks for, and an export that only measures."""
+    """Return `config` with the command line's budget and retraining, and an export that only measures."""
     retrain = config.prune.retrain
     retrain = replace(
         retrain,
@@ -82,7 +82,7 @@ def configured(config: Config, *, macs: float, epochs: int | None, steps: int | 
 
 
 def compare(comparison: Comparison, methods: Sequence[Method], *, repeats: int) -> list[Mapping[str, Any]]:
-    """Figures of the dense model and of each method, in this order; latencies are taken in turns at the end."""
+    """Return figures of the dense model and of each method, in this order; latencies are taken in turns at the end."""
     rows = [_dense_row(comparison)]
     params_share = None
     for method in methods:
@@ -109,7 +109,7 @@ def _dense_row(comparison: Comparison) -> Mapping[str, Any]:
 
 
 def method_row(comparison: Comparison, method: Method, params_share: float | None) -> Mapping[str, Any]:
-    """The figures of a method, measured now unless its file holds them."""
+    """Return the figures of a method, measured now unless its file holds them."""
     config = replace(comparison.config, prune=method.configured(comparison.config.prune))
     path = comparison.folder / f"{method.slug}.json"
     fingerprint = comparison.fingerprint(_identity(method, params_share), config)
@@ -124,7 +124,7 @@ def method_row(comparison: Comparison, method: Method, params_share: float | Non
 
 
 def _identity(method: Method, params_share: float | None) -> str:
-    """The method's name with what it takes from elsewhere."""
+    """Return the method's name with what it takes from elsewhere."""
     if method.kind == "tfmot":
         return f"{method.name} {params_share}"
     if method.file is not None:
@@ -135,7 +135,7 @@ def _identity(method: Method, params_share: float | None) -> str:
 
 
 def work_folder(folder: Path, fingerprint: str) -> Path:
-    """The folder of an unfinished method, emptied if it was of other settings."""
+    """Return the folder of an unfinished method, emptied if it was of other settings."""
     note = folder / CONFIG
     if folder.exists() and (not note.exists() or note.read_text(encoding="utf-8") != fingerprint):
         shutil.rmtree(folder)
@@ -146,7 +146,7 @@ def work_folder(folder: Path, fingerprint: str) -> Path:
 def measured(
     comparison: Comparison, method: Method, config: Config, *, folder: Path, params_share: float | None
 ) -> dict[str, Any]:
-    """The figures of a method: pruned, scored, retrained, exported and scored again."""
+    """Return the figures of a method: pruned, scored, retrained, exported and scored again."""
     import keras
     from comparison.methods import Task, make
 
@@ -172,7 +172,7 @@ def measured(
 
 
 def _before(comparison: Comparison, config: Config, model: keras.Model, path: Path) -> Mapping[str, float]:
-    """Scores before the retraining, kept in `path` since a later call finds other weights."""
+    """Return scores before the retraining, kept in `path` since a later call finds other weights."""
     if not path.exists():
         write_json(path, _scores(comparison, config, model))
     scores: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
@@ -224,7 +224,7 @@ def _int8(comparison: Comparison, config: Config, model_path: Path, slug: str) -
 
 
 def latencies_ms(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[str, float]:
-    """File → median milliseconds on one thread, all files in turns; measured again if one changed."""
+    """Return file → median milliseconds on one thread, all files in turns; measured again if one changed."""
     of = {"repeats": repeats, "files": {str(file): file_hash(file) for file in files}}
     path = folder / LATENCY
     held = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -67,7 +67,7 @@ NETWORKS: Mapping[str, Callable[[], keras.Model]] = {
 
 
 def examine(name: str) -> dict[str, Any]:
-    """One network's row: its groups, what pruning half of them leaves, and how exact that is."""
+    """Return one network's row: its groups, what pruning half of them leaves, and how exact that is."""
     start = time.monotonic()
     model = NETWORKS[name]()
     pruning.randomize(model)
@@ -113,7 +113,7 @@ def main(out: Path, only: str, threads: int, worker: str | None) -> None:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """The rows as Markdown."""
+    """Return the rows as Markdown."""
     head = ("network", "input", "groups", "families", "frozen layers", "params before", "params after")
     lines = [(*head, "as predicted", "signal", "largest error", "seconds"), ("---",) * 11]
     lines += [_cells(row) for row in rows.values()]

@@ -76,7 +76,7 @@ class Budget:
     steps: int
 
     def words(self) -> tuple[str, ...]:
-        """The settings that say so."""
+        """Return the settings that say so."""
         return (
             f"data.input_size=[{self.size}, {self.size}]",
             f"fit.batch_size={self.batch}",
@@ -97,14 +97,14 @@ class Base:
     budget: Budget
 
     def words(self, name: str, seed: int) -> tuple[str, ...]:
-        """The settings of cell `name` beside the file's."""
+        """Return the settings of cell `name` beside the file's."""
         return (*self.overrides, *self.budget.words(), *CELLS[name], f"seed={seed}")
 
     def config(self, name: str, seed: int = 0) -> Config:
-        """All settings of cell `name`.
+        """Return all settings of cell `name`.
 
         Raises:
-            ConfigError: one is wrong, or the base recipe has already what the cell changes.
+            ConfigError: if one is wrong, or the base recipe has already what the cell changes.
         """
         config = load_config(self.path, self.words(name, seed))
         if name != BASE and config == load_config(self.path, self.words(BASE, seed)):
@@ -119,8 +119,8 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
     """Train and score a cell, unless its figures are there already.
 
     Raises:
-        ConfigError: figures of other settings lie there.
-        RssegError: a command failed; its message stands on stderr.
+        ConfigError: if figures of other settings lie there.
+        RssegError: if a command failed; its message stands on stderr.
     """
     target, folder = out / f"{name}-{seed}.json", out / f"{name}-{seed}"
     fingerprint = hashlib.sha256(dump_yaml(base.config(name, seed)).encode()).hexdigest()
@@ -147,7 +147,7 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
 
 
 def command(*words: str) -> str:
-    """What `rsseg-tf` prints; a process of its own, so that no cell inherits anything from another."""
+    """Run `rsseg-tf` in a process of its own, so that no cell inherits anything, and return what it prints."""
     result = subprocess.run(
         [sys.executable, "-m", "rsseg_tf.cli.main", *words], stdout=subprocess.PIPE, text=True, check=False
     )
@@ -162,7 +162,7 @@ def _seconds(path: Path) -> Iterable[float]:
 
 
 def figures_in(out: Path) -> dict[str, list[Mapping[str, Any]]]:
-    """Cell → the figures of its seeds, for the cells that are done."""
+    """Return cell → the figures of its seeds, for the cells that are done."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for name in CELLS:
         paths = sorted(path for path in out.glob(f"{name}-*.json") if path.stem.removeprefix(f"{name}-").isdecimal())
@@ -172,7 +172,7 @@ def figures_in(out: Path) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def markdown(cells: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A row a cell, best mean test mIoU first, as a table."""
+    """Return a row a cell, best mean test mIoU first, as a table."""
     head = ["recipe", "changes", "seeds", "test mIoU %", "against base", "val mIoU %", "test BF1 %"]
     classes = list(next(iter(cells.values()))[0]["test_iou"])
     head += [f"{name} %" for name in classes] + ["training s"]
@@ -195,21 +195,21 @@ def _mean(seeds: Sequence[Mapping[str, Any]], key: str) -> float:
 
 
 def _spread(seeds: Sequence[Mapping[str, Any]], key: str) -> str:
-    """Mean, and with several seeds the standard deviation, in percent."""
+    """Return mean, and with several seeds the standard deviation, in percent."""
     values = [100 * seed[key] for seed in seeds]
     return f"{statistics.mean(values):.2f}" + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def log(text: str) -> None:
-    """A line with the time of day on stderr."""
+    """Print a line with the time of day on stderr."""
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
 
 
 def chosen(words: str) -> list[str]:
-    """The cells that a comma-separated list names, all where it is empty.
+    """Return the cells that a comma-separated list names, all where it is empty.
 
     Raises:
-        ConfigError: one of them is unknown.
+        ConfigError: if one of them is unknown.
     """
     names = [word.strip() for word in words.split(",") if word.strip()] or list(CELLS)
     unknown = [name for name in names if name not in CELLS]

@@ -74,7 +74,7 @@ def main(model: Path, config_path: Path | None, out: Path, overrides: tuple[str,
 
 
 def _files(network: keras.Model, images: Images) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
-    """Name, TFLite file and what else there is to say of it."""
+    """Yield name, TFLite file and what else there is to say of it."""
     names = [layer.name for layer in network.layers]
     function = frozen_function(network)
     yield "float32", run_converter(function, lambda _converter: None), {}
@@ -129,7 +129,7 @@ def _measured(content: bytes, check: Check, *, classes: int) -> dict[str, Any]:
 
 
 def _print_row(rows: Sequence[dict[str, Any]]) -> None:
-    """The newest row, under a head if it is the first."""
+    """Append the newest row, under a head if it is the first."""
     if len(rows) == 1:
         click.echo("| file | logits dB | pixels that agree % | mIoU points lost | partitions | float ops | MB |")
         click.echo("| --- | --- | --- | --- | --- | --- | --- |")

@@ -14,7 +14,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def cli_page() -> str:
-    """The page: one section a command (and sub-command)."""
+    """Return the page: one section a command (and sub-command)."""
     context = click.Context(cli, info_name="rsseg-tf", **cli.context_settings)
     sections = [
         "# Commands\n\nMade from `--help` by `make docs`.\n",
@@ -44,7 +44,7 @@ def _section(title: str, command: click.Command, parent: click.Context) -> str:
 
 
 def settings_page() -> str:
-    """The page: one section a section of the settings."""
+    """Return the page: one section a section of the settings."""
     return as_page(all_sections(setting_choices()))
 
 

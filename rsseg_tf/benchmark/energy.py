@@ -27,7 +27,7 @@ class PowerSensor:
 
 
 def find_power_sensor(root: Path = Path("/")) -> PowerSensor | None:
-    """The sensor that says most of the board, as the files below `root` tell it: RAPL, or one of hwmon (INA219, …)."""
+    """Return the sensor below `root` that says most of the board: RAPL, or one of hwmon (INA219, …)."""
     for counter in sorted((root / "sys/class/powercap").glob("intel-rapl:?/energy_uj")):
         limit = _number(counter.with_name("max_energy_range_uj"))
         if _number(counter) is not None:

@@ -90,7 +90,7 @@ class BenchmarkResult:
     miou: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return all of it as JSON values."""
         return asdict(self)
 
 
@@ -126,8 +126,8 @@ def benchmark(
         One result a model and number of threads, in the order given.
 
     Raises:
-        ModelError: a file is no model, or crashes.
-        ConfigError: no repeats, no threads.
+        ModelError: if a file is no model, or crashes.
+        ConfigError: if there are no repeats or no threads.
     """
     check_settings(threads, repeats, warmup)
     before = read_system()
@@ -152,7 +152,7 @@ def benchmark(
 
 
 def format_results(results: Sequence[BenchmarkResult]) -> str:
-    """The results as a text table."""
+    """Return the results as a text table."""
     return f"{text_table([_COLUMNS, *map(_row, results)])}\n{_conditions(results[0])}"
 
 
@@ -183,10 +183,10 @@ def _conditions(result: BenchmarkResult) -> str:
 
 
 def check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
-    """Nothing, if these can be measured with.
+    """Check that these can be measured with.
 
     Raises:
-        ConfigError: no repeats, no threads.
+        ConfigError: if there are no repeats or no threads.
     """
     if not threads or min(threads) < 1:
         raise ConfigError(f"threads must be 1 or more, got {', '.join(map(str, threads)) or 'none'}")
@@ -195,7 +195,7 @@ def check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
 
 
 def turns(repeats: int) -> list[int]:
-    """How many timed runs each turn has."""
+    """Return how many timed runs each turn has."""
     full, rest = divmod(repeats, _RUNS_A_TURN)
     return [_RUNS_A_TURN] * full + [rest] * bool(rest)
 
@@ -230,7 +230,7 @@ def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker
 
 
 def crash_on(path: Path) -> Callable[[int | None], ModelError]:
-    """What `open_child` makes an error with where the process that measures a model ends."""
+    """Return what `open_child` makes an error with where the process that measures a model ends."""
     hint = "the interpreter crashed on it"
     return lambda _code: ModelError(f"`{path}` ended its benchmark process", hint=hint)
 

@@ -96,7 +96,7 @@ class LatencyProfile:
         return sum(layer.ms for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return all of it as JSON values."""
         values = asdict(self)
         layers = values.pop("layers")
         flat = [{key: value for part in (x, x.pop("tensors")) for key, value in part.items()} for x in layers]
@@ -123,8 +123,8 @@ def profile(
         progress: called after every round with how many runs are done and how many there are.
 
     Raises:
-        ModelError: the file is no model, crashes, or has operators that cannot be cut out.
-        ConfigError: no repeats, no threads.
+        ModelError: if the file is no model, crashes, or has operators that cannot be cut out.
+        ConfigError: if there are no repeats or no threads.
     """
     check_settings((threads,), repeats, warmup)
     pieces = cut(_content(path), name=str(path))
@@ -162,10 +162,10 @@ def save_profile(path: Path, measured: LatencyProfile) -> None:
 
 
 def load_profile(path: Path) -> LatencyProfile:
-    """The profile that `benchmark --profile` wrote to `path`.
+    """Return the profile that `benchmark --profile` wrote to `path`.
 
     Raises:
-        ConfigError: there is no such file, or it is not a profile of this format.
+        ConfigError: if there is no such file, or it is not a profile of this format.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -187,7 +187,7 @@ def load_profile(path: Path) -> LatencyProfile:
 
 
 def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
-    """The operators that take longest, as a text table."""
+    """Return the operators that take longest, as a text table."""
     slowest = sorted(measured.layers, key=lambda layer: -layer.ms)[:most]
     rest = measured.sum_ms - sum(layer.ms for layer in slowest)
     width = max(len(layer.type) for layer in slowest)
@@ -237,6 +237,6 @@ def _speed(layer: OpLatency) -> str:
 
 
 def _label(layer: OpLatency) -> str:
-    """The scope of the layer that the operator's output is named after."""
+    """Return the scope of the layer that the operator's output is named after."""
     model, *scopes = layer.tensors.output.split(";")[0].split("/")
     return (scopes[:-1] or [model])[0]

@@ -37,7 +37,7 @@ class SystemInfo:
 
 
 def read_system(root: Path = Path("/")) -> SystemInfo:
-    """The machine's state as the files below `root` tell it."""
+    """Return the machine's state as the files below `root` tell it."""
     cpus = root / "sys/devices/system/cpu"
     khz = _number(cpus / "cpu0/cpufreq/scaling_cur_freq")
     events = [_number(path) for path in cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
@@ -54,14 +54,14 @@ def read_system(root: Path = Path("/")) -> SystemInfo:
 
 
 def was_throttled(before: SystemInfo, after: SystemInfo) -> bool | None:
-    """Whether heat or low voltage held the clock back between two moments; None where nothing tells."""
+    """Return whether heat or low voltage held the clock back between two moments; None where nothing tells."""
     if before.throttle_events is not None and after.throttle_events is not None:
         return after.throttle_events > before.throttle_events
     return None if after.held_back is None else bool(before.held_back) or after.held_back
 
 
 def memory_mb(field: str, *, status: Path = Path("/proc/self/status")) -> float | None:
-    """Memory of this process in megabytes (1e6 bytes): `VmHWM` is its peak, `VmRSS` what it holds now.
+    """Return memory of this process in megabytes (1e6 bytes): `VmHWM` is its peak, `VmRSS` what it holds now.
 
     The kernel's peak of this program alone; `getrusage` would include the parent's size at the fork.
     """

@@ -86,7 +86,7 @@ def command(
 
 
 def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:
-    """The latency of every operator of `file`, which the profile calls `name`."""
+    """Return the latency of every operator of `file`, which the profile calls `name`."""
     from rsseg_tf.benchmark.profile import profile
 
     with progress_bar("profile") as progress:
@@ -103,7 +103,7 @@ def _delegate(word: str | None) -> Path | None:
 def _scored(
     results: Sequence[BenchmarkResult], settings: Path, split: str, *, delegate: str | None
 ) -> list[BenchmarkResult]:
-    """The results with the mIoU of each model, which is measured once however many threads were tried."""
+    """Return the results with the mIoU of each model, which is measured once however many threads were tried."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.evaluation.scoring import evaluate
@@ -127,7 +127,7 @@ def _thread_counts(text: str) -> tuple[int, ...]:
 
 
 def _as_tflite(model: Path, scratch: Path) -> Path:
-    """The file to measure: `model` itself, or what it becomes in float32."""
+    """Return the file to measure: `model` itself, or what it becomes in float32."""
     if not is_keras(model):
         return model
     options.quiet_tensorflow()

@@ -65,10 +65,10 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
 
 @contextlib.contextmanager
 def _sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
-    """This process's part in scoring `models`: the machines of TF_CONFIG share them where a Keras model is among them.
+    """Yield this process's part in scoring `models`: machines of TF_CONFIG share them if a Keras model is among them.
 
     Raises:
-        RssegError: another machine was lost within the block.
+        RssegError: if another machine was lost within the block.
     """
     from rsseg_tf.evaluation.share import WHOLE
 

@@ -74,7 +74,7 @@ def command(
 
 
 def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Layers and their signal-to-noise ratios as a text table; empty without any."""
+    """Return layers and their signal-to-noise ratios as a text table; empty without any."""
     if not errors:
         return ""
     return text_table([("layer", "operator", "alone dB", "so far dB", "weights dB"), *map(_row, errors)], align="<<")

@@ -9,7 +9,7 @@ from rsseg_tf.config import listing
 
 
 def setting_choices() -> listing.Choices:
-    """The values of settings that are the keys of a table above the configuration."""
+    """Return the values of settings that are the keys of a table above the configuration."""
     from rsseg_tf.datasets.catalog import READERS
 
     return {"data.name": tuple(READERS)}

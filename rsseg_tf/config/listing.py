@@ -83,7 +83,7 @@ class Section:
 
 
 def all_sections(choices: Choices) -> tuple[Section, ...]:
-    """Every section, in the order of the configuration.
+    """Return every section, in the order of the configuration.
 
     Args:
         choices: setting → its values, where a table above this layer holds them.
@@ -93,10 +93,10 @@ def all_sections(choices: Choices) -> tuple[Section, ...]:
 
 
 def chosen_sections(wanted: str, choices: Choices) -> tuple[Section, ...]:
-    """The section that `wanted` names with those in it, or the single setting.
+    """Return the section that `wanted` names with those in it, or the single setting.
 
     Raises:
-        ConfigError: there is neither.
+        ConfigError: if there is neither.
     """
     every = all_sections(choices)
     chosen = tuple(each for each in every if f"{each.name}.".startswith(f"{wanted}."))
@@ -110,22 +110,22 @@ def chosen_sections(wanted: str, choices: Choices) -> tuple[Section, ...]:
 
 
 def as_text(sections: Iterable[Section]) -> str:
-    """The sections for a terminal."""
+    """Return the sections for a terminal."""
     return "\n\n".join(_section_text(each) for each in sections)
 
 
 def as_page(sections: Iterable[Section]) -> str:
-    """The sections as `docs/settings.md`."""
+    """Return the sections as `docs/settings.md`."""
     return "\n".join([_HEAD, *(_section_page(each) for each in sections)])
 
 
 def as_json(sections: Iterable[Section]) -> dict[str, Any]:
-    """`sections`, each with `name`, `about`, `like`, `changed` and its `settings`."""
+    """Return `sections`, each with `name`, `about`, `like`, `changed` and its `settings`."""
     return {"sections": [asdict(each) for each in sections]}
 
 
 def _sections(config: Any, name: str, about: str, choices: Choices, found: dict[type, Section]) -> Iterator[Section]:
-    """The section of `config`, of which the section around it says `about`, and those in it."""
+    """Yield the section of `config`, of which the section around it says `about`, and those in it."""
     prefix, words = f"{name}." if name else "", _attributes(type(config))
     section = Section(name, _about(type(config)), tuple(_settings(config, prefix, words, choices)))
     earlier = found.setdefault(type(config), section)
@@ -155,7 +155,7 @@ def _about(kind: type) -> str:
 
 
 def _attributes(kind: type) -> dict[str, str]:
-    """Field → what the docstrings of its class and of the classes above say of it."""
+    """Return field → what the docstrings of its class and of the classes above say of it."""
     found = {}
     for each in reversed(kind.__mro__):
         _, _, block = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")

@@ -16,10 +16,10 @@ from rsseg_tf.errors import ConfigError
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
-    """The mapping in a YAML file, with every scalar as text.
+    """Return the mapping in a YAML file, with every scalar as text.
 
     Raises:
-        ConfigError: the file cannot be read, or holds no mapping.
+        ConfigError: if the file cannot be read, or holds no mapping.
     """
     try:
         return parse_yaml(path.read_text(encoding="utf-8"), source=f"`{path}`")
@@ -32,10 +32,10 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 
 
 def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
-    """The mapping in YAML, with every scalar as text; `source` is what messages call it.
+    """Return the mapping in YAML, with every scalar as text; `source` is what messages call it.
 
     Raises:
-        ConfigError: it holds no mapping.
+        ConfigError: if it holds no mapping.
     """
     try:
         loaded = _as_text(text)
@@ -49,10 +49,10 @@ def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
 
 
 def parse_override(word: str) -> Mapping[str, Any]:
-    """The nested mapping that a word such as `fit.epochs=3` stands for, with every scalar as text.
+    """Return the nested mapping that a word such as `fit.epochs=3` stands for, with every scalar as text.
 
     Raises:
-        ConfigError: the word is not of that form.
+        ConfigError: if the word is not of that form.
     """
     key, equals, text = word.partition("=")
     if not equals or not key:
@@ -72,7 +72,7 @@ def _as_text(text: str) -> Any:
 
 
 def merged(base: Any, changes: Mapping[str, Any], *, where: str, source: str) -> Any:
-    """The frozen dataclass `base` with `changes` laid over it.
+    """Return the frozen dataclass `base` with `changes` laid over it.
 
     Args:
         base: the settings so far, nested dataclasses included.
@@ -81,7 +81,7 @@ def merged(base: Any, changes: Mapping[str, Any], *, where: str, source: str) ->
         source: the file or word that the changes come from, for messages.
 
     Raises:
-        ConfigError: an unknown key, or a text that its field's type cannot hold.
+        ConfigError: for an unknown key, or a text that its field's type cannot hold.
     """
     hints = typing.get_type_hints(type(base))
     updates = {}
@@ -100,14 +100,14 @@ def merged(base: Any, changes: Mapping[str, Any], *, where: str, source: str) ->
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` was likely meant to be, upper and lower case aside; None if it is like none."""
+    """Return the one of `known` that `word` was likely meant to be, whatever its case; None if it is like none."""
     names = {name.casefold(): name for name in reversed(list(known))}
     close = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.5)
     return names[close[0]] if close else None
 
 
 def described_type(declared: Any) -> str:
-    """What a field of this type holds, such as "a whole number"."""
+    """Return what a field of this type holds, such as "a whole number"."""
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
@@ -117,7 +117,7 @@ def described_type(declared: Any) -> str:
 
 
 def no_such_choice(name: str, text: str, choices: Iterable[str]) -> ConfigError:
-    """The error about a setting that is none of the `choices`; `name` may say where it stands."""
+    """Return the error about a setting that is none of the `choices`; `name` may say where it stands."""
     known = list(choices)
     close = nearest(text, known)
     hint = f"did you mean `{close}`?" if close else ""

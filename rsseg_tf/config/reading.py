@@ -33,7 +33,7 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
         is_record: whether the file is what a run wrote: nobody needs to hear of former names in it.
 
     Raises:
-        ConfigError: an unreadable file, an unknown key, or a value that its field cannot hold.
+        ConfigError: for an unreadable file, an unknown key, or a value that its field cannot hold.
 
     Example:
         >>> load_config(overrides=["fit.learning_rate=1e-2"]).fit.learning_rate
@@ -48,10 +48,10 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
 
 
 def overridden(config: Config, words: Iterable[str]) -> Config:
-    """`config` with `section.key=value` words laid over it, unchecked.
+    """Return `config` with `section.key=value` words laid over it, unchecked.
 
     Raises:
-        ConfigError: an unknown key, or a value that its field cannot hold.
+        ConfigError: for an unknown key, or a value that its field cannot hold.
     """
     words = list(words)
     refuse_both({word.partition("=")[0] for word in words}.__contains__, "the command")
@@ -61,7 +61,7 @@ def overridden(config: Config, words: Iterable[str]) -> Config:
 
 
 def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_record: bool = False) -> Config:
-    """`config` with nested `changes` laid over it, unchecked.
+    """Return `config` with nested `changes` laid over it, unchecked.
 
     Args:
         config: the settings so far.
@@ -70,7 +70,7 @@ def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_recor
         is_record: as in `load_config`.
 
     Raises:
-        ConfigError: an unknown key, or a value that its field cannot hold.
+        ConfigError: for an unknown key, or a value that its field cannot hold.
     """
     renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else _tell)
     found: Config = merged(config, renamed, where="", source=source)
@@ -78,7 +78,7 @@ def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_recor
 
 
 def same_settings(text: str, other: str) -> bool:
-    """Whether two texts that runs wrote mean the same settings, of the same files where comments name those.
+    """Return whether two texts that runs wrote mean the same settings, of the same files where comments name those.
 
     Settings that were added, renamed or moved since the one was written make no difference.
     """
@@ -93,13 +93,13 @@ def same_settings(text: str, other: str) -> bool:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The settings of `config` as plain mappings, lists and scalars."""
+    """Return the settings of `config` as plain mappings, lists and scalars."""
     plain: dict[str, Any] = _plain(config)
     return plain
 
 
 def dump_yaml(config: Config) -> str:
-    """The YAML text that `load_config` reads back to an equal configuration."""
+    """Return the YAML text that `load_config` reads back to an equal configuration."""
     return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
 
 

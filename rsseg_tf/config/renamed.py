@@ -22,7 +22,7 @@ _NOTHING = object()
 
 
 def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
-    """The nested mapping `changes` with every setting under its name of today.
+    """Return the nested mapping `changes` with every setting under its name of today.
 
     Args:
         changes: a value, or a section, by name.
@@ -30,7 +30,7 @@ def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[s
         tell: called with a line about each former name.
 
     Raises:
-        ConfigError: a setting is there under both its names.
+        ConfigError: if a setting is there under both its names.
     """
     refuse_both(lambda name: _found(changes, name) is not _NOTHING, source)
     for former, name in RENAMED.items():
@@ -45,7 +45,7 @@ def refuse_both(is_given: Callable[[str], bool], source: str) -> None:
     """Raise an error where a setting is given under its former name and its name.
 
     Raises:
-        ConfigError: one is.
+        ConfigError: if one is.
     """
     for former, name in RENAMED.items():
         if is_given(former) and is_given(name):
@@ -61,7 +61,7 @@ def _found(changes: Any, name: str) -> Any:
 
 
 def _put(changes: Any, name: str, value: Any) -> Any:
-    """`changes` with a value at a dotted name, or without that name for `_NOTHING`."""
+    """Return `changes` with a value at a dotted name, or without that name for `_NOTHING`."""
     if not isinstance(changes, Mapping):
         return changes  # not a section: the error about it comes when it is read
     head, _, rest = name.partition(".")

@@ -33,7 +33,7 @@ def setting(
     at_most: float | None = None,
     rule: Rule | None = None,
 ) -> T:
-    """A dataclass field with this default, whose range or rule `check` enforces.
+    """Return a dataclass field with this default, whose range or rule `check` enforces.
 
     Example:
         >>> @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def check(settings: Any, where: str = "") -> None:
         where: goes before a name in messages, such as `fit.`.
 
     Raises:
-        ConfigError: a value is not what its field's rule says.
+        ConfigError: if a value is not what its field's rule says.
     """
     for item in fields(settings):
         value, rule = getattr(settings, item.name), item.metadata.get("rule")

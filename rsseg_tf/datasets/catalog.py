@@ -36,7 +36,7 @@ class Reader:
 
 
 def _of_files(kind: Callable[..., FileDataset], palette: Palette) -> Reader:
-    """A reader without settings of its own."""
+    """Return a reader without settings of its own."""
     return Reader(lambda data, _seed: kind(data.root, ignore_unknown=_ignores(data)), lambda _data: palette)
 
 
@@ -75,25 +75,25 @@ def _reader(data: DataConfig) -> Reader:
 
 
 def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
-    """The data set that `data` names, even where single files of it are missing: see its `problems`.
+    """Return the data set that `data` names, even where single files of it are missing: see its `problems`.
 
     Raises:
-        ConfigError: there is no such reader, or settings that it cannot use.
-        DataError: there is nothing to read at all.
+        ConfigError: if there is no such reader, or settings that it cannot use.
+        DataError: if there is nothing to read at all.
     """
     return _reader(data).open(data, seed)
 
 
 def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
-    """The data set that `data` names, with every listed file present.
+    """Return the data set that `data` names, with every listed file present.
 
     Args:
         data: its name, folder and options.
         seed: of generated scenes.
 
     Raises:
-        ConfigError: there is no such reader, or settings that it cannot use.
-        DataError: its folder is missing or empty, or files in it do not pair up.
+        ConfigError: if there is no such reader, or settings that it cannot use.
+        DataError: if its folder is missing or empty, or files in it do not pair up.
 
     Example:
         >>> open_dataset(DataConfig(name="scenes")).splits()
@@ -108,9 +108,9 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
 
 
 def palette_of(data: DataConfig) -> Palette:
-    """The classes of the data set that `data` names, without a look at its files.
+    """Return the classes of the data set that `data` names, without a look at its files.
 
     Raises:
-        ConfigError: there is no such reader, or classes that it cannot use.
+        ConfigError: if there is no such reader, or classes that it cannot use.
     """
     return _reader(data).palette(data)

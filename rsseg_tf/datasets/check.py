@@ -87,7 +87,7 @@ def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> D
 
 
 def all_samples(dataset: AnyDataset) -> list[Sample]:
-    """The samples of all splits, but of those that repeat another split on purpose."""
+    """Return the samples of all splits, but of those that repeat another split on purpose."""
     return [sample for members in _by_split(dataset).values() for sample in members]
 
 
@@ -96,7 +96,7 @@ def _by_split(dataset: AnyDataset) -> dict[str, tuple[Sample, ...]]:
 
 
 def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -> DatasetReport:
-    """What the examinations of all samples come to.
+    """Return what the examinations of all samples come to.
 
     Args:
         dataset: from `list_dataset`.
@@ -127,7 +127,7 @@ def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examinatio
 
 
 def _not_trainable(dataset: AnyDataset) -> list[Finding]:
-    """What keeps a training from learning from `train`, or from choosing its weights by `val`."""
+    """Return what keeps a training from learning from `train`, or from choosing its weights by `val`."""
     found = []
     for split in FITTED:
         members = dataset.samples(split) if split in dataset.splits() else ()
@@ -144,10 +144,10 @@ def _not_trainable(dataset: AnyDataset) -> list[Finding]:
 
 
 def require_sound(report: DatasetReport) -> None:
-    """Nothing, if the check found no problem.
+    """Check that the check found no problem.
 
     Raises:
-        DataError: it did; a single problem as it is, several as a list.
+        DataError: if it did; a single problem as it is, several as a list.
     """
     if len(report.problems) == 1:
         raise DataError(report.problems[0].message, hint=report.problems[0].hint)
@@ -181,7 +181,7 @@ def _area(size: tuple[int, int]) -> int:
 def _shared(
     dataset: AnyDataset, samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]
 ) -> tuple[list[Finding], list[Finding]]:
-    """Images in two splits, which is wrong, and folders of images in two splits, which may be meant."""
+    """Return images in two splits, which is wrong, and folders of images in two splits, which may be meant."""
     contents: dict[str, list[tuple[str, Sample]]] = {}
     scenes: dict[str, dict[str, None]] = {}
     for split, members in samples.items():
@@ -205,7 +205,7 @@ def _shared(
 
 
 def _cut(items: list[str]) -> list[str]:
-    """The first few of many."""
+    """Return the first few of many."""
     more = len(items) - _FOLDERS_LISTED
     return [*items[:_FOLDERS_LISTED], f"and {more} more"] if more > 0 else items
 
@@ -219,7 +219,7 @@ def _unseen(summaries: dict[str, SplitSummary]) -> list[Finding]:
 
 
 def described(report: DatasetReport) -> str:
-    """The report as text: what each split holds, then every warning and problem."""
+    """Return the report as text: what each split holds, then every warning and problem."""
     lines = []
     for split, summary in report.splits.items():
         sizes = " … ".join(dict.fromkeys((summary.sizes[0], summary.sizes[-1]))) if summary.sizes else "no size"

@@ -42,10 +42,10 @@ class ColorBaseline:
         self._classes = np.where(counts.any(axis=1), counts.argmax(axis=1), most_frequent).astype(np.uint8)
 
     def predict(self, image: Pixels) -> Pixels:
-        """The classes of an image uint8 (H, W, 3): uint8 (H, W); colors never seen get the commonest class.
+        """Return the classes of an image uint8 (H, W, 3): uint8 (H, W); colors never seen get the commonest class.
 
         Raises:
-            ValueError: nothing was learned yet.
+            ValueError: if nothing was learned yet.
         """
         if not self._bins:
             raise ValueError("call fit first")

@@ -88,12 +88,12 @@ def _hash(path: Path | None) -> str:
 
 
 def _withheld(sample: Sample) -> bool:
-    """Whether there is an image without labels."""
+    """Return whether there is an image without labels."""
     return sample.mask is None and sample.image is not None
 
 
 def _failures(dataset: Dataset, sample: Sample) -> Iterator[tuple[Path | None, DataError]]:
-    """What fails where image and mask are read apart, with the file."""
+    """Yield what fails where image and mask are read apart, with the file."""
     for path, read in ((sample.image, dataset.read_image), (sample.mask, dataset.read_mask)):
         if not (path is None and _withheld(sample)):
             try:
@@ -103,7 +103,7 @@ def _failures(dataset: Dataset, sample: Sample) -> Iterator[tuple[Path | None, D
 
 
 def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None]) -> Iterator[DataError]:
-    """What is wrong with files that can be read."""
+    """Yield what is wrong with files that can be read."""
     if pair is not None and (pair[1] == IGNORE).all():
         yield DataError(f"`{sample.mask}` holds no class at all, only ignored pixels", hint="drop the pair")
     for path in (sample.image, sample.mask):
@@ -113,7 +113,7 @@ def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None
 
 
 def _is_png(path: Path) -> bool:
-    """Whether the file is a PNG: its check sums have been compared, and what does not decode whole is an error."""
+    """Return whether the file is a PNG, of which check sums were compared and what does not decode is an error."""
     with path.open("rb") as stream:
         return stream.read(len(PNG)) == PNG
 
@@ -128,7 +128,7 @@ def _counted(mask: Pixels) -> dict[int, int]:
 
 
 def decoder_complaint(path: Path) -> str:
-    """What the image library says on stderr about a file that it nevertheless decodes; one line, empty for nothing.
+    """Return what the image library says on stderr about a file that it decodes; one line, empty for nothing.
 
     It takes over the process's stderr while it decodes, so that it is for a program that checks
     files one after the other, not for a training.

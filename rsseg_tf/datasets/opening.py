@@ -17,7 +17,7 @@ from rsseg_tf.progress import Progress
 
 
 def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None = None) -> Dataset:
-    """The data set that `data` names, read from its prepared pairs where `data.cache_dir` names a folder.
+    """Return the data set that `data` names, read from its prepared pairs where `data.cache_dir` names a folder.
 
     The pixels are those of the files; where pairs are resized, they come resized. A sample with problems is not
     prepared: its errors come when it is read.
@@ -28,9 +28,9 @@ def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None 
         progress: is told of samples done and samples in all, if any have to be prepared.
 
     Raises:
-        ConfigError: settings that its reader cannot use.
-        DataError: its folder is missing or empty, or files in it do not pair up.
-        RssegError: its prepared pairs cannot be written.
+        ConfigError: for settings that its reader cannot use.
+        DataError: if its folder is missing or empty, or files in it do not pair up.
+        RssegError: if its prepared pairs cannot be written.
     """
     dataset = open_dataset(data, seed=seed)
     if not data.cache_dir or not isinstance(dataset, FileDataset):
@@ -41,15 +41,15 @@ def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None 
 def open_sound(
     data: DataConfig, *, seed: int = 0, progress: Progress | None = None
 ) -> tuple[Dataset, DatasetReport | None]:
-    """As `open_prepared`, after everything that `rsseg-tf data check` looks for has been looked for.
+    """Open a data set as `open_prepared` does, after everything that `rsseg-tf data check` looks for.
 
     Returns:
         The data set, and what the check found; None for generated scenes, which cannot be damaged.
 
     Raises:
-        ConfigError: settings that its reader cannot use.
-        DataError: something is wrong with the data set; all of it is listed.
-        RssegError: its prepared pairs cannot be written.
+        ConfigError: for settings that its reader cannot use.
+        DataError: if something is wrong with the data set; all of it is listed.
+        RssegError: if its prepared pairs cannot be written.
     """
     dataset = list_dataset(data, seed=seed)
     if isinstance(dataset, Scenes):
@@ -65,10 +65,10 @@ def open_sound(
 
 
 def prepared(data: DataConfig, dataset: FileDataset, *, progress: Progress | None = None) -> Preparation:
-    """The prepared pairs of all splits, made now where they are not there.
+    """Return the prepared pairs of all splits, made now where they are not there.
 
     Raises:
-        RssegError: they cannot be written.
+        RssegError: if they cannot be written.
     """
     return prepare(dataset, store_of(data, dataset), all_samples(dataset), progress=progress)
 
@@ -80,9 +80,9 @@ def prepare_now(data: DataConfig, *, progress: Progress | None = None) -> dict[s
         `folder`, `samples`, `made` (how many of them now) and `bytes` on the disk.
 
     Raises:
-        ConfigError: `data.cache_dir` is not set, or the data set is generated.
-        DataError: something is wrong with the data set; all of it is listed.
-        RssegError: the folder cannot be written.
+        ConfigError: if `data.cache_dir` is not set, or the data set is generated.
+        DataError: if something is wrong with the data set; all of it is listed.
+        RssegError: if the folder cannot be written.
     """
     dataset = list_dataset(data)
     if not data.cache_dir or isinstance(dataset, Scenes):

@@ -34,7 +34,7 @@ class Palette:
         colors: the RGB display color of each class, 0 … 255.
 
     Raises:
-        ValueError: unequal lengths, a repeated name or color, no class or more than `MAX_CLASSES`.
+        ValueError: for unequal lengths, a repeated name or color, no class or more than `MAX_CLASSES`.
 
     Example:
         >>> Palette(("road", "roof"), ((128, 64, 128), (128, 0, 0))).colorize(np.uint8([[1, 255]])).tolist()
@@ -59,7 +59,7 @@ class Palette:
         return len(self.names)
 
     def colorize(self, mask: NDArray[np.integer]) -> Pixels:
-        """The picture of a mask.
+        """Return the picture of a mask.
 
         Args:
             mask: (H, W) class ids, 255 for ignore.
@@ -68,7 +68,7 @@ class Palette:
             uint8 (H, W, 3) RGB; ignored pixels are black.
 
         Raises:
-            ValueError: an id that is neither a class nor 255.
+            ValueError: for an id that is neither a class nor 255.
         """
         narrow = np.asarray(mask).astype(np.uint8)
         foreign = (narrow >= self.num_classes) & (narrow != IGNORE)
@@ -97,7 +97,7 @@ class ColorTable:
         return table
 
     def decode(self, image: Pixels) -> tuple[Pixels, dict[Color, int]]:
-        """The ids of a color mask, and what the table does not hold.
+        """Return the ids of a color mask, and what the table does not hold.
 
         Args:
             image: uint8 (H, W, 3) RGB.
@@ -120,7 +120,7 @@ class ColorTable:
 
 
 def _packed(image: Pixels) -> NDArray[np.uint32]:
-    """Each pixel as one number, red in the lowest byte; OpenCV packs several times faster than NumPy shifts."""
+    """Return each pixel as one number, red in the lowest byte; OpenCV packs several times faster than NumPy shifts."""
     four_channels: Pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2RGBA)
     packed = four_channels.view("<u4")[..., 0].astype(np.uint32, copy=False)
     packed &= 0xFFFFFF
@@ -135,16 +135,16 @@ def _count(packed: NDArray[np.uint32], *, into: dict[Color, int]) -> None:
 
 
 def color_table(palette: Palette, ignore: tuple[Color, ...] = ()) -> ColorTable:
-    """The table that reads masks painted in the colors of `palette`; `ignore` colors become 255."""
+    """Return the table that reads masks painted in the colors of `palette`; `ignore` colors become 255."""
     ids = dict.fromkeys(ignore, IGNORE)
     return ColorTable(ids | {color: index for index, color in enumerate(palette.colors)})
 
 
 def parse_color(text: str) -> Color:
-    """The RGB color that `RRGGBB` or `#RRGGBB` names.
+    """Return the RGB color that `RRGGBB` or `#RRGGBB` names.
 
     Raises:
-        ValueError: `text` is something else.
+        ValueError: if `text` is something else.
 
     Example:
         >>> parse_color("3C1098")
@@ -158,12 +158,12 @@ def parse_color(text: str) -> Color:
 
 
 def format_color(color: Color) -> str:
-    """The color as `#RRGGBB`."""
+    """Return the color as `#RRGGBB`."""
     return "#{:02X}{:02X}{:02X}".format(*color)
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """So many colors that differ from each other and from black, always the same ones, for sets without their own."""
+    """Return `count` colors that differ from each other and from black, always the same, for sets without their own."""
     colors: dict[Color, None] = {}
     step = 0
     while len(colors) < count:

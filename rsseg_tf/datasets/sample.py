@@ -38,35 +38,35 @@ class Dataset(Protocol):
     palette: Palette
 
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits that hold samples."""
+        """Return the names of the splits that hold samples."""
         ...
 
     def samples(self, split: str) -> tuple[Sample, ...]:
-        """The samples of a split, in a fixed order.
+        """Return the samples of a split, in a fixed order.
 
         Raises:
-            DataError: there is no such split; the error names those that there are.
+            DataError: if there is no such split; the error names those that there are.
         """
         ...
 
     def read_image(self, sample: Sample) -> Pixels:
-        """The image: uint8 (H, W, 3) RGB (or infrared, red, green).
+        """Return the image: uint8 (H, W, 3) RGB (or infrared, red, green).
 
         Raises:
-            DataError: the file is missing or damaged.
+            DataError: if the file is missing or damaged.
         """
         ...
 
     def read_mask(self, sample: Sample) -> Pixels:
-        """The mask: uint8 (H, W) class ids, 255 for ignore.
+        """Return the mask: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
-            DataError: there is none, the file is damaged, or it holds colors that are no class.
+            DataError: if there is none, the file is damaged, or it holds colors that are no class.
         """
         ...
 
     def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
-        """Image and mask.
+        """Return image and mask.
 
         Raises:
             DataError: as above, or their sizes differ.
@@ -74,15 +74,15 @@ class Dataset(Protocol):
         ...
 
     def fingerprint(self, split: str) -> str:
-        """SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
+        """Return SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
         ...
 
 
 def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sample, ...]:
-    """The samples of `split`.
+    """Return the samples of `split`.
 
     Raises:
-        DataError: there are none.
+        DataError: if there are none.
     """
     if not splits.get(split):
         known = [f"`{name}`" for name, samples in splits.items() if samples]
@@ -91,10 +91,10 @@ def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sa
 
 
 def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Image and mask as they came.
+    """Return image and mask as they came.
 
     Raises:
-        DataError: their sizes differ.
+        DataError: if their sizes differ.
     """
     if image.shape[:2] != mask.shape:
         (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
@@ -106,15 +106,15 @@ def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, P
 
 
 def hash_of(facts: Any) -> str:
-    """The SHA-256 of JSON facts."""
+    """Return the SHA-256 of JSON facts."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def require_masks(samples: Sequence[Sample], split: str) -> None:
-    """Nothing, if all samples can be scored.
+    """Check that all samples can be scored.
 
     Raises:
-        DataError: one has no mask, as where a benchmark withholds the labels of its test split.
+        DataError: if one has no mask, as where a benchmark withholds the labels of its test split.
     """
     bare = [sample.name for sample in samples if sample.image is not None and sample.mask is None]
     if bare:

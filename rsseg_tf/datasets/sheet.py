@@ -21,7 +21,7 @@ _MASK_SHARE = 0.45
 
 
 def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) -> Pixels:
-    """Samples spread evenly over a split, one a row.
+    """Return samples spread evenly over a split, one a row.
 
     Args:
         dataset: where they come from.
@@ -33,7 +33,7 @@ def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) 
         uint8 (H, W, 3) RGB.
 
     Raises:
-        DataError: there is no such split, or a sample cannot be read.
+        DataError: if there is no such split, or a sample cannot be read.
     """
     rows = [_row(dataset, sample, cell) for sample in chosen_samples(dataset, split, count=count)]
     width = max(max(row.shape[1] for row in rows), _LEGEND_COLUMN_PX)
@@ -49,8 +49,8 @@ def write_sheet(path: Path, dataset: Dataset, *, split: str, count: int, cell: i
         `image` and `mask` (paths, None where there is no file), from top to bottom.
 
     Raises:
-        ConfigError: an ending of another kind.
-        DataError: there is no such split, or a sample cannot be read.
+        ConfigError: for an ending of another kind.
+        DataError: if there is no such split, or a sample cannot be read.
     """
     picture = contact_sheet(dataset, split, count=count, cell=cell)
     write_image(path, picture)
@@ -76,10 +76,10 @@ def _named(path: Path | None) -> str | None:
 
 
 def chosen_samples(dataset: Dataset, split: str, *, count: int) -> tuple[Sample, ...]:
-    """At most `count` samples of a split, spread evenly over it.
+    """Return at most `count` samples of a split, spread evenly over it.
 
     Raises:
-        DataError: there is no such split.
+        DataError: if there is no such split.
     """
     samples = dataset.samples(split)
     chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
@@ -87,13 +87,13 @@ def chosen_samples(dataset: Dataset, split: str, *, count: int) -> tuple[Sample,
 
 
 def overlay(image: Pixels, mask: Pixels, palette: Palette) -> Pixels:
-    """The image tinted with the colors of its mask; ignored pixels stay as they are."""
+    """Return the image tinted with the colors of its mask; ignored pixels stay as they are."""
     tinted = cv2.addWeighted(image, 1 - _MASK_SHARE, palette.colorize(mask), _MASK_SHARE, 0)
     return np.where((mask == IGNORE)[..., None], image, tinted)
 
 
 def legend(palette: Palette, width: int) -> Pixels:
-    """A swatch and the name of each class, in as many columns as fit: uint8 (H, width, 3)."""
+    """Return a swatch and the name of each class, in as many columns as fit: uint8 (H, width, 3)."""
     columns = max(1, width // _LEGEND_COLUMN_PX)
     rows = -(-palette.num_classes // columns)
     picture: Pixels = np.full((rows * _LEGEND_ROW_PX + _GAP_PX, width, 3), _BACKGROUND, np.uint8)

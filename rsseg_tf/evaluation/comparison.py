@@ -31,7 +31,7 @@ class Comparison:
     differences: tuple[Interval, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values, for each model what `Evaluation.to_dict` gives."""
+        """Return all of it as JSON values, for each model what `Evaluation.to_dict` gives."""
         models = zip(self.names, self.evaluations, strict=True)
         others = zip(self.names[1:], self.differences, strict=True)
         return {
@@ -43,7 +43,7 @@ class Comparison:
         }
 
     def table(self) -> str:
-        """Scores and differences as text: a row a model, then IoU by class, a column a model."""
+        """Return scores and differences as text: a row a model, then IoU by class, a column a model."""
         level = f"{100 * self.differences[0].level:.0f} % interval"
         rows: list[tuple[str, ...]] = [("", "model", " mIoU %", " acc. %", "  BF1 %", " Δ mIoU", level)]
         differences = [(), *map(_difference, self.differences)]
@@ -83,14 +83,14 @@ def compare(
         The scores of each model, and for each but the first the difference in mean IoU with its 95 % interval.
 
     Raises:
-        ModelError: a model has other classes than the data set, or they would be scored at different sizes.
-        DataError: a sample has no mask, or a file is damaged.
+        ModelError: if a model has other classes than the data set, or they would be scored at different sizes.
+        DataError: if a sample has no mask, or a file is damaged.
     """
     return compared(tuple(models), evaluate_all([*models.values()], dataset, split, settings=settings, watch=watch))
 
 
 def compared(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Comparison:
-    """The comparison of evaluations of the same images; the first is what the others differ from."""
+    """Return the comparison of evaluations of the same images; the first is what the others differ from."""
     first = evaluations[0]
     differences = [miou_difference(first.image_confusions, other.image_confusions) for other in evaluations[1:]]
     return Comparison(tuple(names), tuple(evaluations), tuple(differences))

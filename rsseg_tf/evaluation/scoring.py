@@ -89,12 +89,12 @@ class Evaluation:
     image_confusions: NDArray[np.int64] = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values; what could not be scored is null."""
+        """Return all of it as JSON values; what could not be scored is null."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         return {**json_ready(plain), "image_confusions": self.image_confusions.tolist()}
 
     def table(self) -> str:
-        """The scores as a text table, in percent."""
+        """Return the scores as a text table, in percent."""
         columns = (self.iou, self.boundary_f1_per_class, self.precision, self.recall, self.f1, self.small_object_recall)
         rows = [
             ("class", "  IoU %", "  BF1 %", "prec. %", "recall %", "   F1 %", "small found %"),
@@ -162,8 +162,8 @@ def evaluate_all(
         share: of several processes each predicts its part of the images, and all return the scores of the whole.
 
     Raises:
-        ModelError: a model has other classes than the data set, or they would be scored at different sizes.
-        DataError: a sample has no mask, or a file is damaged.
+        ModelError: if a model has other classes than the data set, or they would be scored at different sizes.
+        DataError: if a sample has no mask, or a file is damaged.
     """
     for predictor in predictors:
         _check_classes(predictor.palette, dataset.palette)
@@ -214,7 +214,7 @@ class _Scores:
 
 
 def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
-    """Height and width that images are resized to before they are scored, None for not at all."""
+    """Return height and width that images are resized to before they are scored, None for not at all."""
     sizes = {each.input_size if each.fitting == "resize" else None for each in predictors}
     if len(sizes) > 1:
         named = ", ".join(sorted("whole images" if size is None else f"{size[0]}×{size[1]}" for size in sizes))
@@ -226,7 +226,7 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
 
 
 def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
-    """The settings to read data with for `predictors`: prepared pairs serve only where they have every input's size."""
+    """Return the settings to read data with: prepared pairs serve only where they have every input's size."""
     same = all(
         each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
         for each in predictors
@@ -284,5 +284,5 @@ def _number(value: float) -> float | None:
 
 
 def percent(value: float | None) -> str:
-    """A share for a table; a dash where there was nothing to score."""
+    """Return a share for a table; a dash where there was nothing to score."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"

@@ -19,7 +19,7 @@ class Share(Protocol):
         """How many there are."""
 
     def summed(self, values: Sequence[Any]) -> list[Any]:
-        """The sums over all processes of `values`, arrays of the same shapes everywhere."""
+        """Return the sums over all processes of `values`, arrays of the same shapes everywhere."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _ECCENTRICITY = 0.0818191908426215
 def class_areas(
     classes: Image, names: Sequence[str], *, ground_sampling_distance_m: float = 0.0
 ) -> dict[str, dict[str, Any]]:
-    """Class name → `pixels`, `share` of the image and `area_m2` (None where the pixel's size is unknown)."""
+    """Return class name → `pixels`, `share` of the image and `area_m2` (None where the pixel's size is unknown)."""
     counts = np.bincount(classes.ravel(), minlength=len(names))[: len(names)]
     areas = counts.astype(np.float64) * ground_sampling_distance_m**2 if ground_sampling_distance_m else None
     return area_table(names, counts, areas)
@@ -26,7 +26,7 @@ def class_areas(
 def area_table(
     names: Sequence[str], pixels: NDArray[np.int64], areas_m2: NDArray[np.float64] | None
 ) -> dict[str, dict[str, Any]]:
-    """Class name → `pixels`, `share` of all that have a class, and `area_m2`."""
+    """Return class name → `pixels`, `share` of all that have a class, and `area_m2`."""
     total = max(int(pixels.sum()), 1)
     return {
         name: {
@@ -39,12 +39,12 @@ def area_table(
 
 
 def counts_by_row(classes: Image, num_classes: int) -> NDArray[np.int64]:
-    """Pixels of each class in each row: uint8 (H, W) → int64 (H, C); other numbers are not counted."""
+    """Return pixels of each class in each row: uint8 (H, W) → int64 (H, C); other numbers are not counted."""
     return np.stack([np.count_nonzero(classes == number, axis=1) for number in range(num_classes)], axis=1)
 
 
 def cell_areas_m2(latitudes: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """The areas between consecutive `latitudes` over `width` of longitude, both in radians, on the WGS 84 ellipsoid.
+    """Return the areas between `latitudes` over `width` of longitude, both in radians, on the WGS 84 ellipsoid.
 
     The closed form behind the authalic latitude (Snyder 1987, "Map Projections: A Working Manual", equation 3-12).
     """

@@ -74,7 +74,7 @@ class Band:
 
 
 def blend_weights(length: int, overlap: int) -> NDArray[np.float32]:
-    """How much each pixel along one side of a window counts: 1 at an edge, rising smoothly over the overlap.
+    """Return how much each pixel along one side of a window counts: 1 at an edge, rising smoothly over the overlap.
 
     Whole numbers, so that sums of weighted int8 scores are exact in float32.
     """
@@ -85,7 +85,7 @@ def blend_weights(length: int, overlap: int) -> NDArray[np.float32]:
 
 
 def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overlap: int) -> Image:
-    """The class of every pixel, overlapping windows blended: uint8 (H, W).
+    """Return the class of every pixel, overlapping windows blended: uint8 (H, W).
 
     Scores are kept for one row of windows at a time.
 
@@ -96,7 +96,7 @@ def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overla
         overlap: pixels that neighboring windows share.
 
     Raises:
-        ConfigError: the image has no pixels, or the overlap is not smaller than a window.
+        ConfigError: if the image has no pixels, or the overlap is not smaller than a window.
     """
     if image.shape[:2] == size:
         return best_class(infer(image[None])[0])
@@ -109,7 +109,7 @@ def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overla
 
 
 def best_class(scores: NDArray[Any]) -> Image:
-    """`argmax` over the last axis as uint8, the first of equals: (h, w, C) → (h, w).
+    """Return `argmax` over the last axis as uint8, the first of equals: (h, w, C) → (h, w).
 
     Class by class over whole planes, which is several times faster than `numpy.argmax` for few classes.
     """
@@ -117,19 +117,19 @@ def best_class(scores: NDArray[Any]) -> Image:
 
 
 def best_in(band: Band) -> Image:
-    """The class of every pixel of a band, uint8 (rows, W); 0 where no window had data."""
+    """Return the class of every pixel of a band, uint8 (rows, W); 0 where no window had data."""
     return np.zeros(band.weights.shape, np.uint8) if band.sums is None else _best_plane(band.sums)
 
 
 def strips_of(image: Image, grid: TileGrid) -> Iterator[Strip]:
-    """The strips of an image in memory."""
+    """Yield the strips of an image in memory."""
     padded = padded_to(image, grid.padded_height, grid.padded_width)
     for row, top in enumerate(grid.tops):
         yield Strip(row, padded[top : top + grid.size[0]])
 
 
 def padded_to(image: Image, height: int, width: int) -> Image:
-    """The image, mirrored beyond its bottom and right edges up to `height` and `width`."""
+    """Return the image, mirrored beyond its bottom and right edges up to `height` and `width`."""
     bottom, right = max(0, height - image.shape[0]), max(0, width - image.shape[1])
     return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="reflect") if bottom or right else image
 
@@ -147,7 +147,7 @@ def scored(strips: Iterable[Strip], infer: Infer, grid: TileGrid) -> Iterator[Ti
 
 
 def blended(tiles: Iterable[TileScores], grid: TileGrid) -> Iterator[Band]:
-    """Finished rows of pixels, top to bottom, from the scores of windows in order.
+    """Yield finished rows of pixels, top to bottom, from the scores of windows in order.
 
     Where the scores begin with a later row of windows than the first, bands lack what earlier windows add to them:
     `TileGrid.first_row_into` says where to begin for a band to be whole.
@@ -177,7 +177,7 @@ def _has_data(strip: Strip, left: int, width: int) -> bool:
 
 
 def _added(sums: Logits | None, tile: TileScores, weight: NDArray[np.float32], *, width: int) -> Logits | None:
-    """`sums` (C, rows, W) with the weighted scores of some windows added, made where there are none yet."""
+    """Return `sums` (C, rows, W) with the weighted scores of some windows added, made where there are none yet."""
     if tile.scores is None:
         return sums
     if sums is None:
@@ -190,7 +190,7 @@ def _added(sums: Logits | None, tile: TileScores, weight: NDArray[np.float32], *
 
 
 def _best_plane(planes: NDArray[Any]) -> Image:
-    """The number of the largest plane at every pixel: (C, h, w) → uint8 (h, w), a few rows at a time for the cache."""
+    """Return the number of the largest plane at every pixel: (C, h, w) → uint8 (h, w), a few rows at a time."""
     classes = np.zeros(planes.shape[1:], np.uint8)
     for top in range(0, len(classes), _ROWS_IN_CACHE):
         part = planes[:, top : top + _ROWS_IN_CACHE]

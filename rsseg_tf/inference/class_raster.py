@@ -40,13 +40,13 @@ class ClassRaster:
 
 @contextlib.contextmanager
 def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[ClassRaster]:
-    """A new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
+    """Yield a new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
 
     Class numbers are stored with the colors of `palette`, 255 where there is no data. Overviews hold the most
     frequent class.
 
     Raises:
-        RssegError: it cannot be written.
+        RssegError: if it cannot be written.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -66,7 +66,7 @@ def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[
 
 
 def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
-    """GDAL closes a file without an error on a full disk: read again what arrived."""
+    """Read again what arrived: GDAL closes a file without an error on a full disk."""
     import rasterio
     from rasterio.windows import Window
 

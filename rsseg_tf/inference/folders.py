@@ -28,10 +28,10 @@ _LARGE_PIXELS = 50_000_000
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
-    """The images that files, folders (searched through) and glob patterns name, each once, in order.
+    """Return the images that files, folders (searched through) and glob patterns name, each once, in order.
 
     Raises:
-        DataError: a word names nothing, or a folder holds no image.
+        DataError: if a word names nothing, or a folder holds no image.
     """
     found: dict[Path, Path] = {}
     for word in words:
@@ -41,7 +41,7 @@ def find_images(words: Iterable[str]) -> list[Path]:
 
 
 def output_names(images: Sequence[Path]) -> list[str]:
-    """A name for each image's outputs: its stem, with its folder and ending where stems repeat.
+    """Return a name for each image's outputs: its stem, with its folder and ending where stems repeat.
 
     Example:
         >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
@@ -86,9 +86,9 @@ def predict_files(
         One record an image, in order.
 
     Raises:
-        DataError: there is no such image, or one that cannot be read.
-        ConfigError: `out` holds the images, or results of another model.
-        MissingExtraError: an image is to be read through rasterio, which is not installed.
+        DataError: if there is no such image, or one that cannot be read.
+        ConfigError: if `out` holds the images, or results of another model.
+        MissingExtraError: if an image is to be read through rasterio, which is not installed.
     """
     folder = Path(out)
     found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
@@ -124,7 +124,7 @@ class _Job:
 
 
 def _report(progress: Callable[[Advance], None] | None, before: Advance) -> Progress:
-    """A function to call with the pixels of the image under way that are done and that there are."""
+    """Return a function to call with the pixels of the image under way that are done and that there are."""
 
     def report(done: int, total: int) -> None:
         if progress:
@@ -165,7 +165,7 @@ def _unused(name: str, taken: Sequence[str]) -> str:
 
 
 def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str, Any]:
-    """What a result depends on."""
+    """Return what a result depends on."""
     try:
         image_hash = file_hash(image)
     except OSError as error:
@@ -182,7 +182,7 @@ def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str
 
 
 def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The record of an earlier run, if there is one and it was made the same way."""
+    """Return the record of an earlier run, if there is one and it was made the same way."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -197,7 +197,7 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
-    """What the record says of an image, after its files are written."""
+    """Return what the record says of an image, after its files are written."""
     header = read_header(job.image)
     if not (job.channels.are_chosen or header.is_geotiff or header.pixels > _LARGE_PIXELS):
         return _predict_whole(job.predictor, job.image, job.target)

@@ -72,9 +72,9 @@ def predict_raster(
         Size, area of each class and the run's figures, as JSON values.
 
     Raises:
-        DataError: the raster is damaged.
-        ConfigError: parts of another run lie there.
-        RssegError: the results cannot be written.
+        DataError: if the raster is damaged.
+        ConfigError: if parts of another run lie there.
+        RssegError: if the results cannot be written.
     """
     started = time.perf_counter()
     network = _Stopwatch(predictor.infer)
@@ -104,7 +104,7 @@ def predict_raster(
 
 
 def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: Infer) -> Iterator[_Band]:
-    """All bands of the class map, those that were kept first."""
+    """Yield all bands of the class map, those that were kept first."""
     if predictor.fitting != "crop":
         pixels, valid = raster.rows(0, raster.height)
         yield _Band(0, 0, pixels, valid, _without_gaps(predictor.predict(pixels), valid))
@@ -177,7 +177,7 @@ class _Summary:
         self._classes[first:last] = band.classes[offset :: self._step, :: self._step]
 
     def record(self) -> dict[str, Any]:
-        """`classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels to one of the overlay."""
+        """Return `classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels to one of the overlay."""
         pixels = self._counts.sum(0)
         areas = None if self._row_areas is None else self._row_areas @ self._counts
         return {
@@ -187,7 +187,7 @@ class _Summary:
         }
 
     def overlay(self) -> Image:
-        """Colors over the small picture, uint8 (h, w, 3)."""
+        """Return colors over the small picture, uint8 (h, w, 3)."""
         colors = self._palette.colorize(self._classes)
         blend: Image = cv2.addWeighted(self._pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
         return blend

@@ -25,7 +25,7 @@ class Parts:
         overwrite: drop bands that were made from something else.
 
     Raises:
-        ConfigError: the folder holds bands that were made from something else.
+        ConfigError: if the folder holds bands that were made from something else.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any], *, overwrite: bool = False) -> None:
@@ -43,7 +43,7 @@ class Parts:
             )
 
     def done(self) -> int:
-        """How many bands are there, counted from the first without a gap."""
+        """Return how many bands are there, counted from the first without a gap."""
         row = 0
         while self._path(row).exists():
             row += 1
@@ -54,10 +54,10 @@ class Parts:
         write_image(self._path(row), classes)
 
     def load(self, row: int) -> Image:
-        """A band that was kept.
+        """Return a band that was kept.
 
         Raises:
-            DataError: its file is damaged.
+            DataError: if its file is damaged.
         """
         try:
             return read_indices(self._path(row))

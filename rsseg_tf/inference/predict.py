@@ -46,7 +46,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, image: Image) -> Image:
-        """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W)."""
+        """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W)."""
         ...
 
 
@@ -73,10 +73,10 @@ class TiledPredictor:
     model_sha256: str = ""
 
     def predict(self, image: Image) -> Image:
-        """The class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
+        """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
 
         Raises:
-            ConfigError: the overlap is not smaller than a tile.
+            ConfigError: if the overlap is not smaller than a tile.
         """
         if self.fitting == "crop":
             return predict_classes(image, self.infer, size=self.input_size, overlap=self.overlap)
@@ -107,7 +107,7 @@ def open_predictor(
     palette: Palette | None = None,
     foreign: ForeignModel | None = None,
 ) -> TiledPredictor:
-    """A predictor on a `.tflite` file, set up by the metadata in it.
+    """Return a predictor on a `.tflite` file, set up by the metadata in it.
 
     Args:
         path: the model file.
@@ -117,8 +117,8 @@ def open_predictor(
         foreign: said of a file that does not describe itself.
 
     Raises:
-        ModelError: no such file, or one that is no segmentation network.
-        ConfigError: `foreign` is given of a file that describes itself, or names other than its classes.
+        ModelError: if there is no such file, or one that is no segmentation network.
+        ConfigError: if `foreign` is given of a file that describes itself, or names other than its classes.
     """
     normalization = foreign.normalization if foreign else None
     runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalization=normalization)
@@ -137,10 +137,10 @@ def open_predictor(
 
 
 def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
-    """The same predictor with another overlap of its tiles, in pixels.
+    """Return the same predictor with another overlap of its tiles, in pixels.
 
     Raises:
-        ConfigError: the overlap is negative, or not smaller than a tile.
+        ConfigError: if the overlap is negative, or not smaller than a tile.
     """
     if not 0 <= overlap < min(predictor.input_size):
         raise ConfigError(
@@ -150,19 +150,19 @@ def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
 
 
 def with_usual_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
-    """The same predictor with the overlap that settings ask for, if it tiles at all; see `usual_overlap`."""
+    """Return the same predictor with the overlap that settings ask for, if it tiles at all; see `usual_overlap`."""
     if predictor.fitting == "resize":
         return predictor
     return with_overlap(predictor, usual_overlap(overlap, predictor.input_size))
 
 
 def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
-    """The overlap that settings ask for, but at most half a tile: beyond that tiles multiply and nothing is won."""
+    """Return the overlap that settings ask for, at most half a tile: beyond that nothing is won."""
     return min(overlap, min(input_size) // 2)
 
 
 def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
-    """A network for one image as one for a batch: (h, w, 3) → (h, w, C) becomes (n, h, w, 3) → (n, h, w, C)."""
+    """Return a network for one image as one for a batch: (h, w, 3) → (h, w, C) becomes (n, h, w, 3) → (n, h, w, C)."""
 
     def infer(images: Image) -> NDArray[Any]:
         return np.stack([infer_one(image) for image in images])

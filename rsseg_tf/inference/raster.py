@@ -39,7 +39,7 @@ class Channels:
         """Refuse what no raster can be read with.
 
         Raises:
-            ConfigError: not three bands, or an empty range.
+            ConfigError: for other than three bands, or an empty range.
         """
         if self.bands and (len(self.bands) != 3 or min(self.bands) < 1):
             raise ConfigError(f"expected three band numbers from 1, got {self.bands}", hint="for example --bands 1,2,3")
@@ -76,10 +76,10 @@ class Raster:
         self._has_gaps = _has_gaps(dataset, self._bands)
 
     def rows(self, top: int, bottom: int) -> tuple[Image, NDArray[np.bool_] | None]:
-        """Pixels of some rows, uint8 (rows, W, 3) RGB, and where they hold data (None for everywhere).
+        """Return pixels of some rows, uint8 (rows, W, 3) RGB, and where they hold data (None for everywhere).
 
         Raises:
-            DataError: the file is damaged there.
+            DataError: if the file is damaged there.
         """
         from rasterio.windows import Window
 
@@ -94,7 +94,7 @@ class Raster:
         return np.ascontiguousarray(np.moveaxis(self._to_bytes(planes), 0, -1)), valid
 
     def row_areas_m2(self, ground_sampling_distance_m: float = 0.0) -> NDArray[np.float64] | None:
-        """Square meters of a pixel in each row (H,), None where unknown.
+        """Return square meters of a pixel in each row (H,), None where unknown.
 
         Args:
             ground_sampling_distance_m: meters a pixel where the file itself does not say.
@@ -120,12 +120,12 @@ class Raster:
 
 @contextlib.contextmanager
 def open_raster(path: Path, channels: Channels = Channels()) -> Iterator[Raster]:
-    """A raster, open while the block runs; the library's cache of blocks is kept small meanwhile.
+    """Yield a raster, open while the block runs; the library's cache of blocks is kept small meanwhile.
 
     Raises:
-        DataError: the file cannot be read, or its bands are not three of 8 bits and `channels` does not say more.
-        ConfigError: `channels` asks for bands that it does not have.
-        ModuleNotFoundError: rasterio is not installed.
+        DataError: if the file cannot be read, or its bands are not three of 8 bits and `channels` does not say more.
+        ConfigError: if `channels` asks for bands that it does not have.
+        ModuleNotFoundError: if rasterio is not installed.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -144,7 +144,7 @@ def open_raster(path: Path, channels: Channels = Channels()) -> Iterator[Raster]
 
 
 def strips_from(raster: Raster, grid: TileGrid, *, first: int = 0) -> Iterator[Strip]:
-    """The strips of a raster from window row `first` on; every pixel row is read once, in order."""
+    """Yield the strips of a raster from window row `first` on; every pixel row is read once, in order."""
     pixels, valid = raster.rows(grid.tops[first], _bottom(grid, first))
     yield _strip(first, pixels, valid, grid)
     for row in range(first + 1, len(grid.tops)):
@@ -165,7 +165,7 @@ def _strip(row: int, pixels: Image, valid: NDArray[np.bool_] | None, grid: TileG
 
 
 def _usual_bands(path: Path, dataset: Any) -> tuple[int, ...]:
-    """Red, green and blue of a file that leaves no doubt about them."""
+    """Return red, green and blue of a file that leaves no doubt about them."""
     from rasterio.enums import ColorInterp
 
     count = dataset.count
@@ -201,7 +201,7 @@ def _has_gaps(dataset: Any, bands: tuple[int, ...]) -> bool:
 
 
 def raster_errors() -> tuple[type[Exception], ...]:
-    """What rasterio raises: errors of its own, and those of GDAL that it lets through, which have no public name."""
+    """Return what rasterio raises: errors of its own, and those of GDAL that it lets through."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
@@ -209,7 +209,7 @@ def raster_errors() -> tuple[type[Exception], ...]:
 
 
 def reason_of(error: Exception) -> str:
-    """What GDAL says of an error, in one line."""
+    """Return what GDAL says of an error, in one line."""
     return " ".join(str(error.__cause__ or error).split())
 
 

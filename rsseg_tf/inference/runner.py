@@ -38,7 +38,7 @@ class Normalization:
         """Refuse a range of nothing.
 
         Raises:
-            ConfigError: `std` is not positive.
+            ConfigError: if `std` is not positive.
         """
         if self.std <= 0:
             raise ConfigError(f"the standard deviation must be above 0, got {self.std}")
@@ -78,7 +78,7 @@ class TFLiteRunner:
         arena_bytes: planned memory of the activations; see `rsseg_tf.tflite.arena`.
 
     Raises:
-        ModelError: no such file, a damaged one, or no network that maps an RGB image to classes.
+        ModelError: if there is no such file, a damaged one, or no network that maps an RGB image to classes.
 
     Example:
         >>> runner = TFLiteRunner("model.tflite")
@@ -119,7 +119,7 @@ class TFLiteRunner:
         """How many classes the network tells apart.
 
         Raises:
-            ModelError: it puts out class ids and has no metadata that names them.
+            ModelError: if it puts out class ids and has no metadata that names them.
         """
         if self.head != "classes":
             return self._output.shape[-1]
@@ -130,29 +130,29 @@ class TFLiteRunner:
         return len(self.metadata.class_names)
 
     def logits(self, image: Image) -> Logits:
-        """Scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
+        """Return scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
 
         Low scores are resized to full size, a `classes` head gives one-hot scores.
 
         Raises:
-            DataError: `image` is not uint8 of the network's input size.
+            DataError: if `image` is not uint8 of the network's input size.
         """
         self.set_input(image)
         self.invoke()
         return self.output_logits()
 
     def classes(self, image: Image) -> Image:
-        """The class of each pixel: uint8 (h, w, 3) → uint8 (h, w).
+        """Return the class of each pixel: uint8 (h, w, 3) → uint8 (h, w).
 
         Raises:
-            DataError: `image` is not uint8 of the network's input size.
+            DataError: if `image` is not uint8 of the network's input size.
         """
         self.set_input(image)
         self.invoke()
         return self.output_classes()
 
     def scores(self, image: Image) -> NDArray[Any]:
-        """Numbers that order the classes as `logits` does, without its arithmetic: (h, w, 3) → (h, w, C).
+        """Return numbers that order the classes as `logits` does, without its arithmetic: (h, w, 3) → (h, w, C).
 
         Stored int8 scores are handed out as they are: they differ from logits by one scale and offset.
         """
@@ -167,7 +167,7 @@ class TFLiteRunner:
         """Copy an image, uint8 (h, w, 3), into the network's input.
 
         Raises:
-            DataError: `image` is not uint8 of the network's input size.
+            DataError: if `image` is not uint8 of the network's input size.
         """
         if image.dtype != np.uint8 or image.shape != (*self.input_size, 3):
             raise DataError(
@@ -179,12 +179,12 @@ class TFLiteRunner:
         """Run the network on the input that was set.
 
         Raises:
-            ModelError: the interpreter or a delegate fails.
+            ModelError: if the interpreter or a delegate fails.
         """
         invoke(self._native, path=self.path)
 
     def output_logits(self) -> Logits:
-        """The scores of the last run: float32 (h, w, C); see `logits`."""
+        """Return the scores of the last run: float32 (h, w, C); see `logits`."""
         if self.head == "classes":
             return np.eye(self.num_classes, dtype=np.float32)[self.output_classes()]
         stored = self._native.get_tensor(self._output.index)[0]
@@ -194,7 +194,7 @@ class TFLiteRunner:
         return self._full_size(real)
 
     def output_classes(self) -> Image:
-        """The class map of the last run: uint8 (h, w).
+        """Return the class map of the last run: uint8 (h, w).
 
         Quantized scores are compared as they are: dequantization does not change their order.
         """
@@ -206,7 +206,7 @@ class TFLiteRunner:
         return best_class(stored)
 
     def partitions(self) -> tuple[int, list[str]]:
-        """How many delegate partitions the interpreter made, and the names of operators outside them."""
+        """Return how many delegate partitions the interpreter made, and the names of operators outside them."""
         return delegate_partitions(self._native)
 
     def _stored(self, image: Image) -> NDArray[Any]:

@@ -32,7 +32,7 @@ class TileGrid:
         overlap: pixels that neighbors share at least.
 
     Raises:
-        ConfigError: `overlap` is not smaller than the window, or a size is not positive.
+        ConfigError: if `overlap` is not smaller than the window, or a size is not positive.
 
     Example:
         >>> TileGrid(4, 10, size=(4, 4), overlap=0).lefts
@@ -76,12 +76,12 @@ class TileGrid:
         return max(self.width, self.size[1])
 
     def band(self, row: int) -> tuple[int, int]:
-        """Top and bottom of the pixel rows of the image that are finished once window row `row` is."""
+        """Return top and bottom of the pixel rows of the image that are finished once window row `row` is."""
         end = self.tops[row + 1] if row + 1 < len(self.tops) else self.padded_height
         return self.tops[row], min(end, self.height)
 
     def first_row_into(self, row: int) -> int:
-        """The first row of windows that reaches into the pixels that `band(row)` starts with."""
+        """Return the first row of windows that reaches into the pixels that `band(row)` starts with."""
         return next(index for index, top in enumerate(self.tops) if top + self.size[0] > self.tops[row])
 
 

@@ -72,15 +72,15 @@ class Source:
 
 
 def is_video(word: str) -> bool:
-    """Whether a word names a camera (`camera:0`) or, by its ending, video files."""
+    """Return whether a word names a camera (`camera:0`) or, by its ending, video files."""
     return word.startswith(CAMERA) or word.lower().endswith(VIDEO_SUFFIXES)
 
 
 def find_videos(words: Sequence[str]) -> list[str]:
-    """The cameras and files that words and glob patterns name, each once, in order.
+    """Return the cameras and files that words and glob patterns name, each once, in order.
 
     Raises:
-        DataError: a word names nothing.
+        DataError: if a word names nothing.
     """
     found: dict[str, None] = {}
     for word in words:
@@ -119,8 +119,8 @@ def predict_video(
         Frames, frames a second and the mean area of each class, as JSON values.
 
     Raises:
-        DataError: it cannot be opened, or has no frame.
-        RssegError: the results cannot be written.
+        DataError: if it cannot be opened, or has no frame.
+        RssegError: if the results cannot be written.
     """
     started = time.perf_counter()
     with _opened(word) as (capture, source):
@@ -193,7 +193,7 @@ def _source(word: str, capture: Any, *, is_camera: bool) -> Source:
 
 
 def _classified(capture: Any, predictor: TiledPredictor, settings: VideoSettings) -> Any:
-    """(frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
+    """Return (frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
     frames = prefetched(_frames(capture, settings), depth=_FRAMES_AHEAD)
     return prefetched(((frame, predictor.predict(frame)) for frame in frames), depth=_FRAMES_AHEAD)
 
@@ -234,7 +234,7 @@ def _frame_folder(out: Path, source: Source) -> Iterator[tuple[str, Callable[[in
 def _overlay_video(
     out: Path, source: Source, settings: VideoSettings, predictor: TiledPredictor
 ) -> Iterator[tuple[str, Callable[[int, Image, Image], None]]]:
-    """A function that adds a frame to the video, which appears when the block ends, or is interrupted."""
+    """Yield a function that adds a frame to the video, which appears when the block ends, or is interrupted."""
     path, partial = (out / f"{source.name}{kind}_overlay.mp4" for kind in ("", "_partial"))
     interruption: KeyboardInterrupt | None = None
     written = 0
@@ -265,7 +265,7 @@ def _overlay_video(
 
 
 def _check_written(temporary: Path, path: Path, *, frames: int) -> None:
-    """OpenCV does not say when the disk is full: count what can be read."""
+    """Count the frames that can be read: OpenCV does not say when the disk is full."""
     check = cv2.VideoCapture(str(temporary))
     readable = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
     check.release()

@@ -35,7 +35,7 @@ class Interval:
 
 
 def miou_of(counts: NDArray[np.number]) -> NDArray[np.float64]:
-    """The mean IoU of stacks of confusion counts, (…, C, C) → float64 (…); see `ConfusionMatrix.miou`."""
+    """Return the mean IoU of stacks of confusion counts, (…, C, C) → float64 (…); see `ConfusionMatrix.miou`."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     unions = counts.sum(axis=-1) + counts.sum(axis=-2) - hits
     occurs = unions > 0
@@ -53,7 +53,7 @@ def miou_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The mean IoU of `second` less that of `first`, with a paired bootstrap interval over the images.
+    """Return the mean IoU of `second` less that of `first`, with a paired bootstrap interval over the images.
 
     As many images as there are get drawn with replacement, the same for both models, their counts added and
     the two mean IoU subtracted, `draws` times; the interval holds the middle `level` of the differences
@@ -68,7 +68,7 @@ def miou_difference(
         seed: of the draws.
 
     Raises:
-        ValueError: the shapes differ, or there is no image.
+        ValueError: if the shapes differ, or there is no image.
     """
     if first.shape != second.shape or first.ndim != 3 or not len(first):
         raise ValueError(f"expected two (N, C, C) of one shape, got {first.shape} and {second.shape}")
@@ -92,7 +92,7 @@ def _portions(draws: int) -> list[int]:
 def _differences(
     first: NDArray[np.integer], second: NDArray[np.integer], times: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Of samples that hold each image so many `times`, (draws, N)."""
+    """Return of samples that hold each image so many `times`, (draws, N)."""
     sums = [np.tensordot(times.astype(np.float64), counts.astype(np.float64), axes=1) for counts in (first, second)]
     differences: NDArray[np.float64] = miou_of(sums[1]) - miou_of(sums[0])
     return differences

@@ -27,7 +27,7 @@ def boundary_f1(
     tolerance: float = 0.0075,
     tolerance_px: float = 0.0,
 ) -> NDArray[np.float64]:
-    """The boundary F1 of each class in one image.
+    """Return the boundary F1 of each class in one image.
 
     Pixels that are 255 in the truth count for neither side: they are no boundary, and a neighbor
     does not become one because of them.
@@ -44,7 +44,7 @@ def boundary_f1(
         holds and the prediction does not.
 
     Raises:
-        ValueError: the shapes differ or are not (H, W), or the tolerance is not positive.
+        ValueError: if the shapes differ or are not (H, W), or the tolerance is not positive.
     """
     if truth.ndim != 2 or truth.shape != prediction.shape:
         raise ValueError(f"expected two (H, W) of one size, got {truth.shape} and {prediction.shape}")
@@ -119,7 +119,7 @@ def _class_score(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], known:
 
 
 def _boundary(inside: NDArray[np.bool_], known: Bits) -> Bits:
-    """Pixels of the class beside a known pixel of another class or the edge of the image: uint8 (H, W) of 0 and 1."""
+    """Return the class's pixels beside a known pixel of another or the image's edge: uint8 (H, W) of 0 and 1."""
     bits = inside.astype(np.uint8)
     others: Bits = cv2.copyMakeBorder(known - bits, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     beside_others: Bits = cv2.dilate(others, _CROSS)[1:-1, 1:-1]

@@ -48,7 +48,7 @@ class SmallObjectRecall:
             prediction: (H, W) class ids.
 
         Raises:
-            ValueError: the shapes differ or are not (H, W).
+            ValueError: if the shapes differ or are not (H, W).
         """
         if truth.ndim != 2 or truth.shape != prediction.shape:
             raise ValueError(f"expected two (H, W) of one size, got {truth.shape} and {prediction.shape}")
@@ -74,7 +74,7 @@ class SmallObjectRecall:
 
 
 def _objects(inside: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each connected component of `inside`: its pixels, and those that are predicted."""
+    """Return of each connected component of `inside`: its pixels, and those that are predicted."""
     count, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
     sizes = np.bincount(labels[inside], minlength=count)
     hits = np.bincount(labels[inside & predicted], minlength=count)

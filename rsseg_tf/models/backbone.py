@@ -29,7 +29,7 @@ class FeatureBuilder(Protocol):
     """Builds a backbone's graph."""
 
     def __call__(self, x: keras.KerasTensor, *, output_stride: int) -> Features:
-        """Features of normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+        """Return features of normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ChannelNormalization:
 
 
 def even_normalization(mean: float, std: float) -> ChannelNormalization:
-    """The same (pixel − mean) / std for every channel; `mean` and `std` in pixel values."""
+    """Return the same (pixel − mean) / std for every channel; `mean` and `std` in pixel values."""
     return ChannelNormalization((mean / 255,) * 3, (std / 255,) * 3)
 
 
@@ -86,7 +86,7 @@ class Step:
 
 
 def steps(strides: Sequence[int], depths: Sequence[int], *, stride: int, output_stride: int) -> Iterator[list[Step]]:
-    """The steps of each stage of blocks.
+    """Yield the steps of each stage of blocks.
 
     Args:
         strides: of the first block of each stage.

@@ -43,10 +43,10 @@ _APPLICATION_NORMALIZATIONS = (
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of a name in `BACKBONES`, `keras.applications.NAME` or `keras_cv.PRESET`.
+    """Return the backbone of a name in `BACKBONES`, `keras.applications.NAME` or `keras_cv.PRESET`.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: if there is none of that name.
     """
     if name in BACKBONES:
         return BACKBONES[name]
@@ -61,7 +61,7 @@ def find_backbone(name: str) -> Backbone:
 
 
 def _meant(name: str) -> str | None:
-    """The backbone that a wrong name comes nearest to, with or without its library."""
+    """Return the backbone that a wrong name comes nearest to, with or without its library."""
     theirs = {base: f"{APPLICATIONS}{base}" for base in dir(keras.applications) if callable(_application(base))}
     if name.casefold().startswith(APPLICATIONS):
         base = nearest(name[len(APPLICATIONS) :], theirs)
@@ -71,17 +71,17 @@ def _meant(name: str) -> str | None:
 
 
 def is_inlined(name: str) -> bool:
-    """Whether a backbone is a model of another library."""
+    """Return whether a backbone is a model of another library."""
     return name.startswith((APPLICATIONS, KERAS_CV))
 
 
 def takes_bgr(name: str) -> bool:
-    """Whether published weights of a backbone expect blue first, as those that came from Caffe do."""
+    """Return whether published weights of a backbone expect blue first, as those that came from Caffe do."""
     return name.startswith(APPLICATIONS) and find_backbone(name).normalization == _CAFFE
 
 
 def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool = False) -> keras.Model:
-    """The other library's own model of a backbone, without its classifier.
+    """Return the other library's own model of a backbone, without its classifier.
 
     Args:
         name: `keras.applications.NAME` or `keras_cv.PRESET`.
@@ -89,8 +89,8 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
         imagenet: fetch its ImageNet weights.
 
     Raises:
-        ConfigError: the library has no such model.
-        ModelError: the model cannot be had at this size, or cannot be fetched.
+        ConfigError: if the library has no such model.
+        ModelError: if the model cannot be had at this size, or cannot be fetched.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras tells there of what it fetches.
@@ -109,7 +109,7 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
 
 
 def _remedy(name: str, *, imagenet: bool) -> str:
-    """What to do where another library's model cannot be had."""
+    """Return what to do where another library's model cannot be had."""
     if name.startswith(KERAS_CV) and Path(name.removeprefix(KERAS_CV)).is_dir():
         files = "config.json and model.weights.h5" if imagenet else "config.json"
         return f"the folder must hold {files} of a keras_cv backbone, as save_to_preset writes them"
@@ -125,7 +125,7 @@ def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int) ->
 
 
 def _application(name: str) -> Any:
-    """The function of keras.applications, None where it has none of that name."""
+    """Return the function of keras.applications, None where it has none of that name."""
     base = name.removeprefix(APPLICATIONS)
     return getattr(keras.applications, base, None) if base[:1].isupper() else None
 

@@ -27,7 +27,7 @@ def deeplab_v3_plus(
     image_pooling: bool = False,
     output_stride: int = 16,
 ) -> keras.Model:
-    """A DeepLabV3+ network from pixels to class logits.
+    """Return a DeepLabV3+ network from pixels to class logits.
 
     The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); the
     backbone's normalization is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
@@ -42,7 +42,7 @@ def deeplab_v3_plus(
         output_stride: 16 or 8, height of the input over height of the last stage.
 
     Raises:
-        ConfigError: an argument outside these choices.
+        ConfigError: for an argument outside these choices.
 
     Example:
         >>> deeplab_v3_plus("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
@@ -84,7 +84,7 @@ def _normalized(image: keras.KerasTensor, normalization: ChannelNormalization) -
 
 
 def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:
-    """Atrous spatial pyramid pooling, the paper's eq. (2)."""
+    """Return atrous spatial pyramid pooling, the paper's eq. (2)."""
     branches = [conv_bn_relu(x, 256, 1, name="aspp_1x1")]
     branches += [conv_bn_relu(x, 256, 3, dilation=rate, name=f"aspp_rate{rate}") for rate in rates]
     if image_pooling:
@@ -98,7 +98,7 @@ def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) 
 def _upsampled(
     x: keras.KerasTensor, size: tuple[int, int], *, stride: int, upsampling: str, name: str
 ) -> keras.KerasTensor:
-    """`x` enlarged `stride` times, and cropped to `size` where that overshoots.
+    """Return `x` enlarged `stride` times, and cropped to `size` where that overshoots.
 
     Not by a `Resizing` layer: its call has `training=True` as default, which Keras 3.15 hands on to the whole
     model, so that a plain `model(x)` would normalize by batch statistics and change the weights.
@@ -125,7 +125,7 @@ UPSAMPLINGS = {"bilinear": _bilinear, "transposed": _transposed}
 
 
 def bilinear_kernel(channels: int, stride: int) -> np.ndarray:
-    """Transposed-convolution weights that interpolate bilinearly, float32 (2·stride, 2·stride, channels, channels)."""
+    """Return transposed-convolution weights that interpolate bilinearly: (2·stride, 2·stride, channels, channels)."""
     offsets = np.arange(2 * stride) + 0.5 - stride
     triangle = 1 - np.abs(offsets) / stride
     kernel = np.zeros((2 * stride, 2 * stride, channels, channels), np.float32)

@@ -49,7 +49,7 @@ class _Padding:
 
 
 def inlined(x: keras.KerasTensor, source: keras.Model, *, output_stride: int) -> Features:
-    """Features of a new copy of `source` on `x`, with fresh weights.
+    """Return features of a new copy of `source` on `x`, with fresh weights.
 
     Args:
         x: what the source takes, (N, H, W, 3).
@@ -60,13 +60,13 @@ def inlined(x: keras.KerasTensor, source: keras.Model, *, output_stride: int) ->
         The last tensor at a quarter of the size, and the output. Layers are named as `layer_names` says.
 
     Raises:
-        ModelError: a layer holds layers of its own, or the source never is at a quarter of the size.
+        ModelError: if a layer holds layers of its own, or the source never is at a quarter of the size.
     """
     return _Inliner(source, output_stride).features(x)
 
 
 def layer_names(source: keras.Model) -> dict[int, str]:
-    """The id of each layer of `source` and of the models inside it → its name once inlined.
+    """Return the id of each layer of `source` and of the models inside it → its name once inlined.
 
     `backbone_` and its own name, or where Keras made that up, its type and number.
     """
@@ -95,7 +95,7 @@ class _Inliner:
         self._low_level: keras.KerasTensor | None = None
 
     def features(self, x: keras.KerasTensor) -> Features:
-        """Features of `x`."""
+        """Return features of `x`."""
         self._put(x, stride=1, dilation=1)
         high_level = run_through(self._source, x, self._call)
         if self._low_level is None or self._places[id(high_level)].stride != self._output_stride:
@@ -159,12 +159,12 @@ class _Inliner:
 
 
 def _sizes(x: keras.KerasTensor, dilation: int) -> Size:
-    """Height and width that the original has where ours has those of `x`."""
+    """Return height and width that the original has where ours has those of `x`."""
     return math.ceil(x.shape[1] / dilation), math.ceil(x.shape[2] / dilation)
 
 
 def _same_before(sizes: Size, kernel: Size, layer: keras.Layer) -> Size:
-    """Zeros that `same` padding puts before each axis of an original of these sizes; of an un-padded one, half."""
+    """Return the zeros that `same` padding puts before each axis at these sizes; of an unpadded layer, half."""
     stride = max(layer.strides) if layer.padding == "same" or max(kernel) <= max(layer.strides) else 1
 
     def before(size: int, width: int) -> int:
@@ -174,5 +174,5 @@ def _same_before(sizes: Size, kernel: Size, layer: keras.Layer) -> Size:
 
 
 def _pads(kernel: int, before: int, dilation: int) -> Size:
-    """Zeros before and behind that keep the size at stride 1."""
+    """Return zeros before and behind that keep the size at stride 1."""
     return dilation * before, max(dilation * (kernel - 1 - before), 0)

@@ -19,7 +19,7 @@ BN_EPSILON = 1e-5
 def conv_bn(
     x: keras.KerasTensor, filters: int, kernel: int, *, name: str, stride: int = 1, dilation: int = 1
 ) -> keras.KerasTensor:
-    """Bias-free convolution and batch norm, named `{name}_conv` and `{name}_bn`.
+    """Return bias-free convolution and batch norm, named `{name}_conv` and `{name}_bn`.
 
     Size is kept at stride 1. A strided convolution pads by half its kernel on every side first, as torch does.
     """
@@ -41,28 +41,28 @@ def conv_bn(
 def conv_bn_relu(
     x: keras.KerasTensor, filters: int, kernel: int, *, name: str, stride: int = 1, dilation: int = 1
 ) -> keras.KerasTensor:
-    """`conv_bn` and a ReLU named `{name}_relu`."""
+    """Return `conv_bn` and a ReLU named `{name}_relu`."""
     x = conv_bn(x, filters, kernel, name=name, stride=stride, dilation=dilation)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
 def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-18 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Return features of a ResNet-18 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
 
 
 def resnet34(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-34; arguments as `resnet18`."""
+    """Return features of a ResNet-34; arguments as `resnet18`."""
     return _resnet(x, block=_basic_block, depths=(3, 4, 6, 3), output_stride=output_stride)
 
 
 def resnet50(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-50; arguments as `resnet18`."""
+    """Return features of a ResNet-50; arguments as `resnet18`."""
     return _resnet(x, block=_bottleneck_block, depths=(3, 4, 6, 3), output_stride=output_stride)
 
 
 def resnet101(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Features of a ResNet-101; arguments as `resnet18`."""
+    """Return features of a ResNet-101; arguments as `resnet18`."""
     return _resnet(x, block=_bottleneck_block, depths=(3, 4, 23, 3), output_stride=output_stride)
 
 

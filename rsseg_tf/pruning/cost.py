@@ -86,7 +86,7 @@ class Cost:
 
 
 def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
-    """Parameters, multiply-accumulates and bytes of a functional model, layer by layer.
+    """Return parameters, multiply-accumulates and bytes of a functional model, layer by layer.
 
     Multiply-accumulates count convolutions (plain, grouped, depthwise, separable, transposed) and dense
     layers, for one image. Parameters are what training changes; moving statistics are counted apart.
@@ -109,7 +109,7 @@ def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
 
 
 def wired_cost(wiring: Wiring, kept: NDArray[np.bool_]) -> Cost:
-    """What the graph costs when only the channel ids where `kept`, bool (ids,), stay."""
+    """Return what the graph costs when only the channel ids where `kept`, bool (ids,), stay."""
     return Cost(tuple(_layer_cost(layer, kept) for layer in wiring.layers.values() if layer.kind != "InputLayer"))
 
 
@@ -128,12 +128,12 @@ def _layer_cost(layer: LayerWiring, kept: NDArray[np.bool_]) -> LayerCost:
 
 
 def _fixed_elements(variable: Variable) -> int:
-    """Product of the axes that no channel ids index."""
+    """Return product of the axes that no channel ids index."""
     return int(np.prod([n for axis, n in enumerate(variable.shape) if axis not in variable.labels], dtype=np.int64))
 
 
 def _factors(variable: Variable) -> dict[str, int]:
-    """What each element of a variable adds to each metric."""
+    """Return what each element of a variable adds to each metric."""
     measured = variable.name in STATISTICS
     offset = variable.name in ("bias", "beta")
     folded = measured or variable.name == "gamma"
@@ -179,12 +179,12 @@ class CostTerms:
     factors: Mapping[str, Values]
 
     def total(self, metric: str, counts: Values) -> float:
-        """The metric when `counts`, (families,), groups of each family stay."""
+        """Return the metric when `counts`, (families,), groups of each family stay."""
         widths = self.slopes @ counts + self.constants
         return float(self.factors[metric] @ (widths[self.left] * widths[self.right]))
 
     def slope(self, metric: str, counts: Values) -> Values:
-        """What one group of each family adds to the metric, (families,)."""
+        """Return what one group of each family adds to the metric, (families,)."""
         widths = self.slopes @ counts + self.constants
         by_width = np.zeros(len(widths))
         np.add.at(by_width, self.left, self.factors[metric] * widths[self.right])
@@ -193,7 +193,7 @@ class CostTerms:
 
 
 def variable_terms(wiring: Wiring) -> list[Term]:
-    """The terms of `METRICS`, one a variable."""
+    """Return the terms of `METRICS`, one a variable."""
     return [
         Term(
             widths=tuple(layer.axes[label] for label in variable.labels.values()),
@@ -205,7 +205,7 @@ def variable_terms(wiring: Wiring) -> list[Term]:
 
 
 def cost_terms(terms: Sequence[Term], family_of: NDArray[np.int64], group_of: Ids) -> CostTerms:
-    """The terms of a graph's cost as functions of how many groups stay.
+    """Return the terms of a graph's cost as functions of how many groups stay.
 
     Args:
         terms: what the cost is the sum of.

@@ -70,7 +70,7 @@ class Groups:
         return self.terms_with(())
 
     def terms_with(self, measured: Sequence[Term]) -> CostTerms:
-        """As `terms`, with terms of a metric that does not follow from the graph, such as latency."""
+        """Return the `terms`, and those of a metric that does not follow from the graph, such as latency."""
         group_of = self.wiring.group_of
         family_of = np.where(group_of < 0, -1, self.family_of[group_of]) if len(self) else group_of
         return cost_terms([*variable_terms(self.wiring), *measured], family_of, group_of)
@@ -81,12 +81,12 @@ class Groups:
         return np.asarray([len(family) for family in self.families], np.float64)
 
     def each(self, metric: str) -> NDArray[np.float64]:
-        """What one group of each family adds to a metric of the dense model, (families,); NaN where that is open."""
+        """Return what one group of each family adds to a metric of the dense model, (families,); NaN if open."""
         slope = self.terms.slope(metric, self.counts)
         return slope if getattr(self.cost(), metric) is not None else np.full_like(slope, np.nan)
 
     def members(self, group: int) -> Mapping[str, tuple[int, ...]]:
-        """Layer → the output channels that go with a group, for the layers that create channels."""
+        """Return layer → the output channels that go with a group, for the layers that create channels."""
         found = {}
         for name, ids in self._created():
             channels = np.flatnonzero(self.wiring.group_of[ids] == group)
@@ -95,21 +95,21 @@ class Groups:
         return found
 
     def counts_kept(self, removed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """How many groups of each family stay, (families,), without those where `removed`, bool (groups,)."""
+        """Return how many groups of each family stay, (families,), without those where `removed`, bool (groups,)."""
         return self.counts - np.bincount(self.family_of[removed], minlength=len(self.families))
 
     def plan(self, removed: NDArray[np.bool_], **details: object) -> Plan:
-        """The plan that removes the groups where `removed`, bool (groups,), and what it leaves of the cost."""
+        """Return the plan that removes the groups where `removed`, bool (groups,), and what it leaves of the cost."""
         kept = self._kept(removed)
         keep = {name: tuple(np.flatnonzero(kept[ids]).tolist()) for name, ids in self._created() if not kept[ids].all()}
         dense, slim = wired_cost(self.wiring, np.ones_like(kept)), wired_cost(self.wiring, kept)
         return Plan.of(keep, {name: len(ids) for name, ids in self._created() if name in keep}, dense, slim, **details)
 
     def removed(self, plan: Plan) -> NDArray[np.bool_]:
-        """Which groups a plan removes, bool (groups,).
+        """Return which groups a plan removes, bool (groups,).
 
         Raises:
-            ModelError: the plan was made for another model.
+            ModelError: if the plan was made for another model.
         """
         kept = kept_ids(self.wiring, plan)
         group_of = self.wiring.group_of
@@ -118,10 +118,10 @@ class Groups:
         return removed
 
     def cost(self, plan: Plan | None = None) -> Cost:
-        """What the model costs, with a plan once rebuilt; exact and without building it.
+        """Return what the model costs, with a plan once rebuilt; exact and without building it.
 
         Raises:
-            ModelError: the plan was made for another model.
+            ModelError: if the plan was made for another model.
         """
         return wired_cost(self.wiring, self._kept(self.removed(plan) if plan else np.zeros(len(self), bool)))
 
@@ -170,10 +170,10 @@ def find_groups(model: keras.Model, *, rules: Rules | None = None) -> Groups:
 
 
 def kept_ids(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
-    """Which channel ids stay under a plan, bool (ids,).
+    """Return which channel ids stay under a plan, bool (ids,).
 
     Raises:
-        ModelError: the plan names layers, channels or widths that the model does not have, would
+        ModelError: if the plan names layers, channels or widths that the model does not have, would
             leave a layer nothing, or removes part of a group.
     """
     kept = np.ones(len(wiring.group_of), bool)
@@ -201,7 +201,7 @@ def _misfit(what: str) -> ModelError:
 
 
 def _families(wiring: Wiring) -> tuple[Family, ...]:
-    """Groups by how many ids each has on every axis of every layer."""
+    """Return groups by how many ids each has on every axis of every layer."""
     number = wiring.group_count
     signature = np.zeros(number, np.int64)
     # Most layers pass on the array that they got: each is counted once.

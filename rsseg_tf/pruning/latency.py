@@ -28,14 +28,14 @@ _NAMED = 5
 
 
 def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
-    """The terms of the metric `latency_ms`, one an operator of the profile.
+    """Return the terms of the metric `latency_ms`, one an operator of the profile.
 
     Args:
         profile: of the same model, at the same input size, in any number format.
         wiring: of the dense model.
 
     Raises:
-        ConfigError: the profile is of another model: kernels are missing, or of another size.
+        ConfigError: if the profile is of another model: kernels are missing, or of another size.
     """
     reads = {name: layer.reads for name, layer in wiring.layers.items()}
     names = layers_of_ops([op.tensors for op in profile.layers], reads)
@@ -52,7 +52,7 @@ def _term(op: OpLatency, layers: Sequence[LayerWiring], scale: float) -> Term:
 
 
 def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids, ...]:
-    """The channel ids whose numbers an operator's time is in proportion to."""
+    """Return the channel ids whose numbers an operator's time is in proportion to."""
     layer = _kernel_layer(op, layers)
     if layer is not None:
         kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - op.macs))

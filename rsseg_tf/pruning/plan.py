@@ -39,7 +39,7 @@ class Plan:
     def of(
         cls, keep: Mapping[str, tuple[int, ...]], widths: Mapping[str, int], dense: Cost, slim: Cost, **details: object
     ) -> Plan:
-        """The plan that keeps `keep`, with the metrics of both models."""
+        """Return the plan that keeps `keep`, with the metrics of both models."""
         metrics = ("params", "macs", "int8_bytes")
         return cls(
             keep=dict(keep),
@@ -51,20 +51,20 @@ class Plan:
         )
 
     def share(self, metric: str) -> float:
-        """Share of the dense model's `params`, `macs`, `int8_bytes` or `latency_ms` that is left; NaN where unknown."""
+        """Return the share of a metric of the dense model, such as `params`, that is left; NaN where unknown."""
         left, dense = self.cost.get(metric), self.dense_cost.get(metric)
         return left / dense if left is not None and dense else float("nan")
 
     def to_json(self) -> str:
-        """The plan as indented JSON."""
+        """Return the plan as indented JSON."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` wrote.
+        """Return the plan that `to_json` wrote.
 
         Raises:
-            ModelError: the text is not one.
+            ModelError: if the text is not one.
         """
         try:
             raw = json.loads(text)
@@ -83,10 +83,10 @@ class Plan:
 
 
 def within(plan: Plan, base: Plan) -> Plan:
-    """`plan`, made for the dense model, as a plan for the model that `base` left of it.
+    """Return `plan`, made for the dense model, as a plan for the model that `base` left of it.
 
     Raises:
-        ModelError: `base` removed channels that `plan` keeps.
+        ModelError: if `base` removed channels that `plan` keeps.
     """
     keep, widths = {}, {}
     for name, kept in plan.keep.items():

@@ -34,7 +34,7 @@ def randomize(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
         x: a batch of inputs that kernels and statistics are fitted to; drawn at random by default.
 
     Raises:
-        ModelError: no inputs can be drawn because sizes are open, or the model's graph cannot be read.
+        ModelError: if no inputs can be drawn because sizes are open, or the model's graph cannot be read.
     """
     rng = np.random.default_rng(seed)
     for variable in model.variables:
@@ -49,10 +49,10 @@ def randomize(model: keras.Model, seed: int = 0, *, x: Any = None) -> None:
 
 
 def random_inputs(model: keras.Model, *, batch: int = 2, seed: int = 1) -> Any:
-    """Inputs in the structure that `model` takes: standard normal, or 0 and 1 where it takes integers.
+    """Return inputs in the structure that `model` takes: standard normal, or 0 and 1 where it takes integers.
 
     Raises:
-        ModelError: a size is open.
+        ModelError: if a size is open.
     """
     rng = np.random.default_rng(seed)
 
@@ -93,7 +93,7 @@ def _fit(call: Call, known: dict[int, Any], rng: np.random.Generator) -> None:
 
 
 def _fit_statistics(layer: keras.layers.BatchNormalization, x: Values, rng: np.random.Generator) -> None:
-    """Statistics near those of `x`: nearly, so that they do not cancel."""
+    """Set statistics near those of `x`: nearly, so that they do not cancel."""
     others = tuple(axis for axis in range(x.ndim) if axis != layer.axis % x.ndim)
     mean, variance = x.mean(axis=others), x.var(axis=others)
     variance = np.where(variance > 0, variance, 1.0) * rng.uniform(0.5, 1.5, variance.shape)
@@ -108,7 +108,7 @@ def _fit_kernels(kernels: list[Any], spread: float) -> None:
 
 
 def _spread_without_bias(call: Call, known: dict[int, Any]) -> float:
-    """Standard deviation of a layer's output within its channels, were the bias 0."""
+    """Return standard deviation of a layer's output within its channels, were the bias 0."""
     biases = [weight for weight in getattr(call.operation, "weights", ()) if weight.name == "bias"]
     kept = [keras.ops.convert_to_numpy(bias) for bias in biases]
     for bias in biases:

@@ -60,7 +60,7 @@ def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
 
 
 def _lost(variable: Variable, layer: LayerWiring, kept: Kept) -> Array | None:
-    """Which elements of a variable mask zeroes, None for none."""
+    """Return which elements of a variable mask zeroes, None for none."""
     lost = np.zeros((1,) * len(variable.shape), bool)
     for axis, label in variable.labels.items():
         if label != CONTRACTED:
@@ -70,7 +70,7 @@ def _lost(variable: Variable, layer: LayerWiring, kept: Kept) -> Array | None:
 
 
 def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> keras.Model:
-    """A new, plain functional model without the channels that a plan removes.
+    """Return a new, plain functional model without the channels that a plan removes.
 
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
     `model`, masked or not, stays as it is. Where a removed channel would go on sending a constant
@@ -107,7 +107,7 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
 
 
 def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
-    """The slim graph, with weights yet to be set."""
+    """Return the slim graph, with weights yet to be set."""
 
     def resized(operation: keras.Operation) -> keras.Operation:
         try:
@@ -144,7 +144,7 @@ _ZEROS: Mapping[str, Any] = {
 
 
 def _holds_values(initializer: Any) -> bool:
-    """Whether a config entry is an initializer with a value for each weight, which fits the dense shape alone."""
+    """Return whether a config entry is an initializer with a value for each weight of the dense shape."""
     if not isinstance(initializer, Mapping) or initializer.get("class_name") != "Constant":
         return False
     return np.ndim(keras.initializers.deserialize(dict(initializer)).value) > 0
@@ -167,14 +167,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _resized(value: Any, width: int) -> Any:
-    """A config entry with another number of channels; −1 stands for whatever is there."""
+    """Return a config entry with another number of channels; −1 stands for whatever is there."""
     if isinstance(value, tuple | list):
         return (*value[:-1], width if value[-1] != -1 else -1)
     return width if value != -1 else -1
 
 
 def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]:
-    """The layer's weights along the channels that stay, with folded constants."""
+    """Return the layer's weights along the channels that stay, with folded constants."""
     if layer.folds is not None:
         constants = np.where(kept[layer.axes[CONTRACTED]], 0.0, layer.folds)
         folded = _folded(weights[layer.kernel.index], layer.kernel.labels, constants)

@@ -35,7 +35,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     start: Plan | None = None,
     profile: LatencyProfile | None = None,
 ) -> Plan:
-    """The plan that meets a target by removing the groups that matter least.
+    """Return the plan that meets a target by removing the groups that matter least.
 
     Groups are ranked over the whole model, in blocks that keep every layer's width a multiple of
     `round_to`. The cost is followed exactly, since it falls with the product of two widths.
@@ -53,10 +53,10 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
 
     Raises:
-        ConfigError: a target or limit is out of its range, or latency is a target or the ranking's cost and there is no
-            profile, or one of another model.
-        RssegError: the target cannot be met; the message names the largest possible cut.
-        ModelError: the model's multiply-accumulates are needed and its input size is open.
+        ConfigError: if a target or limit is out of its range, or latency is a target or the ranking's cost and there is
+            no profile, or one of another model.
+        RssegError: if the target cannot be met; the message names the largest possible cut.
+        ModelError: if the model's multiply-accumulates are needed and its input size is open.
     """
     check(target)
     limits = _limits(round_to, min_channels, skip)
@@ -85,7 +85,7 @@ def _limits(round_to: int, min_channels: int, skip: Sequence[str]) -> Limits:
 
 
 def _terms(groups: Groups, metrics: Set[str], profile: LatencyProfile | None) -> CostTerms:
-    """The cost as a function of how many groups stay, with latency where there is a profile."""
+    """Return the cost as a function of how many groups stay, with latency where there is a profile."""
     if "macs" in metrics and groups.cost().macs is None:
         raise ModelError(
             f"the input size of `{groups.model}` is open, so its multiply-accumulates are not known",
@@ -102,10 +102,10 @@ def _terms(groups: Groups, metrics: Set[str], profile: LatencyProfile | None) ->
 
 
 def random_plan(groups: Groups, fraction: float = 0.5, *, seed: int) -> Plan:
-    """The plan that removes a random `fraction` of the groups of every family, and leaves at least one.
+    """Return the plan that removes a random `fraction` of the groups of every family, and leaves at least one.
 
     Raises:
-        ConfigError: `fraction` is not between 0 and 1.
+        ConfigError: if `fraction` is not between 0 and 1.
     """
     if not 0 <= fraction <= 1:
         raise ConfigError(f"`fraction` must be between 0 and 1, got {fraction}")
@@ -124,7 +124,7 @@ def largest_cut(
     min_channels: int = Limits.min_channels,
     skip: Sequence[str] = (),
 ) -> Plan:
-    """The plan that removes as many groups as the limits of `choose` allow: no target can ask for more.
+    """Return the plan that removes as many groups as the limits of `choose` allow: no target can ask for more.
 
     Which groups of a family stay does not matter to its cost; here it is the last ones.
 
@@ -160,7 +160,7 @@ class _Queue:
         return cls(order, (present, *stops), values[order])
 
     def block_score(self, step: int) -> float:
-        """Mean score of the groups that go from stop `step` to the next; infinite after the last."""
+        """Return mean score of the groups that go from stop `step` to the next; infinite after the last."""
         if step + 1 >= len(self.stops):
             return math.inf
         size = len(self.order)
@@ -168,7 +168,7 @@ class _Queue:
 
 
 def _allowed(family: Family, limits: Limits) -> list[int]:
-    """How many groups of a family may stay, largest first."""
+    """Return how many groups of a family may stay, largest first."""
     size = len(family)
     if any(fnmatch.fnmatchcase(name, pattern) for name in family.members for pattern in limits.skip):
         return [size]
@@ -217,7 +217,7 @@ class _Greedy:
         return np.asarray(scores / np.maximum(slopes, 1e-15))
 
     def _unmet(self, counts: NDArray[np.float64]) -> list[str]:
-        """Metrics of which more is left than the target allows."""
+        """Return metrics of which more is left than the target allows."""
         return [metric for metric, goal in self._goals.items() if self._terms.total(metric, counts) > goal * (1 + 1e-9)]
 
     def _check_reachable(self) -> None:

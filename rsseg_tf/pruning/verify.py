@@ -73,7 +73,7 @@ class Verification:
 
 
 def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rules: Rules | None = None) -> Verification:
-    """How exactly a plan can be carried out on a model, which stays as it is.
+    """Return how exactly a plan can be carried out on a model, which stays as it is.
 
     A network that was never trained hides errors behind biases of 0 and scales of 1: `randomize` it first.
 
@@ -85,7 +85,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
         rules: of layers that `RULES` does not know, as for `find_groups`.
 
     Raises:
-        ModelError: the plan was made for another model, or no inputs can be drawn because sizes are open.
+        ModelError: if the plan was made for another model, or no inputs can be drawn because sizes are open.
 
     Example:
         >>> from rsseg_tf import pruning
@@ -118,18 +118,18 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
 
 
 def outputs(model: keras.Model, x: Any) -> list[NDArray[Any]]:
-    """What `model` makes of `x`, in inference."""
+    """Return what `model` makes of `x`, in inference."""
     return [keras.ops.convert_to_numpy(y) for y in tree.flatten(model(x, training=False))]
 
 
 def distance(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> float:
-    """Largest absolute difference over the largest absolute value, over all outputs; NaN where one is NaN."""
+    """Return largest absolute difference over the largest absolute value, over all outputs; NaN where one is NaN."""
     pairs = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(first, second, strict=True)]
     return float(np.max([np.abs(a - b).max() / max(np.abs(a).max(), 1e-30) for a, b in pairs]))
 
 
 def _reloaded(model: keras.Model) -> keras.Model | None:
-    """The model once saved and loaded, None where that takes custom objects or trust in Python's byte code."""
+    """Return the model once saved and loaded, None where that takes custom objects or trust in Python's byte code."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "slim.keras")
         try:

@@ -159,7 +159,7 @@ def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None
 
 
 def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str | None:
-    """Why the call's rule cannot be asked, None where it can."""
+    """Return why the call's rule cannot be asked, None where it can."""
     if rule is None:
         return why_frozen(call.operation)
     if getattr(call.operation, "data_format", None) == "channels_first":
@@ -173,7 +173,7 @@ def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str 
 
 
 def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:
-    """Group number of every id, −1 where frozen, and id → what freezes it."""
+    """Return group number of every id, −1 where frozen, and id → what freezes it."""
     couples = np.concatenate([np.zeros((2, 0), np.int64), *ledger.couples], axis=1)
     graph = coo_array((np.ones(couples.shape[1], np.int8), couples), shape=(ledger.count, ledger.count))
     _, component = connected_components(graph, directed=False)
@@ -192,7 +192,7 @@ def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:
 def _frozen_layers(
     layers: Mapping[str, LayerWiring], group_of: Ids, reasons: Mapping[int, Freeze], freezes: list[Freeze]
 ) -> dict[str, str]:
-    """Layer → why channels that it creates must stay, or why channels that meet it must."""
+    """Return layer → why channels that it creates must stay, or why channels that meet it must."""
     own = {freeze.layer: freeze.reason for freeze in reversed(freezes)}
     frozen_layers = {}
     for name, layer in layers.items():
@@ -258,10 +258,10 @@ def _variables(operation: keras.Operation, rule: Rule, notes: LayerNotes) -> lis
 
 
 def _indexes(axes: Mapping[str, Ids], label: str, weight: Any, axis: int) -> bool:
-    """Whether ids index an axis: slopes that are shared and kernels of a depthwise block have length 1 there."""
+    """Return whether ids index an axis: slopes that are shared and kernels of a depthwise block have length 1 there."""
     return label in axes and len(axes[label]) == weight.shape[axis]
 
 
 def frozen_flow(site: Site) -> Signal:
-    """The flow of a layer without a rule."""
+    """Return the flow of a layer without a rule."""
     return frozen(site, why_frozen(site.layer))

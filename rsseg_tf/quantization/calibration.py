@@ -39,12 +39,12 @@ class Calibration:
     sha256: str
 
     def record(self) -> dict[str, Any]:
-        """Count, hash and class histogram, for manifests and the model's own metadata."""
+        """Return count, hash and class histogram, for manifests and the model's own metadata."""
         return {"samples": len(self.names), "sha256": self.sha256, "class_pixels": list(self.class_pixels)}
 
 
 def choose_calibration(candidates: Sequence[Candidate], *, count: int, num_classes: int, seed: int) -> Calibration:
-    """A choice of `count` candidates in which the classes take turns, so that rare ones are there too.
+    """Return a choice of `count` candidates in which the classes take turns, so that rare ones are there too.
 
     Turn by turn, the class with the fewest pixels so far gets a random candidate that shows it; once no
     candidate shows it, the class drops out, and what is then missing is filled at random.
@@ -56,7 +56,7 @@ def choose_calibration(candidates: Sequence[Candidate], *, count: int, num_class
         seed: of the choice.
 
     Raises:
-        DataError: there are no candidates.
+        DataError: if there are no candidates.
     """
     if not candidates:
         raise DataError("no training images to calibrate on")

@@ -39,7 +39,7 @@ def convert(
     calibration: Images = (),
     method: str = MIN_MAX,
 ) -> bytes:
-    """The TFLite flatbuffer of `model`.
+    """Return the TFLite flatbuffer of `model`.
 
     Integer files take the camera's uint8 pixels as they are, the others the same pixels as float32.
 
@@ -51,8 +51,8 @@ def convert(
         method: a name in `rsseg_tf.quantization.int8.clipping.METHODS`, by which the ranges are chosen.
 
     Raises:
-        ConfigError: an unknown format or method, no calibration images, or a head that the format does not have.
-        ModelError: the model cannot be converted, or holds a weight that is not finite.
+        ConfigError: for an unknown format or method, no calibration images, or a head that the format does not have.
+        ModelError: if the model cannot be converted, or holds a weight that is not finite.
     """
     if number_format not in CONVERTERS:
         raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(CONVERTERS)}")
@@ -65,7 +65,7 @@ def convert(
 def calibrated_model(
     model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX, equalize: bool = False
 ) -> bytes:
-    """The float file with ranges of which `rsseg_tf.quantization.int8.calibrated.quantize` makes an int8 file.
+    """Return the float file with ranges of which `rsseg_tf.quantization.int8.calibrated.quantize` makes an int8 file.
 
     Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.int8.equalize`.
     """
@@ -76,7 +76,7 @@ def calibrated_model(
 
 
 def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:
-    """The TFLite flatbuffer of a frozen concrete function.
+    """Return the TFLite flatbuffer of a frozen concrete function.
 
     Args:
         function: from `rsseg_tf.quantization.freeze`.
@@ -84,7 +84,7 @@ def run_converter(function: Any, configure: Callable[[Any], None], *, name: str 
         name: of the model, for messages.
 
     Raises:
-        ModelError: it cannot be converted.
+        ModelError: if it cannot be converted.
     """
     with converting(name, function=function):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -138,7 +138,7 @@ CONVERTERS: Mapping[str, Callable[[keras.Model, _Wanted], bytes]] = {
 
 
 def _check(number_format: str, wanted: _Wanted) -> None:
-    """Nothing, if the format has the head and method that are wanted, and the images that it needs."""
+    """Check that the format has the head and method that are wanted, and the images that it needs."""
     known = FORMATS[number_format]
     if wanted.head not in known.heads:
         raise ConfigError(f"{number_format} has no head `{wanted.head}`", hint=f"known: {', '.join(known.heads)}")

@@ -35,7 +35,7 @@ def converting(name: str = "the model", *, function: Any = None) -> Iterator[Non
 
 
 def _reason(error: Exception, function: Any) -> str:
-    """The first line of an error, or the operations at fault by the names that their layers gave them."""
+    """Return the first line of an error, or the operations at fault by the names that their layers gave them."""
     kinds = set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", str(error)))
     nodes = [] if function is None else function.graph.as_graph_def().node
     named = [f"`{node.name}`" for node in nodes if node.op in kinds]
@@ -47,7 +47,7 @@ def _reason(error: Exception, function: Any) -> str:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on stderr, from Python or from C++."""
+    """Keep stderr silent within the block, from Python or from C++."""
     verbosity = absl_logging.get_verbosity()
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

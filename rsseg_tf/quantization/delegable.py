@@ -27,7 +27,7 @@ _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 
 
 def delegable(model: keras.Model) -> keras.Model:
-    """A network with the outputs of `model`, up to the rounding of sums; `model` itself where nothing has to change.
+    """Return a network with the outputs of `model`, up to rounding; `model` itself if nothing has to change.
 
     Layers keep their names. A network that is not functional, in which a model is nested, or of which a layer cannot be
     made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
@@ -54,7 +54,7 @@ def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operati
 
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
-    """The name of every layer that has to change → the class that takes its place."""
+    """Return the name of every layer that has to change → the class that takes its place."""
     every = calls(model)
     changed = [call.operation for call in every if _has_to_change(call)]
     found = {layer.name: _STAND_INS[type(layer)] for layer in changed}
@@ -62,7 +62,7 @@ def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
 
 
 def _has_to_change(call: Call) -> bool:
-    """Whether XNNPACK cannot take the layer, wherever it stands."""
+    """Return whether XNNPACK cannot take the layer, wherever it stands."""
     layer = call.operation
     if type(layer) not in _STAND_INS or getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
@@ -76,7 +76,7 @@ def _has_to_change(call: Call) -> bool:
 
 
 def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
-    """The ReLUs that no operator before them can compute as well: it has other readers, or is of another kind."""
+    """Return the ReLUs that no operator before them can compute: it has other readers, or is of another kind."""
     readers = times_read(model, every)
     made_by = makers(every)
     relus = [call for call in every if activation_name(call.operation) in ("relu", "relu6")]
@@ -99,7 +99,7 @@ class _AveragePooling2D(layers.AveragePooling2D):
 
 
 def _inside(size: int, width: int, stride: int) -> NDArray[np.float64]:
-    """The share of each window of `same` padding that lies inside an axis of `size` pixels."""
+    """Return the share of each window of `same` padding that lies inside an axis of `size` pixels."""
     starts = np.arange(math.ceil(size / stride)) * stride
     starts -= max(int(starts[-1]) + width - size, 0) // 2
     return (np.minimum(starts + width, size) - np.maximum(starts, 0)) / width

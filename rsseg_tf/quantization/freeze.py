@@ -20,7 +20,7 @@ from rsseg_tf.tracing.private import with_constants
 
 
 def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
-    """A concrete function of `model` at batch 1 with its variables frozen to constants.
+    """Return a concrete function of `model` at batch 1 with its variables frozen to constants.
 
     Args:
         model: a functional model with one image input (H, W, 3) of fixed size and logits (H, W, C) as output.
@@ -30,8 +30,8 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
         A concrete function of float32 (1, H, W, 3).
 
     Raises:
-        ConfigError: an unknown head, or one that the model does not have.
-        ModelError: the input's size is not fixed, or there is more than one input or output.
+        ConfigError: for an unknown head, or one that the model does not have.
+        ModelError: if the input's size is not fixed, or there is more than one input or output.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
@@ -47,23 +47,23 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
 
 
 def freeze(forward: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...]) -> Any:
-    """A concrete function of `forward` on float32 (1, *shape), with the variables that it reads frozen to constants."""
+    """Return a concrete function of `forward` on float32 (1, *shape), its variables frozen to constants."""
     traced = tf.function(forward).get_concrete_function(tf.TensorSpec((1, *shape), tf.float32, name="image"))
     return with_constants(traced)
 
 
 def check_head(head: str) -> None:
-    """Nothing, if `head` is a name in `HEADS`.
+    """Check that `head` is a name in `HEADS`.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: if it is not.
     """
     if head not in HEADS:
         raise ConfigError(f"unknown head `{head}`", hint=f"known: {', '.join(HEADS)}")
 
 
 def class_map(logits: tf.Tensor) -> tf.Tensor:
-    """The likeliest class of each pixel, uint8 (N, H, W), of logits (N, H, W, C)."""
+    """Return the likeliest class of each pixel, uint8 (N, H, W), of logits (N, H, W, C)."""
     return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
 
 
@@ -80,7 +80,7 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
 
 
 def has_low_head(model: keras.Model) -> bool:
-    """Whether `model` ends in a bilinear upsampling, before which the head `logits-low` ends."""
+    """Return whether `model` ends in a bilinear upsampling, before which the head `logits-low` ends."""
     last = maker(model.outputs[0])
     return isinstance(last, keras.layers.UpSampling2D) and last.interpolation == "bilinear"
 

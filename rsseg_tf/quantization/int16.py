@@ -24,14 +24,14 @@ _GREATEST = 32767
 
 
 def int16_file(function: Any, images: Images) -> bytes:
-    """The int16x8 TFLite file of a frozen function of pixels, with uint8 input and int16 output.
+    """Return the int16x8 TFLite file of a frozen function of pixels, with uint8 input and int16 output.
 
     Args:
         function: from `rsseg_tf.quantization.freeze.frozen_function`.
         images: uint8 (H, W, C), one or more, on which the activations' ranges are measured (min-max).
 
     Raises:
-        ModelError: the function cannot be converted, or holds an operator without int16 kernel.
+        ModelError: if the function cannot be converted, or holds an operator without int16 kernel.
     """
     # The int16 quantizer rounds a shared bias once, to the scale that its first reader needs: others get a wrong one.
     calibrator = Calibrator(with_own_constants(with_range_slots(function, images[0])))
@@ -49,7 +49,7 @@ def int16_file(function: Any, images: Images) -> bytes:
 
 
 def _batches(images: Images) -> Iterator[list[NDArray[np.float32]]]:
-    """Pixels as floats, one of them set so that 128 int16 steps make exactly one pixel value."""
+    """Yield pixels as floats, one of them set so that 128 int16 steps make exactly one pixel value."""
     for number, image in enumerate(images):
         pixels = image.astype(np.float32)[None]
         if number == 0:
@@ -58,7 +58,7 @@ def _batches(images: Images) -> Iterator[list[NDArray[np.float32]]]:
 
 
 def _with_pixel_input(file: bytes) -> bytes:
-    """The file with a QUANTIZE operator in front that turns uint8 pixels into its int16 input, exactly."""
+    """Return the file with a QUANTIZE operator in front that turns uint8 pixels into its int16 input, exactly."""
     model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
     graph = model.subgraphs[0]
     old, new = int(graph.inputs[0]), len(graph.tensors)

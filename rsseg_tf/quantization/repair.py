@@ -39,7 +39,7 @@ def int8_file(
     keep_float: int = 0,
     correct_on: Images = (),
 ) -> ConvertedFile:
-    """The int8 file of a float file with ranges.
+    """Return the int8 file of a float file with ranges.
 
     Args:
         calibrated: from `rsseg_tf.quantization.convert.calibrated_model`.
@@ -50,7 +50,7 @@ def int8_file(
         correct_on: images over which biases are corrected, which the errors do not show; none for not at all.
 
     Raises:
-        ModelError: the converter fails.
+        ModelError: if the converter fails.
     """
     errors: tuple[LayerError, ...] = ()
     tensors: tuple[str, ...] = ()

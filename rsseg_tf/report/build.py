@@ -63,8 +63,8 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
         `page`, `markdown`, `files` (written), `models` (names) and `problems` (`source`, `message`, `is_mismatch`).
 
     Raises:
-        MissingExtraError: matplotlib or Jinja2 is not installed.
-        ConfigError: an input does not exist, or is nothing that a report can show.
+        MissingExtraError: if matplotlib or Jinja2 is not installed.
+        ConfigError: if an input does not exist, or is nothing that a report can show.
     """
     check_matplotlib()
     check_jinja()
@@ -109,7 +109,7 @@ _NOTHING = _Shown()
 
 
 def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress | None) -> _Shown:
-    """Every `.tflite` file scored on the same images, and where they disagree; a problem instead where that fails."""
+    """Return the `.tflite` files scored on the same images, and where they disagree; a problem if that fails."""
     order = [row.path for row in model_rows(sources)]
     files = sorted(sources.files, key=lambda file: order.index(file.path))
     if not files:
@@ -143,7 +143,7 @@ def _data_title(config: Config | None) -> str:
 
 
 def _summary(rows: Sequence[ModelRow]) -> list[str]:
-    """What the smallest model costs and saves against the first, in a sentence."""
+    """Return what the smallest model costs and saves against the first, in a sentence."""
     scored = [row for row in rows if row.score("miou") is not None]
     if not scored:
         return []

@@ -61,12 +61,12 @@ class Drawing:
 
 
 def svg_url(path: Path) -> str:
-    """An SVG file as a data URL."""
+    """Return an SVG file as a data URL."""
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def drawings(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
-    """Every chart that the models and runs have figures for."""
+    """Return every chart that the models and runs have figures for."""
     check_matplotlib()
     scored = [row for row in rows if row.scores]
     logged = [run for run in runs if run.log]
@@ -81,7 +81,7 @@ def drawings(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The places of the points that no other beats: (cost, score), cheaper or equal and better or equal."""
+    """Return the places of the points that no other beats: (cost, score), cheaper or equal and better or equal."""
     return [
         place
         for place, (cost, score) in enumerate(points)
@@ -93,7 +93,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
-    """MIoU against file size, multiply-accumulates and latency, with the Pareto front of each."""
+    """Return mIoU against file size, multiply-accumulates and latency, with the Pareto front of each."""
     costs = [cost for cost in _COSTS if sum(getattr(row, cost[0]) is not None for row in rows) > 1]
     figure = _figure(4.4 * len(costs), 3.8)
     axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
@@ -118,7 +118,7 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
 
 
 def confusions(rows: Sequence[ModelRow]) -> Drawing:
-    """One matrix a model: of the pixels of each true class, the percentage predicted as each class."""
+    """Return one matrix a model: of the pixels of each true class, the percentage predicted as each class."""
     columns = min(2, len(rows))
     lines = -(-len(rows) // columns)
     names = list((rows[0].scores or {})["class_names"])
@@ -146,7 +146,7 @@ def _draw_confusion(axis: Axes, counts: np.ndarray[Any, Any], names: Sequence[st
 
 
 def training(runs: Sequence[Run]) -> Drawing:
-    """Loss and validation mIoU by epoch, a line a run; a pruned run starts with its model just pruned."""
+    """Return loss and validation mIoU by epoch, a line a run; a pruned run starts with its model just pruned."""
     figure = _figure(8.8, 3.6)
     loss, score = figure.subplots(1, 2)
     for place, run in enumerate(runs):
@@ -173,7 +173,7 @@ def _validated(run: Run) -> Iterable[tuple[float, float]]:
 
 
 def pruning(runs: Sequence[Run]) -> Drawing:
-    """The shares of the dense model's multiply-accumulates and parameters that are left after each loop."""
+    """Return the shares of the dense model's multiply-accumulates and parameters that are left after each loop."""
     figure = _figure(6.4, 3.4)
     axis = figure.subplots()
     for place, run in enumerate(runs):
@@ -189,7 +189,7 @@ def pruning(runs: Sequence[Run]) -> Drawing:
 
 
 def channels(run: Run) -> Drawing:
-    """How many output channels of each pruned layer stay, of how many."""
+    """Return how many output channels of each pruned layer stay, of how many."""
     kept, widths = _widths(run.plan or {})
     names = list(widths)
     figure = _figure(7.5, 1.2 + 0.2 * len(names))

@@ -73,13 +73,13 @@ class Gallery:
 
 
 def differing(first: Pixels, second: Pixels, truth: Pixels) -> NDArray[np.bool_]:
-    """The labeled pixels to which two class maps give different classes."""
+    """Return the labeled pixels to which two class maps give different classes."""
     pixels: NDArray[np.bool_] = (first != second) & (truth != IGNORE)
     return pixels
 
 
 def place_facts(place: Place, palette: Palette, names: Sequence[str]) -> Mapping[str, Any]:
-    """A place as the page takes it: pictures as data URLs, and in how many percent each two models differ."""
+    """Return a place as the page takes it: pictures as data URLs, and in how many percent each two models differ."""
     masks = {"ground truth": place.truth, **dict(zip(names, place.predictions, strict=True))}
     pairs = itertools.combinations(masks, 2)
     differ = {f"{a}|{b}": 100 * float(differing(masks[a], masks[b], place.truth).mean()) for a, b in pairs}
@@ -97,7 +97,7 @@ def place_facts(place: Place, palette: Palette, names: Sequence[str]) -> Mapping
 
 
 def _worst_window(name: str, image: Pixels, mask: Pixels, predictions: Sequence[Pixels], *, size: int) -> Place:
-    """The window of an image with the most disagreement, or for a single model with the most errors."""
+    """Return the window of an image with the most disagreement, or for a single model with the most errors."""
     others = predictions[1:] or [mask]
     split = np.logical_or.reduce([differing(predictions[0], other, mask) for other in others])
     height, width = min(size, mask.shape[0]), min(size, mask.shape[1])
@@ -122,7 +122,7 @@ def _photo_url(image: Pixels) -> str:
 
 
 def _mask_url(mask: Pixels, palette: Palette) -> str:
-    """The class colors as PNG, clear where the mask says ignore."""
+    """Return the class colors as PNG, clear where the mask says ignore."""
     opaque = np.where(mask == IGNORE, 0, 255).astype(np.uint8)
     pixels = np.dstack([cv2.cvtColor(palette.colorize(mask), cv2.COLOR_RGB2BGR), opaque])
     _, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])

@@ -32,10 +32,10 @@ _WINDOW_COLOR = "#d55e00"
 
 
 def check_matplotlib() -> None:
-    """Nothing, where figures can be drawn; for asking before long work whose result is to be drawn.
+    """Check that figures can be drawn, before long work whose result is to be drawn.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: if matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", extra="report")
@@ -52,7 +52,7 @@ def write_heatmap(ranges: Mapping[str, Any], paths: Sequence[Path]) -> None:
         paths: files to write, whose suffixes (`.png`, `.svg`) say how.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        MissingExtraError: if matplotlib is not installed.
     """
     check_matplotlib()
     import matplotlib as mpl
@@ -109,7 +109,7 @@ class _Panel:
         return self.high - self.low + 1
 
     def shares(self, rows: Sequence[str]) -> NDArray[np.float64]:
-        """Percent of each tensor's values by row and position, nan in the rows of other kinds."""
+        """Return percent of each tensor's values by row and position, nan in the rows of other kinds."""
         table = np.full((len(rows), self.high - self.low + 1), np.nan)
         for label, tensor in self.tensors.items():
             columns = np.maximum(np.arange(len(tensor["counts"])) + tensor["lowest"] - self.low, 0)
@@ -119,14 +119,14 @@ class _Panel:
 
 
 def _labeled(ranges: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
-    """The tensors of a kind by their layer's name, or by their own where the layer has several."""
+    """Return the tensors of a kind by their layer's name, or by their own where the layer has several."""
     tensors = [tensor for tensor in ranges["tensors"] if tensor["kind"] == kind]
     times = Counter(tensor["layer"] for tensor in tensors)
     return {tensor["layer" if times[tensor["layer"]] == 1 else "name"]: tensor for tensor in tensors}
 
 
 def _rows(ranges: Mapping[str, Any], panels: Sequence[_Panel]) -> list[str]:
-    """Every panel's labels, in the order of the layers."""
+    """Return every panel's labels, in the order of the layers."""
     layers = {label: tensor["layer"] for panel in panels for label, tensor in panel.tensors.items()}
     return sorted(layers, key=lambda label: ranges["layers"].index(layers[label]))
 
@@ -162,7 +162,7 @@ def _draw_window(axis: Axes, place: int, window: Mapping[str, Any]) -> None:
 
 
 def _annotate(axis: Axes, place: float, texts: tuple[str, str]) -> None:
-    """Two texts beside a row, right of the panel."""
+    """Write two texts beside a row, right of the panel."""
     for text, points in zip(texts, _COLUMN_POINTS, strict=True):
         axis.annotate(
             text,

@@ -61,13 +61,13 @@ class ModelRow:
         return FORMATS[self.number_format if self.number_format in FORMATS else "float32"].weight_bytes
 
     def score(self, key: str) -> float | None:
-        """A score in percent."""
+        """Return a score in percent."""
         value = self.scores.get(key) if self.scores else None
         return None if value is None else 100 * float(value)
 
 
 def of_one_data_set(sources: Sources) -> tuple[Sources, Config | None]:
-    """The inputs that are of the same data and classes as the first, and its settings.
+    """Return the inputs that are of the same data and classes as the first, and its settings.
 
     The others are named in the problems of what comes back: figures on other pixels do not compare.
     """
@@ -88,7 +88,7 @@ def of_one_data_set(sources: Sources) -> tuple[Sources, Config | None]:
 
 
 def model_rows(sources: Sources) -> list[ModelRow]:
-    """The models of a report, each backbone dense, pruned, int8 and both, as in the paper's Table II."""
+    """Return the models of a report, each backbone dense, pruned, int8 and both, as in the paper's Table II."""
     scores = {str(facts.get("sha256")): facts for facts in sources.evaluations}
     latencies = {str(facts["sha256"]): float(facts["p50_ms"]) for facts in reversed(sources.benchmarks)}
     runs = {run.sha256: run for run in sources.runs}
@@ -99,7 +99,7 @@ def model_rows(sources: Sources) -> list[ModelRow]:
 
 
 def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
-    """What keeps scores from being shown, or from being compared."""
+    """Return what keeps scores from being shown, or from being compared."""
     known = {row.sha256 for row in rows}
     problems = [
         Problem(str(facts.get("model", "an evaluation")), "it scores a model that is not among the inputs")
@@ -115,7 +115,7 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
 
 
 def scored_pixels(scores: Facts) -> tuple[Any, ...]:
-    """What tells the images that were scored, and their size, from others."""
+    """Return what tells the images that were scored, and their size, from others."""
     return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
 
 
@@ -140,7 +140,7 @@ def _row_of_file(
 
 
 def _number_format(file: ExportedFile) -> str:
-    """As the record beside the file says, else the file itself."""
+    """Return the target that the record beside the file names, else the file itself does."""
     noted = file.metadata.notes if file.metadata else {}
     return str(file.record.get("type") or noted.get("type") or "unknown")
 
@@ -162,7 +162,7 @@ def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
 
 
 def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """The stem of each path, with as many folders before it as tell it from the others."""
+    """Return the stem of each path, with as many folders before it as tell it from the others."""
     names = {path: path.stem for path in paths}
     for depth in range(1, 8):
         times = Counter(names.values())
@@ -173,7 +173,7 @@ def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _described(sources: Sources) -> Iterable[tuple[str, Config, str]]:
-    """Name, settings and fingerprint of the data of every input that has them."""
+    """Yield name, settings and fingerprint of the data of every input that has them."""
     yield from ((str(run.path), run.config, run.data_sha256) for run in sources.runs)
     yield from ((str(file.path), file.config, file.data_sha256) for file in sources.files if file.config)
 

@@ -48,7 +48,7 @@ class Panel:
 
 
 def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: Palette) -> NDArray[np.uint8]:
-    """The image tinted by class, uint8 (H, W, 3); ignored pixels stay as they are."""
+    """Return the image tinted by class, uint8 (H, W, 3); ignored pixels stay as they are."""
     tinted = (1 - _OPACITY) * image + _OPACITY * palette.colorize(mask)
     return np.where((mask == IGNORE)[..., None], image, np.rint(tinted)).astype(np.uint8)
 

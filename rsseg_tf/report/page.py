@@ -59,10 +59,10 @@ class Page:
 
 
 def check_jinja() -> None:
-    """Nothing, where pages can be made.
+    """Check that pages can be made.
 
     Raises:
-        MissingExtraError: Jinja2 is not installed.
+        MissingExtraError: if Jinja2 is not installed.
     """
     if importlib.util.find_spec("jinja2") is None:
         raise MissingExtraError("jinja2", extra="report")
@@ -72,7 +72,7 @@ def write_page(path: Path, page: Page) -> None:
     """Write a page as one HTML file, with its style and script inside.
 
     Raises:
-        MissingExtraError: Jinja2 is not installed.
+        MissingExtraError: if Jinja2 is not installed.
     """
     check_jinja()
     from jinja2 import Environment, PackageLoader, StrictUndefined

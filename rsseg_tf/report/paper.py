@@ -72,7 +72,7 @@ CLASS_IOU: Mapping[str, Mapping[str, Mapping[str, float]]] = {
 
 
 def paper_row(data_name: str, *, backbone: str, pruned: bool, quantized: bool) -> PaperRow | None:
-    """The paper's row for such a model on that data set, if it has one."""
+    """Return the paper's row for such a model on that data set, if it has one."""
     wanted = (backbone, pruned, quantized)
     rows = ROWS.get(data_name, ())
     return next((row for row in rows if (row.backbone, row.pruned, row.quantized) == wanted), None)

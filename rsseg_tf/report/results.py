@@ -26,7 +26,7 @@ _PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "pape
 
 
 def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_name: str) -> list[Table]:
-    """Every table that the models and ablations have figures for."""
+    """Return every table that the models and ablations have figures for."""
     tables = [
         *(ablation_table(facts, place) for place, facts in enumerate(ablations, start=1)),
         summary_table(rows, data_name=data_name),
@@ -38,7 +38,7 @@ def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_
 
 
 def summary_table(rows: Sequence[ModelRow], *, data_name: str) -> Table:
-    """Table II: what pruning (P) and quantization (Q) cost and save, with the paper's figures where it has them."""
+    """Return Table II: what pruning (P) and quantization (Q) cost and save, beside the paper's figures."""
     printed = [_paper_figures(row, data_name) for row in rows]
     with_paper = any(figure is not None for figures in printed for figure in figures)
     columns = (
@@ -74,7 +74,7 @@ def _paper_figures(row: ModelRow, data_name: str) -> tuple[float | None, ...]:
 
 
 def compression_table(rows: Sequence[ModelRow]) -> Table:
-    """Table III's question, within one method: what is left of the dense model, and what it costs."""
+    """Return Table III's question, within one method: what is left of the dense model, and what it costs."""
     values: list[tuple[Value, ...]] = []
     for _, group in groupby(rows, key=lambda row: row.backbone):
         first, *others = group
@@ -91,7 +91,7 @@ def compression_table(rows: Sequence[ModelRow]) -> Table:
 
 
 def difference_table(rows: Sequence[ModelRow]) -> Table:
-    """Each model's mean IoU less the first's, with a paired bootstrap interval over the same images."""
+    """Return each model's mean IoU less the first's, with a paired bootstrap interval over the same images."""
     scored = [(row, row.scores) for row in rows if row.scores and row.scores.get("image_confusions")]
     values: list[tuple[Value, ...]] = []
     for row, scores in scored[1:]:
@@ -113,7 +113,7 @@ def difference_table(rows: Sequence[ModelRow]) -> Table:
 
 
 def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
-    """Tables IV and V: a row a class, a column a model; IoU with the paper's, then what else is known by class."""
+    """Return Tables IV and V, a row a class, a column a model: IoU with the paper's, then the rest by class."""
     scored = [row for row in rows if row.scores]
     if not scored or scored[0].scores is None:
         return []
@@ -149,7 +149,7 @@ def _class_table(
 
 
 def ablation_table(ablation: Facts, place: int = 1) -> Table:
-    """Table II over repeats: mean ± sample standard deviation over the seeds, the paper's mIoU beside."""
+    """Return Table II over repeats: mean ± sample standard deviation over the seeds, the paper's mIoU beside."""
     groups: dict[tuple[str, bool, bool], list[Facts]] = {}
     for cell in ablation["cells"]:
         groups.setdefault((cell["backbone"], cell["pruned"], cell["quantized"]), []).append(cell)

@@ -121,7 +121,7 @@ def read_sources(paths: Sequence[Path]) -> Sources:
             `ranges` wrote.
 
     Raises:
-        ConfigError: one does not exist, or is nothing that a report can show.
+        ConfigError: if one does not exist, or is nothing that a report can show.
     """
     found = Sources()
     for path in dict.fromkeys(_subject(path) for path in paths):
@@ -130,12 +130,12 @@ def read_sources(paths: Sequence[Path]) -> Sources:
 
 
 def _subject(path: Path) -> Path:
-    """What a path stands for: the record of a `.tflite` for that file."""
+    """Return what a path stands for: the record of a `.tflite` for that file."""
     return path.with_suffix("") if path.name.endswith(".tflite.json") else path
 
 
 def class_names(config: Config) -> tuple[str, ...]:
-    """The classes of the data set of `config`."""
+    """Return the classes of the data set of `config`."""
     return palette_of(config.data).names
 
 
@@ -154,7 +154,7 @@ def _read(path: Path, found: Sources) -> None:
 
 
 def _read_ablation(path: Path, found: Sources) -> None:
-    """The table of an ablation, and everything of the first seed of each backbone."""
+    """Read the table of an ablation, and everything of the first seed of each backbone."""
     ablation = _json(path / ABLATION)
     found.ablations.append(ablation)
     for backbone in ablation["backbones"]:
@@ -223,7 +223,7 @@ def _settings(record: Facts, beside: Path, problems: list[Problem]) -> Config | 
 
 
 def _as_text(value: Any) -> Any:
-    """JSON values as the text that YAML would hold."""
+    """Return JSON values as the text that YAML would hold."""
     if isinstance(value, Mapping):
         return {key: _as_text(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -64,7 +64,7 @@ class Table:
     note: str = ""
 
     def cells(self) -> list[list[Cell]]:
-        """The cells of every row."""
+        """Return the cells of every row."""
         best = [_best([row[place] for row in self.rows], column) for place, column in enumerate(self.columns)]
         return [
             [
@@ -80,7 +80,7 @@ class Table:
         ]
 
     def to_markdown(self) -> str:
-        """A Markdown table under its title."""
+        """Return a Markdown table under its title."""
         heads = " | ".join(_escaped(column.head) for column in self.columns)
         rules = " | ".join("---" if place == 0 else "--:" for place in range(len(self.columns)))
         lines = [f"| {' | '.join(_escaped(cell.text) for cell in row)} |" for row in self.cells()]
@@ -88,7 +88,7 @@ class Table:
         return "\n".join([f"### {self.title}\n", f"| {heads} |", f"| {rules} |", *lines]) + f"\n{note}"
 
     def to_csv(self) -> str:
-        """CSV with the heads first; numbers unrounded, a spread in two columns."""
+        """Return CSV with the heads first; numbers unrounded, a spread in two columns."""
         spread = [any(isinstance(row[place], Spread) for row in self.rows) for place in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
@@ -101,7 +101,7 @@ class Table:
 
 
 def text_of(value: Value, digits: int) -> str:
-    """A value as a page shows it."""
+    """Return a value as a page shows it."""
     if value is None:
         return "–"
     if isinstance(value, bool):

@@ -48,14 +48,14 @@ class Extent:
 
 
 def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict[str, Config]:
-    """Backbone → the settings of its repeats.
+    """Return backbone → the settings of its repeats.
 
     Args:
         configs: each for the backbone that it names, as the paper prunes ResNet-18 further than ResNet-50.
         backbones: what one configuration is to be repeated with instead of its own backbone.
 
     Raises:
-        ConfigError: an unknown backbone, one that two configurations name, different data, or `backbones` beside
+        ConfigError: for an unknown backbone, one that two configurations name, different data, or `backbones` beside
             several configurations.
     """
     if backbones and len(configs) > 1:
@@ -101,9 +101,9 @@ def ablate(
         `quantized`, `accuracy`, `miou`, `boundary_f1`, `iou`, `params`, `macs`, `file_bytes`), `versions` and `git`.
 
     Raises:
-        ConfigError: the folder holds an ablation with other settings, or something else.
-        DataError: the data set has no such split, or one without masks.
-        ModelError: the initial weights of a backbone are not to be had.
+        ConfigError: if the folder holds an ablation with other settings, or something else.
+        DataError: if the data set has no such split, or one without masks.
+        ModelError: if the initial weights of a backbone are not to be had.
     """
     first = next(iter(recipes.values()))
     dataset = open_dataset(first.data, seed=first.seed)  # what is wrong is said before anything is trained
@@ -128,12 +128,12 @@ def ablate(
 
 
 def format_ablation(result: Mapping[str, Any]) -> str:
-    """The ablation's table as Markdown."""
+    """Return the ablation's table as Markdown."""
     return ablation_table(result).to_markdown()
 
 
 def _with_fixed_data(config: Config) -> Config:
-    """The settings with scenes that do not change with the seed of a repeat."""
+    """Return the settings with scenes that do not change with the seed of a repeat."""
     scenes = config.data.scenes
     if scenes.seed >= 0:
         return config
@@ -145,7 +145,7 @@ def _repeat_folder(folder: Path, settings: Config) -> Path:
 
 
 def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -> None:
-    """Nothing, if the folder is new, or what lies in it was made with these settings."""
+    """Check that the folder is new, or what lies in it was made with these settings."""
     is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_new and not (folder / ABLATION).is_file():
         raise ConfigError(f"`{folder}` exists and is no ablation", hint="choose another --out")
@@ -169,7 +169,7 @@ def _result(data: str, backbones: list[str], extent: Extent, cells: list[dict[st
 
 
 def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The four models of one backbone and seed."""
+    """Return the four models of one backbone and seed."""
     if read_manifest(folder / "dense") is None:
         announce(f"{folder}: train")
         fit(config, folder / "dense")

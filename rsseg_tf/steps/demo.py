@@ -66,7 +66,7 @@ class DemoRow:
 
 
 def demo_config() -> Config:
-    """Settings that bring the whole job to its end in minutes on two cores.
+    """Return settings that bring the whole job to its end in minutes on two cores.
 
     Whole scenes at 256×256: smaller windows save little, since the dilated convolutions of the ASPP pad their input
     by more than its size. Scenes cost less to draw than to train on, so there are as many as training draws.
@@ -129,8 +129,8 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
         `seconds` of this call.
 
     Raises:
-        ConfigError: `folder` holds a finished demo and `overwrite` is off.
-        CheckFailedError: an exported file is not what its type promises.
+        ConfigError: if `folder` holds a finished demo and `overwrite` is off.
+        CheckFailedError: if an exported file is not what its type promises.
     """
     started = time.monotonic()
     config = demo_config()
@@ -195,7 +195,7 @@ def _row(name: str, file: Path, dataset: Dataset, *, cost: Mapping[str, Any], la
 
 
 def color_baseline_miou(dataset: Dataset) -> float:
-    """Mean IoU on the test split of a classifier that knows nothing but a pixel's color."""
+    """Return mean IoU on the test split of a classifier that knows nothing but a pixel's color."""
     num_classes = len(dataset.palette.names)
     baseline = ColorBaseline()
     baseline.fit((dataset.read(sample) for sample in dataset.samples("train")), num_classes)
@@ -207,7 +207,7 @@ def color_baseline_miou(dataset: Dataset) -> float:
 
 
 def format_demo(result: Mapping[str, Any]) -> str:
-    """The demo's table as text."""
+    """Return the demo's table as text."""
     dense = result["rows"][0]
     rows = [(f"{'model':<12}", "mIoU %", "params M", "GMACs", f"{'MB':>5}", "ms (p50)", "speed")]
     for row in result["rows"]:

@@ -13,14 +13,14 @@ from rsseg_tf.quantization.freeze import has_low_head
 
 
 def for_target(export: ExportConfig, model: keras.Model) -> ExportConfig:
-    """The settings with which `model` is exported for `export.target`.
+    """Return the settings with which `model` is exported for `export.target`.
 
     For the Edge TPU the head is `logits-low` where the model has one: the last enlargement is the operator that is
     reported not to map (google-coral/edgetpu#31, #377), and the largest logit is not found by one that maps, so the
     host does both.
 
     Raises:
-        ConfigError: the Edge TPU cannot compute in the number format that is asked for.
+        ConfigError: if the Edge TPU cannot compute in the number format that is asked for.
     """
     if export.target == "cpu":
         return export

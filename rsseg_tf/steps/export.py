@@ -57,7 +57,7 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
         `edgetpu`: the lint for that target, else None.
 
     Raises:
-        CheckFailedError: the file is not what its type promises, does not map to its target, or loses too much
+        CheckFailedError: if the file is not what its type promises, does not map to its target, or loses too much
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
@@ -138,7 +138,7 @@ class _Attempt:
 
 
 def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
-    """The file of a type, written to `path` and proven as `out`."""
+    """Return the file of a type, written to `path` and proven as `out`."""
     made = _made(source, number_format, out=out)
     path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
@@ -163,7 +163,7 @@ def _check_settings(settings: ExportConfig) -> None:
 
 
 def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:
-    """The file of a type, trained, repaired where the settings say so, or as the converter makes it."""
+    """Return the file of a type, trained, repaired where the settings say so, or as the converter makes it."""
     wanted, calibration = source.config.export, source.calibration
     if FORMATS[number_format].trained_from:
         dataset, hashes = source.dataset, source.hashes

@@ -56,7 +56,7 @@ def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mappi
 
 @contextlib.contextmanager
 def keeping(folder: Path, replicas: Replicas) -> Iterator[Path]:
-    """The run folder of this process: `folder` of the chief, of others one that is gone after the block."""
+    """Yield the run folder of this process: `folder` of the chief, of others one that is gone after the block."""
     if replicas.is_chief:
         yield folder
         return
@@ -92,7 +92,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
 
 
 def build_model(config: Config, *, num_classes: int) -> keras.Model:
-    """The configured network with the configured initial weights."""
+    """Return the configured network with the configured initial weights."""
     model = deeplab_v3_plus(
         config.model.backbone,
         num_classes,

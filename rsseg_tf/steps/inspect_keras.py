@@ -15,13 +15,13 @@ _METRICS = {"params": "params", "macs": "MACs", "int8_bytes": "int8 bytes"}
 
 
 def inspect_keras(path: Path) -> Mapping[str, Any]:
-    """Parameters, multiply-accumulates and bytes of the model in `path` and of each of its layers.
+    """Return parameters, multiply-accumulates and bytes of the model in `path` and of each of its layers.
 
     Layers of nested models are listed as if they were inlined; multiply-accumulates are null where the input
     size is open.
 
     Raises:
-        ModelError: the file is not a Keras model, or its graph cannot be read.
+        ModelError: if the file is not a Keras model, or its graph cannot be read.
     """
     model = load_keras_model(path)
     cost = pruning.cost(model)
@@ -41,7 +41,7 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
 
 
 def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
-    """The channel groups of the model in `path` and how far it can be cut, as JSON values and as text.
+    """Return the channel groups of the model in `path` and how far it can be cut, as JSON values and as text.
 
     Multiply-accumulates are null where the input size is open. The limits of the cut are the default settings.
 
@@ -52,7 +52,7 @@ def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
         `params`, `macs` and `int8_bytes` that it leaves. Then the same to read.
 
     Raises:
-        ModelError: the file is not a Keras model, or its graph cannot be read.
+        ModelError: if the file is not a Keras model, or its graph cannot be read.
     """
     groups = pruning.find_groups(load_keras_model(path))
     cost = groups.cost()

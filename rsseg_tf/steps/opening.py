@@ -22,7 +22,7 @@ def find_model(path: Path | str) -> Path:
     """Return the model file that `path` names: itself, or `model.keras` or `model.tflite` in a folder.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: if there is no such file.
     """
     for candidate in (Path(path), Path(path, "model.keras"), Path(path, "model.tflite")):
         if candidate.is_file():
@@ -34,7 +34,7 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
     """Return the settings in the file `config_path`, or else those of the run that `model` lies in.
 
     Raises:
-        ConfigError: neither exists, or they do not parse.
+        ConfigError: if neither exists, or they do not parse.
     """
     beside = model.parent / CONFIG
     if config_path is None and not beside.is_file():
@@ -62,9 +62,9 @@ def open_model(
         foreign: the classes and the normalization of a `.tflite` file that another program made.
 
     Raises:
-        ConfigError: no such file, or no settings for a `.keras` file.
-        ModelError: the file is damaged, or no segmentation network for the classes of the data.
-        MissingExtraError: a `.keras` file where TensorFlow is not installed.
+        ConfigError: if there is no such file, or no settings for a `.keras` file.
+        ModelError: if the file is damaged, or no segmentation network for the classes of the data.
+        MissingExtraError: for a `.keras` file where TensorFlow is not installed.
     """
     model = find_model(path)
     if is_keras(model):

@@ -28,7 +28,7 @@ RANKINGS = {
 def compare_criteria(
     dense_path: Path, config: Config, *, limit: int, progress: Progress | None = None
 ) -> Mapping[str, Any]:
-    """Rank correlation of every criterion with the true loss change of removing each group alone.
+    """Return rank correlation of every criterion with the true loss change of removing each group alone.
 
     Scores and true changes are taken on the same batches, `prune.batches` of the training split.
 
@@ -43,7 +43,7 @@ def compare_criteria(
         `criterion`, `normalize`, `overall` (Spearman over all groups) and `within_families` (the mean).
 
     Raises:
-        RssegError: settings, data or model are at fault.
+        RssegError: if settings, data or model are at fault.
     """
     dataset = prepared_dataset(config)
     model = load_keras_model(dense_path)
@@ -91,7 +91,7 @@ def _rows(
 
 
 def format_criteria(result: Mapping[str, Any]) -> str:
-    """The comparison as a Markdown table, best first."""
+    """Return the comparison as a Markdown table, best first."""
     lines = [
         f"{result['groups']} of {result['of_groups']} groups of {result['model']}, loss {result['loss']:.4f}",
         "",

@@ -114,7 +114,7 @@ def _slimmed(
     folder: Path,
     replicas: Replicas,
 ) -> tuple[keras.Model, pruning.Plan]:
-    """The pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
+    """Return the pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
     settings = config.prune
     use_precision(settings.retrain.precision)
     loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))

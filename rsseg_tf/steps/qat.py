@@ -34,7 +34,7 @@ def qat_flatbuffer(
     out: Path,
     hashes: Mapping[str, str],
 ) -> bytes:
-    """The int8 TFLite file of `model` after quantization-aware training on the training split.
+    """Return the int8 TFLite file of `model` after quantization-aware training on the training split.
 
     The model stays as it is; it is also the teacher. The same call after a kill resumes from the last saved step.
 
@@ -47,8 +47,8 @@ def qat_flatbuffer(
         hashes: name → SHA-256 of what the file is made from.
 
     Raises:
-        ModelError: a layer of the model cannot be bridged to `tf_keras` or quantized.
-        RssegError: the loss became infinite or NaN.
+        ModelError: if a layer of the model cannot be bridged to `tf_keras` or quantized.
+        RssegError: if the loss became infinite or NaN.
     """
     keras.utils.set_random_seed(config.seed)
     student = quantization_aware(model, calibration.images)
@@ -65,7 +65,7 @@ def qat_flatbuffer(
 
 
 def _fitting(config: Config) -> FitConfig:
-    """Data and loss of `fit`, learned from by plain Adam with a learning rate that falls to zero as a cosine."""
+    """Return data and loss of `fit`, learned from by plain Adam with a learning rate that falls to zero as a cosine."""
     settings = config.export.qat
     return replace(
         config.fit,
@@ -86,7 +86,7 @@ def _fitting(config: Config) -> FitConfig:
 
 @contextlib.contextmanager
 def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
-    """The folder of a training's state, empty unless a training by the same recipe was stopped in it.
+    """Yield the folder of a training's state, empty unless a training by the same recipe was stopped in it.
 
     It stays only where a stopped training has saved a state.
     """

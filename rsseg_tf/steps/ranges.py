@@ -47,7 +47,7 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
         (null, or `split`, `float32` and `power_of_two`), `made_from`, `versions` and `git`.
 
     Raises:
-        RssegError: settings, data or model are at fault, or matplotlib is missing.
+        RssegError: if settings, data or model are at fault, or matplotlib is missing.
     """
     check_matplotlib()
     dataset = prepared_dataset(config)
@@ -71,7 +71,7 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
 
 
 def format_ranges(result: Mapping[str, Any]) -> str:
-    """What `ranges` returns as a text table: for each kind of tensor the ones that lose most, then the scores."""
+    """Return the result of `ranges` as a text table: of each kind the tensors that lose most, then the scores."""
     rows = [(" " * 12, "tensors", f"{'worst underflow':<44}", "worst overflow")]
     for kind in KINDS:
         tensors = [tensor for tensor in result["tensors"] if tensor["kind"] == kind]

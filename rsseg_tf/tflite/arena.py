@@ -27,7 +27,7 @@ class Placement:
 
 
 def arena_bytes(model: TFLiteModel) -> int:
-    """Bytes of the arena that holds all activations.
+    """Return bytes of the arena that holds all activations.
 
     Scratch memory is not in it: the interpreter's own convolutions add a buffer of several times their input
     (im2col), which XNNPACK does without.
@@ -36,7 +36,7 @@ def arena_bytes(model: TFLiteModel) -> int:
 
 
 def plan_arena(model: TFLiteModel) -> list[Placement]:
-    """A place for every activation, none overlapping another that lives at the same time.
+    """Return a place for every activation, none overlapping another that lives at the same time.
 
     What lives throughout comes first, then the largest, each into the smallest gap that holds it: TensorFlow
     Lite's `ArenaPlanner` (Pisarchyk and Lee 2020, "Efficient Memory Management for Deep Neural Net Inference",
@@ -51,7 +51,7 @@ def plan_arena(model: TFLiteModel) -> list[Placement]:
 
 
 def _lifetimes(model: TFLiteModel) -> list[tuple[int, int, int, int]]:
-    """(tensor, first operator, last operator, aligned bytes) of every activation."""
+    """Return (tensor, first operator, last operator, aligned bytes) of every activation."""
     end = len(model.ops)
     first = {tensor.index: 0 for tensor in model.inputs}
     last = {tensor.index: end for tensor in (*model.inputs, *model.outputs)}

@@ -48,14 +48,14 @@ class Piece:
 
 
 def cut(content: bytes, *, name: str) -> list[Piece]:
-    """The pieces of a model in the order of execution; run one after the other they compute what it computes.
+    """Return the pieces of a model in the order of execution; run one after the other they compute what it computes.
 
     Args:
         content: the bytes of a `.tflite` file.
         name: what errors call it.
 
     Raises:
-        ModelError: it is not a TFLite file, is damaged, or an operator runs graphs of its own (WHILE, IF).
+        ModelError: if it is not a TFLite file, is damaged, or an operator runs graphs of its own (WHILE, IF).
     """
     model = parse_model(content, name=name)
     try:
@@ -70,7 +70,7 @@ def cut(content: bytes, *, name: str) -> list[Piece]:
 
 
 def _groups(model: TFLiteModel) -> list[list[Op]]:
-    """Operators, each after those that only prepare its constants."""
+    """Return operators, each after those that only prepare its constants."""
     computed = {tensor.index for tensor in model.inputs}
     preparing: dict[int, Op] = {}
     groups = []
@@ -108,7 +108,7 @@ def _piece(root: Any, model: TFLiteModel, group: Sequence[Op], computed: Set[int
 
 
 def _pack(root: Any, model: TFLiteModel, indices: Sequence[int], ports: tuple[Sequence[int], Sequence[int]]) -> bytes:
-    """The bytes of a model of some operators, with the tensors that they refer to and these inputs and outputs."""
+    """Return the bytes of a model of some operators, their tensors, and these inputs and outputs."""
     graph = root.Subgraphs(0)
     operators = [schema.OperatorT.InitFromObj(graph.Operators(index)) for index in indices]
     codes = [schema.OperatorCodeT.InitFromObj(root.OperatorCodes(operator.opcodeIndex)) for operator in operators]

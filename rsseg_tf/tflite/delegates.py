@@ -17,15 +17,15 @@ _HELP = "see docs/edge.md"
 
 
 def delegate_library(word: str, *, root: Path = Path("/")) -> Path:
-    """The shared library that `word` names: its path, or `edgetpu` for a Coral device.
+    """Return the shared library that `word` names: its path, or `edgetpu` for a Coral device.
 
     Args:
         word: a path, or `edgetpu`.
         root: where the system's files are.
 
     Raises:
-        ConfigError: there is no such file.
-        ModelError: the Edge TPU's library is not installed, or no device is connected.
+        ConfigError: if there is no such file.
+        ModelError: if the Edge TPU's library is not installed, or no device is connected.
     """
     if word != EDGE_TPU:
         path = Path(word)
@@ -47,7 +47,7 @@ def delegate_library(word: str, *, root: Path = Path("/")) -> Path:
 
 
 def has_edge_tpu(root: Path = Path("/")) -> bool:
-    """Whether a Coral device is on the USB or PCIe bus, as the files below `root` tell it."""
+    """Return whether a Coral device is on the USB or PCIe bus, as the files below `root` tell it."""
     if any((root / "dev").glob("apex_*")):
         return True
     devices = (root / "sys/bus/usb/devices").glob("*/idVendor")
@@ -55,10 +55,10 @@ def has_edge_tpu(root: Path = Path("/")) -> bool:
 
 
 def check_fits(path: Path, operators: set[str], delegate: Path | None) -> None:
-    """Nothing, if the model file `path` with these operators is made for the delegate.
+    """Check that the model file `path` with these operators is made for the delegate.
 
     Raises:
-        ModelError: it is compiled for the Edge TPU and the other is not there, or the other way round.
+        ModelError: if it is compiled for the Edge TPU and the other is not there, or the other way round.
     """
     on_edge_tpu = delegate is not None and delegate.name.startswith("libedgetpu")
     if EDGE_TPU_OP in operators and delegate is None:

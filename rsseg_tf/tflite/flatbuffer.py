@@ -33,10 +33,10 @@ _CUSTOM = schema.BuiltinOperator.CUSTOM
 
 
 def read_model(path: Path | str) -> TFLiteModel:
-    """The graph in the file `path`.
+    """Return the graph in the file `path`.
 
     Raises:
-        ModelError: there is no such file, or it is not a TFLite file, is truncated or makes no sense.
+        ModelError: if there is no such file, or it is not a TFLite file, is truncated or makes no sense.
     """
     try:
         content = Path(path).read_bytes()
@@ -46,10 +46,10 @@ def read_model(path: Path | str) -> TFLiteModel:
 
 
 def parse_model(content: bytes, *, name: str) -> TFLiteModel:
-    """The graph in the bytes of a `.tflite` file; `name` is what errors call it.
+    """Return the graph in the bytes of a `.tflite` file; `name` is what errors call it.
 
     Raises:
-        ModelError: it is not a TFLite file, is truncated or makes no sense.
+        ModelError: if it is not a TFLite file, is truncated or makes no sense.
     """
     if content[4:8] != b"TFL3":
         raise ModelError(f"`{name}` is not a TFLite model", hint="give a .tflite file that export-tflite wrote")
@@ -142,7 +142,7 @@ def _op(table: Any, index: int, codes: tuple[str, ...], tensors: tuple[Tensor, .
 
 
 def _array(values: Any, dtype: type) -> NDArray[Any]:
-    """A FlatBuffers list as an array; the library says 0 where the list is missing."""
+    """Return a FlatBuffers list as an array; the library says 0 where the list is missing."""
     return np.zeros(0, dtype) if isinstance(values, int) else values.astype(dtype)
 
 

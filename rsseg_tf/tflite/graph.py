@@ -72,10 +72,10 @@ class Tensor:
         return self.elements * item_bytes(self.dtype) if self.data is None else self.data.size
 
     def values(self) -> NDArray[Any]:
-        """A constant's numbers, as they are in the file (not dequantized), in `shape`.
+        """Return a constant's numbers, as they are in the file (not dequantized), in `shape`.
 
         Raises:
-            ModelError: it is not a constant, or of a type that NumPy does not know.
+            ModelError: if it is not a constant, or of a type that NumPy does not know.
         """
         if self.data is None:
             raise ModelError(f"tensor `{self.name}` is computed, it has no values in the file")
@@ -167,7 +167,7 @@ class TFLiteModel:
 
 
 def item_bytes(dtype: str) -> int:
-    """Bytes of one number; 0 for types that NumPy does not know, such as strings and packed 4-bit integers."""
+    """Return bytes of one number; 0 for types that NumPy does not know, such as strings and packed 4-bit integers."""
     return np.dtype(dtype).itemsize if dtype in _NUMPY_DTYPES else 0
 
 

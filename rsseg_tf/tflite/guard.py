@@ -32,7 +32,7 @@ def check_loads(path: Path, content: bytes, *, delegate: Path | None = None) -> 
         delegate: the delegate's shared library that the file needs.
 
     Raises:
-        ModelError: the file differs from what was exported, or the interpreter refuses it, crashes, or does
+        ModelError: if the file differs from what was exported, or the interpreter refuses it, crashes, or does
             not come back.
     """
     status = path.stat()
@@ -69,7 +69,7 @@ def _try_in_child(path: Path, delegate: Path | None) -> None:
 
 
 def run_once(requests: Iterator[tuple[Path, Path | None]]) -> Iterator[dict[str, bool]]:
-    """In the child process: load and run the file that is asked for."""
+    """Load and run the file that is asked for, in the child process."""
     path, delegate = next(requests)
     interpreter.invoke(interpreter.open_interpreter(path, threads=1, delegate=delegate), path=path)
     yield {"runs": True}

@@ -24,7 +24,7 @@ _NAME_WIDTH = 48
 
 
 def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
-    """Facts about any TFLite file, as JSON values; with `edgetpu` also what the Edge TPU would run of it.
+    """Return facts about any TFLite file, as JSON values; with `edgetpu` also what the Edge TPU would run of it.
 
     Returns:
         `file_bytes`, `sha256`, `partitions` (delegate partitions that the interpreter makes), `undelegated`
@@ -35,7 +35,7 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
         `rsseg_tf.tflite.edgetpu.lint.EdgeTPUReport`.
 
     Raises:
-        ModelError: no such file, or one that cannot be run.
+        ModelError: if there is no such file, or one that cannot be run.
     """
     try:
         content = path.read_bytes()
@@ -68,7 +68,7 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
 
 
 def format_inspection(facts: Mapping[str, Any]) -> str:
-    """What `inspect_tflite` found, as text: one line a fact, then a table of operators."""
+    """Return what `inspect_tflite` found, as text: one line a fact, then a table of operators."""
     outside = f", outside them {', '.join(facts['undelegated'])}" if facts["undelegated"] else ""
     ops = ", ".join(f"{count} {name}" for name, count in facts["ops"].items())
     lines = [
@@ -88,7 +88,7 @@ def format_inspection(facts: Mapping[str, Any]) -> str:
 
 
 def format_layers(layers: Sequence[Mapping[str, Any]]) -> str:
-    """A table of layers or operators: name, type, output shape, parameters, MACs, bytes."""
+    """Return a table of layers or operators: name, type, output shape, parameters, MACs, bytes."""
     return text_table([("name", "type", "output", "params", "MACs", "bytes"), *map(_layer_row, layers)], align="<<<")
 
 
@@ -100,7 +100,7 @@ def _layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _end_of(name: str) -> str:
-    """The end of a long name, which is where the converter puts what tells layers apart."""
+    """Return the end of a long name, which is where the converter puts what tells layers apart."""
     return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 

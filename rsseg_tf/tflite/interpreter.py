@@ -18,10 +18,10 @@ _MESSAGE_LENGTH = 200
 
 
 def open_interpreter(path: Path, *, threads: int, delegate: Path | None = None) -> Any:
-    """An interpreter with its memory allocated, XNNPACK on.
+    """Return an interpreter with its memory allocated, XNNPACK on.
 
     Raises:
-        ModelError: the library refuses the file or the delegate.
+        ModelError: if the library refuses the file or the delegate.
     """
     runtime = load_runtime()
     delegates = [_load_delegate(runtime, delegate)] if delegate else None
@@ -38,7 +38,7 @@ def invoke(native: Any, *, path: Path) -> None:
     """Run the network on the input that was set.
 
     Raises:
-        ModelError: a kernel or a delegate fails.
+        ModelError: if a kernel or a delegate fails.
     """
     try:
         native.invoke()
@@ -47,7 +47,7 @@ def invoke(native: Any, *, path: Path) -> None:
 
 
 def delegate_partitions(native: Any) -> tuple[int, list[str]]:
-    """How many pieces of the graph delegates run, and the operators that are left outside them.
+    """Return how many pieces of the graph delegates run, and the operators that are left outside them.
 
     An interpreter lists a node for every delegate partition after the operators of the file, which
     stay in the list. What a partition replaces are the operators between its inputs and its outputs.

@@ -39,7 +39,7 @@ class OpTensors:
 
 
 def op_tensors(model: TFLiteModel) -> tuple[OpTensors, ...]:
-    """The names of every operator's tensors, in the order of execution."""
+    """Return the names of every operator's tensors, in the order of execution."""
     return tuple(
         OpTensors(
             output=op.outputs[0].name if op.outputs else "",
@@ -51,7 +51,7 @@ def op_tensors(model: TFLiteModel) -> tuple[OpTensors, ...]:
 
 
 def layers_by_op(model: TFLiteModel, layer_names: Sequence[str]) -> tuple[str, ...]:
-    """For each operator the last of the Keras layers that it came from, else its output tensor's name.
+    """Return for each operator the last of the Keras layers that it came from, else its output tensor's name.
 
     Args:
         model: a graph.
@@ -66,7 +66,7 @@ def _output_name(op: Op) -> str:
 
 
 def layers_of_ops(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """The Keras layers that each operator came from.
+    """Return the Keras layers that each operator came from.
 
     An operator that the converter added (QUANTIZE) or that follows the last layer (ARG_MAX) counts to the layer
     whose output it reads, and one that prepares constants to the layers that use them.
@@ -92,7 +92,7 @@ def layers_of_ops(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]])
 
 
 def _named(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> list[set[str]]:
-    """Layers by the name of the output; where that says nothing, by constants of layers that no output names."""
+    """Return layers by the name of the output; where that says nothing, by constants of layers that no output names."""
     readings = _readings([name for op in ops for name in (op.output, *op.constants)], layers)
     by_output = [_mentioned([op.output], layers, readings) for op in ops]
     taken = set().union(*by_output)
@@ -102,7 +102,7 @@ def _named(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> lis
 
 
 def _readings(names: Iterable[str], layers: Mapping[str, Sequence[str]]) -> tuple[Reading, Reading]:
-    """The two ways to read a scope, the one that explains more names first."""
+    """Return the two ways to read a scope, the one that explains more names first."""
     parts = {part for name in names for part in name.split(";")}
     plain, counted = (
         sum(_layer_in(part, layers, reading) is not None for part in parts) for reading in (_plain, _counted)
@@ -115,7 +115,7 @@ def _plain(scope: str) -> str:
 
 
 def _counted(scope: str) -> str:
-    """The scope's name before it was counted up; empty where it was not."""
+    """Return the scope's name before it was counted up; empty where it was not."""
     match = re.fullmatch(r"(.+)_\d+", scope)
     return match[1] if match else ""
 
@@ -131,7 +131,7 @@ def _mentioned(
 
 
 def _layer_in(part: str, layers: Mapping[str, Sequence[str]], reading: Reading) -> str | None:
-    """The layer in whose scope an operation was traced.
+    """Return the layer in whose scope an operation was traced.
 
     The outermost scope is the model's, the last component is the operation itself (`add` in `bn/batchnorm/add` is
     not the layer `add`), and scopes within a layer's are its own affair.
@@ -142,7 +142,7 @@ def _layer_in(part: str, layers: Mapping[str, Sequence[str]], reading: Reading) 
 
 
 def _add_unnamed(found: list[set[str]], ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> None:
-    """Layers that no tensor is named after: those that the graph's outputs came from, and those folded away."""
+    """Name the layers that no tensor is named after: those of the graph's outputs, and those folded away."""
     producers = {op.output: index for index, op in enumerate(ops)}
     holders = {name: index for index, names in enumerate(found) for name in names}
     ends = set(layers) - {name for reads in layers.values() for name in reads}
@@ -165,7 +165,7 @@ def _producers(op: OpTensors, producers: Mapping[str, int]) -> set[int | None]:
 
 
 def _add_inherited(found: list[set[str]], ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]]) -> None:
-    """Operators that came from no layer: with what they read, or constants with what reads them."""
+    """Put operators that came from no layer with what they read, or constants with what reads them."""
     order = {name: place for place, name in enumerate(layers)}
     producers = {op.output: index for index, op in enumerate(ops)}
     for index, op in enumerate(ops):

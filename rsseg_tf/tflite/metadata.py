@@ -72,13 +72,13 @@ class ModelMetadata:
 
 
 def embed_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
-    """The model file `model` with `metadata` inside, in place of any that was there.
+    """Return the model file `model` with `metadata` inside, in place of any that was there.
 
     Every byte of the graph, its weights and other metadata stays as it was, at an offset that
     keeps its alignment. The same arguments give the same bytes.
 
     Raises:
-        ModelError: `model` is not a TFLite file, or keeps weights outside its flatbuffer.
+        ModelError: if `model` is not a TFLite file, or keeps weights outside its flatbuffer.
     """
     original = _without_embedding(model)
     try:
@@ -90,17 +90,17 @@ def embed_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def read_metadata(model: bytes) -> ModelMetadata | None:
-    """The metadata inside a model file, or None where there is none.
+    """Return the metadata inside a model file, or None where there is none.
 
     Raises:
-        ModelError: `model` is not a TFLite file, or its metadata is damaged.
+        ModelError: if `model` is not a TFLite file, or its metadata is damaged.
     """
     document = _read_document(model)
     return None if document is None else _from_json(document["metadata"])
 
 
 def metadata_in(content: bytes, *, path: Path) -> ModelMetadata | None:
-    """As `read_metadata`, with `path` named in errors."""
+    """Return what `read_metadata` does, and name `path` in errors."""
     try:
         return read_metadata(content)
     except ModelError as error:
@@ -108,13 +108,13 @@ def metadata_in(content: bytes, *, path: Path) -> ModelMetadata | None:
 
 
 def verify_seal(model: bytes) -> bool:
-    """Whether `model` is, byte for byte, a file that `embed_metadata` wrote: no storage or copy damaged it.
+    """Return whether `model` is, byte for byte, a file that `embed_metadata` wrote: no storage or copy damaged it.
 
     Returns:
         False for a file without a seal: one from elsewhere, or that another tool has changed since.
 
     Raises:
-        ModelError: the file has a seal that does not fit its bytes.
+        ModelError: if the file has a seal that does not fit its bytes.
     """
     document = _read_document(model)
     original = None if document is None else _sealed_part(model, document)
@@ -142,7 +142,7 @@ def _to_json(metadata: ModelMetadata, original: bytes) -> bytes:
 
 
 def _seal(original: bytes, values: Mapping[str, Any]) -> str:
-    """One hash over the model and what is said of it."""
+    """Return one hash over the model and what is said of it."""
     digest = hashlib.sha256(original)
     digest.update(json.dumps(values, sort_keys=True).encode())
     return digest.hexdigest()
@@ -191,7 +191,7 @@ def _metadata_buffer_index(root: Any) -> int | None:
 
 
 def _without_embedding(model: bytes) -> bytes:
-    """The file that an earlier `embed_metadata` was given, or `model` itself."""
+    """Return the file that an earlier `embed_metadata` was given, or `model` itself."""
     document = _read_document(model)
     original = None if document is None else _sealed_part(model, document)
     if document is None or original is None:
@@ -200,7 +200,7 @@ def _without_embedding(model: bytes) -> bytes:
 
 
 def _sealed_part(model: bytes, document: Mapping[str, Any]) -> bytes | None:
-    """The bytes that lie where an earlier `embed_metadata` put the file it was given."""
+    """Return the bytes that lie where an earlier `embed_metadata` put the file it was given."""
     size = document["original"].get("bytes")
     if not isinstance(size, int) or not 0 < size < len(model) - _padding(size):
         return None
@@ -247,7 +247,7 @@ def _prepend(original: bytes, document: bytes) -> bytes:
 
 
 def _fields(root: Any, size: int) -> dict[int, int]:
-    """Slot of the root table → offset from the end, of everything that it refers to."""
+    """Return slot of the root table → offset from the end, of everything that it refers to."""
     table = root._tab
     places = {slot: table.Offset(4 + 2 * slot) for slot in range(1, _SLOTS)}
     return {slot: size - table.Indirect(table.Pos + place) for slot, place in places.items() if place}

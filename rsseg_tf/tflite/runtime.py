@@ -17,10 +17,10 @@ _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tflite")
 
 
 def first_installed(names: Sequence[str]) -> ModuleType:
-    """The first of the modules that is there.
+    """Return the first of the modules that is there.
 
     Raises:
-        ModuleNotFoundError: none is; it names the first.
+        ModuleNotFoundError: if none is; it names the first.
     """
     missing = None
     for name in names:
@@ -33,12 +33,12 @@ def first_installed(names: Sequence[str]) -> ModuleType:
 
 @functools.cache
 def load_runtime() -> ModuleType:
-    """The module with `Interpreter` and `load_delegate`."""
+    """Return the module with `Interpreter` and `load_delegate`."""
     return first_installed(_INTERPRETERS)
 
 
 def options_of(operator: Any, tables: ModuleType) -> Mapping[str, Any]:
-    """The builtin options of an operator of a file, by the names that the schema gives them in CamelCase.
+    """Return the builtin options of an operator of a file, by the names that the schema gives them in CamelCase.
 
     Args:
         operator: a table `Operator` of the schema.
@@ -57,7 +57,7 @@ def options_of(operator: Any, tables: ModuleType) -> Mapping[str, Any]:
 
 
 def _fields(table: type) -> list[str]:
-    """The accessors of a table's fields; a vector has others beside its own, told by their endings."""
+    """Return the accessors of a table's fields; a vector has others beside its own, told by their endings."""
     names = [name for name in vars(table) if name[0].isupper() and not name.startswith("GetRootAs") and name != "Init"]
     endings = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
     return [name for name in names if not any(name.endswith(end) and name != end for end in endings)]

@@ -23,7 +23,7 @@ _OP = "convolution_op"  # What Keras and tf_keras call to convolve; subclasses m
 
 @contextmanager
 def native_dilation(*models: Any) -> Iterator[None]:
-    """Within it, calls of the models compute dilated convolutions in one op; outside, the models are as they were.
+    """Make calls of the models compute dilated convolutions in one op, within the block alone.
 
     A traced function is traced by its first call, so that call has to be within. What is computed is the same up to the
     rounding of sums. Grouped and depthwise convolutions, other ranks, `channels_first`, and layers with a
@@ -56,7 +56,7 @@ def native_dilation(*models: Any) -> Iterator[None]:
 
 
 def _convolve(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
-    """What the layer's own `convolution_op` computes."""
+    """Return what the layer's own `convolution_op` computes."""
     if not has_gradient(inputs.dtype):
         return getattr(type(layer), _OP)(layer, inputs, kernel)
     return tf.nn.conv2d(inputs, kernel, strides=1, padding=layer.padding.upper(), dilations=layer.dilation_rate)
@@ -64,7 +64,7 @@ def _convolve(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
 
 @functools.cache
 def has_gradient(dtype: tf.DType) -> bool:
-    """Whether this TensorFlow can go back through a dilated convolution on the device that it uses by default."""
+    """Return whether this TensorFlow has the gradient of a dilated convolution on its default device."""
     with tf.init_scope():  # no tape records in it, so the gradients' ops are called by name
         image, kernel = tf.ones((2, 8, 8, 4), dtype), tf.ones((3, 3, 4, 4), dtype)
         settings = {"strides": [1, 1, 1, 1], "padding": "SAME", "dilations": [1, 2, 2, 1]}
@@ -78,7 +78,7 @@ def has_gradient(dtype: tf.DType) -> bool:
 
 
 def _layers(model: Any) -> Iterator[Any]:
-    """All layers in the model, those inside its models and wrappers too."""
+    """Yield all layers in the model, those inside its models and wrappers too."""
     for layer in getattr(model, "layers", ()):
         yield layer
         yield from _layers(layer)
@@ -89,7 +89,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _known_operations() -> list[Any]:
-    """The `convolution_op` of Keras' own layers, and of those of tf_keras where it is in use."""
+    """Return the `convolution_op` of Keras' own layers, and of those of tf_keras where it is in use."""
     libraries = (keras, sys.modules.get("tf_keras"))
     return [getattr(library.layers.Conv2D, _OP) for library in libraries if library]
 

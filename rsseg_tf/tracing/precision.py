@@ -24,7 +24,7 @@ def use_precision(precision: str) -> str:
 
 
 def native_precision(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """`bfloat16` where the processor multiplies it in hardware, else `float32`."""
+    """Return `bfloat16` where the processor multiplies it in hardware, else `float32`."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:

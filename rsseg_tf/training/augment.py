@@ -36,7 +36,7 @@ def random_window(
     framing: Framing,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A randomly changed window of a sample.
+    """Return a randomly changed window of a sample.
 
     Args:
         image: uint8 (H, W, 3).
@@ -73,7 +73,7 @@ def _random_affine(
     framing: Framing,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """The 2×3 matrix from window to image coordinates (x, y)."""
+    """Return the 2×3 matrix from window to image coordinates (x, y)."""
     zoom = math.exp(rng.uniform(*np.log(settings.scale)))
     angle = math.radians(rng.uniform(-settings.rotate_deg, settings.rotate_deg))
     mirror_x = -1.0 if settings.flip_horizontal and rng.random() < 0.5 else 1.0
@@ -90,7 +90,7 @@ def _random_affine(
 def _center(
     image_size: tuple[int, int], framing: Framing, *, axis: int, zoom: float, rng: np.random.Generator
 ) -> float:
-    """Where along one axis of the image the window's center comes to lie, in whole pixels from an edge."""
+    """Return where along one axis of the image the window's center comes to lie, in whole pixels from an edge."""
     extent = framing.size[axis] / zoom
     last = math.floor(image_size[axis] - extent)
     if not framing.crop or last <= 0:
@@ -131,7 +131,7 @@ def _random_noise(image: NDArray[np.uint8], greatest: float, rng: np.random.Gene
 def _random_erasure(
     image: NDArray[np.uint8], labels: NDArray[np.uint8], greatest: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A rectangle in the window's mean color, without labels (Zhong et al. 2020), in half of the windows."""
+    """Return a rectangle in the window's mean color, without labels (Zhong et al. 2020), in half of the windows."""
     sides = [round(length * float(rng.uniform(0, greatest))) for length in labels.shape]
     top, left = (int(rng.integers(0, length - side + 1)) for length, side in zip(labels.shape, sides, strict=True))
     if rng.random() < 0.5:

@@ -50,10 +50,10 @@ class Cluster:
 
 
 def read_cluster() -> Cluster | None:
-    """What TF_CONFIG says, None where it is not set or names no process.
+    """Return what TF_CONFIG says, None where it is not set or names no process.
 
     Raises:
-        ConfigError: it is not what TensorFlow reads, or does not say which of the processes this is.
+        ConfigError: if it is not what TensorFlow reads, or does not say which of the processes this is.
     """
     text = os.environ.get(CLUSTER, "")
     if not text.strip():
@@ -74,10 +74,10 @@ def read_cluster() -> Cluster | None:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """The host, without the brackets of an IPv6 one, and the port of HOST:PORT.
+    """Return the host, without the brackets of an IPv6 one, and the port of HOST:PORT.
 
     Raises:
-        ValueError: it is not that, or the port is not within 1 to 65535.
+        ValueError: if it is not that, or the port is not within 1 to 65535.
     """
     host, _, port = address.rpartition(":")
     if not host or host != "".join(host.split()) or not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
@@ -90,7 +90,7 @@ def _fault(reason: str) -> ConfigError:
 
 
 def _mapping(value: Any, name: str, *, key: str = "") -> Mapping[str, Any]:
-    """`value`, or what it has under `key`, which must be a mapping."""
+    """Return `value`, or what it has under `key`, which must be a mapping."""
     if key and key not in value:
         raise _fault(f"lacks {name}")
     found = value[key] if key else value

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def distillation_loss(teacher: tf.Tensor, student: tf.Tensor, *, temperature: float) -> tf.Tensor:
-    """T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over all pixels.
+    """Return T² · KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over all pixels.
 
     The factor T² keeps the size of the gradient independent of the temperature (Hinton et al., section 2.1).
 

@@ -85,14 +85,14 @@ class Progress(Protocol):
     """Where a training tells how far it is."""
 
     def step(self, *, epoch: int, step: int, steps: int, loss: float) -> None:
-        """After every step; `epoch` and `step` count from 1."""
+        """Tell of a step that is done; `epoch` and `step` count from 1."""
 
     def epoch(self, row: EpochRow) -> None:
-        """After every epoch."""
+        """Tell of an epoch that is done."""
 
 
 def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of global step `step`, counted from 0.
+    """Return learning rate of global step `step`, counted from 0.
 
     A linear warm-up, then `step`: lr · factor^⌊epoch / step_epochs⌋ (the paper's section 3.2),
     `cosine`: from lr to 0 over all steps (Loshchilov and Hutter 2017, eq. 5, without restarts), or `constant`.
@@ -164,8 +164,8 @@ class Trainer:
             inputs: name → hash of what the training reads; it goes on only with what it began with.
 
         Raises:
-            ConfigError: the batch cannot be shared evenly, or the folder's state is of a training on other inputs.
-            RssegError: the loss became infinite or NaN, or another worker was lost.
+            ConfigError: if the batch cannot be shared evenly, or the folder's state is of a training on other inputs.
+            RssegError: if the loss became infinite or NaN, or another worker was lost.
         """
         self._replicas = replicas
         self._state.inputs = dict(inputs or {})
@@ -218,7 +218,7 @@ class Trainer:
                 self._save()
 
     def _row(self, validate: Callable[[], float] | None) -> EpochRow:
-        """The log's line of the epoch whose steps are done."""
+        """Return the log's line of the epoch whose steps are done."""
         steps, settings, state = self._schedule.steps, self._settings, self._state
         last = state.epoch + 1 == settings.epochs
         score = math.nan
@@ -233,7 +233,7 @@ class Trainer:
         )
 
     def _validated(self, validate: Callable[[], float]) -> float:
-        """The score of the weights that would be kept: the averaged ones, where they are averaged."""
+        """Return the score of the weights that would be kept: the averaged ones, where they are averaged."""
         trained = [np.asarray(variable) for variable in self._model.variables]
         if self._average:
             _assign(self._model.variables, self._average)
@@ -246,7 +246,7 @@ class Trainer:
         return score
 
     def _update_average(self, global_step: int) -> None:
-        """Exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
+        """Update the exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
         if self._average:
             decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
             current = [tf.convert_to_tensor(variable.value) for variable in self._model.variables]

@@ -20,7 +20,7 @@ def cross_entropy(
     hard_pixels: float = 1.0,
     ignore: int = IGNORE,
 ) -> Loss:
-    """Softmax cross-entropy, averaged over the pixels that are not ignored, or over the hardest of them.
+    """Return softmax cross-entropy, averaged over the pixels that are not ignored, or over the hardest of them.
 
     Args:
         class_weights: float32 (C,), weight of a pixel by its true class; the mean is weighted too.
@@ -54,7 +54,7 @@ def cross_entropy(
 
 
 def _hardest(costs: tf.Tensor, counted: tf.Tensor, share: float) -> tf.Tensor:
-    """1 at the `share` of the counted pixels that cost most, and at those that cost as much as the last, else 0."""
+    """Return 1 at the `share` of counted pixels that cost most, and where as much as the last of them, else 0."""
     count = tf.reduce_sum(tf.cast(counted, tf.float32))
     wanted = tf.maximum(1, tf.cast(tf.math.round(share * count), tf.int32))
     ordered, _ = tf.math.top_k(tf.reshape(tf.where(counted, costs, -1.0), [-1]), k=wanted)
@@ -62,7 +62,7 @@ def _hardest(costs: tf.Tensor, counted: tf.Tensor, share: float) -> tf.Tensor:
 
 
 def summed(terms: Sequence[tuple[float, Loss]]) -> Loss:
-    """The sum of losses, each with its weight."""
+    """Return the sum of losses, each with its weight."""
 
     def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return tf.add_n([weight * term(labels, logits) for weight, term in terms])
@@ -71,7 +71,7 @@ def summed(terms: Sequence[tuple[float, Loss]]) -> Loss:
 
 
 def balanced_weights(counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Class weights by the inverse square root of frequency, with mean 1 over the pixels.
+    """Return class weights by the inverse square root of frequency, with mean 1 over the pixels.
 
     Args:
         counts: pixels of each class, (C,); a class that never occurs gets weight 1.

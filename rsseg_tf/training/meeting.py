@@ -24,10 +24,10 @@ _pause = functools.partial(time.sleep, 0.5)
 
 
 def meet(cluster: Cluster) -> None:
-    """Returns when all processes of `cluster` are there; says on stderr whom it waits for.
+    """Wait until all processes of `cluster` are there; stderr says for whom.
 
     Raises:
-        RssegError: the port of this process is taken, or another one did not come.
+        RssegError: if the port of this process is taken, or another one did not come.
     """
     with _listening(split_address(cluster.own)[1]):
         if cluster.others:
@@ -38,7 +38,7 @@ def meet(cluster: Cluster) -> None:
 
 
 def wait_for(addresses: Sequence[str], *, patience_s: float = PATIENCE_S, pause: Callable[[], None] = _pause) -> None:
-    """Returns when something has listened at each of `addresses`.
+    """Wait until something has listened at each of `addresses`.
 
     Args:
         addresses: HOST:PORT.
@@ -46,7 +46,7 @@ def wait_for(addresses: Sequence[str], *, patience_s: float = PATIENCE_S, pause:
         pause: called between two rounds.
 
     Raises:
-        RssegError: some did not come; it names them, and why the first could not be reached.
+        RssegError: if some did not come; it names them, and why the first could not be reached.
     """
     deadline = time.monotonic() + patience_s
     missing = _unreached(addresses)
@@ -64,7 +64,7 @@ def wait_for(addresses: Sequence[str], *, patience_s: float = PATIENCE_S, pause:
 
 @contextlib.contextmanager
 def default_signals() -> Iterator[None]:
-    """Within the block, in which Python hears nothing, Ctrl-C ends the process; after it, signals are as before.
+    """Let Ctrl-C end the process within the block, in which Python hears nothing.
 
     TensorFlow's server would keep SIGTERM to itself, so that nothing short of SIGKILL ended a training.
     """
@@ -79,10 +79,10 @@ def default_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(port: int) -> Iterator[None]:
-    """Something listens on `port` of this machine within the block.
+    """Listen on `port` of this machine within the block.
 
     Raises:
-        RssegError: something else does.
+        RssegError: if something else does.
     """
     both = socket.has_dualstack_ipv6()
     try:
@@ -103,7 +103,7 @@ def _listening(port: int) -> Iterator[None]:
 
 
 def _unreached(addresses: Sequence[str]) -> dict[str, str]:
-    """Address → why, of those at which nothing listens."""
+    """Return address → why, of those at which nothing listens."""
     missing = {}
     for address in addresses:
         try:

@@ -50,7 +50,7 @@ class TrainingSource:
     _areas: dict[int, int] = field(default_factory=dict, repr=False)
 
     def pair(self, index: int) -> Pair:
-        """Image and mask number `index`, resized to `size` unless windows are cropped."""
+        """Return image and mask number `index`, resized to `size` unless windows are cropped."""
         if index in self._kept:
             return self._kept[index]
         image, mask = self.read(index)
@@ -69,32 +69,32 @@ class TrainingSource:
         """Read every pair now, so that a damaged one is found before the first step.
 
         Raises:
-            DataError: a pair cannot be read.
+            DataError: if a pair cannot be read.
         """
         for index in range(self.count):
             self.pair(index)
 
     def windows_per_pair(self) -> NDArray[np.int64]:
-        """How many windows of each pair one epoch draws: its area in windows, at least 1."""
+        """Return how many windows of each pair one epoch draws: its area in windows, at least 1."""
         if not self.crop:
             return np.ones(self.count, np.int64)
         areas = np.array([self._area(index) for index in range(self.count)])
         return np.maximum(1, np.rint(areas / (self.size[0] * self.size[1]))).astype(np.int64)
 
     def class_counts(self, num_classes: int) -> NDArray[np.int64]:
-        """Pixels of each class in all masks, int64 (num_classes,)."""
+        """Return pixels of each class in all masks, int64 (num_classes,)."""
         counts = np.zeros(IGNORE + 1, np.int64)
         for index in range(self.count):
             counts += np.bincount(self.pair(index)[1].ravel(), minlength=IGNORE + 1)
         return counts[:num_classes]
 
     def drawn_by_class(self, share: float, *, num_classes: int) -> TrainingSource:
-        """The same source with `share` of its windows laid around a class drawn at random."""
+        """Return the same source with `share` of its windows laid around a class drawn at random."""
         places = ClassPlaces.of(lambda index: self.pair(index)[1], count=self.count, num_classes=num_classes)
         return replace(self, by_class=share, places=places if places.blocks else None)
 
     def window(self, index: int, *, epoch: int, position: int) -> Pair:
-        """The window that pair `index` gives at `position` of `epoch`, or one of another pair if drawn by class."""
+        """Return the window of pair `index` at `position` of `epoch`, or one of another pair if drawn by class."""
         rng = np.random.default_rng([self.seed, epoch, position])
         around = None
         if self.places is not None and rng.random() < self.by_class:
@@ -119,13 +119,13 @@ class BatchSchedule:
 
     @classmethod
     def of(cls, source: TrainingSource, *, batch_size: int, steps: int = 0) -> BatchSchedule:
-        """A schedule of `steps` batches an epoch, or of as many as one pass needs where `steps` is 0."""
+        """Return a schedule of `steps` batches an epoch, or of as many as one pass needs where `steps` is 0."""
         if steps == 0:
             steps = max(1, int(source.windows_per_pair().sum()) // batch_size)
         return cls(source, batch_size, steps)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Indices of the pairs of one epoch in their order, int64 (steps · batch_size,)."""
+        """Return indices of the pairs of one epoch in their order, int64 (steps · batch_size,)."""
         pool = np.repeat(np.arange(self.source.count), self.source.windows_per_pair())
         rng = np.random.default_rng([self.source.seed, epoch])
         needed = self.steps * self.batch_size
@@ -135,7 +135,7 @@ class BatchSchedule:
     def batches(
         self, epoch: int, *, start: int = 0, share: tuple[int, int] = (0, 1)
     ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """The batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w).
+        """Yield the batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w).
 
         Args:
             epoch: counted from 0.
@@ -143,7 +143,7 @@ class BatchSchedule:
             share: (k, n) for the k-th of n equal parts of each batch, k from 0; only its windows are read.
 
         Raises:
-            DataError: a pair cannot be read.
+            DataError: if a pair cannot be read.
         """
         failures: list[RssegError] = []
         try:
@@ -154,7 +154,7 @@ class BatchSchedule:
             raise
 
     def _positions(self, start: int, part: int, parts: int) -> NDArray[np.int64]:
-        """Places in the epoch of one part of each batch from step `start` on, int64 (steps left, B / parts)."""
+        """Return places in the epoch of one part of each batch from step `start` on, int64 (steps left, B / parts)."""
         places = np.arange(self.steps * self.batch_size).reshape(self.steps, parts, -1)
         return places[start:, part]
 
@@ -178,7 +178,7 @@ class BatchSchedule:
         return windows.batch(places.shape[1], drop_remainder=True).prefetch(2)
 
     def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
-        """The first `count` batches of one epoch in memory; goes on with later epochs where one is shorter."""
+        """Return the first `count` batches of one epoch in memory; goes on with later epochs where one is shorter."""
         return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(self._endless(epoch), count)]
 
     def _endless(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:

@@ -26,7 +26,7 @@ class ClassPlaces:
 
     @classmethod
     def of(cls, mask: Callable[[int], NDArray[np.uint8]], *, count: int, num_classes: int) -> ClassPlaces:
-        """The places in `count` masks uint8 (H, W)."""
+        """Return the places in `count` masks uint8 (H, W)."""
         found: list[list[NDArray[np.int32]]] = [[] for _ in range(num_classes)]
         for index in range(count):
             labels = mask(index)
@@ -36,14 +36,14 @@ class ClassPlaces:
         return cls(tuple(places for places in joined if len(places)))
 
     def draw(self, rng: np.random.Generator) -> Place:
-        """A place of a class: every class that occurs is as likely as the others, and so is every block of it."""
+        """Return a place of a class: each class that occurs is equally likely, and so is each block of it."""
         places = self.blocks[int(rng.integers(len(self.blocks)))]
         index, row, column = places[int(rng.integers(len(places)))].tolist()
         return index, (row, column)
 
 
 def _blocks(present: NDArray[np.bool_], index: int) -> NDArray[np.int32]:
-    """The blocks that hold a true pixel: int32 (n, 3)."""
+    """Return the blocks that hold a true pixel: int32 (n, 3)."""
     height, width = present.shape
     rows = np.logical_or.reduceat(present, np.arange(0, height, _BLOCK_PX), axis=0)
     held = np.logical_or.reduceat(rows, np.arange(0, width, _BLOCK_PX), axis=1)

@@ -9,7 +9,7 @@ from rsseg_tf.training.losses import Loss
 
 
 def dice_loss(*, ignore: int = IGNORE) -> Loss:
-    """One minus the soft Dice coefficient of a whole batch, averaged over the classes that its labels hold.
+    """Return one minus the soft Dice coefficient of a whole batch, averaged over the classes that its labels hold.
 
     Dice of class c is 2·Σ p·y / (Σ p + Σ y) over the labeled pixels, p the softmax probability of c and y its label
     as 0 or 1 (Milletari et al. 2016, eq. of section 3, with plain instead of squared sums).
@@ -32,7 +32,7 @@ def dice_loss(*, ignore: int = IGNORE) -> Loss:
 
 
 def lovasz_softmax(*, ignore: int = IGNORE) -> Loss:
-    """The Lovász extension of one minus IoU over a whole batch, averaged over the classes that its labels hold.
+    """Return the Lovász extension of one minus IoU over a whole batch, averaged over the classes that its labels hold.
 
     Berman et al. 2018, eq. 11 and algorithm 1. Where every probability is 0 or 1 it is exactly one minus IoU.
 
@@ -54,7 +54,7 @@ def lovasz_softmax(*, ignore: int = IGNORE) -> Loss:
 
 
 def _by_class(labels: tf.Tensor, logits: tf.Tensor, ignore: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Probabilities and labels as 0 or 1, both float32 (C, pixels) and 0 at ignored pixels."""
+    """Return probabilities and labels as 0 or 1, both float32 (C, pixels) and 0 at ignored pixels."""
     classes = logits.shape[-1]
     labels = tf.reshape(tf.cast(labels, tf.int32), [-1])
     counted = tf.cast(tf.not_equal(labels, ignore), tf.float32)
@@ -64,7 +64,7 @@ def _by_class(labels: tf.Tensor, logits: tf.Tensor, ignore: int) -> tuple[tf.Ten
 
 
 def _jaccard_steps(truth: tf.Tensor) -> tf.Tensor:
-    """What each pixel, in order, adds to one minus IoU when the pixels up to it are wrong: (C, pixels)."""
+    """Return what each pixel, in order, adds to one minus IoU when the pixels up to it are wrong: (C, pixels)."""
     total = tf.reduce_sum(truth, axis=1, keepdims=True)
     intersection = total - tf.cumsum(truth, axis=1)
     union = total + tf.cumsum(1 - truth, axis=1)

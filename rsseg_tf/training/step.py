@@ -28,7 +28,7 @@ class Teacher:
 
 
 def new_optimizer(settings: FitConfig) -> keras.Optimizer:
-    """The optimizer that the settings name, not built."""
+    """Return the optimizer that the settings name, not built."""
     if settings.optimizer == "sgd":
         return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
     optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -45,7 +45,7 @@ def train_step(
     teacher: Teacher | None = None,
     replicas: Replicas = _ALONE,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """One traced gradient step, from images uint8 and labels of a batch to the loss before L2.
+    """Return one traced gradient step, from images uint8 and labels of a batch to the loss before L2.
 
     L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
     with its default factors, which the paper trained with. Of `settings.accumulate` parts and of replicas
@@ -53,14 +53,14 @@ def train_step(
     batch norms normalize by the statistics of one part, of all replicas together.
 
     Raises:
-        ConfigError: the batch cannot be shared evenly.
+        ConfigError: if the batch cannot be shared evenly.
     """
     check_shares(settings.batch_size, replicas, settings.accumulate)
     variables = model.trainable_variables
     factors = [settings.l2 / replicas.count if variable.name in _DECAYED else 0.0 for variable in variables]
 
     def part(images: tf.Tensor, labels: tf.Tensor, pixels_in_batch: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """A part's share of the loss and of the gradients."""
+        """Return a part's share of the loss and of the gradients."""
         pixels = tf.cast(images, tf.float32)
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
@@ -101,7 +101,7 @@ def _accumulated(
     pixels_in_batch: tf.Tensor,
     variables: list[keras.Variable],
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """The sums of all parts' costs and gradients, one part in memory at a time."""
+    """Return the sums of all parts' costs and gradients, one part in memory at a time."""
     images, labels = parts
     start = (tf.constant(0), tf.constant(0.0), [tf.zeros(variable.shape, variable.dtype) for variable in variables])
 
@@ -118,12 +118,12 @@ def _accumulated(
 
 
 def _split(values: tf.Tensor, parts: int) -> tf.Tensor:
-    """(N, …) to (parts, N / parts, …)."""
+    """Return (N, …) to (parts, N / parts, …)."""
     return tf.reshape(values, (parts, values.shape[0] // parts, *values.shape[1:]))
 
 
 def _counted(labels: tf.Tensor) -> tf.Tensor:
-    """How many pixels are not ignored, float32."""
+    """Return how many pixels are not ignored, float32."""
     return tf.reduce_sum(tf.cast(tf.not_equal(tf.cast(labels, tf.int32), IGNORE), tf.float32))
 
 

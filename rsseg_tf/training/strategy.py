@@ -74,11 +74,11 @@ class Replicas:
         return isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
     def scope(self) -> Any:
-        """The context in which variables must be made so that every copy has them."""
+        """Return the context in which variables must be made so that every copy has them."""
         return self._strategy.scope() if self._strategy else contextlib.nullcontext()
 
     def mirrored(self, model: keras.Model) -> keras.Model:
-        """`model` with weights that every copy has, as it would be if it had been made in the scope."""
+        """Return `model` with weights that every copy has, as it would be if it had been made in the scope."""
         if self._strategy is None:
             return model
         with self.scope():
@@ -87,7 +87,7 @@ class Replicas:
         return clone
 
     def run(self, step: Callable[..., tf.Tensor], batch: Sequence[tf.Tensor]) -> tf.Tensor:
-        """What `step`, which has to return the same in every copy, makes of this process's part of a batch."""
+        """Return what `step`, which has to return the same in every copy, makes of this process's part of a batch."""
         if self._strategy is None:
             return step(*batch)
         share = len(batch[0]) // self.here
@@ -102,7 +102,7 @@ class Replicas:
     def each(
         self, step: Callable[..., Sequence[tf.Tensor]], batches: Iterable[Sequence[Any]]
     ) -> Iterator[Sequence[tf.Tensor]]:
-        """What `step`, traced, makes of each of this process's share of `batches`: a whole batch a copy."""
+        """Yield what `step`, traced, makes of each of this process's share of `batches`: a whole batch a copy."""
         own = itertools.islice(batches, self.process, None, self.processes)
         while some := list(itertools.islice(own, self.here)):
             yield from self._side_by_side(step, some)
@@ -122,18 +122,18 @@ class Replicas:
             yield [values[copy] for values in found]
 
     def _local(self, context: Any) -> int:
-        """The number of a copy among those of its process."""
+        """Return the number of a copy among those of its process."""
         return int(context.replica_id_in_sync_group) % self.here
 
     def traced(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """`step` as one graph, carried out by every copy."""
+        """Return `step` as one graph, carried out by every copy."""
         if self._strategy is None:
             return tf.function(step, reduce_retracing=True)
         strategy = self._strategy
         return tf.function(lambda *parts: strategy.run(step, args=parts))
 
     def from_chief(self, values: Sequence[Any]) -> list[Any]:
-        """The chief's `values`, arrays of the same shapes everywhere, in every process."""
+        """Return the chief's `values`, arrays of the same shapes everywhere, in every process."""
         own = [np.asarray(value) for value in values]
         if not self._is_cluster:
             return own
@@ -154,10 +154,10 @@ class Replicas:
             path.write_bytes(shared.tobytes())
 
     def check_same(self, what: str, digest: str) -> None:
-        """Nothing, if `digest`, hexadecimal, is the chief's too.
+        """Check that `digest`, hexadecimal, is the chief's too.
 
         Raises:
-            ConfigError: it is not.
+            ConfigError: if it is not.
         """
         own = np.frombuffer(bytes.fromhex(digest), np.uint8)
         (chiefs,) = self.from_chief([own])
@@ -165,7 +165,7 @@ class Replicas:
             raise ConfigError(f"{what} is not the same on this machine as on the first one", hint="copy it from there")
 
     def summed(self, values: Sequence[Any]) -> list[Any]:
-        """The sums over all processes of `values`, arrays of the same shapes everywhere, in float64."""
+        """Return the sums over all processes of `values`, arrays of the same shapes everywhere, in float64."""
         own = [np.asarray(value, np.float64) for value in values]
         if not self._is_cluster or not any(value.size for value in own):  # TensorFlow crashes on a sum of nothing.
             return own
@@ -185,15 +185,15 @@ class Replicas:
 
 
 def open_replicas(name: str) -> Replicas:
-    """The copies that the setting `strategy` asks for; to be called before TensorFlow does anything else.
+    """Return the copies that the setting `strategy` asks for; to be called before TensorFlow does anything else.
 
     Args:
         name: `none`; `mirrored` for all GPUs of this machine; `multiworker` for the machines that the environment
             variable TF_CONFIG names; `auto` for whichever of them there is more than one of.
 
     Raises:
-        ConfigError: `multiworker` without TF_CONFIG, or a TF_CONFIG that cannot be used.
-        RssegError: another worker did not come, or the port of this one is taken.
+        ConfigError: for `multiworker` without TF_CONFIG, or a TF_CONFIG that cannot be used.
+        RssegError: if another worker did not come, or the port of this one is taken.
     """
     cluster = read_cluster()
     if name == "multiworker" and cluster is None:
@@ -215,13 +215,13 @@ def _connected(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 def open_workers(name: str) -> Replicas:
-    """The machines that share work without a common step: those of TF_CONFIG, if the setting `strategy` allows them.
+    """Return the machines of TF_CONFIG that share work without a common step, if `strategy` allows them.
 
     Unlike `open_replicas` it asks for no cluster: a run that was trained by several machines is scored by one too.
 
     Raises:
-        ConfigError: TF_CONFIG cannot be used.
-        RssegError: another worker did not come, or the port of this one is taken.
+        ConfigError: if TF_CONFIG cannot be used.
+        RssegError: if another worker did not come, or the port of this one is taken.
     """
     cluster = read_cluster() if name in ("auto", "multiworker") else None
     if cluster and cluster.others:
@@ -231,10 +231,10 @@ def open_workers(name: str) -> Replicas:
 
 @contextlib.contextmanager
 def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
-    """Turns what TensorFlow raises when another worker is gone into one message.
+    """Turn what TensorFlow raises when another worker is gone into one message.
 
     Raises:
-        RssegError: a worker was lost within the block.
+        RssegError: if a worker was lost within the block.
     """
     try:
         yield
@@ -249,7 +249,7 @@ def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def synchronized(model: keras.Model, replicas: Replicas) -> Iterator[None]:
-    """Has the batch norms of `model` normalize by what all replicas see, within the block."""
+    """Make the batch norms of `model` normalize by what all replicas see, within the block."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
         norm.synchronized = replicas.count > 1
@@ -261,10 +261,10 @@ def synchronized(model: keras.Model, replicas: Replicas) -> Iterator[None]:
 
 
 def check_shares(batch_size: int, replicas: Replicas, accumulate: int) -> None:
-    """Nothing, if a batch can be shared evenly.
+    """Check that a batch can be shared evenly.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: if it cannot.
     """
     parts = replicas.count * accumulate
     if batch_size % parts:

@@ -11,14 +11,14 @@ from rsseg_tf.errors import ConfigError
 
 
 def held_figures(path: Path, fingerprint: str) -> Mapping[str, Any] | None:
-    """The figures in `path`, or None where there are none yet.
+    """Return the figures in `path`, or None where there are none yet.
 
     Args:
         path: a JSON file with the `fingerprint` that it was written with.
         fingerprint: a hash of everything that the figures depend on.
 
     Raises:
-        ConfigError: they are of other settings.
+        ConfigError: if they are of other settings.
     """
     if not path.exists():
         return None

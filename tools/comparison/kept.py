@@ -13,10 +13,10 @@ from rsseg_tf.errors import ModelError
 
 
 def read_kept(path: Path) -> Mapping[str, Sequence[int]]:
-    """Layer → output channels that stay, from the `keep` of a JSON file.
+    """Return layer → output channels that stay, from the `keep` of a JSON file.
 
     Raises:
-        ModelError: the file holds none.
+        ModelError: if the file holds none.
     """
     try:
         keep: Mapping[str, Sequence[int]] = json.loads(path.read_text(encoding="utf-8"))["keep"]
@@ -26,10 +26,10 @@ def read_kept(path: Path) -> Mapping[str, Sequence[int]]:
 
 
 def plan_of_kept(groups: pruning.Groups, keep: Mapping[str, Sequence[int]]) -> pruning.Plan:
-    """The plan that keeps of each layer named what `keep` says, and all of the others.
+    """Return the plan that keeps of each layer named what `keep` says, and all of the others.
 
     Raises:
-        ModelError: a layer is not the model's, or a channel that goes could only go with one that stays.
+        ModelError: if a layer is not the model's, or a channel that goes could only go with one that stays.
     """
     removed = np.zeros(len(groups), bool)
     for name, channels in keep.items():

@@ -27,7 +27,7 @@ class MagnitudeMasks:
         kept_share: share of the model's parameters to leave other than zero; only kernels are zeroed.
 
     Raises:
-        ModelError: the other parameters alone are more.
+        ModelError: if the other parameters alone are more.
     """
 
     def __init__(self, model: keras.Model, *, kept_share: float) -> None:
@@ -66,10 +66,10 @@ class _Masked(keras.constraints.Constraint):
 
 
 def prunable_kernels(model: keras.Model) -> Iterator[keras.Variable]:
-    """The weights that the library's registry names for each kind of layer.
+    """Yield the weights that the library's registry names for each kind of layer.
 
     Raises:
-        ModelError: it knows no layer of a kind, and would refuse the model.
+        ModelError: if it knows no layer of a kind, and would refuse the model.
     """
     with tfmot(f"{_SPARSITY}.prune_registry") as registry:
         known = {kind.__name__: names for kind, names in registry.PruneRegistry._LAYERS_WEIGHTS_MAP.items()}
@@ -81,10 +81,10 @@ def prunable_kernels(model: keras.Model) -> Iterator[keras.Variable]:
 
 
 def kernel_sparsity(model: keras.Model, kernels: list[keras.Variable], kept_share: float) -> float:
-    """Share of the kernels to zero so that `kept_share` of all trainable parameters stays.
+    """Return share of the kernels to zero so that `kept_share` of all trainable parameters stays.
 
     Raises:
-        ModelError: the parameters outside the kernels are more than that.
+        ModelError: if the parameters outside the kernels are more than that.
     """
     total = sum(int(tf.size(variable.value)) for variable in model.trainable_variables)
     in_kernels = sum(int(tf.size(kernel.value)) for kernel in kernels)
@@ -95,12 +95,12 @@ def kernel_sparsity(model: keras.Model, kernels: list[keras.Variable], kept_shar
 
 
 def nonzero_params(model: keras.Model) -> int:
-    """How many trainable parameters are not zero."""
+    """Return how many trainable parameters are not zero."""
     return sum(int(tf.math.count_nonzero(variable.value)) for variable in model.trainable_variables)
 
 
 def copy_of(model: keras.Model) -> keras.Model:
-    """A model of its own with the same weights."""
+    """Return a model of its own with the same weights."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy

@@ -49,15 +49,15 @@ class Method:
         return re.sub(r"[^a-z0-9-]", "_", self.name)
 
     def configured(self, config: PruneConfig) -> PruneConfig:
-        """`config` with the method's own settings."""
+        """Return `config` with the method's own settings."""
         return replace(config, **self.settings)  # type: ignore[arg-type]
 
 
 def parse_methods(text: str) -> tuple[Method, ...]:
-    """Methods from a list such as `ours,ours:taylor-bn/macs,random,tfmot`; TFMOT's go last, they need ours.
+    """Return methods from a list such as `ours,ours:taylor-bn/macs,random,tfmot`; TFMOT's go last, they need ours.
 
     Raises:
-        ConfigError: an unknown method or setting, or one that comes twice.
+        ConfigError: for an unknown method or setting, or one that comes twice.
     """
     methods = [_parse(name) for name in text.split(",")]
     names = [method.name for method in methods]
@@ -103,7 +103,7 @@ class Task:
 
 
 def make(method: Method, task: Task, folder: Path) -> keras.Model:
-    """The smaller model with recalibrated batch norms; a plan in `folder` is not made again."""
+    """Return the smaller model with recalibrated batch norms; a plan in `folder` is not made again."""
     model = MAKERS[method.kind](task, folder)
     batches = float_batches(task.schedule, epoch=0, count=task.config.prune.recalibration_batches)
     pruning.recalibrate(model, batches)
@@ -111,7 +111,7 @@ def make(method: Method, task: Task, folder: Path) -> keras.Model:
 
 
 def _planned(maker: Callable[[Task, Path], pruning.Plan]) -> Callable[[Task, Path], keras.Model]:
-    """What rebuilds the dense model by the plan that `maker` makes, or made."""
+    """Return what rebuilds the dense model by the plan that `maker` makes, or made."""
 
     def rebuilt(task: Task, folder: Path) -> keras.Model:
         path = folder / PLAN

@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 
 
 def same_share_plan(groups: pruning.Groups, values: Values, settings: PruneConfig, *, criterion: str) -> pruning.Plan:
-    """The plan that removes the same share of every family, lowest values first, until the targets are met.
+    """Return the plan that removes the same share of every family, lowest values first, until the targets are met.
 
     Args:
         groups: of the dense model.
@@ -27,7 +27,7 @@ def same_share_plan(groups: pruning.Groups, values: Values, settings: PruneConfi
         criterion: what the plan says it is by.
 
     Raises:
-        RssegError: the target cannot be met.
+        RssegError: if the target cannot be met.
     """
     places = _places(groups, values)
     layers = {}
@@ -53,12 +53,12 @@ def l1_values(model: keras.Model, groups: pruning.Groups) -> Values:
 
 
 def random_values(groups: pruning.Groups, *, seed: int) -> Values:
-    """Uniform in [0, 1)."""
+    """Return uniform in [0, 1)."""
     return np.random.default_rng(seed).random(len(groups))
 
 
 def _places(groups: pruning.Groups, values: Values) -> Values:
-    """Where each group stands in its family, above 0 and below 1."""
+    """Return where each group stands in its family, above 0 and below 1."""
     places = np.zeros(len(groups))
     for family in groups.families:
         ordered = family.groups[np.argsort(values[family.groups], kind="stable")]

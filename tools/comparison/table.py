@@ -13,7 +13,7 @@ HEAD = (
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line a method, the dense model first; `speed` is against it."""
+    """Return one line a method, the dense model first; `speed` is against it."""
     lines = [HEAD, ("---",) * len(HEAD), *(_cells(row, rows[0]) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -35,7 +35,7 @@ def _cells(row: Mapping[str, Any], dense: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def seeds_table(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> str:
-    """One line a method over several seeds, each a sequence of rows in the same order, the dense model first.
+    """Return one line a method over several seeds, each a sequence of rows in the same order, the dense model first.
 
     Scores are means ± sample standard deviations. `lead` is what the first method has on test after the
     retraining more than this one, seed by seed, since the seeds share their windows.
@@ -61,7 +61,7 @@ def _seeds_cells(rows: Sequence[Mapping[str, Any]], leader: Sequence[Mapping[str
 
 
 def _spread(shares: Sequence[float], *, sign: str = "") -> str:
-    """Mean ± sample standard deviation, in percent."""
+    """Return mean ± sample standard deviation, in percent."""
     values = [100 * share for share in shares]
     return f"{statistics.mean(values):{sign}.2f} ± {statistics.stdev(values):.2f}"
 

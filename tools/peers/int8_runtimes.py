@@ -49,7 +49,7 @@ Network = Callable[[Image], NDArray[Any]]
 
 
 def write_files(options: argparse.Namespace, folder: Path) -> None:
-    """The calibration images, the float file, and both int8 `.tflite` files, for the other environment."""
+    """Write the calibration images, the float file, and both int8 `.tflite` files, for the other environment."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.models.weights.pretrained import load_keras_model
@@ -66,7 +66,7 @@ def write_files(options: argparse.Namespace, folder: Path) -> None:
 
 
 def plain_export(model: Any, images: tuple[Image, ...]) -> bytes:
-    """The full-integer `.tflite` that TensorFlow's own recipe gives of a Keras model."""
+    """Return the full-integer `.tflite` that TensorFlow's own recipe gives of a Keras model."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -80,7 +80,7 @@ def plain_export(model: Any, images: tuple[Image, ...]) -> bytes:
 
 
 def onnx_int8(folder: Path) -> Path:
-    """The QDQ file that ONNX Runtime's static quantization makes of the float network, int8 weights per channel."""
+    """Return the QDQ file that ONNX Runtime makes of the float network, int8 weights per channel."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -110,7 +110,7 @@ def onnx_int8(folder: Path) -> Path:
 
 
 def openvino_int8(folder: Path) -> Path:
-    """The file that NNCF's post-training quantization makes of the float network."""
+    """Return the file that NNCF's post-training quantization makes of the float network."""
     import nncf
     import openvino
 
@@ -123,14 +123,14 @@ def openvino_int8(folder: Path) -> Path:
 
 
 def litert(path: Path, threads: int) -> Network:
-    """A `.tflite` in LiteRT with XNNPACK."""
+    """Return a `.tflite` in LiteRT with XNNPACK."""
     from rsseg_tf.inference.runner import TFLiteRunner
 
     return TFLiteRunner(path, threads=threads).scores
 
 
 def onnx_runtime(path: Path, threads: int) -> Network:
-    """An ONNX file in ONNX Runtime's CPU provider."""
+    """Return an ONNX file in ONNX Runtime's CPU provider."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -141,7 +141,7 @@ def onnx_runtime(path: Path, threads: int) -> Network:
 
 
 def openvino_runtime(path: Path, threads: int) -> Network:
-    """An OpenVINO model on its CPU device, set for latency."""
+    """Return an OpenVINO model on its CPU device, set for latency."""
     import openvino
 
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
@@ -150,7 +150,7 @@ def openvino_runtime(path: Path, threads: int) -> Network:
 
 
 def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> dict[str, float]:
-    """Median milliseconds of each, which take turns of a few runs."""
+    """Return median milliseconds of each, which take turns of a few runs."""
     taken: dict[str, list[float]] = {name: [] for name in networks}
     for turn in range(-1, repeats):
         for name, network in networks.items():
@@ -163,7 +163,7 @@ def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> di
 
 
 def score(network: Network, options: argparse.Namespace) -> dict[str, Any]:
-    """Scores of a network on whole images of the split."""
+    """Return scores of a network on whole images of the split."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.evaluation.scoring import evaluate
@@ -211,7 +211,7 @@ def _bytes(path: Path) -> int:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]], threads: list[int]) -> str:
-    """The rows as a Markdown table, latencies also as multiples of ours."""
+    """Return the rows as a Markdown table, latencies also as multiples of ours."""
     head = ["int8 by", "mIoU %", "boundary F1 %", "file MB", *(f"ms ({count} threads)" for count in threads), "× ours"]
     lines = [head, ["---"] * len(head)]
     for name, row in rows.items():
@@ -223,7 +223,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], threads: list[int]) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description="Compare int8 files of one network across runtimes, in turns.")
     add_model_arguments(made)
     made.add_argument("--split", default="test", help="of the data that is scored; default test")

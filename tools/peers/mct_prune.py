@@ -34,7 +34,7 @@ _TWIN = "twin.npz"
 
 
 def write_twin(options: argparse.Namespace, folder: Path) -> None:
-    """Weights of the model by layer, its make, and images to score on, for the other environment."""
+    """Write weights of the model by layer, its make, and images to score on, for the other environment."""
     from rsseg_tf.config import AugmentConfig, load_config
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.models.weights.pretrained import load_keras_model
@@ -60,7 +60,7 @@ def write_twin(options: argparse.Namespace, folder: Path) -> None:
 
 
 def read_twin(path: Path) -> tuple[Any, np.ndarray]:
-    """The network under Keras 2 with the weights in `path`, and the images."""
+    """Return the network under Keras 2 with the weights in `path`, and the images."""
     import keras
 
     keras.KerasTensor = keras.__internal__.KerasTensor  # only named in annotations of `rsseg_tf.models`
@@ -108,13 +108,13 @@ def prune(path: Path, share: float, *, approximations: int) -> dict[str, Any]:
 
 
 def filters_of(model: Any) -> dict[str, int]:
-    """Layer → number of its filters."""
+    """Return layer → number of its filters."""
     found = {layer.name: getattr(layer, "filters", getattr(layer, "units", None)) for layer in model.layers}
     return {name: int(count) for name, count in found.items() if count is not None}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description="Prune the trained network with model-compression-toolkit.")
     add_model_arguments(made)
     made.add_argument("--params", type=float, default=0.4, help="share of the weights' memory to keep; default 0.4")

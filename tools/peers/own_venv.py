@@ -40,7 +40,7 @@ class OwnVenv:
         """Make it, unless it is there with these requirements; a half-made one is made anew.
 
         Raises:
-            SystemExit: there is no such interpreter, or pip could not install what is asked for.
+            SystemExit: if there is no such interpreter, or pip could not install what is asked for.
         """
         note = self.folder / _NOTE
         wanted = "\n".join(self.requirements) + "\n"
@@ -57,7 +57,7 @@ class OwnVenv:
         note.write_text(wanted, encoding="utf-8")
 
     def run(self, script: Path, arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> int:
-        """The exit code of `script` run inside, with `extra` environment variables."""
+        """Return the exit code of `script` run inside, with `extra` environment variables."""
         environment = {**os.environ, "PYTHONPATH": "", **(extra or {}), INSIDE: "1"}
         command = [str(self.folder / "bin" / "python"), str(script), *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
@@ -72,7 +72,7 @@ def write_result(out: Path, result: Mapping[str, Any]) -> None:
 
 
 def add_model_arguments(made: argparse.ArgumentParser) -> None:
-    """The words that every script takes which starts from a trained model of ours."""
+    """Add the words that every script takes which starts from a trained model of ours."""
     made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
     made.add_argument("--model", type=Path, required=True, help="the trained .keras file")
     made.add_argument("-c", "--config", type=Path, help="YAML file with the settings of its data and network")
@@ -81,12 +81,12 @@ def add_model_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def is_inside() -> bool:
-    """Whether this process runs in the script's own environment."""
+    """Return whether this process runs in the script's own environment."""
     return INSIDE in os.environ
 
 
 def is_finished(out: Path) -> bool:
-    """Whether the result is there; says so, since nothing is measured then."""
+    """Return whether the result is there; says so, since nothing is measured then."""
     if out.exists():
         print(f"{out} is there already; delete it to measure again", file=sys.stderr)
     return out.exists()

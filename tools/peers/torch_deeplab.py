@@ -11,14 +11,14 @@ _ASPP_RATES = (6, 12, 18)
 
 
 def conv_bn(channels: int, filters: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Bias-free convolution and batch norm; stride 1 keeps the size."""
+    """Return bias-free convolution and batch norm; stride 1 keeps the size."""
     padding = dilation * (kernel // 2)
     conv = nn.Conv2d(channels, filters, kernel, stride, padding, dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(filters))
 
 
 def conv_bn_relu(channels: int, filters: int, kernel: int, *, dilation: int = 1) -> nn.Sequential:
-    """`conv_bn` and a ReLU."""
+    """Return `conv_bn` and a ReLU."""
     return nn.Sequential(conv_bn(channels, filters, kernel, dilation=dilation), nn.ReLU())
 
 
@@ -52,7 +52,7 @@ class Block(nn.Module):
         self.shortcut = conv_bn(channels, out, 1, stride=stride) if stride != 1 or channels != out else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The block's output, (N, expansion · width, H / stride, W / stride)."""
+        """Return the block's output, (N, expansion · width, H / stride, W / stride)."""
         y = x
         for step in self.steps[:-1]:
             y = relu(step(y))
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 def _stage(number: int, depth: int, expansion: int) -> nn.Sequential:
-    """Stage `number`, counted from 1; the last one dilates instead of striding."""
+    """Return stage `number`, counted from 1; the last one dilates instead of striding."""
     width, last = 32 * 2**number, number == 4
     blocks = []
     for index in range(depth):
@@ -94,7 +94,7 @@ class DeepLabV3Plus(nn.Module):
         self.classifier = nn.Conv2d(256, num_classes, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits at the input's size."""
+        """Return logits at the input's size."""
         x = low = self.stages[0](self.stem(x))
         for stage in self.stages[1:]:
             x = stage(x)

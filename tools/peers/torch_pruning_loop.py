@@ -36,7 +36,7 @@ _BISECTIONS = 6
 
 
 def log(text: str) -> None:
-    """A line with the time of day on stderr."""
+    """Print a line with the time of day on stderr."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
@@ -62,7 +62,7 @@ class Bench:
         self.example = torch.zeros(1, 3, options.size, options.size)
 
     def loss(self, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-        """Cross-entropy of one batch, convolutions in the precision asked for."""
+        """Return cross-entropy of one batch, convolutions in the precision asked for."""
         import torch
 
         images, labels = batch
@@ -72,7 +72,7 @@ class Bench:
         return torch.nn.functional.cross_entropy(logits.float(), labels)
 
     def gradient_step(self) -> Callable[[Any], None]:
-        """One training step of a copy of the dense network: forward, backward, SGD with momentum."""
+        """Return one training step of a copy of the dense network: forward, backward, SGD with momentum."""
         import torch
 
         model = copy.deepcopy(self.model).train()
@@ -86,14 +86,14 @@ class Bench:
         return step
 
     def accumulate(self, model: torch.nn.Module) -> None:
-        """Gradients over all batches, under moving statistics."""
+        """Compute gradients over all batches, under moving statistics."""
         model.eval()
         model.zero_grad()
         for batch in self.batches:
             self.loss(model, batch).backward()
 
     def pruner(self, model: torch.nn.Module, ratio: float, *, loops: int) -> torch_pruning.pruner.BasePruner:
-        """Torch-Pruning's pruner of `ratio` of all channels, ranked over the whole network."""
+        """Return Torch-Pruning's pruner of `ratio` of all channels, ranked over the whole network."""
         import torch_pruning
 
         return torch_pruning.pruner.BasePruner(
@@ -109,14 +109,14 @@ class Bench:
         )
 
     def cost(self, model: torch.nn.Module) -> tuple[float, float]:
-        """Multiply-accumulates and parameters."""
+        """Return multiply-accumulates and parameters."""
         import torch_pruning
 
         macs, params = torch_pruning.utils.count_ops_and_params(model, self.example)
         return macs, params
 
     def channel_ratio(self) -> float:
-        """The share of channels whose removal in one step leaves the share of multiply-accumulates asked for."""
+        """Return the share of channels whose removal in one step leaves the share of multiply-accumulates asked for."""
         dense, _ = self.cost(self.model)
         low, high = 0.0, 0.9
         for _ in range(_BISECTIONS):
@@ -180,7 +180,7 @@ def _taken(batches: list[Any], count: int) -> list[Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description="Time Torch-Pruning's loop against plain gradient steps, in turns.")
     made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
     made.add_argument("--backbone", choices=["resnet18", "resnet50"], default="resnet18")

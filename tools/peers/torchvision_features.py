@@ -25,7 +25,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def write_features(folder: Path) -> None:
-    """State dicts and features of torchvision's networks."""
+    """Write state dicts and features of torchvision's networks."""
     import torch
     import torchvision
 
@@ -50,7 +50,7 @@ def write_features(folder: Path) -> None:
 
 
 def differences(folder: Path) -> dict[str, float]:
-    """Network → the largest difference of any feature, relative to the largest feature, over both layouts."""
+    """Return network → the largest difference of any feature, relative to the largest feature, over both layouts."""
     import keras
 
     from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -71,7 +71,7 @@ def differences(folder: Path) -> dict[str, float]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description="Compare features with torchvision's.")
     made.add_argument("--venv", type=Path, required=True, help="its virtual environment; made where it is not there")
     made.add_argument("--work", type=Path, required=True, help="folder of the state dicts")

@@ -36,17 +36,17 @@ threads_option = click.option(
 
 
 def out_option(description: str = "Folder of the run.", **attributes: Any) -> Callable[[Command], Command]:
-    """`--out PATH`: where the result goes; it has to be given unless `attributes` of the option say otherwise."""
+    """Return `--out PATH`, where the result goes; required unless `attributes` say otherwise."""
     return click.option("-o", "--out", type=ANY_PATH, help=description, **{"required": True, **attributes})
 
 
 def split_option(description: str = "Split to score.", *, default: str = "test") -> Callable[[Command], Command]:
-    """`--split NAME`: which images."""
+    """Return `--split NAME`: which images."""
     return click.option("--split", default=default, show_default=True, help=description)
 
 
 def opening_options(command: Command) -> Command:
-    """How a .tflite file is opened; `opening` makes arguments of them."""
+    """Return how a .tflite file is opened; `opening` makes arguments of them."""
     for option in (
         click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it sees (pixel - mean) / std."),
         click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
@@ -62,20 +62,20 @@ def opening_options(command: Command) -> Command:
 
 
 def opening(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
+    """Return what the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
     return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
 
 
 def paths_argument(metavar: str) -> Callable[[Command], Command]:
-    """One or more paths, among them `key=value` words; see `paths_and_overrides`."""
+    """Return one or more paths, among them `key=value` words; see `paths_and_overrides`."""
     return click.argument("words", nargs=-1, required=True, metavar=f"{metavar}... [KEY=VALUE]...")
 
 
 def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, ...]]:
-    """The paths among `words`, and the words that override settings: those with a `=` that name no file.
+    """Return the paths among `words`, and the words that override settings: those with a `=` that name no file.
 
     Raises:
-        ConfigError: there is no path.
+        ConfigError: if there is no path.
     """
     overrides = tuple(word for word in words if "=" in word and not Path(word).exists())
     paths = [Path(word) for word in words if word not in overrides]
@@ -85,7 +85,7 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
 
 
 def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
-    """What is said of a file that does not describe itself; None where nothing is."""
+    """Return what is said of a file that does not describe itself; None where nothing is."""
     if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel

@@ -35,10 +35,10 @@ class ImageHeader:
 
 
 def read_header(path: Path) -> ImageHeader:
-    """The header of a PNG or TIFF file; an empty one for a damaged file or another kind.
+    """Return the header of a PNG or TIFF file; an empty one for a damaged file or another kind.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: if the file cannot be read.
     """
     with path.open("rb") as stream:
         start = stream.read(32)
@@ -56,7 +56,7 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def first_directory(stream: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, tuple[int, ...]], int]:
-    """What a file says of its first image: tag → its whole numbers, none but of those `wanted`, and where that ends.
+    """Return what a file says of its first image, tag → whole numbers of those `wanted`, and where that ends.
 
     Raises:
         struct.error: it is cut off, or the numbers of a wanted tag lie outside the file.

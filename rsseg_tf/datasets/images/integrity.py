@@ -20,7 +20,7 @@ _OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many b
 
 
 def damage(data: bytes) -> str:
-    """What is wrong with the file that holds `data`, in a few words; empty where nothing shows.
+    """Return what is wrong with the file that holds `data`, in a few words; empty where nothing shows.
 
     PNG: chunk check sums and the end chunk. JPEG: the end marker. TIFF: everything that the
     directory points at lies inside the file.
@@ -41,7 +41,7 @@ def damage(data: bytes) -> str:
 
 
 def png_as_gray(data: bytes) -> tuple[bytes, int]:
-    """A PNG with a palette as the same PNG without one, so that its indices decode as gray values.
+    """Return a PNG with a palette as the same PNG without one, so that its indices decode as gray values.
 
     Returns:
         The PNG and the bits of a pixel, 8 where it had no palette (the PNG is then as it came).
@@ -69,7 +69,7 @@ def _png_damage(data: bytes) -> str:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of each chunk up to the end chunk; ValueError where one is cut off or damaged."""
+    """Yield name and body of each chunk up to the end chunk; ValueError where one is cut off or damaged."""
     view = memoryview(data)
     place = len(PNG)
     name = b""
@@ -87,7 +87,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _tiff_end(data: bytes) -> int:
-    """The last byte that the first directory of a TIFF points at; struct.error where the directory is cut off."""
+    """Return the last byte that the first directory of a TIFF points at; struct.error if it is cut off."""
     tags, end = first_directory(io.BytesIO(data), [*_OFFSET_TAGS, *_OFFSET_TAGS.values()])
     pairs = (zip(tags.get(start, ()), tags.get(size, ()), strict=False) for start, size in _OFFSET_TAGS.items())
     return max(end, *(start + size for start, size in itertools.chain(*pairs)), 0)

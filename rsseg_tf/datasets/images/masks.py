@@ -20,10 +20,10 @@ class MaskReader(Protocol):
     """Reads the masks of one data set."""
 
     def read(self, path: Path) -> Pixels:
-        """The mask: uint8 (H, W) class ids, 255 for ignore.
+        """Return the mask: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
-            DataError: the file is damaged, or holds something that is no class.
+            DataError: if the file is damaged, or holds something that is no class.
         """
         ...
 

@@ -23,7 +23,7 @@ _UNSCALED = "export it with 8 bits and the same values: gdal_translate -ot Byte 
 
 
 def read_image(path: Path | str, *, labels: bool = False) -> Pixels:
-    """The picture in a PNG, JPEG or TIFF file, as its pixels are stored (an EXIF rotation is not applied).
+    """Return the picture in a PNG, JPEG or TIFF file, as its pixels are stored (an EXIF rotation is not applied).
 
     Args:
         path: the file. Gray becomes three equal channels, palettes become colors, alpha is dropped.
@@ -33,7 +33,7 @@ def read_image(path: Path | str, *, labels: bool = False) -> Pixels:
         uint8 (H, W, 3) RGB.
 
     Raises:
-        DataError: the file is missing, damaged or of another kind, or has more than 8 bits a channel.
+        DataError: if the file is missing, damaged or of another kind, or has more than 8 bits a channel.
     """
     file = Path(path)
     pixels = _decode(file, _read_bytes(file), labels=labels)
@@ -47,7 +47,7 @@ def read_image(path: Path | str, *, labels: bool = False) -> Pixels:
 
 
 def read_indices(path: Path) -> Pixels:
-    """The stored numbers of a one-channel image: gray values, or the indices of a palette PNG.
+    """Return the stored numbers of a one-channel image: gray values, or the indices of a palette PNG.
 
     Returns:
         uint8 (H, W).
@@ -76,9 +76,9 @@ def write_image(path: Path, rgb: Pixels) -> None:
         rgb: uint8 (H, W, 3) RGB, or (H, W) gray.
 
     Raises:
-        ConfigError: another ending.
-        ValueError: pixels of another type or shape.
-        RssegError: the file cannot be written.
+        ConfigError: for another ending.
+        ValueError: for pixels of another type or shape.
+        RssegError: if the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"cannot write `{path}`: unknown ending", hint=f"use one of {', '.join(SUFFIXES)}")

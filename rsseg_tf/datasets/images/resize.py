@@ -8,7 +8,7 @@ from rsseg_tf.datasets.palette import Pixels
 
 
 def resized_image(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """An image at another height and width: areas averaged when it shrinks, bilinear when it grows."""
+    """Return an image at another height and width: areas averaged when it shrinks, bilinear when it grows."""
     height, width = size
     if image.shape[:2] == size:
         return image
@@ -18,7 +18,7 @@ def resized_image(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def resized_mask(mask: Pixels, size: tuple[int, int]) -> Pixels:
-    """A class map at another height and width, each pixel the class at the same place."""
+    """Return a class map at another height and width, each pixel the class at the same place."""
     height, width = size
     if mask.shape == size:
         return mask

@@ -44,7 +44,7 @@ class Entry:
     crc32: int
 
     def pair(self, path: Path) -> Pair | None:
-        """Image uint8 (H, W, 3) and mask uint8 (H, W) on the file's own pages, read-only; None if they are damaged."""
+        """Return image uint8 (H, W, 3) and mask uint8 (H, W), read-only pages of the file; None if damaged."""
         height, width = self.shape
         middle = self.start + 3 * height * width
         try:
@@ -65,7 +65,7 @@ def write_entry(path: Path, source: Source, examination: Examination, pair: Pair
         pair: image uint8 (H, W, 3) and mask uint8 (H, W), or None where there is none to keep.
 
     Raises:
-        RssegError: the folder cannot be written, or the disk is full.
+        RssegError: if the folder cannot be written, or the disk is full.
     """
     parts = tuple(np.ascontiguousarray(part) for part in pair or ())
     facts = {
@@ -83,7 +83,7 @@ def write_entry(path: Path, source: Source, examination: Examination, pair: Pair
 
 
 def read_entry(path: Path, source: Source) -> Entry | None:
-    """The entry in a file; None where it is missing, of another length, or made from something else.
+    """Return the entry in a file; None where it is missing, of another length, or made from something else.
 
     Its header is checked here, its pixels when they are read.
     """
@@ -112,7 +112,7 @@ def _checksum(parts: Sequence[Pixels]) -> int:
 
 
 def examination_of(facts: Mapping[str, Any]) -> Examination:
-    """The examination that was written as JSON."""
+    """Return the examination that was written as JSON."""
     return Examination(
         problems=tuple((message, hint) for message, hint in facts["problems"]),
         size=tuple(facts["size"]),

@@ -59,7 +59,7 @@ def prepare(
         progress: is told of samples, if anything is to be done.
 
     Raises:
-        RssegError: the disk is full, or a process ended early.
+        RssegError: if the disk is full, or a process ended early.
     """
     unique = list(dict.fromkeys(samples))
     entries, examinations = _found(store, unique), {}
@@ -133,7 +133,7 @@ def _ended(code: int | None) -> RssegError:
 
 @contextlib.contextmanager
 def _locked(store: Store) -> Iterator[None]:
-    """The only run that fills the store, after what a killed one left half-written has been removed."""
+    """Yield the only run that fills the store, after what a killed one left half-written has been removed."""
     import fcntl  # not on Windows, where no other command needs it
 
     try:

@@ -44,18 +44,18 @@ class Store:
     facts: Mapping[str, Any]
 
     def path(self, sample: Sample) -> Path:
-        """The file of a sample."""
+        """Return the file of a sample."""
         key = hash_of([str(path and path.resolve()) for path in (sample.image, sample.mask)])
         return self.folder / f"{key[:32]}{_ENTRY}"
 
     def fitted(self, pair: Pair) -> Pair:
-        """The pair as it is stored."""
+        """Return the pair as it is stored."""
         if self.size is None:
             return pair
         return resized_image(pair[0], self.size), resized_mask(pair[1], self.size)
 
     def find(self, sample: Sample) -> Entry | None:
-        """The sample's entry, if it is there and made from the files as they are now."""
+        """Return the sample's entry, if it is there and made from the files as they are now."""
         try:
             return read_entry(self.path(sample), source_of(sample))
         except OSError:
@@ -65,7 +65,7 @@ class Store:
         """Read and keep a sample; nothing is kept of one that has problems.
 
         Raises:
-            RssegError: the disk is full.
+            RssegError: if the disk is full.
         """
         examination, pair = examine(dataset, sample)
         if not examination.problems:
@@ -76,7 +76,7 @@ class Store:
 
 
 def store_of(data: DataConfig, dataset: FileDataset) -> Store:
-    """The place for a data set's prepared pairs: a folder below `data.cache_dir` for each way of preparing."""
+    """Return the place for a data set's prepared pairs: a folder below `data.cache_dir` for each way of preparing."""
     size = data.input_size if data.fitting == "resize" else None
     facts = {
         "version": _VERSION,
@@ -110,10 +110,10 @@ def _told_what_to_do() -> Iterator[None]:
 
 
 def source_of(sample: Sample) -> dict[str, Any]:
-    """What a sample's pixels come from: path, bytes and time of change of its files.
+    """Return what a sample's pixels come from: path, bytes and time of change of its files.
 
     Raises:
-        OSError: one is missing.
+        OSError: if one is missing.
     """
     return {
         what: [str(path.resolve()), (status := path.stat()).st_size, status.st_mtime_ns] if path else None
@@ -164,7 +164,7 @@ class PreparedDataset:
         return self._opened[sample]
 
     def _pair(self, sample: Sample) -> Pair:
-        """The stored pair; one whose check sum is wrong is made again."""
+        """Return the stored pair; one whose check sum is wrong is made again."""
         entry, path = self._entries[sample], self._store.path(sample)
         pair = entry.pair(path)
         if pair is None:

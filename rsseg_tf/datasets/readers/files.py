@@ -92,7 +92,7 @@ class FileDataset:
 def paired(
     images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]], *, prefix: str = ""
 ) -> tuple[list[Sample], list[DataError]]:
-    """Samples from images and masks of the same stem, and what does not pair up.
+    """Return samples from images and masks of the same stem, and what does not pair up.
 
     Args:
         images: stem → image files.

@@ -36,8 +36,8 @@ class Folder(FileDataset):
         ignore_unknown: whether colors and numbers that are no class become 255 instead of an error.
 
     Raises:
-        ConfigError: no classes, or classes that cannot be told apart.
-        DataError: `root` is missing or holds no pairs, or the CSV file does not parse.
+        ConfigError: for no classes, or classes that cannot be told apart.
+        DataError: if `root` is missing or holds no pairs, or the CSV file does not parse.
     """
 
     split_hint = (
@@ -53,14 +53,14 @@ class Folder(FileDataset):
 
 
 def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tuple[Palette, MaskReader]:
-    """The palette and the mask reader that a configuration describes.
+    """Return the palette and the mask reader that a configuration describes.
 
     Args:
         settings: `classes`, whose ids follow their order, and `ignore_colors`, in the same notation.
         ignore_unknown: whether everything else becomes 255 instead of an error.
 
     Raises:
-        ConfigError: no classes or too many, a word that is neither, both notations at once, or a value used twice.
+        ConfigError: for no classes or too many, a word that is neither, both notations at once, or a value used twice.
     """
     classes, ignore = settings.classes, settings.ignore_colors
     if not 0 < len(classes) <= MAX_CLASSES:
@@ -108,7 +108,7 @@ def _stem_listing(root: Path) -> Listing:
 
 
 def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
-    """About a seventh of the samples each for val and test, chosen by a hash of their names; the rest for train.
+    """Deal about a seventh of the samples each to val and test, by a hash of their names, and the rest to train.
 
     Fewer than seven all go to train. Frames of one flight can land on both sides: where that matters, list
     the splits in a CSV file.
@@ -146,7 +146,7 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and cells of each line after the header, which shows what separates them."""
+    """Yield line number and cells of each line after the header, which shows what separates them."""
     hint = f"it is a UTF-8 text with the columns {','.join(COLUMNS)}"
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -113,7 +113,7 @@ class Isprs(FileDataset):
         ignore_unknown: whether colors outside the palette become 255 instead of an error.
 
     Raises:
-        DataError: `root` is missing, or holds no tile of the benchmark.
+        DataError: if `root` is missing, or holds no tile of the benchmark.
     """
 
     def __init__(self, root: str, benchmark: Benchmark, settings: IsprsConfig, *, ignore_unknown: bool = False) -> None:
@@ -126,7 +126,7 @@ class Isprs(FileDataset):
 
 
 def scored_palette(clutter: str) -> Palette:
-    """All six classes, or without the last, clutter, where that is to be ignored."""
+    """Return all six classes, or without the last, clutter, where that is to be ignored."""
     return PALETTE if clutter == "score" else Palette(PALETTE.names[:-1], PALETTE.colors[:-1])
 
 
@@ -151,7 +151,7 @@ def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ..
 
 
 def _files(root: Path, patterns: tuple[str, ...]) -> Mapping[str, Path]:
-    """Path as a pattern has it → file; its ending may be in upper case, and folders may lie in themselves."""
+    """Return path as a pattern has it → file; its ending may be in upper case, and folders may lie in themselves."""
     found = {}
     for folder in {PurePosixPath(pattern).parent for pattern in patterns}:
         place = root
@@ -163,7 +163,7 @@ def _files(root: Path, patterns: tuple[str, ...]) -> Mapping[str, Path]:
 
 
 def _fullest(files: Mapping[str, Path], patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:
-    """The pattern that most tiles have a file of; all where none has any."""
+    """Return the pattern that most tiles have a file of; all where none has any."""
     counts = [sum(pattern.format(tile) in files for tile in tiles) for pattern in patterns]
     return (patterns[counts.index(max(counts))],) if any(counts) else patterns
 

@@ -14,14 +14,14 @@ _ARCHIVES_LISTED = 4
 
 
 def existing_root(root: str, *, layout: str) -> Path:
-    """The data set's folder.
+    """Return the data set's folder.
 
     Args:
         root: what the configuration says.
         layout: one line about what the folder should hold, for the errors.
 
     Raises:
-        DataError: it is not named, missing, not a folder, or empty, or may not be read.
+        DataError: if it is not named, missing, not a folder, or empty, or may not be read.
     """
     if not root:
         raise DataError("`data.root` is not set", hint=f"set data.root=FOLDER; {layout}")
@@ -38,10 +38,10 @@ def existing_root(root: str, *, layout: str) -> Path:
 
 
 def contents(folder: Path) -> list[Path]:
-    """What lies in a folder, in natural order, but for what is hidden; nothing where it is not there.
+    """Return what lies in a folder, in natural order, but for what is hidden; nothing where it is not there.
 
     Raises:
-        DataError: it may not be listed.
+        DataError: if it may not be listed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -54,10 +54,10 @@ def contents(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:
-    """The images below `folder`: path without ending → files, in natural order; hidden files are passed over.
+    """Return the images below `folder`: path without ending → files, in natural order; hidden files are passed over.
 
     Raises:
-        DataError: a folder in it may not be listed.
+        DataError: if a folder in it may not be listed.
     """
     paths: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
@@ -75,16 +75,16 @@ def _refuse(error: OSError) -> None:
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
-    """A sort key under which `seq2` comes before `seq10`."""
+    """Return a sort key under which `seq2` comes before `seq10`."""
     parts = re.split(r"(\d+)", path.as_posix())
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def unwrapped(folder: Path) -> Path:
-    """The folder, or the one of its own name in it, which "extract here" makes, where no images or folders lie beside.
+    """Return the folder, or the one of its own name in it, which "extract here" makes, if that is all it holds.
 
     Raises:
-        DataError: it may not be listed.
+        DataError: if it may not be listed.
     """
     inner = folder / folder.name
     beside = (path for path in contents(folder) if path.name not in (inner.name, "__MACOSX"))
@@ -94,7 +94,7 @@ def unwrapped(folder: Path) -> Path:
 
 
 def unpacked_hint(root: Path, names: Iterable[str], *, layout: str, others: Iterable[str] = ()) -> str:
-    """What to do where `root` does not hold the data set.
+    """Return what to do where `root` does not hold the data set.
 
     Args:
         root: what `existing_root` gave.
@@ -127,7 +127,7 @@ def _holds(folder: Path, names: Iterable[str]) -> bool:
 
 
 def _around(root: Path, *, names: Iterable[str], folders: Iterable[str]) -> Path:
-    """The data set's folder, from one of the `folders` in it."""
+    """Return the data set's folder, from one of the `folders` in it."""
     place = (root if root.name else root.absolute()).parent
     while place.name in folders and not _holds(place, names):
         place = place.parent
@@ -135,13 +135,13 @@ def _around(root: Path, *, names: Iterable[str], folders: Iterable[str]) -> Path
 
 
 def still_packed(root: Path) -> str:
-    """The end of a hint to unpack more: the archives that there are, if any."""
+    """Return the end of a hint to unpack more: the archives that there are, if any."""
     packed = _packed(root)
     return f": there is {packed}" if packed else ""
 
 
 def _packed(root: Path) -> str:
-    """The ZIP archives in a folder that nobody has unpacked beside them; empty where there are none."""
+    """Return the ZIP archives in a folder that nobody has unpacked beside them; empty where there are none."""
     packed = [path for path in contents(root) if path.suffix.lower() == ".zip" and not path.with_suffix("").exists()]
     more = len(packed) - _ARCHIVES_LISTED
     listed = ", ".join(f"`{path.name}`" for path in packed[:_ARCHIVES_LISTED])

@@ -45,7 +45,7 @@ class Loveda(FileDataset):
         ignore_unknown: whether numbers that are no class become 255 instead of an error.
 
     Raises:
-        DataError: `root` is missing or holds no image of the data set.
+        DataError: if `root` is missing or holds no image of the data set.
     """
 
     def __init__(self, root: str, *, ignore_unknown: bool = False) -> None:
@@ -99,7 +99,7 @@ def _domain(folder: Path, *, labeled: bool) -> tuple[list[Sample], list[DataErro
 
 
 def _repeated(splits: Mapping[str, tuple[Sample, ...]]) -> list[DataError]:
-    """An error for each number that two images share: in LoveDA a number stands for one image of one split."""
+    """Return an error for each number that two images share: in LoveDA a number stands for one image of one split."""
     first: dict[str, Sample] = {}
     problems = []
     for sample in (sample for samples in splits.values() for sample in samples):

@@ -58,7 +58,7 @@ class Uavid(FileDataset):
         ignore_unknown: whether colors outside the palette become 255 instead of an error.
 
     Raises:
-        DataError: `root` is missing or holds no sequence.
+        DataError: if `root` is missing or holds no sequence.
     """
 
     folders_are_sequences = True
@@ -90,7 +90,7 @@ def _listing(root: Path) -> Listing:
 
 
 def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
-    """How the splits that are there differ from the published ones."""
+    """Yield how the splits that are there differ from the published ones."""
     for split, samples in splits.items():
         frames = Counter(sample.name.partition("/")[0] for sample in samples)
         own = {f"seq{number}" for number in SEQUENCES[split]}
@@ -106,7 +106,7 @@ def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
 
 
 def _part(folders: list[Path], *, labeled: bool) -> tuple[list[Sample], list[DataError]]:
-    """The samples in a split's folder; an archive left beside its sequences is none of them."""
+    """Return the samples in a split's folder; an archive left beside its sequences is none of them."""
     try:
         found = [path for folder in folders for path in contents(unwrapped(folder)) if path.name.startswith("seq")]
     except DataError as error:

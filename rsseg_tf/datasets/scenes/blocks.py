@@ -114,7 +114,7 @@ _KINDS: tuple[tuple[Callable[[Town, Block], None], float], ...] = (
 
 
 def draw_streets(town: Town, across: tuple[Street, ...], down: tuple[Street, ...], reach: float) -> None:
-    """Asphalt, then lines, crossings and cars on the streets along v (`across`) and along u (`down`)."""
+    """Draw asphalt, then lines, crossings and cars on the streets along v (`across`) and along u (`down`)."""
     for street in across:
         town.strip(street.middle, 0, street.width, 2 * reach, material=Material.ASPHALT, color=town.asphalt)
     for street in down:
@@ -126,7 +126,7 @@ def draw_streets(town: Town, across: tuple[Street, ...], down: tuple[Street, ...
 
 
 def _draw_traffic(town: Town, street: Street, crossing: tuple[Street, ...], *, along_v: bool) -> None:
-    """Lines and cars between the crossings of one street."""
+    """Draw lines and cars between the crossings of one street."""
     for start, end in itertools.pairwise(crossing):
         first, last = start.end, end.start
         _draw_lines(town, street, first, last, along_v=along_v)
@@ -162,7 +162,7 @@ def _on_street(street: Street, along: float, aside: float, *, along_v: bool) -> 
 
 
 def plant_trees(town: Town) -> None:
-    """Trees wherever the ground is open: gardens, pavements, the edges of yards."""
+    """Plant trees wherever the ground is open: gardens, pavements, the edges of yards."""
     size, rng = town.canvas.size, town.rng
     count = int(size * size / 560)
     for x, y in rng.uniform(-10, size + 10, (count, 2)).tolist():

@@ -89,14 +89,14 @@ class Canvas:
         cv2.fillPoly(self._shade, _fixed_point(points), 0, shift=_SUBPIXEL_BITS)
 
     def material_at(self, x: float, y: float) -> Material | None:
-        """What was painted last at a point, None outside."""
+        """Return what was painted last at a point, None outside."""
         column, row = round(x) + _MARGIN_PX, round(y) + _MARGIN_PX
         if not (0 <= row < len(self._paint) and 0 <= column < len(self._paint)):
             return None
         return Material(int(self._paint[row, column, 3]))
 
     def finish(self, rng: np.random.Generator) -> tuple[Pixels, Pixels]:
-        """The photograph, uint8 (size, size, 3) RGB, and its labels, uint8 (size, size)."""
+        """Return the photograph, uint8 (size, size, 3) RGB, and its labels, uint8 (size, size)."""
         columns, rows = _bend(self.size, rng)
         paint = cv2.remap(self._paint, columns, rows, cv2.INTER_NEAREST)
         shade = cv2.remap(self._shade, columns, rows, cv2.INTER_LINEAR)
@@ -113,7 +113,7 @@ def _fixed_point(points: Points) -> list[NDArray[np.int32]]:
 
 
 def _bend(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Where each pixel comes from on the canvas: streets bend a little, nothing moves beyond the margin."""
+    """Return where each pixel comes from on the canvas: streets bend a little, nothing moves beyond the margin."""
     along = np.arange(size, dtype=np.float32)
     waves = []
     for _ in range(2):
@@ -125,7 +125,7 @@ def _bend(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def _texture(material: Pixels, rng: np.random.Generator) -> Floats:
-    """What the material adds to every channel: float32 (size, size, 1)."""
+    """Return what the material adds to every channel: float32 (size, size, 1)."""
     size = len(material)
     fine, middle, coarse = _grain((size, size), rng), _blobs(size, 3, rng), _blobs(size, 20, rng)
     strength = _looked_up(material, _TEXTURE)
@@ -134,7 +134,7 @@ def _texture(material: Pixels, rng: np.random.Generator) -> Floats:
 
 
 def _tile_rows(material: Pixels, angle: float) -> Floats:
-    """Dark and bright rows where there are roof tiles: float32 (size, size, 1)."""
+    """Return dark and bright rows where there are roof tiles: float32 (size, size, 1)."""
     along = np.arange(len(material), dtype=np.float32) * np.float32(2 * math.pi / _TILE_ROWS_PX)
     phase = along[:, None] * np.float32(math.cos(angle)) - along[None, :] * np.float32(math.sin(angle))
     rows: Floats = (material == Material.TILES) * np.sin(phase) * np.float32(_TILE_ROWS_STRENGTH)
@@ -142,20 +142,20 @@ def _tile_rows(material: Pixels, angle: float) -> Floats:
 
 
 def _looked_up(index: Pixels, table: Floats) -> Floats:
-    """`table[index]` for a table (up to 256, 3), several times faster."""
+    """Return `table[index]` for a table (up to 256, 3), several times faster."""
     whole: Floats = np.zeros((1, 256, 3), np.float32)
     whole[0, : len(table)] = table
     return cv2.LUT(cv2.merge([index] * 3), whole)
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """White noise with unit variance; bytes come several times faster than normal numbers."""
+    """Return white noise with unit variance; bytes come several times faster than normal numbers."""
     levels = np.frombuffer(rng.bytes(math.prod(shape)), np.uint8).reshape(shape)
     return (levels - np.float32(127.5)) / np.float32(math.sqrt((256**2 - 1) / 12))
 
 
 def _blobs(size: int, blob_px: int, rng: np.random.Generator) -> Floats:
-    """Smooth noise of about unit variance, with features of about `blob_px`."""
+    """Return smooth noise of about unit variance, with features of about `blob_px`."""
     cells = -(-size // blob_px) + 2
     grid = rng.standard_normal((cells, cells), np.float32)
     smooth = cv2.resize(grid, (cells * blob_px, cells * blob_px), interpolation=cv2.INTER_CUBIC)
@@ -163,14 +163,14 @@ def _blobs(size: int, blob_px: int, rng: np.random.Generator) -> Floats:
 
 
 def _sunlight(shade: Pixels, rng: np.random.Generator) -> Floats:
-    """The factor of direct light: 1 in the sun, less and bluer in a shadow."""
+    """Return the factor of direct light: 1 in the sun, less and bluer in a shadow."""
     depth = rng.uniform(0.42, 0.6) * np.array([1.08, 1.0, 0.88], np.float32)
     levels = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
     return _looked_up(cv2.GaussianBlur(shade, (0, 0), 0.8), (1 - levels * depth).astype(np.float32))
 
 
 def _photograph(image: Floats, rng: np.random.Generator) -> Pixels:
-    """Optics, light, color cast, contrast and sensor noise of one flight."""
+    """Add optics, light, color cast, contrast and sensor noise of one flight."""
     size = len(image)
     sharp = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.75))
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)

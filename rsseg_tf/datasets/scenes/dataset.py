@@ -26,7 +26,7 @@ VERSION = 1
 
 
 def render_scene(rng: np.random.Generator, *, size: int) -> tuple[Pixels, Pixels]:
-    """One generated view from straight above.
+    """Return one generated view from straight above.
 
     Things have the same size in pixels whatever `size` is: a larger scene shows more of the town.
     A car is about 17 × 8.5 px, a street 24 … 31 px wide.
@@ -60,7 +60,7 @@ class Scenes:
         seed: of all of them.
 
     Raises:
-        ConfigError: a size below 32 pixels, or negative counts.
+        ConfigError: for a size below 32 pixels, or negative counts.
     """
 
     folders_are_sequences = False

@@ -44,7 +44,7 @@ def write_scenes(
         The folder, the configuration file, and the number of scenes in each split.
 
     Raises:
-        ConfigError: no scenes, or other files lie in `folder`.
+        ConfigError: if there are no scenes, or other files lie in `folder`.
     """
     dataset = Scenes(scenes, seed=seed)
     listed = [(split, sample) for split in dataset.splits() for sample in dataset.samples(split)]
@@ -64,7 +64,7 @@ def write_scenes(
 
 
 def split_counts(count: int, *, size: int) -> ScenesConfig:
-    """So many scenes, about a tenth of them for val and a seventh for test."""
+    """Split a number of scenes, about a tenth of them for val and a seventh for test."""
     val, test = count // 10, count // 7
     return ScenesConfig(train=count - val - test, val=val, test=test, size=size)
 

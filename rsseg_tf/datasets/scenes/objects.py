@@ -63,18 +63,18 @@ class Sun:
     y: float
 
     def cast(self, points: Points, height_px: float) -> Points:
-        """The points and their shadows on the ground."""
+        """Return the points and their shadows on the ground."""
         return np.concatenate([points, placed(points, self.x * height_px, self.y * height_px)])
 
 
 def rectangle(x: float, y: float, length: float, width: float, angle: float = 0.0) -> Points:
-    """The corners of a rectangle: (4, 2)."""
+    """Return the corners of a rectangle: (4, 2)."""
     corners = _UNIT_SQUARE * (length, width)
     return placed(corners, x, y, angle)
 
 
 def placed(points: Points, x: float, y: float, angle: float = 0.0) -> Points:
-    """The points turned about the origin by `angle` radians, then moved there from the origin."""
+    """Return the points turned about the origin by `angle` radians, then moved there from the origin."""
     cosine, sine = math.cos(angle), math.sin(angle)
     at: Points = points @ np.array([(cosine, sine), (-sine, cosine)]) if angle else points.copy()
     at += np.array((x, y))
@@ -82,7 +82,7 @@ def placed(points: Points, x: float, y: float, angle: float = 0.0) -> Points:
 
 
 def blob(x: float, y: float, radius: float, rng: np.random.Generator, *, corners: int = 12) -> Points:
-    """A round outline with an uneven radius: (corners, 2)."""
+    """Return a round outline with an uneven radius: (corners, 2)."""
     return placed(_circle(corners) * radius * rng.uniform(0.78, 1.12, (corners, 1)), x, y)
 
 
@@ -93,18 +93,18 @@ def _circle(corners: int) -> Points:
 
 
 def varied(color: Color, rng: np.random.Generator, *, spread: float = 10) -> Color:
-    """The color, a little brighter or darker and a little off in each channel."""
+    """Return the color, a little brighter or darker and a little off in each channel."""
     light, red, green, blue = (rng.standard_normal(4) * (spread, spread / 3, spread / 3, spread / 3)).tolist()
     return _byte(color[0] + light + red), _byte(color[1] + light + green), _byte(color[2] + light + blue)
 
 
 def pick(colors: tuple[Color, ...], rng: np.random.Generator, *, spread: float = 10) -> Color:
-    """One of the colors, varied."""
+    """Return one of the colors, varied."""
     return varied(colors[rng.integers(len(colors))], rng, spread=spread)
 
 
 def draw_car(canvas: Canvas, x: float, y: float, angle: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """A car of about 17 × 8.5 px with dark windows."""
+    """Draw a car of about 17 × 8.5 px with dark windows."""
     length, width = rng.uniform(15.5, 18.5), rng.uniform(7.8, 9.2)
     body = rectangle(0, 0, length, width)
     canvas.shadow(sun.cast(placed(body, x, y, angle), 2.5))
@@ -117,7 +117,7 @@ def draw_car(canvas: Canvas, x: float, y: float, angle: float, *, sun: Sun, rng:
 
 
 def _rounded(corners: Points) -> Points:
-    """The outline with each corner about the origin cut off."""
+    """Return the outline with each corner about the origin cut off."""
     cut = np.concatenate([corners * (1, 0.72), corners * (0.86, 1)])
     return cut[np.argsort(np.arctan2(cut[:, 1], cut[:, 0]))]
 
@@ -135,7 +135,7 @@ class Building:
     tiled: bool
 
     def footprint(self) -> Points:
-        """The corners."""
+        """Return the corners."""
         return rectangle(self.x, self.y, self.length, self.width, self.angle)
 
     def draw_roof(self, canvas: Canvas, *, sun: Sun, rng: np.random.Generator) -> None:
@@ -167,7 +167,7 @@ class Building:
 
 
 def draw_tree(canvas: Canvas, x: float, y: float, radius: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """A crown with its shadow, bright towards the sun."""
+    """Draw a crown with its shadow, bright towards the sun."""
     crown = blob(x, y, radius, rng)
     canvas.shadow(sun.cast(crown, radius * 0.8))
     canvas.light(crown)
@@ -178,7 +178,7 @@ def draw_tree(canvas: Canvas, x: float, y: float, radius: float, *, sun: Sun, rn
 
 
 def draw_container(canvas: Canvas, x: float, y: float, angle: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """A freight container of about 30 × 12 px with ribs across."""
+    """Draw a freight container of about 30 × 12 px with ribs across."""
     length, width = rng.uniform(26, 34), rng.uniform(11, 13)
     box = rectangle(x, y, length, width, angle)
     canvas.shadow(sun.cast(box, 5))
@@ -191,7 +191,7 @@ def draw_container(canvas: Canvas, x: float, y: float, angle: float, *, sun: Sun
 
 
 def draw_heap(canvas: Canvas, x: float, y: float, radius: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """A heap of soil or rubble, bright towards the sun."""
+    """Draw a heap of soil or rubble, bright towards the sun."""
     color = varied((150, 124, 96), rng, spread=14)
     outline = blob(x, y, radius, rng)
     canvas.shadow(sun.cast(outline, radius * 0.25))

@@ -69,7 +69,7 @@ class Block:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     def part(self, left: float, top: float, right: float, bottom: float) -> Block:
-        """The box between these shares of width and height."""
+        """Return the box between these shares of width and height."""
         return Block(
             self.left + left * self.width,
             self.top + top * self.height,
@@ -78,7 +78,7 @@ class Block:
         )
 
     def inner(self, margin: float) -> Block:
-        """The box without a margin."""
+        """Return the box without a margin."""
         return Block(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
 
 
@@ -107,16 +107,16 @@ class Town:
     buildings: list[Building] = field(default_factory=list)
 
     def pixels(self, points: Points) -> Points:
-        """Plan coordinates → pixels."""
+        """Return plan coordinates → pixels."""
         return placed(points, self.canvas.size / 2, self.canvas.size / 2, self.angle)
 
     def place(self, u: float, v: float) -> tuple[float, float]:
-        """One point of the plan in pixels."""
+        """Return one point of the plan in pixels."""
         cosine, sine, middle = math.cos(self.angle), math.sin(self.angle), self.canvas.size / 2
         return u * cosine - v * sine + middle, u * sine + v * cosine + middle
 
     def in_sight(self, u: float, v: float, reach: float) -> bool:
-        """Whether something of this radius at (u, v) may show."""
+        """Return whether something of this radius at (u, v) may show."""
         x, y = self.place(u, v)
         return max(abs(x - self.canvas.size / 2), abs(y - self.canvas.size / 2)) < self.canvas.size / 2 + reach
 
@@ -169,7 +169,7 @@ class Town:
 
 
 def lay_streets(reach: float, rng: np.random.Generator) -> tuple[Street, ...]:
-    """Parallel streets at uneven distances between -reach and reach."""
+    """Return parallel streets at uneven distances between -reach and reach."""
     streets = [Street(-reach - rng.uniform(20, 180), rng.uniform(24, 30))]
     while streets[-1].middle < reach + 20:
         streets.append(Street(streets[-1].middle + rng.uniform(135, 195), rng.uniform(24, 30)))
@@ -177,7 +177,7 @@ def lay_streets(reach: float, rng: np.random.Generator) -> tuple[Street, ...]:
 
 
 def blocks_between(across: tuple[Street, ...], down: tuple[Street, ...]) -> tuple[Block, ...]:
-    """The land that streets at `across` (along v) and `down` (along u) enclose."""
+    """Return the land that streets at `across` (along v) and `down` (along u) enclose."""
     return tuple(
         Block(west.end, north.end, east.start, south.start)
         for west, east in itertools.pairwise(across)
@@ -186,7 +186,7 @@ def blocks_between(across: tuple[Street, ...], down: tuple[Street, ...]) -> tupl
 
 
 def start_town(size: int, rng: np.random.Generator) -> Town:
-    """A town without anything on it, in one season and under one sun."""
+    """Return a town without anything on it, in one season and under one sun."""
     direction, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.2)
     season: Color = (138, 130, 92) if rng.random() < 0.3 else (106, 122, 76)
     angle = rng.uniform(0, np.pi)

@@ -24,10 +24,10 @@ _ORDERED = {layers.Conv2D: "conv2d", layers.BatchNormalization: "batch_normaliza
 
 
 def state_dict(found: Any, *, path: object) -> dict[str, NDArray[Any]]:
-    """The named arrays in what a checkpoint holds, without the prefix that data-parallel training adds.
+    """Return the named arrays in what a checkpoint holds, without the prefix that data-parallel training adds.
 
     Raises:
-        ModelError: there are none, or one is not finite.
+        ModelError: if there are none, or one is not finite.
     """
     for wrapper in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
@@ -42,10 +42,10 @@ def state_dict(found: Any, *, path: object) -> dict[str, NDArray[Any]]:
 
 
 def check_finite(arrays: Arrays, *, path: object) -> None:
-    """Nothing, if all values of `arrays` are finite.
+    """Check that all values of `arrays` are finite.
 
     Raises:
-        ModelError: some are not; it names the arrays and the file.
+        ModelError: if some are not; it names the arrays and the file.
     """
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
@@ -68,7 +68,7 @@ def convert(model: keras.Model, arrays: Arrays, namings: Sequence[Naming], *, pa
         The naming that fits.
 
     Raises:
-        ModelError: arrays are missing, too many, or of other shapes; all of them are counted and some named.
+        ModelError: if arrays are missing, too many, or of other shapes; all of them are counted and some named.
     """
     body = [layer for layer in model.layers if layer.weights and layer.name.startswith(("stem", "stage"))]
     known = [naming if naming.is_torch else _by_order(naming, body, arrays) for naming in namings]
@@ -93,7 +93,7 @@ def _wanted(body: Sequence[keras.Layer], naming: Naming) -> dict[str, tuple[kera
 
 
 def _by_order(naming: Naming, body: Sequence[keras.Layer], arrays: Arrays) -> Naming:
-    """The naming of files that hold no layers' names: by type and number, in the order of the graph."""
+    """Return the naming of files that hold no layers' names: by type and number, in the order of the graph."""
     if naming.key(body[0].name, body[0].weights[0].name) in arrays:
         return naming
     numbers: dict[str, int] = {}

@@ -16,14 +16,14 @@ Arrays = list[NDArray[Any]]
 
 
 def read_keras_weights(path: Path) -> dict[str, Arrays]:
-    """The weights of each layer in a `.weights.h5` file of Keras 3, or in an `.h5` file of Keras 1 and 2.
+    """Return the weights of each layer in a `.weights.h5` file of Keras 3, or in an `.h5` file of Keras 1 and 2.
 
     Returns:
         Layer → its arrays in Keras' order. A layer's key is its name where the file says it (Keras since 3.10), else
         its type and number, such as `conv2d_3` for the fourth Conv2D of the model.
 
     Raises:
-        ModelError: the file is damaged, or of another kind.
+        ModelError: if the file is damaged, or of another kind.
     """
     found: dict[str, Arrays] = {}
 
@@ -47,7 +47,7 @@ def read_keras_weights(path: Path) -> dict[str, Arrays]:
 
 
 def _of_keras_2(file: Any) -> dict[str, Arrays]:
-    """The weights by layer as Keras 1 and 2 laid them out, in which keras.applications publishes; none in others."""
+    """Return the weights by layer as Keras 1 and 2 laid them out; none in other files."""
     layers = file.get("model_weights", file)
     names = {_text(name): layers[_text(name)] for name in layers.attrs.get("layer_names", ())}
     keys = {name: [_text(key) for key in group.attrs["weight_names"]] for name, group in names.items()}

@@ -43,7 +43,7 @@ class Naming:
     normalization: ChannelNormalization = IMAGENET
 
     def key(self, layer: str, variable: str) -> str:
-        """The file's name of a variable of a layer of ours."""
+        """Return the file's name of a variable of a layer of ours."""
         return f"{self.module(layer)}.{self.variables[variable]}"
 
 

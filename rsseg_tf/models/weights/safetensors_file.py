@@ -30,10 +30,10 @@ _DTYPES = {
 
 
 def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a `.safetensors` file by name.
+    """Return the tensors of a `.safetensors` file by name.
 
     Raises:
-        ModelError: the file is damaged, or holds a data type that weights do not have.
+        ModelError: if the file is damaged, or holds a data type that weights do not have.
     """
     try:
         content = path.read_bytes()

@@ -72,7 +72,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def array(self) -> Array:
-        """The tensor's values, after a look at whether all of them lie inside the storage."""
+        """Return the tensor's values, after a look at whether all of them lie inside the storage."""
         elements = self.storage.elements()
         if len(self.shape) != len(self.strides) or min((self.offset, *self.shape, *self.strides)) < 0:
             raise pickle.UnpicklingError("a tensor with impossible sizes")
@@ -86,18 +86,18 @@ class _Tensor:
 
 
 def from_bfloat16(bits: Array) -> NDArray[np.float32]:
-    """Values float32 of bfloat16 bits uint16: the upper half of a float32."""
+    """Return values float32 of bfloat16 bits uint16: the upper half of a float32."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def read_torch_file(path: Path) -> Any:
-    """What a `.pth` file holds, with NumPy arrays for tensors.
+    """Return what a `.pth` file holds, with NumPy arrays for tensors.
 
     Returns:
         The pickled object: usually a dict of names and arrays, or a checkpoint with such a dict inside.
 
     Raises:
-        ModelError: the file is damaged, or its pickle asks for anything but tensors and plain containers.
+        ModelError: if the file is damaged, or its pickle asks for anything but tensors and plain containers.
     """
     try:
         found = _read_archive(path) if zipfile.is_zipfile(path) else _read_legacy(path)

@@ -26,7 +26,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
         batches: inputs x, or tuples (x, y) whose y is ignored; several inputs as a list or a mapping.
 
     Raises:
-        ConfigError: there are no batches.
+        ConfigError: if there are no batches.
 
     Example:
         >>> x = keras.Input((2,))
@@ -68,7 +68,7 @@ def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization
 
 @contextmanager
 def _batch_statistics(norms: list[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """Within it, one training step leaves exactly the batch's statistics: momentum 0."""
+    """Make one training step leave exactly the batch's statistics within the block: momentum 0."""
     momenta = [norm.momentum for norm in norms]
     try:
         for norm in norms:

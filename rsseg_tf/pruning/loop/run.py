@@ -97,9 +97,9 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         recalibrated on the way, the plan makes the same model from the dense one.
 
     Raises:
-        RssegError: the target cannot be met, or the first removals already pass the accuracy floor.
-        ConfigError: a setting is out of its range, the file at `state_path` is of another model or other settings, or
-            a hook is missing.
+        RssegError: if the target cannot be met, or the first removals already pass the accuracy floor.
+        ConfigError: if a setting is out of its range, a hook is missing, or the file at `state_path` is of another
+            model or other settings.
     """
     check(target)
     check(loop)
@@ -139,7 +139,7 @@ class _Steps:
         self._slim: Shrinking | None = None
 
     def start(self) -> LoopState:
-        """The dense model, after a look at whether the work can succeed."""
+        """Return the dense model, after a look at whether the work can succeed."""
         everything = self._choose.everything
         self._choose(Scores("none", {}), done=1.0, start=everything)
         floor = self._settings.accuracy_floor
@@ -150,7 +150,7 @@ class _Steps:
         return LoopState(first, good=first, stopped={})
 
     def advance(self, state: LoopState, batches: BatchesOfLoop) -> LoopState:
-        """The state after one more loop."""
+        """Return the state after one more loop."""
         settings, number = self._settings, state.now.loop
         slim = self._model_at(state)
         plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
@@ -189,7 +189,7 @@ class _Chooser:
         self._profile = _profile(target, loop)
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
-        """The plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
+        """Return the plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
         return choose(
             self._groups,
             scores,
@@ -222,7 +222,7 @@ def _profile(target: Target, loop: Loop) -> LatencyProfile | None:
 
 
 def _is_turn(loop: int, every: int, loops: int) -> bool:
-    """Whether something that comes every so many loops, and after the last, comes after `loop`, from 0."""
+    """Return whether something that comes every so many loops, and after the last, comes after `loop`, from 0."""
     return (loop + 1) % every == 0 or loop + 1 == loops
 
 
@@ -235,7 +235,7 @@ def _check_hooks(loop: Loop, hooks: Hooks) -> None:
 
 
 def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
-    """A hash of the weights and of the settings that the plan depends on, the further ones of a `PruneConfig` too."""
+    """Return a hash of the weights and settings that the plan depends on, those of a `PruneConfig` too."""
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())

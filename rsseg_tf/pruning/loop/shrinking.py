@@ -45,13 +45,13 @@ class Snapshot:
     weights: Weights = ()
 
     def model_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
-        """The slim model at this point."""
+        """Return the slim model at this point."""
         if not self.weights:
             return rebuild(dense, self.plan, rules=rules)
         return rebuild(self.base_of(dense, rules), within(self.plan, self.base), rules=rules)
 
     def base_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
-        """The graph as it was last rebuilt, with the weights of this point."""
+        """Return the graph as it was last rebuilt, with the weights of this point."""
         model = rebuild(dense, self.base, rules=rules)
         if self.weights:
             model.set_weights(self.weights)
@@ -94,7 +94,7 @@ class Shrinking:
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
-        """Scores of the dense model's channels; 0 for those that are gone."""
+        """Return scores of the dense model's channels; 0 for those that are gone."""
         found = self._scorer(batches)
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 
@@ -108,14 +108,14 @@ class Shrinking:
             self._mask()
 
     def trained(self) -> None:
-        """To be called when `model`'s weights were changed from outside: what is gone is zeroed again."""
+        """Zero what is gone again, after `model`'s weights were changed from outside."""
         self.model.set_weights(self._together.from_chief(self.model.get_weights()))
         self._trained = True
         self._alive[:] = True
         self._mask()
 
     def snapshot(self, loop: int) -> Snapshot:
-        """Where the model is, after `loop` loops."""
+        """Return where the model is, after `loop` loops."""
         weights = tuple(self.model.get_weights()) if self._trained else ()
         return Snapshot(loop, self._plan, self._base, weights)
 
@@ -137,7 +137,7 @@ class Shrinking:
         self._alive = kept
 
     def _spread(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A layer's scores at their places in the dense model."""
+        """Return a layer's scores at their places in the dense model."""
         kept = self._kept[self._dense_wiring.layers[name].axes["out"]]
         spread = np.zeros(len(kept))
         spread[kept] = values

@@ -46,10 +46,10 @@ def save_state(path: Path, state: LoopState, fingerprint: str) -> None:
 
 
 def read_state(path: Path | None, fingerprint: str) -> LoopState | None:
-    """The state that `save_state` wrote, None where there is none.
+    """Return the state that `save_state` wrote, None where there is none.
 
     Raises:
-        ConfigError: the file is not one, or of another model or other settings.
+        ConfigError: if the file is not one, or of another model or other settings.
     """
     if path is None or not path.exists():
         return None

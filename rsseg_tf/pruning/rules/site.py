@@ -81,7 +81,7 @@ class Ledger:
     freezes: list[Freeze] = field(default_factory=list)
 
     def new_ids(self, number: int) -> Ids:
-        """Ids that no channel has yet."""
+        """Return ids that no channel has yet."""
         self.count += number
         return np.arange(self.count - number, self.count)
 
@@ -127,14 +127,14 @@ class Site:
             self._notes.axes[label] = ids
 
     def created(self, number: int) -> Ids:
-        """The layer's own ids: new in its first call, the same in every further one."""
+        """Return the layer's own ids: new in its first call, the same in every further one."""
         if not self._notes.creates:
             self._notes.creates = True
             self._notes.axes["out"] = self._ledger.new_ids(number)
         return self._notes.axes["out"]
 
     def new_ids(self, number: int) -> Ids:
-        """Ids that no channel has yet."""
+        """Return ids that no channel has yet."""
         return self._ledger.new_ids(number)
 
     def join(self, first: Ids, second: Ids) -> None:
@@ -169,7 +169,7 @@ class Site:
         self._notes.folds = np.where(lost, 0.0, dead)
 
     def evaluate(self, unknown: float = np.nan) -> Values:
-        """What the layer makes of removed channels, for layers that act on each element alone; float64 (C,).
+        """Return what the layer makes of removed channels, for layers that act on each element alone; float64 (C,).
 
         `unknown` takes the place of values that are not the same everywhere.
         """
@@ -179,7 +179,7 @@ class Site:
         return self._call.evaluate(values).reshape(-1)
 
     def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:
-        """The signal that flows out."""
+        """Return the signal that flows out."""
         self._notes.emitted = ids
         return Signal(self.output_shape, ids, np.broadcast_to(np.asarray(dead, np.float64), ids.shape))
 
@@ -192,13 +192,13 @@ class Site:
 
 
 def new_signal(ledger: Ledger, tensor: keras.KerasTensor) -> Signal:
-    """A tensor that no rule speaks of, whose channels must stay; one of unknown width has no ids."""
+    """Return a tensor that no rule speaks of, whose channels must stay; one of unknown width has no ids."""
     shape = tuple(tensor.shape[1:])
     width = shape[-1] if shape and shape[-1] is not None else 0
     return Signal(shape, ledger.new_ids(width), np.zeros(width))
 
 
 def product_of(sizes: tuple[int | None, ...]) -> int | None:
-    """Product of sizes, None where one is unknown."""
+    """Return product of sizes, None where one is unknown."""
     known = [size for size in sizes if size is not None]
     return int(np.prod(known, dtype=np.int64)) if len(known) == len(sizes) else None

@@ -113,7 +113,7 @@ def score(
     seed: int = 0,
     rules: Rules | None = None,
 ) -> Scores:
-    """How much each channel of a model matters.
+    """Return how much each channel of a model matters.
 
     Args:
         model: a functional model; it stays as it is.
@@ -128,8 +128,8 @@ def score(
         Scores of every layer with filters, and of batch norms that follow none where they are gates.
 
     Raises:
-        ConfigError: the criterion is not known, or needs a loss and batches that did not come.
-        ModelError: the model's graph cannot be read.
+        ConfigError: if the criterion is not known, or needs a loss and batches that did not come.
+        ModelError: if the model's graph cannot be read.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -176,10 +176,10 @@ class Scorer:
             self._gradients = _Contributions(flat, _GRADIENT_CRITERIA[criterion], self._find, loss, together=together)
 
     def __call__(self, batches: Batches) -> Scores:
-        """Scores over `batches`.
+        """Return scores over `batches`.
 
         Raises:
-            ConfigError: there are none and the criterion needs gradients.
+            ConfigError: if there are none and the criterion needs gradients.
         """
         gradient = _GRADIENT_CRITERIA.get(self._criterion)
         return Scores(self._criterion, self._layers(batches), power=2 if gradient and gradient.squared else 1)
@@ -210,7 +210,7 @@ class _Contributions:
         self._run = together.traced(self._batch)
 
     def averaged(self, batches: Batches) -> dict[str, Values]:
-        """Layer → the criterion's value for each output channel, over all batches."""
+        """Return layer → the criterion's value for each output channel, over all batches."""
         totals = [np.zeros(width) for width in self._widths]
         number = 0
         with native_dilation(self._probe):
@@ -240,7 +240,7 @@ class _Contributions:
         return [self._contribution(tap, *products) for tap in self._taps]
 
     def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
-        """One tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
+        """Return one tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
         terms = []
         for _ in tap.tensors:
             activation, gradient = next(activations)
@@ -253,7 +253,7 @@ class _Contributions:
 
 
 def _over_positions(product: tf.Tensor, *, by_example: bool) -> tf.Tensor:
-    """(N, …, C) to (C,): summed; or by example the absolute mean over positions, summed over examples."""
+    """Return (N, …, C) to (C,): summed; or by example the absolute mean over positions, summed over examples."""
     axes = list(range(1, product.shape.rank - 1))
     if by_example:
         return tf.reduce_sum(tf.abs(tf.reduce_mean(product, axis=axes)), axis=0)
@@ -261,7 +261,7 @@ def _over_positions(product: tf.Tensor, *, by_example: bool) -> tf.Tensor:
 
 
 def _by_filter(weight: Any, labels: Mapping[int, str]) -> Any:
-    """A kernel as (weights of a filter, filters); depthwise kernels hold their filters in the last two axes."""
+    """Return a kernel as (weights of a filter, filters); depthwise kernels hold their filters in the last two axes."""
     out = [axis for axis, label in labels.items() if label == "out"]
     rank = len(weight.shape)
     if out and out[0] != rank - 1:

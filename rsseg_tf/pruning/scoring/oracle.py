@@ -72,7 +72,7 @@ def oracle(
     only: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> Truth:
-    """The true change of the loss when each group alone is removed, on the same batches.
+    """Return the true change of the loss when each group alone is removed, on the same batches.
 
     Each group is masked, the loss measured with moving statistics, and the weights put back: the model ends as
     it came.
@@ -86,7 +86,7 @@ def oracle(
         progress: called after each group with how many are done and how many there are.
 
     Raises:
-        ConfigError: there are no batches.
+        ConfigError: if there are no batches.
     """
     if not batches:
         raise ConfigError("the oracle needs at least one batch")
@@ -104,7 +104,7 @@ def oracle(
 
 
 def spread_groups(groups: Groups, count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Sorted numbers of `count` groups, drawn evenly over the families: shuffled, and dealt in turn; all if fewer."""
+    """Return sorted numbers of `count` groups, drawn evenly over the families; all if there are fewer."""
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(family.groups) for family in groups.families]
     longest = max((len(family) for family in shuffled), default=0)
@@ -113,7 +113,7 @@ def spread_groups(groups: Groups, count: int, *, seed: int = 0) -> NDArray[np.in
 
 
 def rank_correlation(groups: Groups, scores: Scores, truth: Truth, ranking: Ranking | None = None) -> RankCorrelation:
-    """How well scores order the groups by what their removal does to the loss.
+    """Return how well scores order the groups by what their removal does to the loss.
 
     Args:
         groups: of the model.
@@ -133,14 +133,14 @@ def rank_correlation(groups: Groups, scores: Scores, truth: Truth, ranking: Rank
 
 
 def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's correlation; 0 where one side is constant and so tells nothing."""
+    """Return Spearman's correlation; 0 where one side is constant and so tells nothing."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
 
 
 def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) -> Any:
-    """A function to the mean loss over the batches, traced once."""
+    """Return a function to the mean loss over the batches, traced once."""
     tensors = [tree.map_structure(tf.convert_to_tensor, batch) for batch in batches]
     step = tf.function(lambda x, y: loss(y, flat(x, training=False)), reduce_retracing=True)
 
@@ -153,7 +153,7 @@ def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) 
 
 @contextmanager
 def _without(flat: keras.Model, groups: Groups, group: int) -> Iterator[None]:
-    """Within it, one group is masked."""
+    """Mask one group within the block."""
     group_of = groups.wiring.group_of
     kept = group_of != group
     touched = [

@@ -12,13 +12,13 @@ from rsseg_tf.pruning.scoring.scores import Scores
 
 
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:
-    """The score of each group, float64 (groups,), before any division by cost.
+    """Return the score of each group, float64 (groups,), before any division by cost.
 
     Of squared scores the root is taken, after the members of a group were aggregated: what is divided by a cost has to
     be in proportion to the change of the loss.
 
     Raises:
-        ModelError: the scores are of another model.
+        ModelError: if the scores are of another model.
     """
     total, most, number = (np.zeros(len(groups)) for _ in range(3))
     for name, values in scores.layers.items():

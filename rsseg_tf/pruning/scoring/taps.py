@@ -57,11 +57,11 @@ class TapFinder:
                 self._readers[id(tensor)].append(call)
 
     def filters(self, *, with_bias: bool) -> list[Tap]:
-        """One tap for each layer that multiplies: its output, before any activation."""
+        """Return one tap for each layer that multiplies: its output, before any activation."""
         return [self._filter(layer, with_bias=with_bias) for layer in self._multiplying()]
 
     def gates(self) -> list[Tap]:
-        """One tap for each place that a removed channel is zeroed last: batch norms, or filters without one."""
+        """Return one tap for each place that a removed channel is zeroed last: batch norms, or filters without one."""
         taps = []
         for layer in self._multiplying():
             norm = self.norm_after(layer.name)
@@ -69,7 +69,7 @@ class TapFinder:
         return taps + [self._outputs(name, self._calls[name]) for name in self.lone_norms()]
 
     def activations(self) -> list[Tap]:
-        """One tap for each layer that multiplies: its output after batch norm and activation."""
+        """Return one tap for each layer that multiplies: its output after batch norm and activation."""
         taps = []
         for layer in self._multiplying():
             ends = [self._after(self._after(call, _is_norm), _is_activation) for call in self._calls[layer.name]]
@@ -77,28 +77,28 @@ class TapFinder:
         return taps
 
     def norm_after(self, name: str) -> Call | None:
-        """The call of the batch norm that alone reads a layer's output, or None."""
+        """Return the call of the batch norm that alone reads a layer's output, or None."""
         own = self._calls[name]
         after = self._after(own[0], _is_norm)
         return after if len(own) == 1 and after is not own[0] else None
 
     def lone_norms(self) -> list[str]:
-        """Batch norms that follow no filter directly, as in pre-activation networks."""
+        """Return batch norms that follow no filter directly, as in pre-activation networks."""
         taken = {norm.operation.name for layer in self._multiplying() if (norm := self.norm_after(layer.name))}
         layers = self._wiring.layers
         norms = [name for name, own in self._calls.items() if _is_norm(own[0].operation) and name not in taken]
         return [name for name in norms if "out" in layers[name].axes]
 
     def operation(self, name: str) -> keras.Operation:
-        """The layer of a name."""
+        """Return the layer of a name."""
         return self._calls[name][0].operation
 
     def width(self, name: str) -> int:
-        """Number of output channels of a layer."""
+        """Return number of output channels of a layer."""
         return len(self._wiring.layers[name].axes["out"])
 
     def multiplying(self) -> list[str]:
-        """Names of the layers that have filters, in topological order."""
+        """Return names of the layers that have filters, in topological order."""
         return [layer.name for layer in self._multiplying()]
 
     def _multiplying(self) -> list[LayerWiring]:
@@ -120,7 +120,7 @@ class TapFinder:
         return Tap(name, tuple(call.outputs[0] for call in found))
 
     def _after(self, call: Call, wanted: Callable[[keras.Operation], bool]) -> Call:
-        """The call of a layer as `wanted` that alone reads what `call` returns, else `call`."""
+        """Return the call of a layer as `wanted` that alone reads what `call` returns, else `call`."""
         tensor = call.outputs[0]
         readers = self._readers[id(tensor)]
         alone = len(readers) == 1 and id(tensor) not in self._ends

@@ -38,7 +38,7 @@ class Agreement:
         return 100 * (self.miou_keras - self.miou_tflite)
 
     def record(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """Return the figures as JSON values."""
         return {**asdict(self), "drop": self.drop}
 
 
@@ -49,7 +49,7 @@ def compare(
     tflite_classes: Classify,
     num_classes: int,
 ) -> Agreement:
-    """Agreement over images uint8 (h, w, 3) with masks uint8 (h, w), each classified by both sides to (h, w)."""
+    """Return agreement over images uint8 (h, w, 3) with masks uint8 (h, w), each classified by both sides to (h, w)."""
     theirs, ours = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes)
     samples = same = pixels = 0
     for image, mask in pairs:
@@ -61,10 +61,10 @@ def compare(
 
 
 def require(agreement: Agreement, *, max_drop: float) -> None:
-    """Nothing, if the file loses at most `max_drop` mIoU points.
+    """Check that the file loses at most `max_drop` mIoU points.
 
     Raises:
-        CheckFailedError: it loses more, or no image told.
+        CheckFailedError: if it loses more, or no image told.
     """
     if not math.isfinite(agreement.drop):
         raise CheckFailedError(

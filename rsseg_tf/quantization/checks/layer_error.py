@@ -55,14 +55,14 @@ class LayerError:
         return self.rounding_db - self.local_db <= _HALF_DB
 
     def record(self) -> dict[str, Any]:
-        """The figures as JSON values."""
+        """Return the figures as JSON values."""
         return asdict(self)
 
 
 def layer_errors(
     file: bytes, calibrated: bytes, images: Images, *, layer_names: Sequence[str] = ()
 ) -> list[LayerError]:
-    """The errors of every operator of an int8 file over `images`, worst local figure first.
+    """Return the errors of every operator of an int8 file over `images`, worst local figure first.
 
     Args:
         file: from `rsseg_tf.quantization.int8.calibrated.quantize`.
@@ -92,7 +92,7 @@ def layer_errors(
 
 
 def float_tensors(errors: Sequence[LayerError], calibrated: bytes, *, count: int) -> tuple[str, ...]:
-    """The tensors whose operators must stay float to mend the `count` worst layers, for `quantize`.
+    """Return the tensors whose operators must stay float to mend the `count` worst layers, for `quantize`.
 
     A layer's own operators; and where its noise comes of its output's range, those that read it too, since
     the result is rounded for any reader that is int8.
@@ -109,7 +109,7 @@ def float_tensors(errors: Sequence[LayerError], calibrated: bytes, *, count: int
 
 
 def _local(calibrated: bytes, graph: TFLiteModel, images: Images) -> tuple[dict[str, float], dict[str, float]]:
-    """Tensor name → local and rounding figure, from a file in which every operator runs both ways."""
+    """Return tensor name → local and rounding figure, from a file in which every operator runs both ways."""
     content = with_verifiers(calibrated)
     pairs = list(_verified(parse_model(content, name="the verifying model"), graph))
     local = {name: ChannelNoise() for name, _, _ in pairs}
@@ -125,7 +125,7 @@ def _local(calibrated: bytes, graph: TFLiteModel, images: Images) -> tuple[dict[
 
 
 def _verified(model: TFLiteModel, graph: TFLiteModel) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """(name in the float file, int8 tensor, float tensor) of every operator that is verified."""
+    """Yield (name in the float file, int8 tensor, float tensor) of every operator that is verified."""
     names = [op.outputs[0].name for op in graph.ops]
     for op in model.ops:
         if op.name == "NumericVerify":
@@ -139,7 +139,7 @@ def _original(name: str, names: Sequence[str]) -> str:
 
 
 def _cumulative(file: bytes, calibrated: bytes, images: Images) -> dict[str, float]:
-    """Tensor name → figure of the int8 file against the float file, both on the pixels."""
+    """Return tensor name → figure of the int8 file against the float file, both on the pixels."""
     ours, theirs = parse_model(file, name="the int8 model"), parse_model(calibrated, name="the float model")
     stored = {tensor.name: tensor for op in ours.ops for tensor in op.outputs}
     pairs = [(stored[exact.name], exact) for op in theirs.ops for exact in op.outputs if exact.name in stored]

@@ -48,7 +48,7 @@ class Proof:
     weight_bytes: int
 
     def faults(self, number_format: str, *, keep_float: Sequence[str] = ()) -> list[str]:
-        """Why the file is not what `number_format` promises; empty where it is.
+        """Return why the file is not what `number_format` promises; empty where it is.
 
         Args:
             number_format: a name in `FORMATS`.
@@ -81,7 +81,7 @@ class Proof:
         return faults
 
     def record(self) -> dict[str, Any]:
-        """The facts as JSON values."""
+        """Return the facts as JSON values."""
         return {
             "ops": self.ops,
             "float_ops": list(self.float_ops),
@@ -92,7 +92,7 @@ class Proof:
 
 
 def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
-    """The facts about the TFLite file at `path`; ops are named by those of `layer_names` that made them."""
+    """Return the facts about the TFLite file at `path`; ops are named by those of `layer_names` that made them."""
     model = read_model(path)
     layers = layers_by_op(model, layer_names)
     check_loads(path, path.read_bytes())
@@ -112,10 +112,10 @@ def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
 
 
 def require(proof: Proof, number_format: str, *, path: Path, keep_float: Sequence[str] = ()) -> None:
-    """Nothing, if the file keeps the promise of `number_format`; `keep_float` as in `Proof.faults`.
+    """Check that the file keeps the promise of `number_format`; `keep_float` as in `Proof.faults`.
 
     Raises:
-        CheckFailedError: it does not; the message names the layers.
+        CheckFailedError: if it does not; the message names the layers.
     """
     faults = proof.faults(number_format, keep_float=keep_float)
     if faults:
@@ -141,7 +141,7 @@ def _weight_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[
 
 
 def is_named(tensor: str, wanted: str) -> bool:
-    """Whether `tensor` is the one called `wanted`; the converter counts up a name that is taken."""
+    """Return whether `tensor` is the one called `wanted`; the converter counts up a name that is taken."""
     return tensor == wanted or (tensor.startswith(wanted) and tensor[len(wanted) :].isdigit())
 
 

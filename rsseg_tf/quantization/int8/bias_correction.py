@@ -20,7 +20,7 @@ from rsseg_tf.tflite.flatbuffer import Op, Tensor, TFLiteModel, parse_model
 
 
 def bias_corrected(calibrated: bytes, images: Images) -> bytes:
-    """The calibrated file with biases that make up for what rounding the kernels will shift.
+    """Return the calibrated file with biases that make up for what rounding the kernels will shift.
 
     Args:
         calibrated: a float file with ranges.
@@ -41,7 +41,7 @@ def bias_corrected(calibrated: bytes, images: Images) -> bytes:
 
 
 def _pairs(graph: TFLiteModel, int8: TFLiteModel) -> Iterator[tuple[Op, Tensor, Tensor]]:
-    """(float convolution, its input, its rounded kernel) of every convolution that is int8."""
+    """Yield (float convolution, its input, its rounded kernel) of every convolution that is int8."""
     rounded = {op.outputs[0].name: op.inputs[1] for op in int8.ops if len(op.inputs) > 1}
     for op in graph.ops:
         rough = rounded.get(op.outputs[0].name)
@@ -51,14 +51,14 @@ def _pairs(graph: TFLiteModel, int8: TFLiteModel) -> Iterator[tuple[Op, Tensor, 
 
 
 def _has_constants(op: Op) -> bool:
-    """Whether kernel and bias are in the file, and every filter reads every channel, or its own."""
+    """Return whether kernel and bias are in the file, and every filter reads every channel, or its own."""
     source, *constants = [tensor for tensor in op.inputs if tensor]
     ungrouped = bool(constants) and constants[0].shape[-1] == source.shape[-1]
     return len(constants) == 2 and all(tensor.is_constant for tensor in constants) and ungrouped
 
 
 def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dict[int, Float64Array]:
-    """Tensor number → its values averaged over the images, (h, w, c)."""
+    """Return tensor number → its values averaged over the images, (h, w, c)."""
     reader = TensorReader(content)
     sums = {tensor.index: np.zeros(tensor.shape[1:]) for tensor in tensors}
     for image in images:
@@ -69,7 +69,7 @@ def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dic
 
 
 def _tap_means(op: Op, mean: Float64Array, *, size: tuple[int, int]) -> Float64Array:
-    """What each tap of a kernel sees on average over all places of the output: (kernel h, kernel w, c)."""
+    """Return what each tap of a kernel sees on average over all places of the output: (kernel h, kernel w, c)."""
     out = op.outputs[0].shape[1:3]
     strides = (op.attributes["stride_h"], op.attributes["stride_w"])
     dilations = (op.attributes["dilation_h_factor"], op.attributes["dilation_w_factor"])

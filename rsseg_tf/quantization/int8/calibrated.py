@@ -34,7 +34,7 @@ PIXELS = Range(0.0, 255.0)
 
 
 def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
-    """The float TFLite file of a frozen function, with the range of every activation over one image recorded.
+    """Return the float TFLite file of a frozen function, with the range of every activation over one image recorded.
 
     The slots are what counts, to be filled by `with_ranges`: TensorFlow's calibrator reads a tensor whose memory
     a later operator may have written over (an addition works in place), and then records the range of both.
@@ -44,7 +44,7 @@ def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
         image: uint8 (H, W, C).
 
     Raises:
-        ModelError: the function cannot be converted.
+        ModelError: if the function cannot be converted.
     """
     with converting(function=function):
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -56,12 +56,12 @@ def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
 
 
 def input_index(calibrated: bytes) -> int:
-    """The number of the tensor that takes the pixels."""
+    """Return the number of the tensor that takes the pixels."""
     return int(schema.Model.GetRootAs(calibrated).Subgraphs(0).Inputs(0))
 
 
 def recorded_ranges(calibrated: bytes) -> dict[int, Range]:
-    """Tensor number → range, of every activation of a calibrated file."""
+    """Return tensor number → range, of every activation of a calibrated file."""
     return {
         index: Range(float(table.MinAsNumpy()[0]), float(table.MaxAsNumpy()[0]))
         for index, table in _range_tables(calibrated)
@@ -69,7 +69,7 @@ def recorded_ranges(calibrated: bytes) -> dict[int, Range]:
 
 
 def with_ranges(calibrated: bytes, ranges: Mapping[int, Range]) -> bytes:
-    """The calibrated file with other ranges for some tensors; every other byte stays as it was."""
+    """Return the calibrated file with other ranges for some tensors; every other byte stays as it was."""
     changed = bytearray(calibrated)
     for index, table in _range_tables(changed):
         if index in ranges:  # the arrays are views of `changed`
@@ -78,7 +78,7 @@ def with_ranges(calibrated: bytes, ranges: Mapping[int, Range]) -> bytes:
 
 
 def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[str] = ()) -> bytes:
-    """The int8 file: uint8 pixels in, int8 scores or uint8 classes out.
+    """Return the int8 file: uint8 pixels in, int8 scores or uint8 classes out.
 
     Args:
         calibrated: a float file with ranges, from `rsseg_tf.quantization.convert.calibrated_model`.
@@ -86,7 +86,7 @@ def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[st
         keep_float: operators, by the name of the tensor that they compute, that stay float32.
 
     Raises:
-        ModelError: the converter fails.
+        ModelError: if the converter fails.
     """
     with converting():
         file: bytes = mlir_quantize(
@@ -99,13 +99,13 @@ def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[st
 
 
 def with_verifiers(calibrated: bytes) -> bytes:
-    """An int8 file for debugging, float32 in and out, in which every operator runs twice.
+    """Return an int8 file for debugging, float32 in and out, in which every operator runs twice.
 
     Beside each int8 operator its float original runs on the same (dequantized) inputs, and a `NumericVerify`
     operator reads both results.
 
     Raises:
-        ModelError: the converter fails.
+        ModelError: if the converter fails.
     """
     with converting():
         file: bytes = mlir_quantize(calibrated, enable_numeric_verify=True)

@@ -22,12 +22,12 @@ _SHRINKAGES = np.linspace(0.2, 1.0, 41)
 
 
 def everything(observed: Observed) -> Range:
-    """From the least to the greatest value."""
+    """Return from the least to the greatest value."""
     return _with_zero(observed.low, observed.high)
 
 
 def percentile(observed: Observed) -> Range:
-    """From the 0.005th to the 99.995th percentile, zeros counted, linear within a bin."""
+    """Return from the 0.005th to the 99.995th percentile, zeros counted, linear within a bin."""
     if observed.low == observed.high:
         return everything(observed)
     edges = np.linspace(observed.low, observed.high, len(observed.counts) + 1)
@@ -39,12 +39,12 @@ def percentile(observed: Observed) -> Range:
 
 
 def moving_average(observed: Observed) -> Range:
-    """Exponential moving averages of each image's extremes (Jacob et al. 2018, section 3.1), first image first."""
+    """Return moving averages of each image's extremes (Jacob et al. 2018, section 3.1), first image first."""
     return _with_zero(_averaged(observed.minima), _averaged(observed.maxima))
 
 
 def least_square_error(observed: Observed) -> Range:
-    """The range whose int8 numbers have the least mean squared error, among 41 shrinkages of either end.
+    """Return the range whose int8 numbers have the least mean squared error, among 41 shrinkages of either end.
 
     Rounding costs a twelfth of a squared step for every value inside, but nothing for zeros; clipping costs
     the squared distance to the range for every value outside (Banner et al. 2019, equations 1 to 5).
@@ -84,12 +84,12 @@ METHODS: Mapping[str, Method] = {
 
 
 def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
-    """The calibrated file with ranges measured on `images` and chosen by `method`.
+    """Return the calibrated file with ranges measured on `images` and chosen by `method`.
 
     The input's range is that of a pixel, 0 to 255, whatever the images hold: so its scale is exactly 1.
 
     Raises:
-        ConfigError: an unknown method.
+        ConfigError: for an unknown method.
     """
     if method not in METHODS:
         raise ConfigError(f"unknown calibration method `{method}`", hint=f"known: {', '.join(METHODS)}")
@@ -98,7 +98,7 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 
 
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
-    """As `with_method`, from what has been seen already, with histograms if the method needs them."""
+    """Return what `with_method` does, of values seen already, with histograms if the method needs them."""
     chosen = {index: METHODS[method].choose(observed) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
 
@@ -122,5 +122,5 @@ def _overshoot(distances: Float64Array, counts: Float64Array) -> tuple[float, fl
 
 
 def _with_zero(low: float, high: float) -> Range:
-    """A range that expresses zero, as TFLite needs for padding and ReLU."""
+    """Return a range that expresses zero, as TFLite needs for padding and ReLU."""
     return Range(min(float(low), 0.0), max(float(high), 0.0))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def constant_views(content: bytearray) -> dict[int, NDArray[np.float32]]:
-    """Tensor number → its float32 values, of every constant; to write to them is to change the file."""
+    """Return tensor number → its float32 values, of every constant; to write to them is to change the file."""
     root = schema.Model.GetRootAs(content)
     graph = root.Subgraphs(0)
     views = {}
@@ -26,7 +26,7 @@ def constant_views(content: bytearray) -> dict[int, NDArray[np.float32]]:
 
 
 def with_own_constants(file: bytes) -> bytes:
-    """The file with a copy of every shared constant for each operator that reads it."""
+    """Return the file with a copy of every shared constant for each operator that reads it."""
     model = schema.ModelT.InitFromPackedBuf(bytearray(file), 0)
     taken: set[int] = set()
     for op in model.subgraphs[0].operators:
@@ -36,14 +36,14 @@ def with_own_constants(file: bytes) -> bytes:
 
 
 def packed(model: Any, *, size: int) -> bytes:
-    """The bytes of a file that was taken apart into objects; `size` is about how many they will be."""
+    """Return the bytes of a file that was taken apart into objects; `size` is about how many they will be."""
     builder = flatbuffers.Builder(size)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
 def _own(model: Any, index: int) -> int:
-    """The number of a new constant that is a copy of another."""
+    """Return the number of a new constant that is a copy of another."""
     graph = model.subgraphs[0]
     tensor, buffer = copy.copy(graph.tensors[index]), schema.BufferT()
     buffer.data = _values(model, index)

@@ -26,7 +26,7 @@ _HOMOGENEOUS = ("NONE", "RELU")
 
 
 def equalized(file: bytes, images: Images) -> bytes:
-    """A float file that computes the same as `file`, in which the channels between two convolutions are alike.
+    """Return a float file that computes the same as `file`, in which the channels between two convolutions are alike.
 
     Channel i is divided by √(aᵢ / wᵢ), aᵢ being its greatest value over `images` and wᵢ the greatest weight
     that reads it: equation 11 of the paper with the channel's values in place of the weights that make them,
@@ -51,7 +51,7 @@ def equalized(file: bytes, images: Images) -> bytes:
 
 
 def _chains(graph: TFLiteModel) -> Iterator[tuple[Op, Op]]:
-    """Pairs of convolutions of which the second alone reads the first."""
+    """Yield pairs of convolutions of which the second alone reads the first."""
     readers = Counter(tensor.index for op in graph.ops for tensor in op.inputs if tensor)
     readers.update(tensor.index for tensor in graph.outputs)
     makers = {op.outputs[0].index: op for op in graph.ops if _is_convolution(op)}
@@ -71,13 +71,13 @@ def _is_convolution(op: Op) -> bool:
 
 
 def _reads_all(op: Op) -> bool:
-    """Whether every filter reads every channel, or its own: not so where channels are grouped."""
+    """Return whether every filter reads every channel, or its own: not so where channels are grouped."""
     source, kernel = op.inputs[:2]
     return source is not None and kernel is not None and source.shape[-1] == kernel.shape[-1]
 
 
 def _constants(before: Op, after: Op) -> tuple[int, int, int]:
-    """The numbers of kernel and bias of the first, and of the kernel of the second."""
+    """Return the numbers of kernel and bias of the first, and of the kernel of the second."""
     tensors = (*before.inputs[1:3], after.inputs[1])
     kernel, bias, reader = (tensor.index for tensor in tensors if tensor)
     return kernel, bias, reader
@@ -95,7 +95,7 @@ def _loudness(content: bytes, tensors: list[int], images: Images) -> dict[int, F
 
 
 def _factors(loudness: Float32Array, reader: Float32Array) -> Float32Array:
-    """What each channel is divided by; 1 where it is silent or unread."""
+    """Return what each channel is divided by; 1 where it is silent or unread."""
     weights = np.abs(reader).max(axis=(0, 1, 2))
     used = (loudness > 0) & (weights > 0)
     if not used.any():
@@ -107,5 +107,5 @@ def _factors(loudness: Float32Array, reader: Float32Array) -> Float32Array:
 
 
 def _divide_outputs(op: Op, kernel: Float32Array, factors: Float32Array) -> None:
-    """Kernels are (out, h, w, in); those of depthwise convolutions (1, h, w, out)."""
+    """Divide a kernel, (out, h, w, in) or depthwise (1, h, w, out), by the factors of its outputs."""
     kernel /= factors if op.name == "DEPTHWISE_CONV_2D" else factors[:, None, None, None]

@@ -29,7 +29,7 @@ class ChannelNoise:
         self._count += len(exact)
 
     def channel_db(self) -> NDArray[np.float64]:
-        """10 · log10(variance / mean squared noise) of every channel whose values vary, between ±`LIMIT_DB`."""
+        """Return 10 · log10(variance / mean squared noise) of every channel whose values vary, between ±`LIMIT_DB`."""
         if self._sums is None:
             return np.zeros(0)
         mean, square, noise = self._sums / self._count
@@ -39,7 +39,7 @@ class ChannelNoise:
 
 
 def dequantized(tensor: Tensor, stored: NDArray[Any]) -> NDArray[np.float64]:
-    """Real values of a tensor's stored numbers."""
+    """Return real values of a tensor's stored numbers."""
     if not tensor.scales.size:
         return stored.astype(np.float64)
     scales, zeros = _along(tensor, tensor.scales.astype(np.float64)), _along(tensor, tensor.zero_points)
@@ -48,14 +48,14 @@ def dequantized(tensor: Tensor, stored: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def rounded(tensor: Tensor, values: NDArray[Any]) -> NDArray[np.float64]:
-    """The real values that a tensor's type can express, nearest to `values`."""
+    """Return the real values that a tensor's type can express, nearest to `values`."""
     limits = np.iinfo(tensor.dtype)
     scales, zeros = _along(tensor, tensor.scales.astype(np.float64)), _along(tensor, tensor.zero_points)
     return dequantized(tensor, np.clip(np.rint(values / scales) + zeros, limits.min, limits.max))
 
 
 def kernel_db(stored: Tensor, original: NDArray[Any]) -> float:
-    """The ratio of a constant's power to its quantization noise, averaged over channels that have a scale each."""
+    """Return a constant's power over its quantization noise, averaged over channels that have a scale each."""
     exact = original.astype(np.float64)
     noise = dequantized(stored, stored.values()) - exact
     axis = tuple(number for number in range(exact.ndim) if stored.scales.size == 1 or number != stored.axis)
@@ -65,7 +65,7 @@ def kernel_db(stored: Tensor, original: NDArray[Any]) -> float:
 
 
 def _along(tensor: Tensor, values: NDArray[Any]) -> NDArray[Any]:
-    """One value, or one a channel, shaped to meet the tensor's own axes."""
+    """Return one value, or one a channel, shaped to meet the tensor's own axes."""
     if values.size == 1:
         return values.reshape(())
     shape = [1] * len(tensor.shape)

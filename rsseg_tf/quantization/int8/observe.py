@@ -77,13 +77,13 @@ class TensorReader:
         self._native.invoke()
 
     def tensor(self, index: int) -> NDArray[Any]:
-        """The stored values of a tensor after the last run."""
+        """Return the stored values of a tensor after the last run."""
         values: NDArray[Any] = self._native.get_tensor(index)
         return values
 
 
 def observe(calibrated: bytes, images: Images, *, histograms: bool = True) -> dict[int, Observed]:
-    """Tensor number → what the activation is like, of every tensor with a range in the file.
+    """Return tensor number → what the activation is like, of every tensor with a range in the file.
 
     Every value is seen by itself, unlike in TensorFlow's calibrator; see `with_range_slots`.
     """

@@ -14,7 +14,7 @@ from rsseg_tf.graphs import Call, calls, copy_graph, copy_of, facts, makers, tim
 
 
 def fold_batch_norms(model: keras.Model) -> keras.Model:
-    """A functional model equal to `model` at inference, with as few batch norms as can be.
+    """Return a functional model equal to `model` at inference, with as few batch norms as can be.
 
     A batch norm that alone reads a convolution or dense layer without activation becomes part of its kernel
     and bias (Jacob et al. 2018, eq. 14). One that stands elsewhere becomes a plain product and sum: its
@@ -24,7 +24,7 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
         model: a flat functional model.
 
     Raises:
-        ModelError: it is not functional, or a model is nested in it.
+        ModelError: if it is not functional, or a model is nested in it.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -54,7 +54,7 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
 
 
 def _foldable_pairs(model: keras.Model) -> dict[str, layers.BatchNormalization]:
-    """Layer name → the batch norm that can be folded into it."""
+    """Return layer name → the batch norm that can be folded into it."""
     every = calls(model)
     times = Counter(call.operation.name for call in every)
     readers = times_read(model, every)
@@ -76,7 +76,7 @@ def _foldable_pairs(model: keras.Model) -> dict[str, layers.BatchNormalization]:
 
 
 def _weights(source: keras.layers.Layer, norm: layers.BatchNormalization | None) -> list[NDArray[Any]]:
-    """The weights of the layer that stands for `source`, whose batch norm, if any, was `norm`."""
+    """Return the weights of the layer that stands for `source`, whose batch norm, if any, was `norm`."""
     weights = source.get_weights()
     if isinstance(source, layers.BatchNormalization):
         scale, offset = _product_and_sum(source)
@@ -90,7 +90,7 @@ def _weights(source: keras.layers.Layer, norm: layers.BatchNormalization | None)
 
 
 def _product_and_sum(norm: layers.BatchNormalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scale and offset of a batch norm at inference, float64 (C,) each."""
+    """Return scale and offset of a batch norm at inference, float64 (C,) each."""
     mean, variance = (np.asarray(value, np.float64) for value in (norm.moving_mean, norm.moving_variance))
     scale = (np.asarray(norm.gamma, np.float64) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
     return scale, (np.asarray(norm.beta, np.float64) if norm.center else 0.0) - mean * scale

@@ -47,7 +47,7 @@ class Histogram:
         return self.lowest + len(self.counts) - 1
 
     def share(self, *, below: int | None = None, above: int | None = None) -> float:
-        """The share of the values other than 0 whose MSB lies below or above a position; 0 where all are 0."""
+        """Return the share of the values other than 0 whose MSB lies below or above a position; 0 where all are 0."""
         positions = np.arange(self.lowest, self.lowest + len(self.counts))
         chosen = np.zeros(len(positions), bool)
         chosen |= positions < below if below is not None else False
@@ -80,29 +80,29 @@ class Window:
         return (2**MAGNITUDE_BITS - 1) * self.step
 
     def underflow(self, histogram: Histogram) -> float:
-        """The share of the values other than 0 that become 0: those below half a step."""
+        """Return the share of the values other than 0 that become 0: those below half a step."""
         return histogram.share(below=self.low - 1)
 
     def overflow(self, histogram: Histogram) -> float:
-        """The share of the values other than 0 that saturate because their MSB lies above the window."""
+        """Return the share of the values other than 0 that saturate because their MSB lies above the window."""
         return histogram.share(above=self.high)
 
     def record(self) -> dict[str, Any]:
-        """The window as JSON values."""
+        """Return the window as JSON values."""
         return {"low": self.low, "high": self.high, "step": self.step}
 
 
 def exponent_counts(values: NDArray[Any]) -> NDArray[np.int64]:
-    """How many `values` have each float32 exponent field: int64 (256,), of which the last counts NaN and infinity."""
+    """Return how many `values` have each float32 exponent: int64 (256,), the last for NaN and infinity."""
     bits = np.ascontiguousarray(values, np.float32).ravel().view(np.uint32)
     return np.bincount((bits >> 23) & 0xFF, minlength=EXPONENTS).astype(np.int64)
 
 
 def histogram_of(counts: NDArray[np.int64]) -> Histogram:
-    """The histogram in counts of exponent fields, int64 (256,).
+    """Return the histogram in counts of exponent fields, int64 (256,).
 
     Raises:
-        ValueError: NaN or infinity is among the values counted.
+        ValueError: if NaN or infinity is among the values counted.
     """
     if counts[_NOT_FINITE]:
         raise ValueError(f"{counts[_NOT_FINITE]} values are NaN or infinite")
@@ -115,7 +115,7 @@ def histogram_of(counts: NDArray[np.int64]) -> Histogram:
 
 
 def choose_window(histogram: Histogram) -> Window:
-    """The window that covers the most MSBs, as the paper's Figure 1 places it.
+    """Return the window that covers the most MSBs, as the paper's Figure 1 places it.
 
     Of windows that cover equally many the one that saturates the fewest values is taken, and of those the
     lowest, whose step is the finest. A tensor of zeros gets the window that ends at position 0.

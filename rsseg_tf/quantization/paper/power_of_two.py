@@ -21,7 +21,7 @@ from rsseg_tf.quantization.paper.tensors import KINDS, rounded_variables
 
 
 def rounded(values: Any, window: Window) -> Any:
-    """`values` as the 8 bits of `window` hold them: a tensor of the same shape and type.
+    """Return `values` as the 8 bits of `window` hold them: a tensor of the same shape and type.
 
     Rounded to the nearest whole step, halves away from zero, and saturated at ±127 steps, as the paper's examples
     are (a last bit worth 0.125 makes 2.1 into 2.125, 0.03125 into 0 and 16.25 into 15.875). Its remark that
@@ -52,20 +52,20 @@ class PowerOfTwoRounding(keras.layers.Layer):
         self.high = high
 
     def call(self, values: Any) -> Any:
-        """The rounded values."""
+        """Return the rounded values."""
         return rounded(values, Window(self.high))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The input's."""
+        """Return the input's."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """What the layer is made again from."""
+        """Return what the layer is made again from."""
         return {**super().get_config(), "high": self.high}
 
 
 def simulate(model: keras.Model, ranges: Ranges, *, kinds: Collection[str] = KINDS) -> keras.Model:
-    """A functional model that computes what `model` would in 8-bit powers of two.
+    """Return a functional model that computes what `model` would in 8-bit powers of two.
 
     Weights and biases are rounded once; every activation of `ranges` passes through a layer
     `{name}_rounding`. Sums inside a layer stay in float32, as a device keeps them in 32 bits.

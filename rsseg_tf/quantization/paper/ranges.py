@@ -48,7 +48,7 @@ class TensorRange:
         return self.window.overflow(self.histogram)
 
     def record(self) -> dict[str, Any]:
-        """The range as JSON values."""
+        """Return the range as JSON values."""
         return {
             "kind": self.kind,
             "layer": self.layer,
@@ -78,11 +78,11 @@ class Ranges:
     tensors: tuple[TensorRange, ...]
 
     def windows(self, kind: str) -> dict[str, Window]:
-        """The windows of one kind of tensor, by its name."""
+        """Return the windows of one kind of tensor, by its name."""
         return {tensor.name: tensor.window for tensor in self.tensors if tensor.kind == kind}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return all of it as JSON values."""
         return {
             "samples": self.samples,
             "layers": list(self.layers),
@@ -93,7 +93,7 @@ class Ranges:
 def measure(
     model: keras.Model, batches: Iterable[NDArray[Any]], *, progress: Callable[[int], None] | None = None
 ) -> Ranges:
-    """The ranges of `model`, of its activations over `batches`; nothing but the histograms is kept of them.
+    """Return the ranges of `model`, of its activations over `batches`; nothing but the histograms is kept of them.
 
     A layer that is called more than once has one histogram, over all its calls. ReLUs count as part of the layer
     before them, and layers that only select or move values (padding, max pooling) have none:
@@ -106,8 +106,8 @@ def measure(
         progress: called after every batch with how many samples are done.
 
     Raises:
-        ModelError: the model has more than one input, or a weight or activation that is NaN or infinite.
-        DataError: there are no batches.
+        ModelError: if the model has more than one input, or a weight or activation that is NaN or infinite.
+        DataError: if there are no batches.
     """
     if len(model.inputs) != 1:
         raise ModelError(f"`{model.name}` has {len(model.inputs)} inputs, 1 is needed")
@@ -124,7 +124,7 @@ def measure(
 def _activation_counts(
     model: keras.Model, names: set[str], batches: Iterable[NDArray[Any]], *, progress: Callable[[int], None] | None
 ) -> tuple[int, dict[str, Counts]]:
-    """How many samples there were, and the counts of exponent fields by layer name."""
+    """Return how many samples there were, and the counts of exponent fields by layer name."""
     outputs = float_outputs(model, names)
     count = _counter(model, [tensor for _, tensor in outputs])
     totals = {name: np.zeros(EXPONENTS, np.int64) for name, _ in outputs}
@@ -142,7 +142,7 @@ def _activation_counts(
 
 
 def _counter(model: keras.Model, outputs: list[keras.KerasTensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function of a batch to the counts of exponent fields of each output: int32 (outputs, 256)."""
+    """Return a function of a batch to the counts of exponent fields of each output: int32 (outputs, 256)."""
     observer = keras.Model(model.inputs, outputs)
 
     @tf.function(reduce_retracing=True)
@@ -158,7 +158,7 @@ def _counter(model: keras.Model, outputs: list[keras.KerasTensor]) -> Callable[[
 
 
 def _exponent_counts(values: tf.Tensor) -> tf.Tensor:
-    """`exponent_counts` of a TensorFlow tensor: int32 (256,)."""
+    """Return `exponent_counts` of a TensorFlow tensor: int32 (256,)."""
     bits = tf.bitcast(tf.cast(values, tf.float32), tf.int32)
     fields = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, 23), 0xFF)
     return tf.math.bincount(tf.reshape(fields, [-1]), minlength=EXPONENTS, maxlength=EXPONENTS)

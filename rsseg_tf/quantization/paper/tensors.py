@@ -21,7 +21,7 @@ _FUSED = ("relu", "relu6", "leaky_relu", "bent_relu")
 
 
 def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
-    """Kind (`weights` or `biases`), layer and variable of everything that is multiplied or added, in order."""
+    """Yield kind (`weights` or `biases`), layer and variable of everything that is multiplied or added, in order."""
     for layer in model.layers:
         for variable in layer.weights:
             if keras.backend.is_float_dtype(variable.dtype) and variable.name not in _STATISTICS:
@@ -29,7 +29,7 @@ def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
 
 
 def rounded_outputs(model: keras.Model) -> dict[str, str]:
-    """Which outputs are rounded: name of the layer that returns it → name of the layer that computes it.
+    """Return which outputs are rounded: name of the layer that returns it → name of the layer that computes it.
 
     The two differ where a ReLU alone reads a layer's output: a device computes both at once and rounds
     what comes out. Not rounded are the model's inputs (8-bit pixels already), outputs of layers that only
@@ -58,7 +58,7 @@ def rounded_outputs(model: keras.Model) -> dict[str, str]:
 
 
 def float_outputs(model: keras.Model, names: set[str]) -> list[tuple[str, keras.KerasTensor]]:
-    """The outputs, with the layer's name, of every call of the named layers."""
+    """Return the outputs, with the layer's name, of every call of the named layers."""
 
     def of(call: Call) -> list[tuple[str, keras.KerasTensor]]:
         return [(call.operation.name, tensor) for tensor in tree.flatten(call.outputs) if _is_float(tensor)]

@@ -24,7 +24,7 @@ _TWINS = {**{name: twin for name, twin in ACTIVATIONS.items() if twin}, "softmax
 
 
 def to_tf_keras(model: keras.Model) -> Any:
-    """The `tf_keras` twin of a Keras 3 model: same layer names, same weights, equal outputs.
+    """Return the `tf_keras` twin of a Keras 3 model: same layer names, same weights, equal outputs.
 
     Args:
         model: functional or Sequential, of layers in `LAYERS`; models inside it are read as if they were inlined.
@@ -33,7 +33,7 @@ def to_tf_keras(model: keras.Model) -> Any:
         A functional `tf_keras.Model` with weights of its own.
 
     Raises:
-        ModelError: the model is no such graph; the message names the layer and its type.
+        ModelError: if the model is no such graph; the message names the layer and its type.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -64,7 +64,7 @@ def to_tf_keras(model: keras.Model) -> Any:
 
 
 def short_name(weight: Any) -> str:
-    """The name of a `tf_keras` weight within its layer, such as `kernel`.
+    """Return the name of a `tf_keras` weight within its layer, such as `kernel`.
 
     Example:
         >>> import tensorflow as tf
@@ -76,7 +76,7 @@ def short_name(weight: Any) -> str:
 
 
 def _twin_layer(entry: Mapping[str, Any]) -> Any:
-    """A `tf_keras` layer, not built yet, from a layer's entry in the configuration of a Keras 3 model."""
+    """Return a `tf_keras` layer, not built yet, from a layer's entry in the configuration of a Keras 3 model."""
     import tf_keras
 
     kind, name, settings = entry["class_name"], entry["name"], entry["config"]
@@ -104,7 +104,7 @@ def _call_options(entry: Mapping[str, Any], options: Mapping[str, Any]) -> Mappi
 
 
 def _resolved(argument: Any, tensor: Callable[[str, int], Any]) -> Any:
-    """An argument of a call with the twin's tensors in the places of Keras' own."""
+    """Return an argument of a call with the twin's tensors in the places of Keras' own."""
     if isinstance(argument, list | tuple):
         return [_resolved(item, tensor) for item in argument]
     if isinstance(argument, Mapping) and argument.get("class_name") == "__keras_tensor__":
@@ -114,7 +114,7 @@ def _resolved(argument: Any, tensor: Callable[[str, int], Any]) -> Any:
 
 
 def _resolved_ends(ends: Any, tensor: Callable[[str, int], Any]) -> Any:
-    """The inputs or outputs of a model: one `[layer, node, tensor]`, or a list of such."""
+    """Return the inputs or outputs of a model: one `[layer, node, tensor]`, or a list of such."""
     if isinstance(ends[0], str):
         return tensor(ends[0], ends[1])
     return [_resolved_ends(end, tensor) for end in ends]

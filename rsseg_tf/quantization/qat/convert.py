@@ -13,15 +13,15 @@ from rsseg_tf.quantization.freeze import check_head, class_map, freeze
 
 
 def convert_student(student: Any, *, head: str = "logits") -> bytes:
-    """The int8 TFLite flatbuffer of a quantization-aware model, frozen at batch 1; it takes the camera's uint8 pixels.
+    """Return the int8 TFLite flatbuffer of a quantization-aware model, frozen at batch 1; it takes uint8 pixels.
 
     Args:
         student: from `fake_quant.quantization_aware`, trained or not; `fake_quant.renew_weight_ranges` comes between.
         head: a name in `rsseg_tf.number_formats.HEADS`.
 
     Raises:
-        ConfigError: an unknown head, or one that the model does not have.
-        ModelError: the model cannot be converted.
+        ConfigError: for an unknown head, or one that the model does not have.
+        ModelError: if the model cannot be converted.
     """
     import tf_keras
 

@@ -36,7 +36,7 @@ _LEAST_BOUND = 1e-7
 
 
 def quantization_aware(model: keras.Model, images: Sequence[NDArray[np.uint8]]) -> Any:
-    """A `tf_keras` model that computes like `model` with int8 rounding, and can learn under it.
+    """Return a `tf_keras` model that computes like `model` with int8 rounding, and can learn under it.
 
     Args:
         model: from pixels 0–255, float32 (N, H, W, 3), to logits; of layers that `bridge.LAYERS` names.
@@ -47,7 +47,7 @@ def quantization_aware(model: keras.Model, images: Sequence[NDArray[np.uint8]]) 
         it is to learn, scales and offsets of batch norms among them.
 
     Raises:
-        ModelError: a layer cannot be bridged or quantized; the message names it.
+        ModelError: if a layer cannot be bridged or quantized; the message names it.
     """
     twin = prepared(to_tf_keras(model))
     student = _annotated(twin)
@@ -71,13 +71,13 @@ def renew_weight_ranges(student: Any) -> None:
 
 
 def prepared(twin: Any) -> Any:
-    """The twin as TFMOT can quantize all of it, computing the same, with layers of the same names.
+    """Return the twin as TFMOT can quantize all of it, computing the same, with layers of the same names.
 
     Args:
         twin: from `rsseg_tf.quantization.qat.bridge.to_tf_keras`.
 
     Raises:
-        ModelError: a layer is called more than once, or is of a type that TFMOT would replace under another name.
+        ModelError: if a layer is called more than once, or is of a type that TFMOT would replace under another name.
     """
     import tf_keras
 
@@ -121,7 +121,7 @@ def _check_layers(twin: Any) -> None:
 
 
 def _relu_behind(layer: Any, twin: Any) -> Any | None:
-    """The plain ReLU that alone reads a convolution or dense layer without activation, None where there is none."""
+    """Return the plain ReLU that alone reads a convolution or dense layer without activation, or None."""
     import tf_keras
 
     layers = tf_keras.layers
@@ -136,7 +136,7 @@ def _relu_behind(layer: Any, twin: Any) -> Any | None:
 
 
 def _behind_transposed(layer: Any) -> bool:
-    """Whether a layer is a ReLU that reads a transposed convolution, which TFLite cannot merge in int8."""
+    """Return whether a layer is a ReLU that reads a transposed convolution, which TFLite cannot merge in int8."""
     import tf_keras
 
     if not isinstance(layer, tf_keras.layers.ReLU):
@@ -145,14 +145,14 @@ def _behind_transposed(layer: Any) -> bool:
 
 
 def _diagonal(rescaling: Any) -> list[NDArray[np.float32]]:
-    """Kernel and bias of the 1×1 convolution that rescales."""
+    """Return kernel and bias of the 1×1 convolution that rescales."""
     channels = rescaling.output.shape[-1]
     scale, offset = (np.broadcast_to(np.float32(value), channels) for value in (rescaling.scale, rescaling.offset))
     return [np.diag(scale)[None, None], offset]
 
 
 def _annotated(twin: Any) -> Any:
-    """The twin with fake quantization put in by TFMOT's default 8-bit scheme."""
+    """Return the twin with fake quantization put in by TFMOT's default 8-bit scheme."""
     import tf_keras
 
     with tfmot() as library:
@@ -173,7 +173,7 @@ def _annotated(twin: Any) -> Any:
 
 
 def _configs() -> Mapping[str, Any]:
-    """Type of layer → where it is quantized, for types that TFMOT does not know or does badly.
+    """Return type of layer → where it is quantized, for types that TFMOT does not know or does badly.
 
     A bilinear upsampling keeps the scale of its input in TFLite; a range of its own would put a step of
     requantization before it.
@@ -203,7 +203,7 @@ def _is_batch_norm(layer: Any) -> bool:
 
 
 def _learning(student: Any) -> Any:
-    """The student as a model that counts what it learns among its trainable variables, and nothing else.
+    """Return the student as a model that counts what it learns among its trainable variables, and nothing else.
 
     A batch norm that normalizes by its stored statistics is not trainable in the eyes of tf_keras.
     """
@@ -225,7 +225,7 @@ def _learning(student: Any) -> Any:
 
 
 def _measured(twin: Any, images: Sequence[NDArray[np.uint8]]) -> Ranges:
-    """Least and greatest value of each layer's output over the images, 0 included, as TFLite's own calibration."""
+    """Return the least and greatest value of each layer's output over the images, 0 included, as TFLite does."""
     import tf_keras
 
     names = [layer.name for layer in twin.layers]

@@ -16,7 +16,7 @@ _SWITCH = "TF_USE_LEGACY_KERAS"
 
 @contextlib.contextmanager
 def tfmot(module: str = "") -> Iterator[Any]:
-    """The package `tensorflow_model_optimization`, or a module in it; within the block it does not warn.
+    """Yield the package `tensorflow_model_optimization`, or a module in it; within the block it does not warn.
 
     Its import sets a variable of the environment that would turn `tf.keras` into `tf_keras`, here and in child
     processes. Here `tf.keras` is settled before, and for the others the environment is put back.

@@ -11,14 +11,14 @@ from rsseg_tf.steps.shared.progress import warn
 
 
 def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
-    """The configured data set after a check of all of it; what may be meant is told on stderr.
+    """Return the configured data set after a check of all of it; what may be meant is told on stderr.
 
     Returns:
         The data set, and name → hash of what a training reads of it: `data:SPLIT` of what the split lists, and but for
         generated scenes `content:SPLIT` of the files' bytes.
 
     Raises:
-        RssegError: something is wrong with it, in the words of `rsseg-tf data check`.
+        RssegError: if something is wrong with it, in the words of `rsseg-tf data check`.
     """
     with progress_bar("checking the data") as progress:
         dataset, report = open_sound(config.data, seed=config.seed, progress=progress)
@@ -29,10 +29,10 @@ def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
 
 
 def prepared_dataset(config: Config) -> Dataset:
-    """The configured data set, which has been checked when the model was trained.
+    """Return the configured data set, which has been checked when the model was trained.
 
     Raises:
-        RssegError: it cannot be opened or prepared.
+        RssegError: if it cannot be opened or prepared.
     """
     with progress_bar("preparing the data") as progress:
         return open_prepared(config.data, seed=config.seed, progress=progress)

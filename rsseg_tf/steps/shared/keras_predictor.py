@@ -24,7 +24,7 @@ Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def model_infer(model: keras.Model) -> Infer:
-    """A function of pixels uint8 (N, h, w, 3) to logits float32 (N, h, w, C), traced once for every N."""
+    """Return a function of pixels uint8 (N, h, w, 3) to logits float32 (N, h, w, C), traced once for every N."""
     signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
 
     @tf.function(input_signature=[signature])
@@ -40,7 +40,7 @@ def model_infer(model: keras.Model) -> Infer:
 
 
 def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None) -> None:
-    """Nothing, if the model maps images of one fixed size to logits for the classes of the data.
+    """Check that the model maps images of one fixed size to logits for the classes of the data.
 
     Args:
         model: any model.
@@ -48,7 +48,7 @@ def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] |
         size: height and width that the images must have; None for any.
 
     Raises:
-        ModelError: it does not.
+        ModelError: if it does not.
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
@@ -72,10 +72,10 @@ def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] |
 
 
 def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> TiledPredictor:
-    """A predictor of whole images of any size.
+    """Return a predictor of whole images of any size.
 
     Raises:
-        ModelError: the model's classes are not those of the palette.
+        ModelError: if the model's classes are not those of the palette.
     """
     check_model(model, palette)
     return TiledPredictor(
@@ -89,10 +89,10 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
 
 
 def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
-    """A predictor from a `.keras` file and the settings of its data.
+    """Return a predictor from a `.keras` file and the settings of its data.
 
     Raises:
-        ModelError: the file is not a Keras model, or has another number of classes than the data.
+        ModelError: if the file is not a Keras model, or has another number of classes than the data.
     """
     predictor = keras_predictor(load_keras_model(path), palette_of(config.data), config)
     return dataclasses.replace(predictor, model_sha256=file_hash(path))

@@ -55,7 +55,7 @@ class PruningProgress:
         self._line = Line(stream)
 
     def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
-        """After loop `loop`, counted from 1: shares of the dense model's MACs and parameters that are left."""
+        """Tell the shares of the dense MACs and parameters that are left after loop `loop`, counted from 1."""
         text = f"prune loop {loop}/{self._loops}  MACs {macs_share:.1%}  params {params_share:.1%}"
         if loop == self._loops or not (self._line.is_live or loop % 10):
             self._line.print(text)
@@ -64,5 +64,5 @@ class PruningProgress:
 
 
 def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
-    """A line on stderr about something that may be meant."""
+    """Print a line on stderr about something that may be meant."""
     (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")

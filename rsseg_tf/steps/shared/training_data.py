@@ -15,7 +15,7 @@ from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
 
 
 def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
-    """Windows of a split, changed at random as `augment` says."""
+    """Return windows of a split, changed at random as `augment` says."""
     samples = dataset.samples(split)
     return TrainingSource(
         read=lambda index: dataset.read(samples[index]),
@@ -29,10 +29,10 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
 
 
 def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
-    """Batches of the training split, after every file of it has been read once.
+    """Return batches of the training split, after every file of it has been read once.
 
     Raises:
-        DataError: a pair is missing or damaged.
+        DataError: if a pair is missing or damaged.
     """
     source = windows_of(dataset, config, fitting.augment)
     if dataset.samples("train")[0].image is not None:  # Generated scenes cannot be damaged.
@@ -43,7 +43,7 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
 
 
 def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
-    """The loss that `fitting` asks for, with class weights from the training masks."""
+    """Return the loss that `fitting` asks for, with class weights from the training masks."""
     weights = None
     if fitting.class_weights == "balanced":
         weights = balanced_weights(schedule.source.class_counts(num_classes))
@@ -55,7 +55,7 @@ def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: i
 
 
 def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
-    """The loss whose change by removing channels is estimated: the cross-entropy of every pixel."""
+    """Return the loss whose change by removing channels is estimated: the cross-entropy of every pixel."""
     retrain = config.prune.retrain
     weights = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
     scored = replace(retrain, class_weights=weights, hard_pixels=1.0, dice=0.0, lovasz=0.0)
@@ -65,5 +65,5 @@ def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -
 def float_batches(
     schedule: BatchSchedule, *, epoch: int, count: int
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """The first `count` batches of an epoch as a Keras model takes them: pixels float32 (B, h, w, 3) and labels."""
+    """Return the first `count` batches of an epoch for a Keras model: pixels float32 (B, h, w, 3) and labels."""
     return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]

@@ -14,7 +14,7 @@ from rsseg_tf.steps.shared.keras_predictor import keras_predictor
 
 
 def validation(model: keras.Model, dataset: Dataset, config: Config, share: Share = WHOLE) -> Callable[[], float]:
-    """A function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1.
+    """Return a function that scores the model, as its weights are then, on the val split: mIoU from 0 to 1.
 
     Every worker has to call it at the same point of its work.
     """

@@ -18,7 +18,7 @@ Window = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def windows(dataset: Dataset, config: Config, split: str, *, count: int) -> list[Window]:
-    """At most `count` windows of a split, seeded, each pair giving as many as its area is worth."""
+    """Return at most `count` windows of a split, seeded, each pair giving as many as its area is worth."""
     source = windows_of(dataset, config, _AS_IT_IS, split=split)
     samples = dataset.samples(split)
     pool = np.repeat(np.arange(source.count), source.windows_per_pair())
@@ -30,7 +30,7 @@ def windows(dataset: Dataset, config: Config, split: str, *, count: int) -> list
 
 
 def calibration_of(dataset: Dataset, config: Config) -> Calibration:
-    """Training windows to measure ranges on."""
+    """Return training windows to measure ranges on."""
     count = config.export.calibration_samples
     drawn = windows(dataset, config, "train", count=_CANDIDATES_PER_SAMPLE * count)
     return choose_calibration(

@@ -74,13 +74,13 @@ class EdgeTPUReport:
         return self.ops_mapped == self.ops_total
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+        """Return all of it as JSON values."""
         values = asdict(self)
         return {"maps_fully": self.maps_fully, **values, "findings": [asdict(finding) for finding in self.findings]}
 
 
 def lint(model: TFLiteModel, *, layer_names: Sequence[str] = ()) -> EdgeTPUReport:
-    """What the Edge TPU would run of `model`.
+    """Return what the Edge TPU would run of `model`.
 
     The compiler maps one piece of the graph, from its beginning to the first operator that does not map: that one
     and all after it run on the CPU (Coral, "TensorFlow models on the Edge TPU", compiling; google-coral/edgetpu#317).
@@ -114,10 +114,10 @@ def lint(model: TFLiteModel, *, layer_names: Sequence[str] = ()) -> EdgeTPURepor
 
 
 def require_mapped(path: Path, *, out: Path, layer_names: Sequence[str] = ()) -> EdgeTPUReport:
-    """The report on the file `path`, which errors call `out`.
+    """Return the report on the file `path`, which errors call `out`.
 
     Raises:
-        CheckFailedError: an operator does not map; the message names the layers and says what to do.
+        CheckFailedError: if an operator does not map; the message names the layers and says what to do.
     """
     report = lint(read_model(path), layer_names=layer_names)
     if not report.maps_fully:
@@ -131,7 +131,7 @@ def require_mapped(path: Path, *, out: Path, layer_names: Sequence[str] = ()) ->
 
 
 def format_report(facts: Mapping[str, Any]) -> str:
-    """What `EdgeTPUReport.record` holds, as text: the shares, then two lines a kind of finding."""
+    """Return what `EdgeTPUReport.record` holds, as text: the shares, then two lines a kind of finding."""
     share, worst = facts["mac_share"], facts["mac_share_at_worst"]
     at_worst = f", at worst {worst:.1%}" if worst != share else ""
     streamed = f", at least {facts['streamed_bytes'] / 1e6:.2f} MB streamed" if facts["streamed_bytes"] else ""
@@ -147,7 +147,7 @@ def format_report(facts: Mapping[str, Any]) -> str:
 
 
 def _mapped(model: TFLiteModel, limits: Mapping[int, Sequence[Limit]], stopping: set[str]) -> list[Op]:
-    """The operators of the one piece, if a limit of a severity in `stopping` keeps an operator out."""
+    """Return the operators of the one piece, if a limit of a severity in `stopping` keeps an operator out."""
     kept_out = {index for index, found in limits.items() if any(limit.severity in stopping for limit in found)}
     inputs = {tensor.index for tensor in model.inputs}
     piece = itertools.takewhile(lambda op: op.index not in kept_out or _quantizes_input(op, inputs), model.ops)
@@ -159,7 +159,7 @@ def _quantizes_input(op: Op, inputs: set[int]) -> bool:
 
 
 def _limits(op: Op, model: TFLiteModel) -> list[Limit]:
-    """Those of the operator; the host can do what the last enlargement does."""
+    """Return those of the operator; the host can do what the last enlargement does."""
     is_last = any(tensor is result for tensor in op.outputs for result in model.outputs)
     if not (is_last and op.name == "RESIZE_BILINEAR"):
         return limits_of(op)
@@ -167,7 +167,7 @@ def _limits(op: Op, model: TFLiteModel) -> list[Limit]:
 
 
 def _after_padding(op: Op, model: TFLiteModel) -> Iterator[Limit]:
-    """An addition right after a padding, which a compiler is reported to leave out."""
+    """Yield an addition right after a padding, which a compiler is reported to leave out."""
     sources = {tensor.index for tensor in op.inputs if tensor}
     padded = {tensor.index for other in model.ops if other.name == "PAD" for tensor in other.outputs}
     if op.name == "ADD" and sources & padded:
@@ -186,7 +186,7 @@ def _weight_bytes(ops: Sequence[Op]) -> int:
 
 
 def _mac_share(ops: Sequence[Op], model: TFLiteModel) -> float:
-    """Of the multiply-accumulates; of the operators where there are none."""
+    """Return of the multiply-accumulates; of the operators where there are none."""
     return sum(op.macs for op in ops) / model.macs if model.macs else len(ops) / len(model.ops)
 
 
@@ -198,7 +198,7 @@ def _streaming(streamed_bytes: int) -> Iterator[Finding]:
 
 
 def _grouped(findings: Sequence[Mapping[str, Any]], severities: set[str]) -> Iterator[str]:
-    """Two lines for all findings of a severity that say the same of one kind of operator."""
+    """Yield two lines for all findings of a severity that say the same of one kind of operator."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for severity in (CPU, RISK, NOTE):
         for each in findings:
