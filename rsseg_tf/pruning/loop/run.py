@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
 from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.criteria import Loss
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.select import choose
@@ -69,7 +71,7 @@ class Hooks:
 _LOOP, _NO_HOOKS = Loop(), Hooks()
 
 
-def prune_loop(
+def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     model: keras.Model,
     *,
     batches: BatchesOfLoop,
@@ -77,6 +79,7 @@ def prune_loop(
     target: Target,
     loop: Loop = _LOOP,
     hooks: Hooks = _NO_HOOKS,
+    rules: Rules | None = None,
 ) -> tuple[keras.Model, Plan]:
     """Prune a model in many small steps.
 
@@ -87,6 +90,7 @@ def prune_loop(
         target: what may be left of the dense model at most.
         loop: how it gets there: criterion, ranking, limits, number of loops, schedule.
         hooks: what is called on the way, and the file that makes it resumable.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
         The slim model, not compiled, and the plan of what went. Where weights were neither tuned nor
@@ -100,7 +104,8 @@ def prune_loop(
     check(target)
     check(loop)
     _check_hooks(loop, hooks)
-    steps = _Steps(model, _Chooser(find_groups(model), target, loop), loss=loss, loop=loop, hooks=hooks)
+    slim = partial(Shrinking, model, criterion=loop.criterion, loss=loss, together=hooks.together, rules=rules)
+    steps = _Steps(model, _Chooser(find_groups(model, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
     fingerprint = _fingerprint(model, target, loop)
     state = read_state(hooks.state_path, fingerprint) or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
@@ -117,16 +122,18 @@ def prune_loop(
             hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
-    return end.model_of(model), plan
+    return end.model_of(model, rules), plan
 
 
 class _Steps:
     """One loop after the other, from state to state."""
 
-    def __init__(self, dense: keras.Model, choose: _Chooser, *, loss: Loss, loop: Loop, hooks: Hooks) -> None:
+    def __init__(
+        self, dense: keras.Model, choose: _Chooser, shrink: Callable[[Snapshot], Shrinking], *, loop: Loop, hooks: Hooks
+    ) -> None:
         self._dense = dense
         self._choose = choose
-        self._loss = loss
+        self._shrink = shrink
         self._settings = loop
         self._hooks = hooks
         self._slim: Shrinking | None = None
@@ -159,13 +166,7 @@ class _Steps:
 
     def _model_at(self, state: LoopState) -> Shrinking:
         if self._slim is None:
-            self._slim = Shrinking(
-                self._dense,
-                state.now,
-                criterion=self._settings.criterion,
-                loss=self._loss,
-                together=self._hooks.together,
-            )
+            self._slim = self._shrink(state.now)
         return self._slim
 
     def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
