@@ -63,3 +63,18 @@ def foreign_names(path: Path) -> Iterator[str]:
 
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
+def test_tests_look_at_what_is_public(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    imported = {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+    seen = {name for name in imported if is_private(name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            seen |= {node.attr} if isinstance(node.value, ast.Name) and node.value.id in imported else set()
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
+            words = [word.value for word in node.args[:2] if isinstance(word, ast.Constant)]
+            seen |= {word for word in words if is_private(str(word).rpartition(".")[2])}
+    assert seen <= {"_exit"}

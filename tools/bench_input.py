@@ -31,7 +31,7 @@ from rsseg_tf.datasets.readers.uavid import PALETTE
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 
-_HEIGHT, _WIDTH = 2160, 3840
+HEIGHT, WIDTH = 2160, 3840
 _CAMERA_NOISE = 5.0
 
 
@@ -62,7 +62,7 @@ def write_frames(root: Path, count: int) -> None:
 def frame(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return colored patches under camera noise, uint8 (2160, 3840, 3), and their classes, uint8 (2160, 3840)."""
     ids = rng.integers(0, PALETTE.num_classes, (27, 48), dtype=np.uint8)
-    ids = cv2.resize(ids, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_NEAREST)
+    ids = cv2.resize(ids, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
     soft = cv2.GaussianBlur(PALETTE.colorize(ids), (31, 31), 0).astype(np.float32) * 0.5 + 60
     noise = rng.standard_normal(soft.shape, dtype=np.float32) * _CAMERA_NOISE
     return np.clip(soft + noise, 0, 255).astype(np.uint8), ids

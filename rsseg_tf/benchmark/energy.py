@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rsseg_tf.benchmark.system import number_in
+
 _MICRO = 1e-6
 
 
@@ -29,12 +31,12 @@ class PowerSensor:
 def find_power_sensor(root: Path = Path("/")) -> PowerSensor | None:
     """Return the sensor below `root` that says most of the board: RAPL, or one of hwmon (INA219, …)."""
     for counter in sorted((root / "sys/class/powercap").glob("intel-rapl:?/energy_uj")):
-        limit = _number(counter.with_name("max_energy_range_uj"))
-        if _number(counter) is not None:
+        limit = number_in(counter.with_name("max_energy_range_uj"))
+        if number_in(counter) is not None:
             return PowerSensor(counter, counts_energy=True, wraps_at=int(limit or 0))
     for pattern in ("hwmon*/power1_input", "hwmon*/power1_average", "hwmon*/device/power1_input"):
         for reading in sorted((root / "sys/class/hwmon").glob(pattern)):
-            if _number(reading) is not None:
+            if number_in(reading) is not None:
                 return PowerSensor(reading, counts_energy=False)
     return None
 
@@ -65,11 +67,4 @@ class EnergyMeter:
         self.joules[number] = self.joules.get(number, 0.0) + micro * _MICRO
 
     def _read(self) -> float | None:
-        return None if self._sensor is None else _number(self._sensor.path)
-
-
-def _number(path: Path) -> float | None:
-    try:
-        return float(path.read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
-        return None
+        return None if self._sensor is None else number_in(self._sensor.path)

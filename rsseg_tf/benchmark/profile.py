@@ -33,10 +33,11 @@ from rsseg_tf.benchmark.latency import check_settings, crash_on, turns
 from rsseg_tf.benchmark.profile_worker import PIECES
 from rsseg_tf.benchmark.system import read_system
 from rsseg_tf.child import open_child
-from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash, write_json
 from rsseg_tf.tflite.cutting import Piece, cut
+from rsseg_tf.tflite.flatbuffer import read_content
 from rsseg_tf.tflite.layer_names import OpTensors
 
 KIND = "rsseg-tf latency profile"
@@ -127,7 +128,7 @@ def profile(
         ConfigError: if there are no repeats or no threads.
     """
     check_settings((threads,), repeats, warmup)
-    pieces = cut(_content(path), name=str(path))
+    pieces = cut(read_content(path), name=str(path))
     with tempfile.TemporaryDirectory() as scratch:
         _write_pieces(pieces, Path(scratch))
         with open_child("rsseg_tf.benchmark.profile_worker", ended=crash_on(path)) as child:
@@ -203,13 +204,6 @@ def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
     if not measured.exact:
         lines.append("run one by one the operators compute something else than the whole model: mind the figures")
     return "\n".join(lines)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
 
 
 def _write_pieces(pieces: Sequence[Piece], folder: Path) -> None:

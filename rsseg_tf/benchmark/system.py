@@ -39,8 +39,8 @@ class SystemInfo:
 def read_system(root: Path = Path("/")) -> SystemInfo:
     """Return the machine's state as the files below `root` tell it."""
     cpus = root / "sys/devices/system/cpu"
-    khz = _number(cpus / "cpu0/cpufreq/scaling_cur_freq")
-    events = [_number(path) for path in cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
+    khz = number_in(cpus / "cpu0/cpufreq/scaling_cur_freq")
+    events = [number_in(path) for path in cpus.glob("cpu[0-9]*/thermal_throttle/core_throttle_count")]
     flags = _text(root / _PI_FLAGS)
     return SystemInfo(
         cpu=cpu_model(),
@@ -73,7 +73,7 @@ def memory_mb(field: str, *, status: Path = Path("/proc/self/status")) -> float 
 
 
 def _hottest(folder: Path) -> float | None:
-    readings = [_number(path) for path in folder.glob("thermal_zone*/temp")]
+    readings = [number_in(path) for path in folder.glob("thermal_zone*/temp")]
     known = [reading / _MILLI for reading in readings if reading is not None]
     return max(known, default=None)
 
@@ -85,7 +85,8 @@ def _hexadecimal(text: str) -> int:
         return 0
 
 
-def _number(path: Path) -> float | None:
+def number_in(path: Path) -> float | None:
+    """What a file of the kernel says; None where there is none, or no number in it."""
     try:
         return float(_text(path) or "")
     except ValueError:

@@ -24,7 +24,8 @@ from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, Progress
 from rsseg_tf.runs import file_hash, write_json
 
-_LARGE_PIXELS = 50_000_000
+LARGE_PIXELS = 50_000_000
+"""Images of more are read in rows."""
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
@@ -199,7 +200,7 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     """Return what the record says of an image, after its files are written."""
     header = read_header(job.image)
-    if not (job.channels.are_chosen or header.is_geotiff or header.pixels > _LARGE_PIXELS):
+    if not (job.channels.are_chosen or header.is_geotiff or header.pixels > LARGE_PIXELS):
         return _predict_whole(job.predictor, job.image, job.target)
     with open_raster(job.image, job.channels) as raster:
         return predict_raster(job.predictor, raster, job.target, key=job.key, overwrite=job.overwrite, progress=report)

@@ -16,7 +16,7 @@ from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.delegates import check_fits
-from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, invoke, open_interpreter
@@ -97,7 +97,7 @@ class TFLiteRunner:
     ) -> None:
         self.path = Path(path)
         library = Path(delegate) if delegate else None
-        content = _read(self.path)
+        content = read_content(self.path)
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
         self._input, self._output = _ports(model, self.path)
@@ -260,13 +260,6 @@ def _quantized(real: NDArray[np.float32], port: _Port) -> NDArray[Any]:
     limits = np.iinfo(port.dtype)
     steps = np.rint(real / np.float32(port.scale or 1.0)) + port.zero_point
     return np.clip(steps, limits.min, limits.max).astype(port.dtype)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
 
 
 def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.metrics.confusion import IGNORE
+from rsseg_tf.metrics.metric import mean_of_known, shares
 
 _CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
 
@@ -92,15 +93,12 @@ class BoundaryF1:
     @property
     def scores(self) -> NDArray[np.float64]:
         """float64 (C,), 0 … 1; nan for a class that no image held."""
-        unseen = np.full(self.num_classes, np.nan)
-        scores: NDArray[np.float64] = np.divide(self.sums, self.images, out=unseen, where=self.images > 0)
-        return scores
+        return shares(self.sums, self.images)
 
     @property
     def mean(self) -> float:
         """The mean over the classes that some image held; nan before any."""
-        held = self.images > 0
-        return float(self.scores[held].mean()) if held.any() else float("nan")
+        return mean_of_known(self.scores)
 
 
 def _class_score(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], known: Bits, limit_px: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.metrics.metric import mean_of_known, shares
+
 IGNORE = 255
 """The id of true pixels that count nowhere."""
 
@@ -73,12 +75,12 @@ class ConfusionMatrix:
     @property
     def mean_accuracy(self) -> float:
         """The mean of `recall` over the classes that the truth holds; nan before any pixel was counted."""
-        return _mean_of_known(self.recall)
+        return mean_of_known(self.recall)
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """float64 (C,): intersection over union, 0 … 1; nan for a class in neither truth nor prediction."""
-        return _shares(self._hits, self._true + self._predicted - self._hits)
+        return shares(self._hits, self._true + self._predicted - self._hits)
 
     @property
     def miou(self) -> float:
@@ -87,7 +89,7 @@ class ConfusionMatrix:
         A class that occurs nowhere has no IoU and is left out, rather than counted as 0 or 1 or
         making the mean nan: `absent` lists it. A class that is only ever predicted counts as 0.
         """
-        return _mean_of_known(self.iou)
+        return mean_of_known(self.iou)
 
     @property
     def absent(self) -> tuple[int, ...]:
@@ -106,12 +108,12 @@ class ConfusionMatrix:
     @property
     def precision(self) -> NDArray[np.float64]:
         """float64 (C,): the share of a class's predicted pixels that are it; nan where none is predicted."""
-        return _shares(self._hits, self._predicted)
+        return shares(self._hits, self._predicted)
 
     @property
     def recall(self) -> NDArray[np.float64]:
         """float64 (C,): the share of a class's true pixels that are predicted so; nan where there are none."""
-        return _shares(self._hits, self._true)
+        return shares(self._hits, self._true)
 
     @property
     def f1(self) -> NDArray[np.float64]:
@@ -119,7 +121,7 @@ class ConfusionMatrix:
 
         That is 2 IoU / (1 + IoU), so a class that is only predicted, or never, counts as 0.
         """
-        return _shares(2 * self._hits, self._true + self._predicted)
+        return shares(2 * self._hits, self._true + self._predicted)
 
     @property
     def _hits(self) -> NDArray[np.int64]:
@@ -138,16 +140,6 @@ class ConfusionMatrix:
 
 def _share(part: np.int64, whole: np.int64) -> float:
     return float(part) / float(whole) if whole else float("nan")
-
-
-def _shares(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
-    return shares
-
-
-def _mean_of_known(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def _flat_pair(

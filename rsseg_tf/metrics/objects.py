@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.metrics.metric import shares
+
 SMALL_PX = 32 * 32
 """Objects below this many pixels are small, as in COCO (Lin et al., ECCV 2014)."""
 
@@ -68,9 +70,7 @@ class SmallObjectRecall:
     @property
     def scores(self) -> NDArray[np.float64]:
         """float64 (C,), 0 … 1; nan for a class without a small object."""
-        unseen = np.full(self.num_classes, np.nan)
-        scores: NDArray[np.float64] = np.divide(self.found, self.objects, out=unseen, where=self.objects > 0)
-        return scores
+        return shares(self.found, self.objects)
 
 
 def _objects(inside: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite.graph import Op, Tensor, TFLiteModel, item_bytes
 from rsseg_tf.tflite.runtime import options_of, schema
 
-__all__ = ["Op", "TFLiteModel", "Tensor", "parse_model", "read_model"]
+__all__ = ["Op", "TFLiteModel", "Tensor", "parse_model", "read_content", "read_model"]
 
 _MOST_ELEMENTS = 1 << 32
 
@@ -38,11 +38,19 @@ def read_model(path: Path | str) -> TFLiteModel:
     Raises:
         ModelError: if there is no such file, or it is not a TFLite file, is truncated or makes no sense.
     """
+    return parse_model(read_content(path), name=str(path))
+
+
+def read_content(path: Path | str) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        ModelError: there is no such file, or it cannot be read.
+    """
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
-    return parse_model(content, name=str(path))
 
 
 def parse_model(content: bytes, *, name: str) -> TFLiteModel:

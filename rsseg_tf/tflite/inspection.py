@@ -8,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.errors import ModelError
 from rsseg_tf.runs import file_hash
 from rsseg_tf.text import text_table
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.edgetpu import lint as edgetpu_lint
-from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Op, Tensor
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, open_interpreter
@@ -37,10 +36,7 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
     Raises:
         ModelError: if there is no such file, or one that cannot be run.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the model `{path}`: {error.strerror}") from error
+    content = read_content(path)
     model = parse_model(content, name=str(path))
     metadata = metadata_in(content, path=path)
     check_loads(path, content)

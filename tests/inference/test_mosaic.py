@@ -76,7 +76,7 @@ def test_an_image_without_any_data_is_all_gap(tmp_path: Path) -> None:
 
 
 def test_a_large_png_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "_LARGE_PIXELS", 100)
+    monkeypatch.setattr(folders, "LARGE_PIXELS", 100)
     write_image(tmp_path / "in/a.png", frame(0, 40, 50))
     (record,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
     assert record["files"]["classes"] == "a_classes.tif"

@@ -14,8 +14,8 @@ from rsseg_tf.cli.main import main
 from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.inference.runner import TFLiteRunner
-from rsseg_tf.quantization.checks.agreement import Agreement
-from rsseg_tf.steps import export, qat
+from rsseg_tf.quantization.checks import agreement
+from rsseg_tf.steps import qat
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.tflite.metadata import read_metadata
 from tests.quantization.qat.networks import small
@@ -88,13 +88,13 @@ def test_an_int8_qat_file_is_what_was_trained(folder, students, tmp_path, capsys
 def test_a_file_that_loses_too_much_is_trained_and_both_losses_go_on_record(
     folder, students, monkeypatch, tmp_path, capsys
 ):
-    out, compare, drops = tmp_path / "model.tflite", export._compared, [0.5]
+    out, compare, drops = tmp_path / "model.tflite", agreement.compare, [0.5]
 
-    def compared(*arguments) -> Agreement:
-        real = compare(*arguments)
-        return Agreement(3, 0.5, real.miou_keras + drops.pop(), real.miou_tflite) if drops else real
+    def compared(*arguments, **named) -> agreement.Agreement:
+        real = compare(*arguments, **named)
+        return agreement.Agreement(3, 0.5, real.miou_keras + drops.pop(), real.miou_tflite) if drops else real
 
-    monkeypatch.setattr(export, "_compared", compared)
+    monkeypatch.setattr(agreement, "compare", compared)
 
     assert exported(folder, out, "export.recover=qat", "export.max_drop=40") == 0
 

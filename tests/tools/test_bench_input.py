@@ -13,8 +13,8 @@ NEED = {"images_per_s": 2.0, "cpu_ms_per_image": 500.0, "images": 4}
 @pytest.fixture
 def small(monkeypatch):
     """Frames of a few pixels, and no network."""
-    monkeypatch.setattr(tool, "_HEIGHT", 64)
-    monkeypatch.setattr(tool, "_WIDTH", 96)
+    monkeypatch.setattr(tool, "HEIGHT", 64)
+    monkeypatch.setattr(tool, "WIDTH", 96)
     monkeypatch.setattr(tool, "needed", lambda _work: NEED)
 
 
