@@ -27,9 +27,9 @@ def main() -> None:
     pairs = [_pair(seed) for seed in range(2)]
     ways: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
         "boundary_f1": lambda truth, prediction: boundary_f1(truth, prediction, num_classes=CLASSES),
-        "SciPy: erosion, distance transform": lambda *pair: _by_class(*pair, near=_near_by_transform),
-        "SciPy: erosion, k-d tree": lambda *pair: _by_class(*pair, near=_near_by_tree),
-        "every pair of boundary pixels": lambda *pair: _by_class(*pair, near=_near_by_pairs),
+        "SciPy: erosion, distance transform": lambda *pair: by_class(*pair, near=_near_by_transform),
+        "SciPy: erosion, k-d tree": lambda *pair: by_class(*pair, near=_near_by_tree),
+        "every pair of boundary pixels": lambda *pair: by_class(*pair, near=_near_by_pairs),
     }
     base = None
     for name, way in ways.items():
@@ -59,9 +59,10 @@ def _timed(
     return min(times), np.array(scores)
 
 
-def _by_class(
+def by_class(
     truth: np.ndarray, prediction: np.ndarray, *, near: Callable[[np.ndarray, np.ndarray, float], float]
 ) -> np.ndarray:
+    """F1 of each class, with `near` to tell what share of one boundary lies near another."""
     limit_px = TOLERANCE * float(np.hypot(*truth.shape))
     scores = []
     for index in range(CLASSES):

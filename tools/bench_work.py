@@ -106,11 +106,9 @@ def prune(
 ) -> float:
     """Run the whole loop, with a state file as in `rsseg-tf prune`; the share of the multiply-accumulates left."""
     from rsseg_tf import pruning
-    from rsseg_tf.config import PruneConfig
     from rsseg_tf.training.losses import cross_entropy
 
     criterion = {"criterion": work.criterion} if work.criterion else {}
-    settings = PruneConfig(loops=work.loops, batches=work.batches, macs=work.macs, **criterion)
     dense = dense_model(work)
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "pruning.npz"
@@ -118,8 +116,8 @@ def prune(
             dense,
             batches=batches,
             loss=cross_entropy(),
-            settings=settings,
-            state_path=state,
-            hooks=pruning.Hooks(on_loop=on_loop),
+            target=pruning.Target(macs=work.macs),
+            loop=pruning.Loop(loops=work.loops, **criterion),
+            hooks=pruning.Hooks(on_loop=on_loop, state_path=state),
         )
     return plan.share("macs")

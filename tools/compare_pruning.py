@@ -86,10 +86,10 @@ def compare(comparison: Comparison, methods: Sequence[Method], *, repeats: int) 
     rows = [_dense_row(comparison)]
     params_share = None
     for method in methods:
-        rows.append(_method_row(comparison, method, params_share))
+        rows.append(method_row(comparison, method, params_share))
         if params_share is None:
             params_share = rows[-1]["params"] / rows[0]["params"]
-    latencies = _latencies(comparison.folder, [Path(row["int8_file"]) for row in rows], repeats=repeats)
+    latencies = latencies_ms(comparison.folder, [Path(row["int8_file"]) for row in rows], repeats=repeats)
     return [{**row, "int8_p50_ms": latencies[row["int8_file"]]} for row in rows]
 
 
@@ -108,15 +108,16 @@ def _dense_row(comparison: Comparison) -> Mapping[str, Any]:
     return row
 
 
-def _method_row(comparison: Comparison, method: Method, params_share: float | None) -> Mapping[str, Any]:
+def method_row(comparison: Comparison, method: Method, params_share: float | None) -> Mapping[str, Any]:
+    """The figures of a method, measured now unless its file holds them."""
     config = replace(comparison.config, prune=method.configured(comparison.config.prune))
     path = comparison.folder / f"{method.slug}.json"
     fingerprint = comparison.fingerprint(_identity(method, params_share), config)
     row = held_figures(path, fingerprint)
     if row is None:
         click.echo(f"{method.name}:", err=True)
-        folder = _work_folder(comparison.folder / method.slug, fingerprint)
-        row = _measured(comparison, method, config, folder=folder, params_share=params_share)
+        folder = work_folder(comparison.folder / method.slug, fingerprint)
+        row = measured(comparison, method, config, folder=folder, params_share=params_share)
         row = {**row, "fingerprint": fingerprint}
         write_json(path, row)
     return row
@@ -133,7 +134,7 @@ def _identity(method: Method, params_share: float | None) -> str:
     return method.name
 
 
-def _work_folder(folder: Path, fingerprint: str) -> Path:
+def work_folder(folder: Path, fingerprint: str) -> Path:
     """The folder of an unfinished method, emptied if it was of other settings."""
     note = folder / CONFIG
     if folder.exists() and (not note.exists() or note.read_text(encoding="utf-8") != fingerprint):
@@ -142,9 +143,10 @@ def _work_folder(folder: Path, fingerprint: str) -> Path:
     return folder
 
 
-def _measured(
+def measured(
     comparison: Comparison, method: Method, config: Config, *, folder: Path, params_share: float | None
 ) -> dict[str, Any]:
+    """The figures of a method: pruned, scored, retrained, exported and scored again."""
     import keras
     from comparison.methods import Task, make
 
@@ -221,7 +223,7 @@ def _int8(comparison: Comparison, config: Config, model_path: Path, slug: str) -
     }
 
 
-def _latencies(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[str, float]:
+def latencies_ms(folder: Path, files: Sequence[Path], *, repeats: int) -> Mapping[str, float]:
     """File → median milliseconds on one thread, all files in turns; measured again if one changed."""
     of = {"repeats": repeats, "files": {str(file): file_hash(file) for file in files}}
     path = folder / LATENCY

@@ -128,9 +128,9 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
         return
     log(f"{name}, seed {seed}: training")
     if read_manifest(folder) is None:
-        _command("fit", "-c", str(base.path), "-o", str(folder), *base.words(name, seed))
+        command("fit", "-c", str(base.path), "-o", str(folder), *base.words(name, seed))
     log(f"{name}, seed {seed}: scoring")
-    scores = json.loads(_command("evaluate", str(folder), "--split", "test", "--json"))
+    scores = json.loads(command("evaluate", str(folder), "--split", "test", "--json"))
     fitted = read_manifest(folder) or {}
     figures = {
         "val_miou": fitted["results"]["val_miou"],
@@ -146,7 +146,7 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
     shutil.rmtree(folder)
 
 
-def _command(*words: str) -> str:
+def command(*words: str) -> str:
     """What `rsseg-tf` prints; a process of its own, so that no cell inherits anything from another."""
     result = subprocess.run(
         [sys.executable, "-m", "rsseg_tf.cli.main", *words], stdout=subprocess.PIPE, text=True, check=False

@@ -7,14 +7,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    json_option,
-    out_option,
-    overrides_argument,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import load_config
 
 
@@ -23,16 +16,18 @@ from rsseg_tf.config import load_config
     "-c",
     "--config",
     "config_paths",
-    type=ANY_PATH,
+    type=options.ANY_PATH,
     multiple=True,
-    help="YAML file with the settings (rsseg-tf settings lists them); one a backbone.",
+    help="YAML file of a backbone's settings (rsseg-tf settings lists them).",
 )
-@out_option
+@options.out_option()
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")
-@click.option("--backbones", default="", help="Comma-separated, all with one configuration; its own where not given.")
-@click.option("--split", default="test", show_default=True, help="Which images to score.")
-@json_option
-@overrides_argument
+@click.option(
+    "--backbones", default="", help="Backbones to repeat with one configuration, comma-separated; else its own."
+)
+@options.split_option()
+@options.json_option
+@options.overrides_argument
 def command(
     config_paths: tuple[Path, ...],
     out: Path,
@@ -40,7 +35,7 @@ def command(
     backbones: str,
     split: str,
     as_json: bool,
-    **words: tuple[str, ...],
+    overrides: tuple[str, ...],
 ) -> None:
     """Repeat the paper's Table II: backbone × pruning × quantization, mean ± deviation over the seeds.
 
@@ -52,11 +47,11 @@ def command(
 
     For example: rsseg-tf ablate -c uavid_r18.yaml -c uavid_r50.yaml --split val -o out
     """
-    configs = [load_config(path, words["overrides"]) for path in config_paths or (None,)]
-    quiet_tensorflow()
+    configs = [load_config(path, overrides) for path in config_paths or (None,)]
+    options.quiet_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models are traced, as they must be
     from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
 
     recipes = recipes_of(configs, [name.strip() for name in backbones.split(",") if name.strip()])
     result = ablate(recipes, out, Extent(repeats, split), announce=lambda line: click.echo(line, err=True))
-    print_result(result, format_ablation(result), as_json=as_json)
+    options.print_result(result, format_ablation(result), as_json=as_json)

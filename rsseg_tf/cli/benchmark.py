@@ -6,11 +6,11 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rsseg_tf.cli.shared.options import ANY_PATH, delegate_option, json_option, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
 from rsseg_tf.steps.opening import find_model, is_keras, open_model
@@ -21,16 +21,31 @@ if TYPE_CHECKING:
 
 
 @click.command(name="benchmark")
-@click.argument("models", nargs=-1, required=True, type=ANY_PATH, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, type=options.ANY_PATH, metavar="MODEL...")
 @click.option("--threads", default="1", show_default=True, help="Numbers of CPU threads, such as 1,2,4.")
 @click.option("--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Timed runs of each model.")
 @click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="Untimed runs before them.")
-@click.option("--profile", type=ANY_PATH, metavar="FILE", help="Also time each operator, and write that as JSON.")
-@delegate_option
-@click.option("--data", type=ANY_PATH, metavar="FILE", help="Settings of a data set: also score each model on it.")
-@click.option("--split", default="test", show_default=True, help="Which images of --data to score.")
-@json_option
-def command(models: tuple[Path, ...], threads: str, profile: Path | None, **options: Any) -> None:
+@click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
+@options.delegate_option
+@click.option(
+    "--data",
+    type=options.ANY_PATH,
+    metavar="FILE",
+    help="YAML file with the settings of a data set to score each model on.",
+)
+@options.split_option("Split of --data to score.")
+@options.json_option
+def command(
+    models: tuple[Path, ...],
+    threads: str,
+    repeats: int,
+    warmup: int,
+    profile: Path | None,
+    delegate: str | None,
+    data: Path | None,
+    split: str,
+    as_json: bool,
+) -> None:
     """Measure latency and memory of models, taking turns so that heat and load hit all alike.
 
     A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
@@ -44,19 +59,19 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
     counts = _thread_counts(threads)
     if profile and (len(models) > 1 or len(counts) > 1):
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
-    if profile and options["delegate"]:
+    if profile and delegate:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
     from rsseg_tf.benchmark.latency import benchmark, format_results
 
-    delegate = _delegate(options["delegate"])
-    times = {"repeats": options["repeats"], "warmup": options["warmup"]}
+    library = _delegate(delegate)
+    times = {"repeats": repeats, "warmup": warmup}
     named = [find_model(model) for model in models]
     with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
         with progress_bar("benchmark") as progress:
-            results = benchmark(files, threads=counts, delegate=delegate, progress=progress, **times)
-        if options["data"]:
-            results = _scored(results, options["data"], options["split"], delegate=options["delegate"])
+            results = benchmark(files, threads=counts, delegate=library, progress=progress, **times)
+        if data:
+            results = _scored(results, data, split, delegate=delegate)
         measured = _profile(files[0], named[0], threads=counts[0], times=times) if profile else None
     original = dict(zip(map(str, files), map(str, named), strict=True))
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
@@ -67,7 +82,7 @@ def command(models: tuple[Path, ...], threads: str, profile: Path | None, **opti
         save_profile(profile, measured)
         text = f"{text}\n\n{format_profile(measured)}"
     values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
-    print_result(values, text, as_json=options["as_json"])
+    options.print_result(values, text, as_json=as_json)
 
 
 def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:
@@ -115,7 +130,7 @@ def _as_tflite(model: Path, scratch: Path) -> Path:
     """The file to measure: `model` itself, or what it becomes in float32."""
     if not is_keras(model):
         return model
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.models.weights.pretrained import load_keras_model
     from rsseg_tf.quantization.convert import convert
 

@@ -8,15 +8,7 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_option,
-    json_option,
-    out_option,
-    overrides_argument,
-    overwrite_option,
-    print_result,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import load_config
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.progress import progress_bar
@@ -28,9 +20,9 @@ def command() -> None:
 
 
 @command.command(name="check")
-@config_option
-@json_option
-@overrides_argument
+@options.config_option
+@options.json_option
+@options.overrides_argument
 def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Read a whole data set and report everything wrong with it at once.
 
@@ -45,7 +37,7 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
     dataset = list_dataset(config.data, seed=config.seed)
     with progress_bar("checking") as progress:
         report = check_dataset(dataset, progress=progress)
-    print_result(asdict(report), described(report), as_json=as_json)
+    options.print_result(asdict(report), described(report), as_json=as_json)
     if report.problems:
         raise CheckFailedError(
             f"the data set has {len(report.problems)} problems", hint="mend them: each is listed with its file"
@@ -53,13 +45,15 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
 
 
 @command.command(name="show")
-@config_option
-@click.option("--split", default="train", show_default=True, help="Split to show.")
-@click.option("--count", type=click.IntRange(1, 200), default=4, show_default=True, help="Samples, one a row.")
-@click.option("--cell", type=click.IntRange(32, 4096), default=256, show_default=True, help="Picture size in pixels.")
-@click.option("-o", "--out", type=ANY_PATH, required=True, help="PNG, JPEG or TIFF file to write.")
-@json_option
-@overrides_argument
+@options.config_option
+@options.split_option("Split to show.", default="train")
+@click.option("--count", type=click.IntRange(min=1, max=200), default=4, show_default=True, help="Samples, one a row.")
+@click.option(
+    "--cell", type=click.IntRange(min=32, max=4096), default=256, show_default=True, help="Picture size in pixels."
+)
+@options.out_option("PNG, JPEG or TIFF file to write.")
+@options.json_option
+@options.overrides_argument
 def show(config_path: Path | None, out: Path, as_json: bool, overrides: tuple[str, ...], **look: Any) -> None:
     """Write a contact sheet: image, mask and overlay side by side.
 
@@ -70,13 +64,13 @@ def show(config_path: Path | None, out: Path, as_json: bool, overrides: tuple[st
     from rsseg_tf.datasets.sheet import write_sheet
 
     result = write_sheet(out, open_dataset(config.data, seed=config.seed), **look)
-    print_result(result, str(out), as_json=as_json)
+    options.print_result(result, str(out), as_json=as_json)
 
 
 @command.command(name="prepare")
-@config_option
-@json_option
-@overrides_argument
+@options.config_option
+@options.json_option
+@options.overrides_argument
 def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Decode and resize all images of a data set now, into `data.cache_dir`.
 
@@ -90,18 +84,20 @@ def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...])
     with progress_bar("preparing") as progress:
         result = prepare_now(config.data, progress=progress)
     text = f"{result['folder']}: {result['samples']} samples, {result['bytes'] / 1e9:.2f} GB, {result['made']} made now"
-    print_result(result, text, as_json=as_json)
+    options.print_result(result, text, as_json=as_json)
 
 
 @command.command(name="scenes")
-@click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Scenes in all splits together.")
 @click.option(
-    "--size", type=click.IntRange(32, 16384), default=256, show_default=True, help="Height and width, pixels."
+    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Scenes in all splits together."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything random.")
-@out_option
-@overwrite_option
-@json_option
+@click.option(
+    "--size", type=click.IntRange(min=32, max=16384), default=256, show_default=True, help="Height and width, pixels."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@options.out_option()
+@options.overwrite_option
+@options.json_option
 def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json: bool) -> None:
     """Write generated scenes as a folder data set, with a configuration that reads it.
 
@@ -112,4 +108,4 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
     with progress_bar("writing") as progress:
         result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
-    print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)
+    options.print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import ANY_PATH, json_option, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared import options
 
 
 @click.command(name="demo")
-@click.option("-o", "--out", type=ANY_PATH, default=Path("demo"), show_default=True, help="Folder of the demo.")
+@options.out_option("Folder of the demo.", required=False, default=Path("demo"), show_default=True)
 @click.option("--overwrite", is_flag=True, help="Start anew where a finished demo lies in the folder.")
-@json_option
+@options.json_option
 def command(out: Path, overwrite: bool, as_json: bool) -> None:
     """Show the whole job on generated scenes: fit, prune, retrain, int8, score, time.
 
     Prints one table of four models and writes a page of overlays; takes minutes on two cores.
     The same command goes on after a kill.
     """
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.demo import demo, format_demo
 
     result = demo(out, overwrite=overwrite)
-    print_result(result, format_demo(result), as_json=as_json)
+    options.print_result(result, format_demo(result), as_json=as_json)

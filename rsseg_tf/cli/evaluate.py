@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    config_option,
-    delegate_option,
-    foreign_model,
-    foreign_options,
-    json_option,
-    paths_and_overrides,
-    paths_argument,
-    print_result,
-    quiet_tensorflow,
-    threads_option,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.progress import progress_bar
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
@@ -30,14 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command(name="evaluate")
-@paths_argument("MODEL")
-@config_option
-@click.option("--split", default="test", show_default=True, help="Which images to score.")
-@threads_option
-@delegate_option
-@foreign_options
-@json_option
-def command(words: tuple[str, ...], config_path: Path | None, split: str, **options: Any) -> None:
+@options.paths_argument("MODEL")
+@options.config_option
+@options.split_option()
+@options.opening_options
+@options.json_option
+def command(words: tuple[str, ...], config_path: Path | None, split: str, as_json: bool, **opening: Any) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; the settings of the first serve where no -c
@@ -47,19 +34,15 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
-    models, overrides = paths_and_overrides(words)
+    models, overrides = options.paths_and_overrides(words)
     paths = [find_model(model) for model in models]
     config = config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
 
-    foreign = foreign_model(options)
     with _sharing(paths, config) as share:
-        predictors = [
-            open_model(path, config, threads=options["threads"], delegate=options["delegate"], foreign=foreign)
-            for path in paths
-        ]
+        predictors = [open_model(path, config, **options.opening(opening)) for path in paths]
         with progress_bar("prepare") as prepared:
             dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
         with progress_bar(f"evaluate {split}") as progress:
@@ -72,12 +55,12 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, **opti
         return
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]
     if len(paths) == 1:
-        print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=options["as_json"])
+        options.print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=as_json)
         return
     comparison = compared([str(path) for path in paths], evaluations)
     result = comparison.to_dict()
     result["models"] = [{**known, **scores} for known, scores in zip(hashes, result["models"], strict=True)]
-    print_result(result, comparison.table(), as_json=options["as_json"])
+    options.print_result(result, comparison.table(), as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -92,7 +75,7 @@ def _sharing(models: Sequence[Path], config: Config) -> Iterator[Share]:
     if not any(is_keras(model) for model in models):
         yield WHOLE
         return
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.training.strategy import open_workers, watching
 
     workers = open_workers(config.strategy)

@@ -8,14 +8,7 @@ from typing import Any
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_option,
-    json_option,
-    overrides_argument,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.text import text_table
@@ -24,24 +17,20 @@ _TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items
 
 
 @click.command(name="export-tflite", epilog=f"\b\nThe types (export.type=…):\n{_TYPES}")
-@click.argument("model", type=ANY_PATH)
-@config_option
-@click.option("-o", "--out", type=ANY_PATH, help="The .tflite file; by default beside MODEL, named by its type.")
-@click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="What is to run the file.")
+@options.model_argument
+@options.config_option
+@options.out_option("The .tflite file; by default beside MODEL, named by its type.", required=False)
+@click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="Processor that is to run the file.")
 @click.option(
-    "--layer-error", type=int, help="List N layers, worst first; short for export.layer_error=N.", metavar="N"
+    "--layer-error", type=int, metavar="N", help="Layers to list, worst first; short for export.layer_error=N."
 )
+@click.option("--keep-float", type=int, metavar="N", help="Worst layers to leave float; short for export.keep_float=N.")
+@click.option("--max-drop", type=float, metavar="X", help="mIoU points that may be lost; short for export.max_drop=X.")
 @click.option(
-    "--keep-float", type=int, help="Leave the N worst layers float; short for export.keep_float=N.", metavar="N"
+    "--recover", type=click.Choice(["none", "qat"]), help="Remedy where more is lost; short for export.recover."
 )
-@click.option(
-    "--max-drop", type=float, help="Fail if more mIoU points are lost; short for export.max_drop=X.", metavar="X"
-)
-@click.option(
-    "--recover", type=click.Choice(["none", "qat"]), help="Train a file that loses more; short for export.recover."
-)
-@json_option
-@overrides_argument
+@options.json_option
+@options.overrides_argument
 def command(
     model: Path,
     config_path: Path | None,
@@ -62,7 +51,7 @@ def command(
     path = find_model(model)
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
     config = config_for(path, config_path, (*overrides, *words))
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.export import export
     from rsseg_tf.tflite.edgetpu.lint import format_report
 
@@ -81,7 +70,7 @@ def command(
         text += f"\nonly {found} training windows to calibrate on, {asked} were asked for: check it on a whole split"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
-    print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)
+    options.print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)
 
 
 def format_layer_errors(errors: Sequence[Mapping[str, Any]]) -> str:

@@ -6,31 +6,23 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    config_option,
-    json_option,
-    out_option,
-    overrides_argument,
-    overwrite_option,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import load_config
 
 
 @click.command(name="fit")
-@config_option
-@out_option
-@overwrite_option
-@json_option
-@overrides_argument
+@options.config_option
+@options.out_option()
+@options.overwrite_option
+@options.json_option
+@options.overrides_argument
 def command(config_path: Path | None, out: Path, overwrite: bool, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Train a segmentation network; the same command resumes it after a kill.
 
     For example: rsseg-tf fit -c configs/dubai_r18.yaml -o runs/dubai fit.epochs=10
     """
     config = load_config(config_path, overrides)
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.fit import fit
 
     result = fit(config, out, overwrite=overwrite)
@@ -38,4 +30,4 @@ def command(config_path: Path | None, out: Path, overwrite: bool, as_json: bool,
         f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} in epoch {result['best_epoch']}, "
         f"{result['params']:,} parameters, {result['macs'] / 1e9:.2f} GMACs"
     )
-    print_result(result, text, as_json=as_json)
+    options.print_result(result, text, as_json=as_json)

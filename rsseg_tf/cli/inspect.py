@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import ANY_PATH, json_option, print_result, quiet_tensorflow
+from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.steps.opening import find_model, is_keras
 
 
 @click.command(name="inspect")
-@click.argument("model", type=ANY_PATH)
+@options.model_argument
 @click.option("--edgetpu", is_flag=True, help="Estimate what the Edge TPU would run of a .tflite file.")
 @click.option("--groups", is_flag=True, help="List what pruning can take from a .keras file, and the largest cut.")
-@json_option
+@options.json_option
 def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
     """Print what MODEL is made of: cost of every layer, and of a .tflite file how the delegate runs it.
 
@@ -32,19 +32,19 @@ def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
         return
     if not is_keras(path):
         facts = inspect_tflite(path, edgetpu=edgetpu)
-        print_result(facts, format_inspection(facts), as_json=as_json)
+        options.print_result(facts, format_inspection(facts), as_json=as_json)
         return
     if edgetpu:
         raise ConfigError(
             f"`--edgetpu` reads .tflite files, got `{path}`", hint=f"write one with export-tflite {path} --for edgetpu"
         )
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.inspect_keras import inspect_keras
 
     cost = inspect_keras(path)
     macs = "an unknown number of" if cost["macs"] is None else f"{cost['macs']:,}"
     total = f"{path}: {cost['params']:,} parameters, {macs} multiply-accumulates"
-    print_result(cost, f"{total}\n\n{format_layers(cost['layers'])}", as_json=as_json)
+    options.print_result(cost, f"{total}\n\n{format_layers(cost['layers'])}", as_json=as_json)
 
 
 def _print_groups(path: Path, *, as_json: bool) -> None:
@@ -52,8 +52,8 @@ def _print_groups(path: Path, *, as_json: bool) -> None:
         raise ConfigError(
             f"`--groups` reads .keras files, got `{path}`", hint="give the .keras file that it was exported from"
         )
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.inspect_keras import inspect_groups
 
     facts, text = inspect_groups(path)
-    print_result(facts, text, as_json=as_json)
+    options.print_result(facts, text, as_json=as_json)

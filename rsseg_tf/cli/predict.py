@@ -9,44 +9,48 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_option,
-    delegate_option,
-    foreign_model,
-    foreign_options,
-    json_option,
-    print_result,
-    quiet_tensorflow,
-    threads_option,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import advance_line
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
-    from rsseg_tf.inference.predict import TiledPredictor
     from rsseg_tf.inference.raster import Channels
 
 
 @click.command(name="predict")
-@click.argument("model", type=ANY_PATH)
+@options.model_argument
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder for the results.")
-@config_option
+@options.out_option("Folder for the results.")
+@options.config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
 @click.option("--gsd", type=click.FloatRange(min=0), help="Meters a pixel, for areas; by default as the model says.")
-@click.option("--bands", metavar="R,G,B", help="Which bands are red, green and blue, such as 4,3,2.")
+@click.option("--bands", metavar="R,G,B", help="Numbers of the red, green and blue bands, such as 4,3,2.")
 @click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for other than 8-bit images.")
-@click.option("--every", type=click.IntRange(min=1), default=1, help="Predict one frame of a video in so many.")
-@click.option("--most-frames", type=click.IntRange(min=0), default=0, help="Stop a video or camera after so many.")
+@click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
+@click.option(
+    "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
+)
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames in place of an overlay video.")
-@threads_option
-@delegate_option
-@foreign_options
+@options.opening_options
 @click.option("--overwrite", is_flag=True, help="Predict again what was predicted before.")
-@json_option
-def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> None:
+@options.json_option
+def command(
+    model: Path,
+    images: tuple[str, ...],
+    out: Path,
+    config_path: Path | None,
+    overlap: int | None,
+    gsd: float | None,
+    bands: str | None,
+    scale: str | None,
+    every: int,
+    most_frames: int,
+    frames: bool,
+    overwrite: bool,
+    as_json: bool,
+    **opening: Any,
+) -> None:
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
     Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colors over the image)
@@ -62,43 +66,29 @@ def command(model: Path, images: tuple[str, ...], out: Path, **options: Any) -> 
     """
     path = find_model(model)
     from rsseg_tf.inference.folders import predict_files
-    from rsseg_tf.inference.video import find_videos, is_video
+    from rsseg_tf.inference.predict import with_overlap
+    from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
 
-    channels = _channels(options["bands"], options["scale"])
+    channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
     videos = find_videos([word for word in images if is_video(word)])
     pictures = [word for word in images if not is_video(word)]
-    predictor = _open(path, options)
-    with advance_line("predict") as progress:
-        records = predict_files(
-            predictor, pictures, out, channels=channels, overwrite=options["overwrite"], progress=progress
-        )
-    played = [_predict_video(predictor, video, out, options) for video in videos]
-    result = {"out": str(out), "images": records, "videos": played}
-    print_result(result, _text(records, played, out), as_json=options["as_json"])
-
-
-def _predict_video(predictor: TiledPredictor, video: str, out: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    from rsseg_tf.inference.video import VideoSettings, predict_video
-
-    settings = VideoSettings(options["every"], options["most_frames"], options["frames"])
-    with advance_line(video) as progress:
-        return predict_video(predictor, video, out, settings=settings, progress=progress)
-
-
-def _open(path: Path, options: Mapping[str, Any]) -> TiledPredictor:
-    from rsseg_tf.inference.predict import with_overlap
-
     config = None
     if is_keras(path):
-        config = config_for(path, options["config_path"], ())
-        quiet_tensorflow()
-    foreign = foreign_model(options)
-    predictor = open_model(path, config, threads=options["threads"], delegate=options["delegate"], foreign=foreign)
-    if options["overlap"] is not None:
-        predictor = with_overlap(predictor, options["overlap"])
-    if options["gsd"] is not None:
-        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=options["gsd"])
-    return predictor
+        config = config_for(path, config_path)
+        options.quiet_tensorflow()
+    predictor = open_model(path, config, **options.opening(opening))
+    if overlap is not None:
+        predictor = with_overlap(predictor, overlap)
+    if gsd is not None:
+        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd)
+    with advance_line("predict") as progress:
+        records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
+    played = []
+    for video in videos:
+        with advance_line(video) as progress:
+            played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
+    result = {"out": str(out), "images": records, "videos": played}
+    options.print_result(result, _text(records, played, out), as_json=as_json)
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_option,
-    json_option,
-    overrides_argument,
-    overwrite_option,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
@@ -22,15 +14,21 @@ from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="prune")
-@click.argument("model", type=ANY_PATH)
-@config_option
-@click.option("-o", "--out", type=ANY_PATH, help="Folder of the run; needed unless --oracle is given.")
-@overwrite_option
-@click.option("--oracle", is_flag=True, help="Prune nothing: compare every criterion with true loss changes.")
-@click.option("--oracle-groups", default=200, show_default=True, help="Groups that --oracle removes; 0 for all.")
-@json_option
-@overrides_argument
-def command(  # noqa: PLR0913 - one parameter an option
+@options.model_argument
+@options.config_option
+@options.out_option("Folder of the run; needed unless --oracle is given.", required=False)
+@options.overwrite_option
+@click.option("--oracle", is_flag=True, help="Compare every criterion with true loss changes, and prune nothing.")
+@click.option(
+    "--oracle-groups",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="Groups that --oracle removes; 0 for all.",
+)
+@options.json_option
+@options.overrides_argument
+def command(
     model: Path,
     config_path: Path | None,
     out: Path | None,
@@ -54,7 +52,7 @@ def command(  # noqa: PLR0913 - one parameter an option
         return
     if out is None:
         raise ConfigError("no folder for the run", hint="give one with --out")
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.prune import prune
 
     result = prune(path, config, out, overwrite=overwrite)
@@ -63,13 +61,13 @@ def command(  # noqa: PLR0913 - one parameter an option
         f"{result['params']:,} parameters ({result['params'] / result['dense_params']:.1%} of the dense), "
         f"{result['macs'] / 1e9:.2f} GMACs ({result['macs'] / result['dense_macs']:.1%})"
     )
-    print_result(result, text, as_json=as_json)
+    options.print_result(result, text, as_json=as_json)
 
 
 def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> None:
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.oracle import compare_criteria, format_criteria
 
     with progress_bar("oracle") as progress:
         result = compare_criteria(path, config, limit=groups, progress=progress)
-    print_result(result, format_criteria(result), as_json=as_json)
+    options.print_result(result, format_criteria(result), as_json=as_json)

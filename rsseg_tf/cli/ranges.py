@@ -6,24 +6,17 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import (
-    ANY_PATH,
-    config_option,
-    json_option,
-    overrides_argument,
-    print_result,
-    quiet_tensorflow,
-)
+from rsseg_tf.cli.shared import options
 from rsseg_tf.steps.opening import config_for, find_model
 
 
 @click.command(name="ranges")
-@click.argument("model", type=ANY_PATH)
-@config_option
-@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder for ranges.json, ranges.png and ranges.svg.")
-@click.option("--evaluate", "split", metavar="SPLIT", help="Score float32 and power-of-two on a split, such as test.")
-@json_option
-@overrides_argument
+@options.model_argument
+@options.config_option
+@options.out_option("Folder for ranges.json, ranges.png and ranges.svg.")
+@click.option("--evaluate", "split", metavar="SPLIT", help="Split to score float32 and power-of-two on, such as test.")
+@options.json_option
+@options.overrides_argument
 def command(
     model: Path, config_path: Path | None, out: Path, split: str | None, as_json: bool, overrides: tuple[str, ...]
 ) -> None:
@@ -37,8 +30,8 @@ def command(
     """
     path = find_model(model)
     config = config_for(path, config_path, overrides)
-    quiet_tensorflow()
+    options.quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges
 
     result = ranges(path, config, out, split=split)
-    print_result(result, format_ranges(result), as_json=as_json)
+    options.print_result(result, format_ranges(result), as_json=as_json)

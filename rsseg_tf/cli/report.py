@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from rsseg_tf.cli.shared.options import ANY_PATH, json_option, paths_and_overrides, paths_argument, print_result
+from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.progress import progress_bar
 
 
 @click.command(name="report")
-@paths_argument("RUN")
-@click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the page, tables and figures.")
-@click.option("--split", default="test", show_default=True, help="Which images to score and show .tflite files on.")
+@options.paths_argument("RUN")
+@options.out_option("Folder of the page, tables and figures.")
+@options.split_option("Split to score and show .tflite files on.")
 @click.option(
     "--places", type=click.IntRange(min=0), default=6, show_default=True, help="Pictures; 0 predicts nothing."
 )
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@options.threads_option
 @click.option("--benchmark", "measure", is_flag=True, help="Measure the latency of the .tflite files here.")
-@json_option
-def command(  # noqa: PLR0913 - one parameter an option
+@options.json_option
+def command(
     words: tuple[str, ...], out: Path, split: str, places: int, threads: int, measure: bool, as_json: bool
 ) -> None:
     """Write one HTML page, with tables and figures beside it, on every RUN.
@@ -33,7 +33,7 @@ def command(  # noqa: PLR0913 - one parameter an option
 
     For example: rsseg-tf report runs/dubai runs/dubai-pruned runs/*.tflite -o report
     """
-    paths, overrides = paths_and_overrides(words)
+    paths, overrides = options.paths_and_overrides(words)
     from rsseg_tf.report.build import Wanted, report
 
     wanted = Wanted(split=split, places=places, threads=threads, measure_latency=measure, overrides=overrides)
@@ -42,7 +42,7 @@ def command(  # noqa: PLR0913 - one parameter an option
     for problem in result["problems"]:
         click.echo(f"problem: {problem['source']}: {problem['message']}", err=True)
     models = ", ".join(result["models"]) or "no model"
-    print_result(result, f"{result['page']}: {models}; {len(result['files'])} files", as_json=as_json)
+    options.print_result(result, f"{result['page']}: {models}; {len(result['files'])} files", as_json=as_json)
     changed = [problem["source"] for problem in result["problems"] if problem["is_mismatch"]]
     if changed:
         raise CheckFailedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from rsseg_tf.cli.shared.options import json_option, print_result
+from rsseg_tf.cli.shared import options
 from rsseg_tf.config import listing
 
 
@@ -17,7 +17,7 @@ def setting_choices() -> listing.Choices:
 
 @click.command(name="settings")
 @click.argument("section", default="")
-@json_option
+@options.json_option
 def command(section: str, as_json: bool) -> None:
     """List every setting: what it may be, its default, what it does.
 
@@ -27,4 +27,4 @@ def command(section: str, as_json: bool) -> None:
     """
     choices = setting_choices()
     sections = listing.chosen_sections(section, choices) if section else listing.all_sections(choices)
-    print_result(listing.as_json(sections), listing.as_text(sections), as_json=as_json)
+    options.print_result(listing.as_json(sections), listing.as_text(sections), as_json=as_json)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rsseg_tf.config.compression import ExportConfig, PruneConfig
+from rsseg_tf.config.compression import ExportConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig
+from rsseg_tf.config.pruning import PruneConfig
 from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import FitConfig, ModelConfig
 
@@ -27,7 +28,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     fit: FitConfig = field(default_factory=FitConfig)
-    prune: PruneConfig = field(default_factory=PruneConfig)
+    prune: PruneConfig = field(default_factory=lambda: PruneConfig(macs=0.5))
     export: ExportConfig = field(default_factory=ExportConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"

@@ -67,6 +67,11 @@ def check(settings: Any, where: str = "") -> None:
             raise ConfigError(f"`{where}{item.name}` must be {rule.words}, got {shown}")
 
 
+def part(settings: Any, kind: type[T]) -> T:
+    """Return the settings of the dataclass `kind` out of those of a dataclass that has them all."""
+    return kind(**{item.name: getattr(settings, item.name) for item in fields(kind)})  # type: ignore[arg-type]
+
+
 def _range(at_least: float | None, above: float | None, at_most: float | None) -> Rule:
     words = [
         f"{name} {limit:g}"

@@ -84,8 +84,10 @@ def blend_weights(length: int, overlap: int) -> NDArray[np.float32]:
     return np.maximum(np.rint(_STEPS * rise), 1).astype(np.float32)
 
 
-def predict_logits(image: Image, infer: Infer, *, size: tuple[int, int], overlap: int) -> Logits:
-    """Scores of every pixel, overlapping windows blended: float32 (H, W, C).
+def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overlap: int) -> Image:
+    """The class of every pixel, overlapping windows blended: uint8 (H, W).
+
+    Scores are kept for one row of windows at a time.
 
     Args:
         image: uint8 (H, W, 3).
@@ -95,18 +97,6 @@ def predict_logits(image: Image, infer: Infer, *, size: tuple[int, int], overlap
 
     Raises:
         ConfigError: the image has no pixels, or the overlap is not smaller than a window.
-    """
-    grid = TileGrid(image.shape[0], image.shape[1], size, overlap)
-    bands = blended(scored(strips_of(image, grid), infer, grid), grid)
-    parts = [np.moveaxis(band.sums / band.weights, 0, -1) for band in bands if band.sums is not None]
-    logits: Logits = np.concatenate(parts)
-    return logits
-
-
-def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overlap: int) -> Image:
-    """The class of every pixel: uint8 (H, W). Arguments as `predict_logits`.
-
-    Scores are kept for one row of windows at a time.
     """
     if image.shape[:2] == size:
         return best_class(infer(image[None])[0])

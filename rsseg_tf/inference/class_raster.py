@@ -11,7 +11,7 @@ from typing import Any
 
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.errors import RssegError
-from rsseg_tf.inference.raster import Raster
+from rsseg_tf.inference.raster import Raster, raster_errors, reason_of
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.runs import atomic_path
 
@@ -49,8 +49,7 @@ def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[
         RssegError: it cannot be written.
     """
     import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import NotGeoreferencedWarning
 
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -62,9 +61,8 @@ def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[
                 yield output
             _add_overviews(temporary, max(like.height, like.width))
             _check_written(temporary, path, checksum=output.checksum)
-        except (RasterioError, CPLE_BaseError) as error:
-            reason = " ".join(str(error.__cause__ or error).split())
-            raise RssegError(f"cannot write `{path}`: {reason}", hint="is the disk full?") from error
+        except raster_errors() as error:
+            raise RssegError(f"cannot write `{path}`: {reason_of(error)}", hint="is the disk full?") from error
 
 
 def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:

@@ -81,8 +81,6 @@ class Raster:
         Raises:
             DataError: the file is damaged there.
         """
-        from rasterio._err import CPLE_BaseError
-        from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
         window = Window(0, top, self.width, bottom - top)
@@ -90,7 +88,7 @@ class Raster:
         try:
             values = self._dataset.read(different, window=window)
             valid = self._dataset.dataset_mask(window=window) > 0 if self._has_gaps else None
-        except (RasterioError, CPLE_BaseError) as error:
+        except raster_errors() as error:
             raise _unreadable(self.path, error) from error
         planes = values if len(values) == 3 else values[[different.index(band) for band in self._bands]]
         return np.ascontiguousarray(np.moveaxis(self._to_bytes(planes), 0, -1)), valid
@@ -130,7 +128,7 @@ def open_raster(path: Path, channels: Channels = Channels()) -> Iterator[Raster]
         ModuleNotFoundError: rasterio is not installed.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import NotGeoreferencedWarning
 
     if path.stat().st_size == 0:
         raise DataError(f"cannot read `{path}`: it is empty")
@@ -139,7 +137,7 @@ def open_raster(path: Path, channels: Channels = Channels()) -> Iterator[Raster]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(path)
-        except RasterioError as error:
+        except raster_errors() as error:
             raise _unreadable(path, error) from error
         with dataset:
             yield Raster(path, dataset, channels)
@@ -202,6 +200,18 @@ def _has_gaps(dataset: Any, bands: tuple[int, ...]) -> bool:
     return any(dataset.mask_flag_enums[band - 1] != [MaskFlags.all_valid] for band in bands)
 
 
+def raster_errors() -> tuple[type[Exception], ...]:
+    """What rasterio raises: errors of its own, and those of GDAL that it lets through, which have no public name."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError
+
+
+def reason_of(error: Exception) -> str:
+    """What GDAL says of an error, in one line."""
+    return " ".join(str(error.__cause__ or error).split())
+
+
 def _unreadable(path: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error.__cause__ or error).split())
-    return DataError(f"cannot read `{path}`: {reason}", hint="fetch or export the file again")
+    return DataError(f"cannot read `{path}`: {reason_of(error)}", hint="fetch or export the file again")

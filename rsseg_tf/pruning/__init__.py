@@ -1,5 +1,6 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
+from rsseg_tf.config.pruning import Limits, Loop, Ranking, Target
 from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
@@ -14,9 +15,9 @@ from rsseg_tf.pruning.rules.site import Signal, Site
 from rsseg_tf.pruning.rules.table import RULES, Rule
 from rsseg_tf.pruning.scoring.criteria import CRITERIA, score
 from rsseg_tf.pruning.scoring.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
-from rsseg_tf.pruning.scoring.ranking import Ranking, group_scores
+from rsseg_tf.pruning.scoring.ranking import group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
-from rsseg_tf.pruning.select import Target, choose, largest_cut, random_plan
+from rsseg_tf.pruning.select import choose, largest_cut, random_plan
 from rsseg_tf.pruning.verify import Verification, verify
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Hooks",
     "LatencyProfile",
     "LayerCost",
+    "Limits",
+    "Loop",
     "Plan",
     "RankCorrelation",
     "Ranking",

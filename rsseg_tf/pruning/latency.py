@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rsseg_tf.benchmark.profile import LatencyProfile, OpLatency, load_profile
+from rsseg_tf.config.pruning import LATENCY
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.cost import Term, wired_cost
 from rsseg_tf.pruning.rules.site import Ids
@@ -22,9 +23,6 @@ from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
 from rsseg_tf.tflite.layer_names import layers_of_ops
 
 __all__ = ["LATENCY", "LatencyProfile", "latency_terms", "load_profile"]
-
-LATENCY = "latency_ms"
-"""The metric's name."""
 
 _NAMED = 5
 

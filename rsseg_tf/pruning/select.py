@@ -4,75 +4,23 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config.pruning import LATENCY, Limits, Ranking, Target
+from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError, ModelError, RssegError
 from rsseg_tf.pruning.cost import CostTerms
 from rsseg_tf.pruning.groups import Family, Groups
-from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, latency_terms
+from rsseg_tf.pruning.latency import LatencyProfile, latency_terms
 from rsseg_tf.pruning.plan import Plan
-from rsseg_tf.pruning.scoring.ranking import Ranking, group_scores
+from rsseg_tf.pruning.scoring.ranking import group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
 
 _RANKING = Ranking()
-
-
-@dataclass(frozen=True)
-class Target:
-    """What may be left of the dense model at most; None for no such target.
-
-    Attributes:
-        macs: share of the multiply-accumulates, above 0 and up to 1.
-        params: share of the parameters.
-        int8_bytes: share of the estimated size of the int8 model.
-        latency_ms: milliseconds, estimated from a measured profile of the dense model.
-    """
-
-    macs: float | None = None
-    params: float | None = None
-    int8_bytes: float | None = None
-    latency_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, share in self.shares.items():
-            if not 0 < share <= 1:
-                raise ConfigError(f"`{name}` is the share to keep, above 0 and at most 1, got {share}")
-        if self.latency_ms is not None and not 0 < self.latency_ms < math.inf:
-            raise ConfigError(f"`latency_ms` is a time in milliseconds, above 0, got {self.latency_ms}")
-
-    @property
-    def shares(self) -> dict[str, float]:
-        """Metric → share, of the targets that are set and are shares."""
-        return {name: value for name, value in self.given.items() if name != LATENCY}
-
-    @property
-    def given(self) -> dict[str, float]:
-        """Metric → target, of the targets that are set."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    def goals(self, dense: Callable[[str], float]) -> dict[str, float]:
-        """Metric → the most of it that may be left, of the targets that are set; `dense` gives the dense totals."""
-        shares = {name: share * dense(name) for name, share in self.shares.items()}
-        return shares if self.latency_ms is None else {**shares, LATENCY: self.latency_ms}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What choosing must not do.
-
-    Attributes:
-        round_to: kept counts are multiples of this in every layer, or the dense count.
-        min_channels: no layer keeps fewer, unless it has fewer.
-        skip: patterns (as in a shell) of names of layers whose channels all stay.
-    """
-
-    round_to: int = 1
-    min_channels: int = 1
-    skip: tuple[str, ...] = ()
 
 
 def choose(  # noqa: PLR0913 - the door's arguments are settled
@@ -80,8 +28,8 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     scores: Scores,
     target: Target,
     *,
-    round_to: int = 8,
-    min_channels: int = 1,
+    round_to: int = Limits.round_to,
+    min_channels: int = Limits.min_channels,
     skip: Sequence[str] = (),
     ranking: Ranking = _RANKING,
     start: Plan | None = None,
@@ -96,19 +44,22 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         groups: of the dense model.
         scores: of its channels.
         target: what may be left of the dense model's cost at most; all must be met.
-        round_to: kept counts are multiples of this, or the dense count.
-        min_channels: no layer keeps fewer, unless it has fewer.
+        round_to: kept counts are multiples of this, or the dense count; the default is that of `Limits`, 8.
+        min_channels: no layer keeps fewer, unless it has fewer; 8 as well. Give 1 too where `round_to` is below 8 and
+            layers may become that narrow.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
         ranking: how members' scores become a group's, how layers are made comparable, and by what they are divided.
         start: a plan whose removed groups stay removed.
         profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
 
     Raises:
-        ConfigError: latency is a target or the ranking's cost and there is no profile, or it is of another model.
+        ConfigError: a target or limit is out of its range, or latency is a target or the ranking's cost and there is no
+            profile, or one of another model.
         RssegError: the target cannot be met; the message names the largest possible cut.
         ModelError: the model's multiply-accumulates are needed and its input size is open.
     """
-    limits = Limits(round_to, min_channels, tuple(skip))
+    check(target)
+    limits = _limits(round_to, min_channels, skip)
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
@@ -125,6 +76,12 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         return plan
     left, dense = (terms.total(LATENCY, counts) for counts in (groups.counts_kept(removed), groups.counts))
     return replace(plan, cost={**plan.cost, LATENCY: left}, dense_cost={**plan.dense_cost, LATENCY: dense})
+
+
+def _limits(round_to: int, min_channels: int, skip: Sequence[str]) -> Limits:
+    limits = Limits(round_to, min_channels, tuple(skip))
+    check(limits)
+    return limits
 
 
 def _terms(groups: Groups, metrics: Set[str], profile: LatencyProfile | None) -> CostTerms:
@@ -160,7 +117,13 @@ def random_plan(groups: Groups, fraction: float = 0.5, *, seed: int) -> Plan:
     return groups.plan(removed, random={"fraction": fraction, "seed": seed})
 
 
-def largest_cut(groups: Groups, *, round_to: int = 8, min_channels: int = 1, skip: Sequence[str] = ()) -> Plan:
+def largest_cut(
+    groups: Groups,
+    *,
+    round_to: int = Limits.round_to,
+    min_channels: int = Limits.min_channels,
+    skip: Sequence[str] = (),
+) -> Plan:
     """The plan that removes as many groups as the limits of `choose` allow: no target can ask for more.
 
     Which groups of a family stay does not matter to its cost; here it is the last ones.
@@ -174,7 +137,7 @@ def largest_cut(groups: Groups, *, round_to: int = 8, min_channels: int = 1, ski
         >>> len(largest_cut(pruning.find_groups(model), round_to=8).keep["stem"])
         8
     """
-    limits = Limits(round_to, min_channels, tuple(skip))
+    limits = _limits(round_to, min_channels, skip)
     removed = np.zeros(len(groups), bool)
     for family in groups.families:
         removed[family.groups[: len(family) - _allowed(family, limits)[-1]]] = True

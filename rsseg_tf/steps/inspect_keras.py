@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf import pruning
-from rsseg_tf.config import PruneConfig
 from rsseg_tf.graphs import calls
 from rsseg_tf.models.weights.pretrained import load_keras_model
 
@@ -57,10 +56,9 @@ def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
     """
     groups = pruning.find_groups(load_keras_model(path))
     cost = groups.cost()
-    settings = PruneConfig()
-    plan = pruning.largest_cut(groups, round_to=settings.round_to, min_channels=settings.min_channels)
-    limits = {"round_to": settings.round_to, "min_channels": settings.min_channels}
-    cut = {**limits, **{metric: plan.share(metric) for metric in _METRICS}}
+    plan, limits = pruning.largest_cut(groups), pruning.Limits()
+    shares = {metric: plan.share(metric) for metric in _METRICS}
+    cut = {"round_to": limits.round_to, "min_channels": limits.min_channels, **shares}
     each = {metric: groups.each(metric).tolist() for metric in _METRICS}
     families = [
         {"groups": len(family), "members": dict(family.members), **{metric: each[metric][i] for metric in _METRICS}}

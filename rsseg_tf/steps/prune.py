@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import Config, PruneConfig, dump_yaml
+from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.errors import ConfigError, extras_named
@@ -58,7 +58,7 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
     dense_path = find_model(model)
     if Path(folder).resolve() == dense_path.resolve().parent:
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
-    if not _has_target(config.prune):
+    if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
     replicas = open_replicas(config.strategy)
     check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
@@ -105,10 +105,6 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
     return results
 
 
-def _has_target(settings: PruneConfig) -> bool:
-    return min(settings.macs, settings.params, settings.int8_bytes) < 1 or settings.latency_ms > 0
-
-
 def _slimmed(
     dense: keras.Model,
     dataset: Dataset,
@@ -127,13 +123,14 @@ def _slimmed(
         dense,
         batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
         loss=loss,
-        settings=settings,
-        state_path=folder / _STATE,
+        target=settings,
+        loop=settings,
         hooks=pruning.Hooks(
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
             tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
             accuracy=_Accuracy(dataset, config, replicas),
             together=replicas,
+            state_path=folder / _STATE,
         ),
     )
     write_text(folder / PLAN, plan.to_json())

@@ -57,13 +57,13 @@ def native_dilation(*models: Any) -> Iterator[None]:
 
 def _convolve(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
     """What the layer's own `convolution_op` computes."""
-    if not _has_gradient(inputs.dtype):
+    if not has_gradient(inputs.dtype):
         return getattr(type(layer), _OP)(layer, inputs, kernel)
     return tf.nn.conv2d(inputs, kernel, strides=1, padding=layer.padding.upper(), dilations=layer.dilation_rate)
 
 
 @functools.cache
-def _has_gradient(dtype: tf.DType) -> bool:
+def has_gradient(dtype: tf.DType) -> bool:
     """Whether this TensorFlow can go back through a dilated convolution on the device that it uses by default."""
     with tf.init_scope():  # no tape records in it, so the gradients' ops are called by name
         image, kernel = tf.ones((2, 8, 8, 4), dtype), tf.ones((3, 3, 4, 4), dtype)

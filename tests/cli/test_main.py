@@ -13,14 +13,6 @@ def failing_with(error: BaseException) -> click.Command:
     return command
 
 
-@pytest.fixture
-def failing(monkeypatch):
-    def install(error: BaseException) -> None:
-        monkeypatch.setattr(program._LazyGroup, "get_command", lambda *_: failing_with(error))
-
-    return install
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -32,19 +24,16 @@ def failing(monkeypatch):
         (ModuleNotFoundError("No module named 'rasterio'", name="rasterio"), 2),
     ],
 )
-def test_every_error_ends_in_one_message_and_its_exit_code(failing, capsys, error, code):
-    failing(error)
-
-    assert program.main(["fit"]) == code
+def test_every_error_ends_in_one_message_and_its_exit_code(capsys, error, code):
+    assert program.main([], command=failing_with(error)) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("error:") == 1
     assert "Traceback" not in captured.err
 
 
-def test_a_hint_follows_the_message(failing, capsys):
-    failing(ConfigError("no such thing", hint="try another"))
-    program.main(["fit"])
+def test_a_hint_follows_the_message(capsys):
+    program.main([], command=failing_with(ConfigError("no such thing", hint="try another")))
 
     assert capsys.readouterr().err == "error: no such thing\nhint: try another\n"
 
@@ -58,18 +47,14 @@ def test_a_hint_follows_the_message(failing, capsys):
         (OSError(5, "Input/output error", "b.png"), "check the disk"),
     ],
 )
-def test_an_error_of_the_system_says_what_to_do(failing, capsys, error, hint):
-    failing(error)
-
-    assert program.main(["fit"]) == 1
+def test_an_error_of_the_system_says_what_to_do(capsys, error, hint):
+    assert program.main([], command=failing_with(error)) == 1
     assert hint in capsys.readouterr().err.partition("hint: ")[2]
 
 
-def test_a_bug_of_ours_keeps_its_traceback(failing):
-    failing(ModuleNotFoundError("No module named 'nonsense'", name="nonsense"))
-
+def test_a_bug_of_ours_keeps_its_traceback():
     with pytest.raises(ModuleNotFoundError):
-        program.main(["fit"])
+        program.main([], command=failing_with(ModuleNotFoundError("No module named 'nonsense'", name="nonsense")))
 
 
 @pytest.mark.parametrize("arguments", [["fitt"], ["fit", "--epochs", "3"], ["prune"]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.cli.settings import setting_choices
-from rsseg_tf.config import DataConfig, FolderConfig, load_config
+from rsseg_tf.config import Config, DataConfig, FolderConfig, dump_yaml, load_config
 from rsseg_tf.config.listing import chosen_sections
 from rsseg_tf.datasets import catalog, open_dataset, write_image
 from rsseg_tf.datasets.catalog import READERS, Reader, list_dataset, palette_of
@@ -50,6 +50,13 @@ def test_no_root_is_an_error_that_names_the_setting(name):
     with pytest.raises(DataError) as caught:
         open_dataset(DataConfig(name=name, folder=FolderConfig(classes={"road": "1"})))
     assert "data.root=FOLDER" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_comes_back_from_what_a_run_keeps_of_it(path, tmp_path):
+    config = load_config(path)
+    (tmp_path / "config.yaml").write_text(dump_yaml(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.yaml") == config != Config()
 
 
 PAPERS = {"uavid": (540, 960), "vaihingen": (512, 512)}

@@ -17,11 +17,10 @@ from rsseg_tf.inference.blending import (
     blend_weights,
     blended,
     predict_classes,
-    predict_logits,
     scored,
     strips_of,
 )
-from rsseg_tf.inference.tiling import TileGrid
+from rsseg_tf.inference.tiling import Infer, TileGrid
 from tests.tflite.networks import frame
 
 sides = st.integers(1, 40)
@@ -38,6 +37,13 @@ def pointwise(images: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(images.astype(np.int16), -1, 0)
     scores = np.stack([red // 2, green // 2, blue // 2, (red + green) // 4, 127 - blue // 2], axis=-1)
     return scores.astype(np.int8)
+
+
+def scores_in_tiles(image: np.ndarray, infer: Infer, *, size: tuple[int, int], overlap: int) -> np.ndarray:
+    """The blended scores of every pixel, (H, W, C)."""
+    grid = TileGrid(*image.shape[:2], size, overlap)
+    bands = blended(scored(strips_of(image, grid), infer, grid), grid)
+    return np.concatenate([np.moveaxis(band.sums / band.weights, 0, -1) for band in bands])
 
 
 @given(tilings())
@@ -104,7 +110,7 @@ def test_a_network_that_sees_single_pixels_gives_the_same_scores_in_tiles(
 ) -> None:
     height, width, size, overlap = tiling
     image = frame(seed, height, width)
-    logits = predict_logits(image, pointwise, size=size, overlap=overlap)
+    logits = scores_in_tiles(image, pointwise, size=size, overlap=overlap)
     assert logits.dtype == np.float32
     assert np.array_equal(logits, pointwise(image))
 
@@ -120,7 +126,7 @@ def test_blended_scores_lie_between_those_of_the_tiles(
         levels = rng.uniform(-1, 1, (len(images), 1, 1, 3)).astype(np.float32)
         return np.broadcast_to(levels, (*images.shape[:3], 3))
 
-    logits = predict_logits(frame(0, height, width), infer, size=size, overlap=overlap)
+    logits = scores_in_tiles(frame(0, height, width), infer, size=size, overlap=overlap)
     assert logits.shape == (height, width, 3)
     assert np.abs(logits).max() <= 1 + 1e-6
 
@@ -136,11 +142,9 @@ def test_classes_are_the_best_of_the_blended_scores(tiling: tuple[int, int, tupl
 
     image = frame(1, height, width)
     classes = predict_classes(image, infer, size=size, overlap=overlap)
-    expected = np.take_along_axis(
-        predict_logits(image, infer, size=size, overlap=overlap), classes[..., None].astype(int), axis=-1
-    )
-    best = predict_logits(image, infer, size=size, overlap=overlap).max(-1, keepdims=True)
-    assert np.allclose(expected, best, rtol=1e-6)
+    scores = scores_in_tiles(image, infer, size=size, overlap=overlap)
+    chosen = np.take_along_axis(scores, classes[..., None].astype(int), axis=-1)
+    assert np.allclose(chosen, scores.max(-1, keepdims=True), rtol=1e-6)
 
 
 def test_memory_does_not_grow_with_the_number_of_rows() -> None:
@@ -210,14 +214,14 @@ def test_seams_are_as_faint_as_the_weight_of_what_tiles_see_at_their_edges(
 ) -> None:
     image = frame(0, height, width)
     inside = (slice(2, -2), slice(2, -2))  # of the whole image, which has the same edge of its own
-    tiled = predict_logits(image, local_means, size=(32, 32), overlap=overlap)[inside]
-    share = predict_logits(image, near_edge, size=(32, 32), overlap=overlap)[inside]
+    tiled = scores_in_tiles(image, local_means, size=(32, 32), overlap=overlap)[inside]
+    share = scores_in_tiles(image, near_edge, size=(32, 32), overlap=overlap)[inside]
     assert np.all(np.abs(tiled - local_means(image[None])[0][inside]) <= 255 * share + 1e-3)
     assert np.median(share) == 0
 
 
 def test_in_the_middle_of_an_overlap_the_seam_is_gone() -> None:
     image = frame(0, 32, 48)
-    tiled = predict_logits(image, local_means, size=(32, 32), overlap=16)
+    tiled = scores_in_tiles(image, local_means, size=(32, 32), overlap=16)
     middle = (slice(2, -2), slice(18, 30))  # two pixels from the edges of both tiles
     assert np.allclose(tiled[middle], local_means(image[None])[0][middle], atol=1e-3)

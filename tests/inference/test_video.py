@@ -11,9 +11,9 @@ import pytest
 from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import DataError, RssegError
-from rsseg_tf.inference import video
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
+from rsseg_tf.progress import Advance
 
 PALETTE = Palette(("dark", "bright"), ((0, 0, 90), (250, 250, 0)))
 FRAMES, HEIGHT, WIDTH = 6, 48, 64
@@ -225,7 +225,14 @@ def test_videos_are_found_by_name_pattern_and_camera(clip: Path) -> None:
         find_videos([str(clip.parent / "*.avi")])
 
 
-def test_a_share_needs_to_know_the_end() -> None:
-    endless = video.Source("camera0", "camera:0", 1, 1, 25, 0, is_camera=True)
-    assert video._share(5, endless, VideoSettings()) == 0
-    assert video._share(5, endless, VideoSettings(most_frames=10)) == 0.5
+@pytest.mark.usefixtures("camera")
+def test_a_share_needs_to_know_the_end(tmp_path: Path) -> None:
+    told: list[Advance] = []
+    predict_video(predictor(interrupting(9)), "camera:0", tmp_path / "endless", progress=told.append)
+    assert {advance.images for advance in told} == {0}
+    told.clear()
+    predict_video(
+        predictor(), "camera:0", tmp_path / "out", settings=VideoSettings(most_frames=4), progress=told.append
+    )
+    assert [advance.images for advance in told] == [0.25, 0.5, 0.75, 1]
+    assert [advance.pixels for advance in told] == [number * HEIGHT * WIDTH for number in (1, 2, 3, 4)]

@@ -173,7 +173,7 @@ def test_the_librarys_weights_of_another_model_are_one_message(tmp_path):
     source_model("keras.applications.MobileNet", SIZE).save_weights(tmp_path / "a.weights.h5")
     (tmp_path / "a.pth").touch()
 
-    with pytest.raises(ModelError, match=r"`.*a\.weights\.h5` does not fit `.*V2`: .*\w$") as caught:
+    with pytest.raises(ModelError, match=r"(?m)`.*a\.weights\.h5` does not fit `.*V2`: .*\w$") as caught:
         initialize(model, str(tmp_path / "a.weights.h5"), backbone=name)
     assert "notop" in caught.value.hint
     with pytest.raises(ModelError, match=r"a\.pth` does not fit") as caught:

@@ -26,7 +26,7 @@ def random_plan(model, fraction=0.5, seed=0):
 def test_json_gives_the_same_plan_back(model):
     groups = pruning.find_groups(model)
     plan = pruning.choose(
-        groups, pruning.score(model, criterion="l2"), pruning.Target(macs=0.6), round_to=1, skip=("x",)
+        groups, pruning.score(model, criterion="l2"), pruning.Target(macs=0.6), round_to=1, min_channels=1, skip=("x",)
     )
     assert pruning.Plan.from_json(plan.to_json()) == plan
     assert plan.details["target"] == {"macs": 0.6}
@@ -74,8 +74,8 @@ def test_part_of_a_group_cannot_be_removed():
 def test_a_later_plan_applies_to_what_an_earlier_left(model):
     groups = pruning.find_groups(model)
     scores = pruning.score(model, criterion="l1")
-    first = pruning.choose(groups, scores, pruning.Target(macs=0.7), round_to=1)
-    second = pruning.choose(groups, scores, pruning.Target(macs=0.4), round_to=1, start=first)
+    first = pruning.choose(groups, scores, pruning.Target(macs=0.7), round_to=1, min_channels=1)
+    second = pruning.choose(groups, scores, pruning.Target(macs=0.4), round_to=1, min_channels=1, start=first)
     at_once = pruning.rebuild(model, second)
     in_two = pruning.rebuild(pruning.rebuild(model, first), within(second, first))
     assert all((a == b).all() for a, b in zip(at_once.get_weights(), in_two.get_weights(), strict=True))

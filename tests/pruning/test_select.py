@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 
 from rsseg_tf import pruning
+from rsseg_tf.config import PruneConfig
+from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, ModelError, RssegError
 
 WIDTHS = {"first": 32, "second": 20, "third": 24}
@@ -80,7 +82,7 @@ def test_skipped_layers_stay(groups):
 
 def test_an_impossible_target_names_the_largest_cut(groups):
     with pytest.raises(RssegError, match=r"at most 9\d\.\d% of the macs") as caught:
-        pruning.choose(groups, ascending(), pruning.Target(macs=0.001), round_to=1)
+        pruning.choose(groups, ascending(), pruning.Target(macs=0.001), round_to=1, min_channels=1)
     assert "min_channels" in caught.value.hint
 
 
@@ -167,9 +169,30 @@ def test_random_plans_depend_on_the_seed_alone(groups):
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, -1])
-def test_targets_are_shares_to_keep(share):
-    with pytest.raises(ConfigError, match="share to keep"):
-        pruning.Target(macs=share)
+def test_targets_are_shares_to_keep(groups, share):
+    with pytest.raises(ConfigError, match="`macs` must be above 0 and at most 1"):
+        pruning.choose(groups, ascending(), pruning.Target(macs=share))
+
+
+@pytest.mark.parametrize("limits", [{"round_to": 0}, {"min_channels": 0}])
+def test_limits_are_at_least_1(groups, limits):
+    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+        pruning.choose(groups, ascending(), pruning.Target(macs=0.5), **limits)
+    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+        pruning.largest_cut(groups, **limits)
+
+
+def test_a_target_that_keeps_everything_is_none(groups):
+    plan = pruning.choose(groups, ascending(), pruning.Target(macs=1.0, latency_ms=0.0))
+
+    assert plan.keep == {}
+    assert plan.details["target"] == {}
+
+
+def test_the_defaults_of_choosing_are_those_of_the_settings(groups):
+    assert pruning.Limits() == part(PruneConfig(), pruning.Limits)
+    plans = [pruning.choose(groups, ascending(), pruning.Target(macs=0.5)), pruning.largest_cut(groups)]
+    assert [plan.details["limits"] for plan in plans] == [{"round_to": 8, "min_channels": 8, "skip": []}] * 2
 
 
 def test_scores_of_another_model_are_refused(groups):

@@ -11,8 +11,7 @@ from rsseg_tf import pruning
 from rsseg_tf.errors import ModelError
 from tests.pruning.law import random_inputs, run
 
-# By its name, since the package shows the function of the same name.
-verifying = importlib.import_module("rsseg_tf.pruning.verify")
+verifying = importlib.import_module("rsseg_tf.pruning.verify")  # the package shows a function of the same name
 
 
 @pytest.fixture

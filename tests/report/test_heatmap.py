@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from rsseg_tf.errors import MissingExtraError
 from rsseg_tf.report import heatmap
@@ -68,12 +69,16 @@ def test_it_names_the_model_every_layer_and_the_units(drawn):
     assert any("(%)" in text for text in texts)
 
 
-def test_a_row_holds_the_shares_of_its_tensor_and_the_first_column_all_that_lies_below():
-    panel = heatmap._Panel("weights", heatmap._labeled(RANGES, "weights"))
-    shares = panel.shares(["stem", "parted/depthwise_kernel", "parted/pointwise_kernel", "join"])
-    column = {position: place for place, position in enumerate(range(panel.low, panel.high + 1))}
+def test_a_row_holds_the_shares_of_its_tensor_and_the_first_column_all_that_lies_below(tmp_path, monkeypatch):
+    pictures, draw = [], Axes.imshow
+    monkeypatch.setattr(
+        Axes, "imshow", lambda axes, *data, **how: pictures.append((*data, how)) or draw(axes, *data, **how)
+    )
+    heatmap.write_heatmap(RANGES, [tmp_path / "ranges.png"])
+    shares, how = pictures[0]
+    column = {position: place for place, position in enumerate(range(-11, 2))}
 
-    assert (panel.low, panel.high) == (-11, 1)
+    assert how["extent"] == (-11.5, 1.5, 3.5, -0.5)
     assert (shares[0, column[-3]], shares[0, column[-1]]) == (25, 75)
     assert shares[1, 0] == 100
     assert np.nansum(shares, axis=1).tolist() == [100, 100, 100, 0]

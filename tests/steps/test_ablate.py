@@ -215,7 +215,7 @@ def test_missing_weights_of_the_last_backbone_are_said_before_the_first_is_train
 
 
 def test_scenes_stay_the_same_whatever_the_seed_of_a_repeat():
-    fixed = step._with_fixed_data(load_config(overrides=[*SETTINGS, "seed=7"]))
+    (fixed,) = recipes_of([load_config(overrides=[*SETTINGS, "seed=7"])]).values()
     prints = {open_dataset(fixed.data, seed=seed).fingerprint("test") for seed in (7, 8, 9)}
     assert prints == {open_dataset(load_config(overrides=SETTINGS).data, seed=7).fingerprint("test")}
 

@@ -204,23 +204,23 @@ def test_a_finished_method_is_not_done_again_and_other_settings_are_refused(comp
         done.append(method.name)
         return {"method": method.name, "params": 1}
 
-    monkeypatch.setattr(compare_pruning, "_measured", measured)
+    monkeypatch.setattr(compare_pruning, "measured", measured)
     (method,) = parse_methods("ours:l1")
-    rows = [compare_pruning._method_row(comparison, method, None) for _ in range(2)]
+    rows = [compare_pruning.method_row(comparison, method, None) for _ in range(2)]
 
     assert done == ["ours:l1"]
     assert rows[0] == rows[1]
     other = replace(comparison, config=load_config(overrides=["seed=1"]))
     with pytest.raises(ConfigError, match="other settings"):
-        compare_pruning._method_row(other, method, None)
+        compare_pruning.method_row(other, method, None)
 
 
 def test_an_unfinished_method_goes_on_and_one_of_other_settings_starts_anew(tmp_path):
-    folder = compare_pruning._work_folder(tmp_path / "ours", "one")
+    folder = compare_pruning.work_folder(tmp_path / "ours", "one")
     (folder / "plan.json").write_text("{}")
 
-    assert (compare_pruning._work_folder(tmp_path / "ours", "one") / "plan.json").exists()
-    assert not (compare_pruning._work_folder(tmp_path / "ours", "two") / "plan.json").exists()
+    assert (compare_pruning.work_folder(tmp_path / "ours", "one") / "plan.json").exists()
+    assert not (compare_pruning.work_folder(tmp_path / "ours", "two") / "plan.json").exists()
 
 
 def test_latencies_are_taken_again_only_when_a_file_changed(tmp_path, monkeypatch):
@@ -233,9 +233,9 @@ def test_latencies_are_taken_again_only_when_a_file_changed(tmp_path, monkeypatc
     monkeypatch.setattr(compare_pruning, "benchmark", benchmark)
     file = tmp_path / "a.tflite"
     file.write_bytes(b"1")
-    first, again = (compare_pruning._latencies(tmp_path, [file], repeats=5) for _ in range(2))
+    first, again = (compare_pruning.latencies_ms(tmp_path, [file], repeats=5) for _ in range(2))
     file.write_bytes(b"2")
-    changed = compare_pruning._latencies(tmp_path, [file], repeats=5)
+    changed = compare_pruning.latencies_ms(tmp_path, [file], repeats=5)
 
     assert first == again == {str(file): 1.0}
     assert changed == {str(file): 2.0}
@@ -298,8 +298,8 @@ def test_help_names_the_methods():
 
 
 def test_results_are_json(comparison, monkeypatch):
-    monkeypatch.setattr(compare_pruning, "_measured", lambda *_a, **_k: {"method": "random", "params": 1})
+    monkeypatch.setattr(compare_pruning, "measured", lambda *_a, **_k: {"method": "random", "params": 1})
     (method,) = parse_methods("random")
-    row = compare_pruning._method_row(comparison, method, None)
+    row = compare_pruning.method_row(comparison, method, None)
 
     assert json.loads((comparison.folder / "random.json").read_text()) == row

@@ -126,10 +126,10 @@ def test_the_plain_export_is_full_integer_and_ours_is_what_it_is_compared_with()
 
 
 def test_features_that_differ_from_torchvisions_are_told(tmp_path):
-    side = torchvision_features._SIDE
+    side = torchvision_features.SIDE
     model = deeplab_v3_plus("resnet18", 5, (side, side, 3))
     state = random_state(model, NAMINGS["resnet18"][0])
-    for suffix, is_zip in torchvision_features._LAYOUTS.items():
+    for suffix, is_zip in torchvision_features.LAYOUTS.items():
         write_torch(tmp_path / f"resnet18{suffix}.pth", state, legacy=not is_zip)
     pixels = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
     initialize(model, str(tmp_path / "resnet18.pth"), backbone="resnet18")

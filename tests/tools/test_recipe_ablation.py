@@ -53,7 +53,7 @@ def test_a_cell_is_trained_and_scored_once(tmp_path, monkeypatch):
             (folder / "manifest.json").write_text('{"results": {"val_miou": 0.25}}')
         return '{"miou": 0.5, "accuracy": 0.8, "boundary_f1": 0.3, "iou": {"road": 0.5}}'
 
-    monkeypatch.setattr(tool, "_command", command)
+    monkeypatch.setattr(tool, "command", command)
     for _ in range(2):
         tool.run_cell("dice", BASE, tmp_path / "out", seed=0)
 
@@ -71,7 +71,7 @@ def test_a_cell_killed_after_its_training_is_scored_only(tmp_path, monkeypatch):
     (folder / "log.csv").write_text(LOG)
     (folder / "manifest.json").write_text('{"results": {"val_miou": 0.25}}')
     scores = '{"miou": 0.5, "accuracy": 0.8, "boundary_f1": 0.3, "iou": {}}'
-    monkeypatch.setattr(tool, "_command", lambda *words: commands.append(words[0]) or scores)
+    monkeypatch.setattr(tool, "command", lambda *words: commands.append(words[0]) or scores)
     tool.run_cell("dice", BASE, tmp_path, seed=0)
 
     assert commands == ["evaluate"]
@@ -83,7 +83,7 @@ def test_figures_of_other_settings_are_refused(tmp_path, monkeypatch):
     (folder / "log.csv").write_text(LOG)
     (folder / "manifest.json").write_text('{"results": {"val_miou": 0.25}}')
     scores = '{"miou": 0.5, "accuracy": 0.8, "boundary_f1": 0.3, "iou": {}}'
-    monkeypatch.setattr(tool, "_command", lambda *_words: scores)
+    monkeypatch.setattr(tool, "command", lambda *_words: scores)
     tool.run_cell("dice", BASE, tmp_path, seed=0)
 
     tool.run_cell("dice", BASE, tmp_path, seed=0)

@@ -10,7 +10,7 @@ from rsseg_tf.tracing import dilation
 from rsseg_tf.tracing.dilation import native_dilation
 
 needs_gradient = pytest.mark.skipif(
-    not dilation._has_gradient(tf.float32), reason="this TensorFlow has no gradient of dilated convolutions"
+    not dilation.has_gradient(tf.float32), reason="this TensorFlow has no gradient of dilated convolutions"
 )
 
 
@@ -88,7 +88,7 @@ def test_a_layer_of_tf_keras_is_reached_too():
     x = tf.random.stateless_normal((2, 13, 10, 4), (0, 0))
     expected = values_and_gradients(model, x)
     with native_dilation(model):
-        assert ("SpaceToBatchND" in ops_of(model)) != dilation._has_gradient(tf.float32)
+        assert ("SpaceToBatchND" in ops_of(model)) != dilation.has_gradient(tf.float32)
         found = values_and_gradients(model, x)
 
     assert "SpaceToBatchND" in ops_of(model)
@@ -140,7 +140,7 @@ def test_other_ranks_are_left_alone(layer, shape):
 
 
 def test_where_tensorflow_lacks_the_gradient_keras_computes(monkeypatch):
-    monkeypatch.setattr(dilation, "_has_gradient", lambda _dtype: False)
+    monkeypatch.setattr(dilation, "has_gradient", lambda _dtype: False)
     model = network(keras.layers.Conv2D(5, 3, padding="same", dilation_rate=6))
     with native_dilation(model):
         assert "SpaceToBatchND" in ops_of(model)

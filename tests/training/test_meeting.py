@@ -92,7 +92,9 @@ def test_a_port_that_is_taken_is_named():
 def test_a_process_says_for_whom_it_waits_while_it_listens(monkeypatch, capsys):
     cluster = Cluster({"worker": [gone(), "c:1", "d:2"]}, "worker", 0)
     asked = []
-    monkeypatch.setattr(meeting, "_listening", lambda port: contextlib.nullcontext(asked.append(port)))
+    monkeypatch.setattr(
+        socket, "create_server", lambda address, **_options: contextlib.nullcontext(asked.append(address[1]))
+    )
     monkeypatch.setattr(meeting, "wait_for", asked.append)
 
     meet(cluster)

@@ -128,9 +128,9 @@ def _ours(task: Task, folder: Path) -> pruning.Plan:
         task.dense,
         batches=lambda loop: float_batches(task.schedule, epoch=loop, count=settings.batches),
         loss=task.loss,
-        settings=settings,
-        state_path=folder / _STATE,
-        hooks=pruning.Hooks(on_loop=PruningProgress(settings.loops)),
+        target=settings,
+        loop=settings,
+        hooks=pruning.Hooks(on_loop=PruningProgress(settings.loops), state_path=folder / _STATE),
     )
     return plan
 

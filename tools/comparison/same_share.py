@@ -35,9 +35,7 @@ def same_share_plan(groups: pruning.Groups, values: Values, settings: PruneConfi
         if layer.creates:
             group_of = groups.wiring.group_of[layer.axes["out"]]
             layers[layer.name] = np.where(group_of < 0, 0.0, places[group_of])
-    target = pruning.Target(
-        macs=settings.macs if settings.macs < 1 else None, params=settings.params if settings.params < 1 else None
-    )
+    target = pruning.Target(macs=settings.macs, params=settings.params)
     return pruning.choose(
         groups,
         pruning.Scores(criterion, layers),

@@ -18,9 +18,9 @@ from own_venv import OwnVenv, is_finished, is_inside, write_result
 
 REQUIREMENTS = ("torch==2.14.1", "torchvision==0.29.1", "numpy")
 NETWORKS = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
-_SIDE = 96
+SIDE = 96
 _FEATURES = "features.npz"
-_LAYOUTS = {"": True, "_legacy": False}
+LAYOUTS = {"": True, "_legacy": False}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -30,7 +30,7 @@ def write_features(folder: Path) -> None:
     import torchvision
 
     torch.manual_seed(0)
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, _SIDE, _SIDE, 3)).astype(np.float32)
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, SIDE, SIDE, 3)).astype(np.float32)
     normalized = (pixels / 255 - np.float32(_MEAN)) / np.float32(_STD)
     image = torch.tensor(np.moveaxis(normalized, -1, 1).copy())
     found = {"pixels": pixels}
@@ -41,7 +41,7 @@ def write_features(folder: Path) -> None:
             norm.running_var.uniform_(0.5, 1.5)
             torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
             torch.nn.init.normal_(norm.bias, 0, 0.3)
-        for suffix, is_zip in _LAYOUTS.items():
+        for suffix, is_zip in LAYOUTS.items():
             torch.save(network.state_dict(), folder / f"{name}{suffix}.pth", _use_new_zipfile_serialization=is_zip)
         body = network.features[:-1] if name == "mobilenet_v2" else torch.nn.Sequential(*[*network.children()][:-2])
         with torch.no_grad():
@@ -61,8 +61,8 @@ def differences(folder: Path) -> dict[str, float]:
     pixels = expected.pop("pixels")
     worst = dict.fromkeys(expected, 0.0)
     for name, features in expected.items():
-        for suffix in _LAYOUTS:
-            model = deeplab_v3_plus(name, 5, (_SIDE, _SIDE, 3))
+        for suffix in LAYOUTS:
+            model = deeplab_v3_plus(name, 5, (SIDE, SIDE, 3))
             initialize(model, str(folder / f"{name}{suffix}.pth"), backbone=name)
             ours = keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)(pixels)
             difference = np.abs(np.asarray(ours)[:, ::2, ::2] - features).max() / np.abs(features).max()

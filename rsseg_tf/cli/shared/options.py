@@ -22,15 +22,48 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 ANY_PATH = click.Path(path_type=Path)
 
 
-def config_option(command: Command) -> Command:
-    """`-c FILE`: the YAML file with the settings."""
-    about = "YAML file with the settings; rsseg-tf settings lists them."
-    return click.option("-c", "--config", "config_path", type=ANY_PATH, help=about)(command)
+config_option = click.option(
+    "-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings; rsseg-tf settings lists them."
+)
+overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+model_argument = click.argument("model", type=ANY_PATH)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")
+delegate_option = click.option("--delegate", help="Delegate: edgetpu, or the path of a shared library (TFLite).")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite)."
+)
 
 
-def overrides_argument(command: Command) -> Command:
-    """Trailing `key=value` words that override the YAML file."""
-    return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
+def out_option(description: str = "Folder of the run.", **attributes: Any) -> Callable[[Command], Command]:
+    """`--out PATH`: where the result goes; it has to be given unless `attributes` of the option say otherwise."""
+    return click.option("-o", "--out", type=ANY_PATH, help=description, **{"required": True, **attributes})
+
+
+def split_option(description: str = "Split to score.", *, default: str = "test") -> Callable[[Command], Command]:
+    """`--split NAME`: which images."""
+    return click.option("--split", default=default, show_default=True, help=description)
+
+
+def opening_options(command: Command) -> Command:
+    """How a .tflite file is opened; `opening` makes arguments of them."""
+    for option in (
+        click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it sees (pixel - mean) / std."),
+        click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
+        click.option(
+            "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
+        ),
+        click.option("--names", metavar="A,B,…", help="Class names, in order (foreign .tflite)."),
+        delegate_option,
+        threads_option,
+    ):
+        command = option(command)
+    return command
+
+
+def opening(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
+    return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
 
 
 def paths_argument(metavar: str) -> Callable[[Command], Command]:
@@ -51,58 +84,16 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
     return paths, overrides
 
 
-def json_option(command: Command) -> Command:
-    """`--json`: the result as one JSON object on stdout."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
-
-
-def threads_option(command: Command) -> Command:
-    """`--threads N`: CPU threads of the interpreter."""
-    option = click.option(
-        "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite)."
-    )
-    return option(command)
-
-
-def delegate_option(command: Command) -> Command:
-    """`--delegate NAME`: what runs the graph in the CPU's place."""
-    return click.option("--delegate", help="edgetpu, or the path of a delegate's shared library (TFLite).")(command)
-
-
-def foreign_options(command: Command) -> Command:
-    """`--names`, `--fitting`, `--mean` and `--std`: said of a .tflite file that does not describe itself."""
-    for option in (
-        click.option("--std", type=float, help="Foreign .tflite: the network sees (pixel - mean) / std."),
-        click.option("--mean", type=float, help="Foreign .tflite: see --std."),
-        click.option(
-            "--fitting", type=click.Choice(["crop", "resize"]), help="Foreign .tflite: tiles or whole images."
-        ),
-        click.option("--names", metavar="A,B,…", help="Foreign .tflite: the class names, in order."),
-    ):
-        command = option(command)
-    return command
-
-
-def foreign_model(options: Mapping[str, Any]) -> ForeignModel | None:
-    """What the options of `foreign_options` say of a file; None where they say nothing."""
-    if all(options[name] is None for name in ("names", "fitting", "mean", "std")):
+def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
+    """What is said of a file that does not describe itself; None where nothing is."""
+    if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
     from rsseg_tf.inference.runner import Normalization
 
-    names = tuple(name.strip() for name in (options["names"] or "").split(",") if name.strip())
-    mean, std = options["mean"] or 0.0, 1.0 if options["std"] is None else options["std"]
-    return ForeignModel(names, options["fitting"] or "crop", Normalization(mean, std))
-
-
-def overwrite_option(command: Command) -> Command:
-    """`--overwrite`: drop what lies in the output folder."""
-    return click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")(command)
-
-
-def out_option(command: Command) -> Command:
-    """`--out DIR`: the folder of the run."""
-    return click.option("-o", "--out", type=ANY_PATH, required=True, help="Folder of the run.")(command)
+    names = tuple(name.strip() for name in (values["names"] or "").split(",") if name.strip())
+    mean, std = values["mean"] or 0.0, 1.0 if values["std"] is None else values["std"]
+    return ForeignModel(names, values["fitting"] or "crop", Normalization(mean, std))
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 Between loops removed channels are only zeroed, so nothing is traced again; the graph is rebuilt smaller at
 the few loops where that pays (`shrinking.py`). The plan is kept in terms of the dense model, so it replays on
-it, and a run that is killed goes on from one small file (`loop_state.py`).
+it, and a run that is killed goes on from one small file (`state.py`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from rsseg_tf.config import PruneConfig
+from rsseg_tf.config.pruning import LATENCY, Limits, Loop, Ranking, Target
+from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.pruning.groups import Groups, find_groups
-from rsseg_tf.pruning.latency import LATENCY, LatencyProfile, load_profile
+from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
 from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.plan import Plan
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.criteria import Loss
-from rsseg_tf.pruning.scoring.ranking import Ranking
 from rsseg_tf.pruning.scoring.scores import Scores
-from rsseg_tf.pruning.select import Target, choose
+from rsseg_tf.pruning.select import choose
 
 BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
 
@@ -46,7 +48,7 @@ fast and ends slowly (Zhu and Gupta 2017, eq. 1)."""
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a loop calls.
+    """What a loop calls on its way, and where it keeps how far it is.
 
     Attributes:
         on_loop: after each loop, with its number, counted from 1, and the shares of the dense model's
@@ -56,25 +58,28 @@ class Hooks:
         accuracy: of the model as it is, for the accuracy floor.
         together: those that prune the same model together, each scoring a part of the batches; the model, the
             batches, the settings and the state file have to be the same for all.
+        state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
     """
 
     on_loop: Callable[[int, float, float], None] | None = None
     tune: Callable[[keras.Model, int], None] | None = None
     accuracy: Callable[[keras.Model], float] | None = None
     together: Together = ALONE
+    state_path: Path | None = None
 
 
-_NO_HOOKS = Hooks()
+_LOOP, _NO_HOOKS = Loop(), Hooks()
 
 
-def prune_loop(
+def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     model: keras.Model,
     *,
     batches: BatchesOfLoop,
     loss: Loss,
-    settings: PruneConfig,
-    state_path: Path | None = None,
+    target: Target,
+    loop: Loop = _LOOP,
     hooks: Hooks = _NO_HOOKS,
+    rules: Rules | None = None,
 ) -> tuple[keras.Model, Plan]:
     """Prune a model in many small steps.
 
@@ -82,9 +87,10 @@ def prune_loop(
         model: the dense model; it stays as it is.
         batches: loop, counted from 0 → pairs (x, y) to score on; the same pairs in every run.
         loss: of (y, prediction), a scalar that is a mean over the batch.
-        settings: criterion, loops, targets and limits.
-        state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
-        hooks: what is called on the way.
+        target: what may be left of the dense model at most.
+        loop: how it gets there: criterion, ranking, limits, number of loops, schedule.
+        hooks: what is called on the way, and the file that makes it resumable.
+        rules: of layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
         The slim model, not compiled, and the plan of what went. Where weights were neither tuned nor
@@ -92,38 +98,44 @@ def prune_loop(
 
     Raises:
         RssegError: the target cannot be met, or the first removals already pass the accuracy floor.
-        ConfigError: the file at `state_path` is of another model or other settings, or a hook is missing.
+        ConfigError: a setting is out of its range, the file at `state_path` is of another model or other settings, or
+            a hook is missing.
     """
-    _check_hooks(settings, hooks)
-    loop = _Loop(model, loss=loss, settings=settings, hooks=hooks)
-    fingerprint = _fingerprint(model, settings)
-    state = read_state(state_path, fingerprint) or loop.start()
-    while not state.stopped and state.now.loop < settings.loops:
-        state = loop.advance(state, batches)
-        if state_path is not None:
-            save_state(state_path, state, fingerprint)
+    check(target)
+    check(loop)
+    _check_hooks(loop, hooks)
+    slim = partial(Shrinking, model, criterion=loop.criterion, loss=loss, together=hooks.together, rules=rules)
+    steps = _Steps(model, _Chooser(find_groups(model, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
+    fingerprint = _fingerprint(model, target, loop)
+    state = read_state(hooks.state_path, fingerprint) or steps.start()
+    while not state.stopped and state.now.loop < loop.loops:
+        state = steps.advance(state, batches)
+        if hooks.state_path is not None:
+            save_state(hooks.state_path, state, fingerprint)
         if hooks.on_loop is not None:
             hooks.on_loop(state.now.loop, state.now.plan.share("macs"), state.now.plan.share("params"))
     end = state.result
     if end.loop == 0:
         raise RssegError(
-            f"{settings.check_every} loops cost too much: accuracy {state.stopped['accuracy']:.4f} is below the "
-            f"floor of {settings.accuracy_floor:g}",
+            f"{loop.check_every} loops cost too much: accuracy {state.stopped['accuracy']:.4f} is below the "
+            f"floor of {loop.accuracy_floor:g}",
             hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
-    return end.model_of(model), plan
+    return end.model_of(model, rules), plan
 
 
-class _Loop:
+class _Steps:
     """One loop after the other, from state to state."""
 
-    def __init__(self, dense: keras.Model, *, loss: Loss, settings: PruneConfig, hooks: Hooks) -> None:
+    def __init__(
+        self, dense: keras.Model, choose: _Chooser, shrink: Callable[[Snapshot], Shrinking], *, loop: Loop, hooks: Hooks
+    ) -> None:
         self._dense = dense
-        self._loss = loss
-        self._settings = settings
+        self._choose = choose
+        self._shrink = shrink
+        self._settings = loop
         self._hooks = hooks
-        self._choose = _Chooser(find_groups(dense), settings)
         self._slim: Shrinking | None = None
 
     def start(self) -> LoopState:
@@ -154,13 +166,7 @@ class _Loop:
 
     def _model_at(self, state: LoopState) -> Shrinking:
         if self._slim is None:
-            self._slim = Shrinking(
-                self._dense,
-                state.now,
-                criterion=self._settings.criterion,
-                loss=self._loss,
-                together=self._hooks.together,
-            )
+            self._slim = self._shrink(state.now)
         return self._slim
 
     def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
@@ -173,14 +179,14 @@ class _Loop:
 
 
 class _Chooser:
-    """Chooses with the targets, limits and ranking of the settings."""
+    """Chooses with the target, limits and ranking of a loop."""
 
-    def __init__(self, groups: Groups, settings: PruneConfig) -> None:
+    def __init__(self, groups: Groups, target: Target, loop: Loop) -> None:
         self.everything = groups.plan(np.zeros(len(groups), bool))
         self._groups = groups
-        self._settings = settings
-        self._ranking = Ranking(settings.aggregate, settings.normalize, settings.cost)
-        self._profile = _profile(settings)
+        self._goal = target.given
+        self._loop = loop
+        self._profile = _profile(target, loop)
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
         """The plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
@@ -188,28 +194,26 @@ class _Chooser:
             self._groups,
             scores,
             self._target(done),
-            round_to=self._settings.round_to,
-            min_channels=self._settings.min_channels,
-            skip=self._settings.skip,
-            ranking=self._ranking,
+            **vars(part(self._loop, Limits)),
+            ranking=part(self._loop, Ranking),
             start=start,
             profile=self._profile,
         )
 
     def _target(self, done: float) -> Target:
-        share = SCHEDULES[self._settings.schedule]
-        shares = {metric: getattr(self._settings, metric) for metric in ("macs", "params", "int8_bytes")}
-        targets = {metric: share(goal, done) for metric, goal in shares.items() if goal < 1}
-        if self._settings.latency_ms > 0:
-            dense = self._profile.total_ms if self._profile else self._settings.latency_ms
-            targets[LATENCY] = dense * share(min(1.0, self._settings.latency_ms / dense), done)
+        share = SCHEDULES[self._loop.schedule]
+        dense = {LATENCY: self._profile.total_ms} if self._profile else {}
+        targets = {}
+        for metric, goal in self._goal.items():
+            whole = dense.get(metric, 1.0)
+            targets[metric] = whole * share(min(1.0, goal / whole), done)
         return Target(**targets)
 
 
-def _profile(settings: PruneConfig) -> LatencyProfile | None:
-    if settings.profile:
-        return load_profile(Path(settings.profile))
-    if settings.latency_ms > 0 or settings.cost == LATENCY:
+def _profile(target: Target, loop: Loop) -> LatencyProfile | None:
+    if loop.profile:
+        return load_profile(Path(loop.profile))
+    if LATENCY in (*target.given, loop.cost):
         raise ConfigError(
             "latency as a target or as the cost needs `profile`, measured on the device",
             hint="rsseg-tf benchmark DENSE.tflite --profile FILE",
@@ -222,21 +226,22 @@ def _is_turn(loop: int, every: int, loops: int) -> bool:
     return (loop + 1) % every == 0 or loop + 1 == loops
 
 
-def _check_hooks(settings: PruneConfig, hooks: Hooks) -> None:
-    if settings.schedule not in SCHEDULES:
-        raise ConfigError(f"unknown schedule `{settings.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
+def _check_hooks(loop: Loop, hooks: Hooks) -> None:
+    if loop.schedule not in SCHEDULES:
+        raise ConfigError(f"unknown schedule `{loop.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
     for setting, hook in (("tune_steps", "tune"), ("accuracy_floor", "accuracy")):
-        if getattr(settings, setting) and getattr(hooks, hook) is None:
+        if getattr(loop, setting) and getattr(hooks, hook) is None:
             raise ConfigError(f"`{setting}` needs the hook `{hook}`", hint=f"pass hooks=Hooks({hook}=…)")
 
 
-def _fingerprint(model: keras.Model, settings: PruneConfig) -> str:
-    """A hash of the weights and of the settings that the plan depends on."""
+def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
+    """A hash of the weights and of the settings that the plan depends on, the further ones of a `PruneConfig` too."""
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    without = () if settings.tune_steps else ("retrain", "distill")
-    relevant = {key: value for key, value in asdict(settings).items() if key not in without}
+    without = () if loop.tune_steps else ("retrain", "distill")
+    settings = {**asdict(target), **asdict(loop)}
+    relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())
     return digest.hexdigest()

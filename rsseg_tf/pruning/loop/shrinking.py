@@ -14,6 +14,7 @@ from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.plan import Plan, within
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
+from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.criteria import Loss, Scorer
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.wiring import trace
@@ -43,15 +44,15 @@ class Snapshot:
     base: Plan
     weights: Weights = ()
 
-    def model_of(self, dense: keras.Model) -> keras.Model:
+    def model_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
         """The slim model at this point."""
         if not self.weights:
-            return rebuild(dense, self.plan)
-        return rebuild(self.base_of(dense), within(self.plan, self.base))
+            return rebuild(dense, self.plan, rules=rules)
+        return rebuild(self.base_of(dense, rules), within(self.plan, self.base), rules=rules)
 
-    def base_of(self, dense: keras.Model) -> keras.Model:
+    def base_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
         """The graph as it was last rebuilt, with the weights of this point."""
-        model = rebuild(dense, self.base)
+        model = rebuild(dense, self.base, rules=rules)
         if self.weights:
             model.set_weights(self.weights)
         return model
@@ -66,22 +67,31 @@ class Shrinking:
         criterion: of the scores.
         loss: of (y, prediction), a scalar that is a mean over the batch.
         together: those that score together.
+        rules: of layers that `RULES` does not know.
 
     Attributes:
         model: the graph as it is, what is gone since it was rebuilt being zero.
     """
 
     def __init__(
-        self, dense: keras.Model, start: Snapshot, *, criterion: str, loss: Loss | None, together: Together = ALONE
+        self,
+        dense: keras.Model,
+        start: Snapshot,
+        *,
+        criterion: str,
+        loss: Loss | None,
+        together: Together = ALONE,
+        rules: Rules | None = None,
     ) -> None:
         self._dense = dense
-        self._dense_wiring = trace(dense)
+        self._rules = rules
+        self._dense_wiring = trace(dense, rules)
         self._criterion = criterion
         self._loss = loss
         self._together = together
         self._plan = start.plan
         self._trained = bool(start.weights)
-        self._take(start.base_of(dense), start.base)
+        self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
         """Scores of the dense model's channels; 0 for those that are gone."""
@@ -93,7 +103,7 @@ class Shrinking:
         self._plan = plan
         fallen = _size(plan) / _size(self._base)
         if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
-            self._take(self.snapshot(0).model_of(self._dense), plan)
+            self._take(self.snapshot(0).model_of(self._dense, self._rules), plan)
         else:
             self._mask()
 
@@ -113,9 +123,11 @@ class Shrinking:
         self.model = model
         self._base = base
         self._kept = kept_ids(self._dense_wiring, base)
-        self._wiring = trace(model)
+        self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
-        self._scorer = Scorer(model, criterion=self._criterion, loss=self._loss, together=self._together)
+        self._scorer = Scorer(
+            model, criterion=self._criterion, loss=self._loss, together=self._together, rules=self._rules
+        )
         self._mask()
 
     def _mask(self) -> None:

@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config.pruning import Ranking
 from rsseg_tf.errors import ModelError
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.scoring.scores import Scores
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How scores of channels become the order in which groups go.
-
-    Attributes:
-        aggregate: of a group's channels: `sum` (what first-order theory says), `mean` or `max`.
-        normalize: divide each layer's scores by their `mean` or their `l2` norm first, or `none`.
-        cost: divide a group's score by what it adds to this metric, to the metrics of the targets that are not
-            met yet (`target`), or by nothing (`none`).
-    """
-
-    aggregate: Literal["sum", "mean", "max"] = "sum"
-    normalize: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
 
 
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:

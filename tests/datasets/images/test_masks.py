@@ -32,7 +32,7 @@ def test_every_unknown_color_is_named_with_its_pixels_and_the_file(tmp_path):
 
 def test_a_mask_with_very_many_colors_lists_the_first_eight(tmp_path):
     path = colored(tmp_path, *[(index, 0, 0) for index in range(40)])
-    with pytest.raises(DataError, match=r"and 32 more$"):
+    with pytest.raises(DataError, match=r"and 32 more\n"):
         ColorMasks(ColorTable({ROAD: 0})).read(path)
 
 

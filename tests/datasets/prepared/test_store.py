@@ -229,7 +229,7 @@ def test_a_full_disk_is_told_with_what_to_do(survey, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("rsseg_tf.runs._flush", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RssegError, match="No space left on device") as caught:
         open_prepared(data)
     assert "data.cache_dir" in caught.value.hint

@@ -171,7 +171,7 @@ def test_a_tile_missing_among_the_rgb_ones_is_not_filled_by_infrared(tmp_path):
     write_many([tmp_path / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
     (tmp_path / "2_Ortho_RGB/top_potsdam_2_11_RGB.tif").unlink()
     (tmp_path / "3_Ortho_IRRG/top_potsdam_7_13_IRRG.tif").unlink()
-    with pytest.raises(DataError, match=r"the image of tile 2_11 is missing: no `[^`]*2_11_RGB.tif`$"):
+    with pytest.raises(DataError, match=r"the image of tile 2_11 is missing: no `[^`]*2_11_RGB.tif`\n"):
         open_dataset(config(tmp_path, name="potsdam"))
 
 

@@ -117,7 +117,7 @@ def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, monkeypat
     def lying(self, storage, _strides, rebuild):
         self._arguments = (rebuild, (storage, 0, shape, (1,) * len(shape), False, {}))
 
-    monkeypatch.setattr(writer._Tensor, "__init__", lying)
+    monkeypatch.setattr(writer.Tensor, "__init__", lying)
     path = write_torch(tmp_path / "a.pth", {"a": np.zeros(4, np.float32)})
 
     with pytest.raises(ModelError, match="beyond its storage"):

@@ -51,7 +51,7 @@ def _fake_torch() -> dict[str, types.ModuleType]:
     return {"torch": torch, "torch._utils": utils}
 
 
-class _Tensor:
+class Tensor:
     def __init__(self, storage: _Storage, strides: tuple[int, ...], rebuild) -> None:
         self._arguments = (rebuild, (storage, 0, storage.array.shape, strides, False, OrderedDict()))
 
@@ -68,7 +68,7 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray], *, legacy: bool = 
     tensors = OrderedDict(
         (
             name,
-            _Tensor(
+            Tensor(
                 one, tuple(step // one.array.itemsize for step in one.array.strides), torch._utils._rebuild_tensor_v2
             ),
         )

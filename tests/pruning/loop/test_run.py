@@ -39,7 +39,11 @@ def loss(y, prediction):
 
 
 def prune(model, **options):
-    return pruning.prune_loop(model, **{"batches": batches, "loss": loss, "settings": SETTINGS, **options})
+    """The loop under `settings`, by default SETTINGS, which are a target and a loop in one."""
+    settings = options.pop("settings", SETTINGS)
+    return pruning.prune_loop(
+        model, **{"batches": batches, "loss": loss, "target": settings, "loop": settings, **options}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,21 @@ def test_the_plan_replays_on_the_dense_model(pruned):
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
     again = pruning.rebuild(model, pruning.Plan.from_json(plan.to_json()))
     assert all((a == b).all() for a, b in zip(slim.get_weights(), again.get_weights(), strict=True))
+
+
+def test_a_target_and_a_loop_of_their_own_give_the_plan_of_the_settings_that_are_both(pruned):
+    model, _, _, plan, _ = pruned
+    loop = pruning.Loop(loops=12, round_to=2, min_channels=2)
+
+    _, alone = pruning.prune_loop(model, batches=batches, loss=loss, target=pruning.Target(macs=0.4), loop=loop)
+
+    assert alone == plan
+
+
+@pytest.mark.parametrize("wrong", [{"macs": 0.0}, {"loops": 0}, {"round_to": 0}])
+def test_settings_out_of_their_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match="must be"):
+        prune(network(), settings=dataclasses.replace(SETTINGS, **wrong))
 
 
 def shift_weights(model, loop):
@@ -104,10 +123,10 @@ def test_a_killed_loop_resumes_to_the_same_plan_and_weights(tmp_path, way, kille
 
     path = tmp_path / "state.npz"
     with pytest.raises(KeyboardInterrupt):
-        prune(model, settings=settings, state_path=path, hooks=pruning.Hooks(kill, **HOOKS))
+        prune(model, settings=settings, hooks=pruning.Hooks(kill, **HOOKS, state_path=path))
     done = []
-    hooks = pruning.Hooks(lambda loop, *_: done.append(loop), **HOOKS)
-    slim, resumed = prune(model, settings=settings, state_path=path, hooks=hooks)
+    hooks = pruning.Hooks(lambda loop, *_: done.append(loop), **HOOKS, state_path=path)
+    slim, resumed = prune(model, settings=settings, hooks=hooks)
     assert resumed == plan
     assert all((a == b).all() for a, b in zip(whole.get_weights(), slim.get_weights(), strict=True))
     assert done[:1] in ([], [killed_after + 1])
@@ -205,18 +224,18 @@ def test_the_ranking_of_the_settings_decides(pruned):
 def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
     model = pruned[0]
     state = tmp_path / "state.npz"
-    prune(model, state_path=state)
+    prune(model, hooks=pruning.Hooks(state_path=state))
     other = dataclasses.replace(SETTINGS, macs=0.5)
     with pytest.raises(ConfigError, match="another model or other settings"):
-        prune(model, state_path=state, settings=other)
+        prune(model, settings=other, hooks=pruning.Hooks(state_path=state))
     state.write_text(json.dumps([1]))
     with pytest.raises(ConfigError, match="not the state"):
-        prune(model, state_path=state)
+        prune(model, hooks=pruning.Hooks(state_path=state))
 
 
 def test_a_state_from_before_a_setting_was_renamed_is_gone_on_with(tmp_path):
     model, path = network(), tmp_path / "state.npz"
-    prune(model, state_path=path)
+    prune(model, hooks=pruning.Hooks(state_path=path))
     settings = {key: value for key, value in dataclasses.asdict(SETTINGS).items() if key not in ("retrain", "distill")}
     settings["normalise"] = settings.pop("normalize")
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))

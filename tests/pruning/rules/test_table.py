@@ -154,6 +154,22 @@ def test_a_layer_with_a_row_scores_as_the_layer_of_keras_that_computes_the_same(
         assert np.allclose(found.layers[name], values, rtol=1e-4), name
 
 
+def test_the_loop_takes_rows_too():
+    model = with_layer(Mixing(7, "relu", name="own"))
+    rng = np.random.default_rng(0)
+    batch = rng.normal(size=(2, 8, 8, 3)).astype(np.float32), rng.integers(0, 2, (2, 6, 6))
+    slim, plan = pruning.prune_loop(
+        model,
+        batches=lambda _: [batch],
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        target=pruning.Target(params=0.5),
+        loop=pruning.Loop(loops=20, round_to=1, min_channels=1),
+        rules=MIXING_RULE,
+    )
+    assert "own" in plan.keep
+    assert slim.get_layer("own").w.shape[1] == len(plan.keep["own"]) < 7
+
+
 def test_a_row_says_what_costs_multiplications():
     model = with_layer(Mixing(7, name="own"))
     own = {layer.name: layer.macs for layer in pruning.cost(model, rules=MIXING_RULE).layers}

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers
 
 from rsseg_tf import pruning
+from rsseg_tf.config.listing import chosen_sections
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.together import Alone
@@ -202,3 +203,9 @@ def test_trained_weights_come_from_the_chief():
     slim.trained()
 
     assert all(np.array_equal(weight, np.ones_like(weight)) for weight in slim.snapshot(1).weights)
+
+
+def test_the_setting_names_every_criterion():
+    (section,) = chosen_sections("prune.criterion", {})
+
+    assert all(f"`{name}`" in section.settings[0].description for name in pruning.CRITERIA)

@@ -1,0 +1,118 @@
+"""Settings of pruning: small dataclasses that `rsseg_tf.pruning` takes, and the section `prune` made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from rsseg_tf.config.setting import setting
+from rsseg_tf.config.training import DistillConfig, FitConfig
+
+LATENCY = "latency_ms"
+"""The one metric whose target is no share."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What may be left of the dense model at most; several targets are all met.
+
+    Attributes:
+        macs: share of the dense model's multiply-accumulates to keep, 1 for no target.
+        params: share of the dense model's parameters to keep, 1 for no target.
+        int8_bytes: share of the int8 model's estimated bytes to keep, 1 for no target.
+        latency_ms: milliseconds that the network may take on the device of a measured profile, 0 for no target.
+    """
+
+    macs: float = setting(1.0, above=0, at_most=1)
+    params: float = setting(1.0, above=0, at_most=1)
+    int8_bytes: float = setting(1.0, above=0, at_most=1)
+    latency_ms: float = setting(0.0, at_least=0)
+
+    @property
+    def given(self) -> dict[str, float]:
+        """Metric → target, of the targets that are set."""
+        values = {item.name: getattr(self, item.name) for item in fields(Target)}
+        return {name: value for name, value in values.items() if (value > 0 if name == LATENCY else value < 1)}
+
+    def goals(self, dense: Callable[[str], float]) -> dict[str, float]:
+        """Metric → the most of it that may be left, of the targets that are set; `dense` gives the dense totals."""
+        return {name: value if name == LATENCY else value * dense(name) for name, value in self.given.items()}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How scores of channels become the order in which groups go.
+
+    Attributes:
+        aggregate: how the scores of the channels that go together become one: `sum` is what first-order theory says.
+        normalize: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
+        cost: divide a group's score by what it adds to this metric, to the metrics of the targets that are not met
+            yet (`target`), or by nothing (`none`).
+    """
+
+    aggregate: Literal["sum", "mean", "max"] = "sum"
+    normalize: Literal["none", "mean", "l2"] = "none"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every layer keeps.
+
+    Attributes:
+        round_to: kept counts are multiples of this, or the dense count.
+        min_channels: no layer keeps fewer, unless it has fewer.
+        skip: patterns (as in a shell) of names of layers whose channels all stay.
+    """
+
+    round_to: int = setting(8, at_least=1)
+    min_channels: int = setting(8, at_least=1)
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Loop(Ranking, Limits):
+    """How pruning comes to its target in many small steps.
+
+    Attributes:
+        criterion: how a channel is scored: `taylor-bn`, `taylor`, `taylor-fo`, `taylor-act`, `l1`, `l2`, `bn-scale` or
+            `random`. The default agrees best with the oracle (docs/results.md); the paper's is `taylor`.
+        loops: times that scores are computed and groups removed.
+        schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` ever less.
+        profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
+        tune_steps: gradient steps after each removal; of `rsseg-tf prune` at the learning rate of `retrain`.
+        recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
+            0 for none before the end.
+        accuracy_floor: accuracy, 0 to 1, that the network must keep before retraining (of `rsseg-tf prune` the val
+            mIoU); when it falls below, the loop goes back to the last plan that passed and stops. 0 for none.
+        check_every: loops between two looks at the accuracy floor.
+    """
+
+    criterion: str = "taylor-bn"
+    loops: int = setting(60, at_least=1)
+    schedule: Literal["geometric", "linear", "cubic"] = "geometric"
+    profile: str = ""
+    tune_steps: int = setting(0, at_least=0)
+    recalibrate_every: int = setting(0, at_least=0)
+    accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
+    check_every: int = setting(10, at_least=1)
+
+
+@dataclass(frozen=True)
+class PruneConfig(Loop, Target):
+    """Channel pruning and the retraining after it.
+
+    Attributes:
+        batches: training batches that each loop scores on.
+        class_weights: class weights of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
+        recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
+        retrain: the training afterwards; the paper's is 20 epochs of the same settings.
+        distill: learning from the dense model in it.
+    """
+
+    batches: int = setting(4, at_least=1)
+    class_weights: Literal["retrain", "none", "balanced"] = "retrain"
+    recalibration_batches: int = setting(16, at_least=1)
+    retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
+    distill: DistillConfig = field(default_factory=DistillConfig)
