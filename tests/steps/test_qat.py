@@ -137,6 +137,16 @@ def test_a_stopped_export_is_resumed_and_leaves_nothing_but_its_file(folder, stu
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def test_of_the_recipe_of_fit_only_data_and_loss_count(folder, students, tmp_path):
+    how = ("optimizer=sgd", "learning_rate=5", "schedule=step", "warmup_steps=3", "l2=1", "ema=0.9", "accumulate=3")
+    for name, words in (("plain", ()), ("other", how)):
+        fit = [f"fit.{word}" for word in words]
+        assert exported(folder, tmp_path / f"{name}.tflite", "export.type=int8-qat", *fit) == 0
+
+    for ours, theirs in zip(*(student.get_weights() for student in students), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
 def test_a_stopped_export_with_other_settings_begins_anew(folder, monkeypatch, tmp_path):
     out, settings = tmp_path / "model.tflite", ("export.type=int8-qat", "fit.checkpoint_steps=1")
     told_steps(monkeypatch, stop_at=3)
