@@ -1,7 +1,7 @@
 """The settings of a run: dataclasses with their defaults, and how YAML files and `key=value` words fill them."""
 
-from rsseg_tf.config.compression import ExportConfig, QatConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig, FolderConfig, IsprsConfig, ScenesConfig
+from rsseg_tf.config.export import ExportConfig, QatConfig
 from rsseg_tf.config.pruning import PruneConfig
 from rsseg_tf.config.reading import dump_yaml, load_config, same_settings, to_dict
 from rsseg_tf.config.root import Config

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rsseg_tf.config.compression import ExportConfig
 from rsseg_tf.config.data import DataConfig, EvaluateConfig
+from rsseg_tf.config.export import ExportConfig
 from rsseg_tf.config.pruning import PruneConfig
 from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import FitConfig, ModelConfig
