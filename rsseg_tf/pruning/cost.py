@@ -122,7 +122,7 @@ def _layer_cost(layer: LayerWiring, kept: NDArray[np.bool_]) -> LayerCost:
         for label in variable.labels.values():
             elements *= widths[label]
         is_open |= variable.positions is None
-        for metric, factor in _factors(variable).items():
+        for metric, factor in _factors(variable, layer.bias).items():
             totals[metric] += factor * elements
     return LayerCost(layer.name, **{**totals, **({"macs": None} if is_open else {})})  # type: ignore[arg-type]
 
@@ -132,10 +132,10 @@ def _fixed_elements(variable: Variable) -> int:
     return int(np.prod([n for axis, n in enumerate(variable.shape) if axis not in variable.labels], dtype=np.int64))
 
 
-def _factors(variable: Variable) -> dict[str, int]:
+def _factors(variable: Variable, bias: str) -> dict[str, int]:
     """Return what each element of a variable adds to each metric."""
     measured = variable.name in STATISTICS
-    offset = variable.name in ("bias", "beta")
+    offset = variable.name in (bias, "beta")
     folded = measured or variable.name == "gamma"
     return {
         "params": 0 if measured else 1,
@@ -197,7 +197,9 @@ def variable_terms(wiring: Wiring) -> list[Term]:
     return [
         Term(
             widths=tuple(layer.axes[label] for label in variable.labels.values()),
-            factors={metric: factor * _fixed_elements(variable) for metric, factor in _factors(variable).items()},
+            factors={
+                metric: factor * _fixed_elements(variable) for metric, factor in _factors(variable, layer.bias).items()
+            },
         )
         for layer in wiring.layers.values()
         for variable in layer.variables

@@ -181,6 +181,11 @@ def kept_ids(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
         layer = wiring.layers.get(name)
         if layer is None or not layer.creates or len(layer.axes["out"]) != plan.widths[name]:
             came = "no such layer" if layer is None else f"{len(layer.axes.get('out', ()))} channels"
+            if layer is not None and name in wiring.frozen and "has no rule" in wiring.frozen[name]:
+                raise ModelError(
+                    f"the plan removes channels of `{name}`, which {wiring.frozen[name]} here",
+                    hint="give the `rules` that the plan was made with",
+                )
             raise _misfit(f"`{name}` has {plan.widths[name]} channels in the plan, the model has {came}")
         ids = layer.axes["out"]
         if not channels or min(channels) < 0 or max(channels) >= len(ids):

@@ -112,6 +112,8 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
     def resized(operation: keras.Operation) -> keras.Operation:
         try:
             return copy_of(operation, **_slim_config(operation, wiring.layers[operation.name], kept))
+        except ModelError:
+            raise
         except Exception as error:  # A layer's own code may raise anything.
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {_first_line(error)}",
@@ -129,6 +131,11 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
 def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> dict[str, Any]:
     config: dict[str, Any] = operation.get_config()
     for key, ids in layer.resize.items():
+        if key not in config:
+            raise ModelError(
+                f"the config of `{operation.name}` ({type(operation).__name__}) has no `{key}`, which its rule names",
+                hint=f"it has {', '.join(config)}",
+            )
         config[key] = _resized(config[key], int(kept[ids].sum()))
     if all(kept[ids].all() for ids in layer.axes.values()):
         return config

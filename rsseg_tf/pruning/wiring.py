@@ -11,10 +11,11 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import Call, calls, flatten, makers, private
 from rsseg_tf.pruning.rules.flows import frozen
 from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values, new_signal
-from rsseg_tf.pruning.rules.table import Rule, Rules, rule_for, why_frozen
+from rsseg_tf.pruning.rules.table import Rule, Rules, check_rules, rule_for, why_frozen
 
 CONTRACTED = "in"
 """Label of the axes that a layer sums over: removed channels are cut there by rebuild but not zeroed by mask."""
@@ -105,17 +106,22 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
         rules: rows that come before those of `RULES`.
 
     Raises:
-        ModelError: if the model's graph cannot be read.
+        ModelError: if the model's graph cannot be read, or a rule names what its layer does not have.
+        ConfigError: if `rules` are no rules.
     """
+    check_rules(rules)
     flat = flatten(model)
     every = calls(flat, with_inputs=True)
     operations = {call.operation.name: call.operation for call in every}
     rule_of = {name: rule_for(operation, rules) for name, operation in operations.items()}
+    for name, rule in rule_of.items():
+        if rule is not None:
+            _check_names(operations[name], rule)
     ledger = Ledger()
     signals: dict[int, Signal] = {}
     for call in every:
         inputs = tuple(signals[id(tensor)] for tensor in call.inputs)
-        outputs = _flow(call, rule_of[call.operation.name], inputs, ledger)
+        outputs = _flow(call, rule_of[call.operation.name], inputs, ledger, rules)
         signals.update(zip(map(id, call.outputs), outputs, strict=True))
     for tensor in flat.outputs:
         _freeze_output(signals[id(tensor)], private.maker(tensor).name, rule_of, ledger)
@@ -131,10 +137,31 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
     return Wiring(layers, group_of, number, _frozen_layers(layers, group_of, reasons, blockers))
 
 
-def _flow(call: Call, rule: Rule | None, inputs: tuple[Signal, ...], ledger: Ledger) -> tuple[Signal, ...]:
+def _check_names(operation: keras.Operation, rule: Rule) -> None:
+    """Check that a layer has what its rule names."""
+    optional = [name for name, usual in ((rule.bias, "bias"), (rule.activation, "activation")) if name != usual]
+    missing = [name for name in (*rule.axes, *optional) if not hasattr(operation, name)]
+    if missing:
+        raise ModelError(
+            f"`{operation.name}` ({type(operation).__name__}) has no `{missing[0]}`, which its rule names",
+            hint="a rule names attributes of the layer, as they are once it is built",
+        )
+    for name, labels in rule.axes.items():
+        rank = len(getattr(getattr(operation, name), "shape", labels))
+        if len(labels) > rank:
+            raise ModelError(
+                f"`{name}` of `{operation.name}` ({type(operation).__name__}) has {rank} axes, its rule labels "
+                f"{len(labels)}",
+                hint="label the last axes alone",
+            )
+
+
+def _flow(
+    call: Call, rule: Rule | None, inputs: tuple[Signal, ...], ledger: Ledger, rules: Rules | None
+) -> tuple[Signal, ...]:
     names = {"bias": rule.bias, "activation": rule.activation} if rule else {}
     site = Site(call, inputs, ledger, **names)
-    reason = _obstacle(call, rule, inputs)
+    reason = why_frozen(call.operation, rules) if rule is None else _obstacle(call, rule, inputs)
     if reason is None and rule is not None:
         output = rule.flow(site)
         site.count_positions(output)
@@ -158,10 +185,8 @@ def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None
             ledger.freezes.append(Freeze(incoming, name, "enlarges an output of the model"))
 
 
-def _obstacle(call: Call, rule: Rule | None, inputs: tuple[Signal, ...]) -> str | None:
+def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
     """Return why the call's rule cannot be asked, None where it can."""
-    if rule is None:
-        return why_frozen(call.operation)
     if getattr(call.operation, "data_format", None) == "channels_first":
         return "has the channels first"
     if len(call.outputs) != 1 or not inputs or any(not len(signal.ids) for signal in inputs):

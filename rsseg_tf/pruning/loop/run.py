@@ -65,7 +65,7 @@ class Hooks:
     tune: Callable[[keras.Model, int], None] | None = None
     accuracy: Callable[[keras.Model], float] | None = None
     together: Together = ALONE
-    state_path: Path | None = None
+    state_path: Path | str | None = None
 
 
 _LOOP, _NO_HOOKS = Loop(), Hooks()
@@ -103,15 +103,18 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     """
     check(target)
     check(loop)
+    if not callable(batches):
+        raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
     _check_hooks(loop, hooks)
     slim = partial(Shrinking, model, criterion=loop.criterion, loss=loss, together=hooks.together, rules=rules)
     steps = _Steps(model, _Chooser(find_groups(model, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
     fingerprint = _fingerprint(model, target, loop)
-    state = read_state(hooks.state_path, fingerprint) or steps.start()
+    state_path = None if hooks.state_path is None else Path(hooks.state_path)
+    state = read_state(state_path, fingerprint) or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
         state = steps.advance(state, batches)
-        if hooks.state_path is not None:
-            save_state(hooks.state_path, state, fingerprint)
+        if state_path is not None:
+            save_state(state_path, state, fingerprint)
         if hooks.on_loop is not None:
             hooks.on_loop(state.now.loop, state.now.plan.share("macs"), state.now.plan.share("params"))
     end = state.result

@@ -22,6 +22,7 @@ from types import FunctionType
 import keras
 from keras import layers
 
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import FACTS, private
 from rsseg_tf.graphs.facts import Labels, keys
 from rsseg_tf.pruning.rules import flows
@@ -51,6 +52,16 @@ class Rule:
     bias: str = "bias"
     activation: str = "activation"
     enlarges: bool = False
+
+    def __post_init__(self) -> None:
+        known = {"in", "out", "through", *(label for labels in self.axes.values() for label in labels)}
+        faults = [
+            *(f"`macs` names `{name}`, of which `axes` says nothing" for name in self.macs if name not in self.axes),
+            *(f"`macs` has `{label}`, not `in` or `out`" for label in self.macs.values() if label not in ("in", "out")),
+            *(f"`config` has `{label}`, no label of `axes`" for label in self.config.values() if label not in known),
+        ]
+        if faults:
+            raise ConfigError(f"a rule cannot hold: {faults[0]}", hint="see `help(rsseg_tf.pruning.Rule)`")
 
 
 Rules = Mapping[type | str, Rule]
@@ -125,18 +136,42 @@ def rule_for(operation: keras.Operation, rules: Rules | None = None) -> Rule | N
     return None
 
 
-def why_frozen(operation: keras.Operation) -> str:
+def check_rules(rules: Rules | None) -> None:
+    """Check that rules are given as a mapping from types, or module and name, to rules.
+
+    Raises:
+        ConfigError: if they are not.
+    """
+    if rules is None:
+        return
+    fits = isinstance(rules, Mapping) and all(
+        isinstance(key, type | str) and isinstance(rule, Rule) for key, rule in rules.items()
+    )
+    if not fits:
+        raise ConfigError("`rules` maps types of layers to rules", hint="for example {Gain: Rule(flows.scaled, …)}")
+
+
+def why_frozen(operation: keras.Operation, rules: Rules | None = None) -> str:
     """Return why channels that meet a layer without a rule must stay, to follow the layer's name."""
     for kind, reason in _REASONS.items():
         if isinstance(operation, kind):
             return reason
-    return f"is a {type(operation).__name__}, which has no rule"
+    name = type(operation).__name__
+    for kind in type(operation).__mro__[1:]:
+        if any(key in table for table in (rules or {}, RULES) for key in keys(kind)):
+            changed = ", ".join(f"`{method}`" for method in sorted(_overridden(operation, kind)))
+            return f"is a {name}, which has no rule: it overrides {changed} of {kind.__name__}, which has one"
+    return f"is a {name}, which has no rule"
 
 
 def _computes_like(operation: keras.Operation, kind: type) -> bool:
     """Return whether a subclass overrides nothing that the row's type computes with, such as `call`."""
+    return not _overridden(operation, kind)
+
+
+def _overridden(operation: keras.Operation, kind: type) -> set[str]:
     classes = type(operation).__mro__
     added = [item for cls in classes[: classes.index(kind)] for item in vars(cls).items()]
     methods = (FunctionType, classmethod, staticmethod, property)
     overridden = {name for name, value in added if isinstance(value, methods) and hasattr(kind, name)}
-    return overridden <= {"__init__", "get_config", "from_config"}
+    return overridden - {"__init__", "get_config", "from_config"}

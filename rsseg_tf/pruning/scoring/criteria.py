@@ -120,7 +120,7 @@ def score(
         batches: pairs (x, y) of arrays, or of structures of arrays for several inputs and outputs.
             Criteria that need no gradients ignore them.
         criterion: a name in `CRITERIA`; see the table at the head of this module.
-        loss: of (y, prediction), a scalar that is a mean over the batch.
+        loss: of (y, prediction), a function; of a loss for each example or pixel the mean is taken.
         seed: of the criterion `random`.
         rules: of layers that `RULES` does not know, as for `find_groups`.
 
@@ -146,7 +146,7 @@ class Scorer:
     Args:
         model: a functional model.
         criterion: a name in `CRITERIA`.
-        loss: of (y, prediction), a scalar that is a mean over the batch.
+        loss: of (y, prediction), a function; of a loss for each example or pixel the mean is taken.
         seed: of the criterion `random`.
         together: those that score together, each a part of the batches.
         rules: of layers that `RULES` does not know.
@@ -166,6 +166,8 @@ class Scorer:
             raise ConfigError(f"unknown criterion `{criterion}`", hint=f"known: {', '.join(CRITERIA)}")
         if criterion in _GRADIENT_CRITERIA and loss is None:
             raise ConfigError(f"criterion `{criterion}` needs a loss", hint="pass loss=a function of (y, prediction)")
+        if loss is not None and not callable(loss):
+            raise ConfigError(f"`loss` is a function of (y, prediction), got {loss!r}", hint="keras.losses.get(name)")
         self._criterion = criterion
         self._wiring = trace(model, rules)
         flat = flatten(model)
@@ -230,7 +232,7 @@ class _Contributions:
         with tf.GradientTape() as tape:
             tape.watch(self._watched)
             found = self._probe(x, training=False)
-            value = self._loss(y, found["output"])
+            value = tf.reduce_mean(self._loss(y, found["output"]))
         sources = [tree.flatten(found["taps"]), weights]
         gradients = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         products = [

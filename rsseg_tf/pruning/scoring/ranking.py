@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
     be in proportion to the change of the loss.
 
     Raises:
-        ModelError: if the scores are of another model.
+        ModelError: if the scores are of another model, or say nothing of some group.
     """
     total, most, number = (np.zeros(len(groups)) for _ in range(3))
     for name, values in scores.layers.items():
@@ -28,8 +30,18 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
         np.add.at(total, group_of[free], normalized)
         np.maximum.at(most, group_of[free], normalized)
         np.add.at(number, group_of[free], 1)
+    if scores.layers and not number.all():
+        _refuse_unscored(groups, int(np.flatnonzero(number == 0)[0]))
     combined = {"sum": total, "mean": total / np.maximum(number, 1), "max": most}[ranking.aggregate]
     return np.asarray(combined ** (1 / scores.power))
+
+
+def _refuse_unscored(groups: Groups, group: int) -> NoReturn:
+    names = ", ".join(f"`{name}`" for name in groups.members(group))
+    raise ModelError(
+        f"the scores say nothing of {names}",
+        hint="give `score` the `rules` that `find_groups` had; a rule's `macs` names the variable that is scored",
+    )
 
 
 def _groups_of(groups: Groups, name: str, width: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from rsseg_tf import pruning
-from rsseg_tf.errors import ModelError
+from rsseg_tf.errors import ConfigError, ModelError
 from tests.pruning.law import check_law
 
 
@@ -220,7 +220,9 @@ def test_a_layer_that_cannot_be_copied_is_a_clear_error():
 @pytest.mark.parametrize("kind", [Doubling, Standardized])
 def test_a_subclass_that_computes_something_else_has_no_rule(kind):
     frozen = pruning.find_groups(with_layer(kind(4, 3, name="other"))).frozen
-    assert frozen["other"] == f"is a {kind.__name__}, which has no rule"
+    method = "call" if kind is Doubling else "convolution_op"
+    reason = f"is a {kind.__name__}, which has no rule: it overrides `{method}` of Conv2D, which has one"
+    assert frozen["other"] == reason
 
 
 def test_a_subclass_that_does_not_is_pruned():
@@ -231,3 +233,86 @@ def test_a_subclass_that_does_not_is_pruned():
 def test_every_row_has_a_flow_that_can_be_read():
     assert all(rule.flow.__doc__ for rule in pruning.RULES.values())
     assert np.all([set(rule.macs) <= set(rule.axes) for rule in pruning.RULES.values()])
+
+
+def test_scores_that_forgot_the_rules_are_refused():
+    model = with_layer(Mixing(7, "relu", name="own"))
+    groups = pruning.find_groups(model, rules=MIXING_RULE)
+    scores = pruning.score(model, criterion="l1")
+    with pytest.raises(ModelError, match="the scores say nothing of `own`") as caught:
+        pruning.choose(groups, scores, pruning.Target(macs=0.5), round_to=1, min_channels=1)
+    assert "`rules`" in caught.value.hint
+
+
+def test_a_plan_that_was_made_with_rules_says_that_it_needs_them():
+    model = with_layer(Mixing(7, "relu", name="own"))
+    plan = pruning.random_plan(pruning.find_groups(model, rules=MIXING_RULE), seed=0)
+    with pytest.raises(ModelError, match="removes channels of `own`, which is a Mixing, which has no rule") as caught:
+        pruning.rebuild(model, plan)
+    assert "`rules`" in caught.value.hint
+
+
+def test_a_bias_of_another_name_takes_four_bytes_in_int8_too():
+    own = {layer.name: layer.int8_bytes for layer in pruning.cost(with_layer(Mixing(7)), rules=MIXING_RULE).layers}
+    keras_own = {layer.name: layer.int8_bytes for layer in pruning.cost(with_layer(layers.Dense(7))).layers}
+    assert sorted(own.values()) == sorted(keras_own.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"macs": {"v": "out"}}, "`macs` names `v`"),
+        ({"macs": {"w": "outt"}}, "`macs` has `outt`"),
+        ({"config": {"width": "outt"}}, "`config` has `outt`"),
+    ],
+)
+def test_a_rule_that_contradicts_itself_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(MIXING_RULE[Mixing], **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bias": "offsett"}, "`own` .Mixing. has no `offsett`"),
+        ({"activation": "shape"}, "`own` .Mixing. has no `shape`"),
+        (
+            {"axes": {"w": (None, "in", "out"), "offset": ("out",)}},
+            "`w` of `own` .Mixing. has 2 axes",
+        ),
+        ({"axes": {"v": ("in", "out")}, "macs": {}}, "`own` .Mixing. has no `v`"),
+    ],
+)
+def test_a_rule_that_names_what_the_layer_does_not_have_is_refused(changes, message):
+    wrong = {Mixing: dataclasses.replace(MIXING_RULE[Mixing], **changes)}
+    with pytest.raises(ModelError, match=message):
+        pruning.find_groups(with_layer(Mixing(7, name="own")), rules=wrong)
+
+
+def test_a_config_key_that_the_layer_does_not_have_is_named():
+    wrong = {Mixing: dataclasses.replace(MIXING_RULE[Mixing], config={"units": "out"})}
+    model = with_layer(Mixing(7, name="own"))
+    plan = pruning.random_plan(pruning.find_groups(model, rules=wrong), seed=0)
+    with pytest.raises(ModelError, match=r"the config of `own` .Mixing. has no `units`") as caught:
+        pruning.rebuild(model, plan, rules=wrong)
+    assert "width" in caught.value.hint
+
+
+@pytest.mark.parametrize("rules", [[MIXING_RULE], {Mixing: pruning.flows.dense}, {Mixing(7): MIXING_RULE[Mixing]}])
+def test_what_are_no_rules_is_refused(rules):
+    with pytest.raises(ConfigError, match="`rules` maps types of layers to rules"):
+        pruning.find_groups(with_layer(Mixing(7)), rules=rules)
+
+
+def test_a_loss_is_a_function_and_is_averaged():
+    model = with_layer(layers.Conv2D(4, 3))
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(2, 8, 8, 3)).astype(np.float32), rng.integers(0, 2, (2, 4, 4)))]
+    with pytest.raises(ConfigError, match="`loss` is a function of"):
+        pruning.score(model, batches, loss="mse")
+    mean, each = (
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=reduction)
+        for reduction in ("sum_over_batch_size", None)
+    )
+    expected, found = (pruning.score(model, batches, loss=loss).layers for loss in (mean, each))
+    assert all(np.allclose(found[name], values, rtol=1e-4) for name, values in expected.items())
