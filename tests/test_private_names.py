@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -69,8 +70,11 @@ def foreign_names(path: Path) -> Iterator[str]:
             yield str(node.module)
 
 
+_INNER = re.compile(r"(keras|tf_keras)\.src|tensorflow(_model_optimization|\.lite)?\.python")
+
+
 def is_private_module(name: str) -> bool:
-    return name.startswith(("keras.src", "tf_keras.src", "tensorflow.python")) or any(map(is_private, name.split(".")))
+    return bool(_INNER.match(name)) or any(map(is_private, name.split(".")))
 
 
 def is_private(name: str) -> bool:

@@ -56,7 +56,7 @@ class ExportConfig:
     head: Head = "logits"
     calibration_samples: int = setting(128, at_least=1)
     check_samples: int = setting(32, at_least=1)
-    max_drop: float = 2.0
+    max_drop: float = setting(2.0, at_least=0)
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)

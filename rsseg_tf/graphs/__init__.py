@@ -3,13 +3,14 @@
 from rsseg_tf.graphs.copying import copy_graph, copy_of, new_inputs, refresh
 from rsseg_tf.graphs.facts import FACTS, Facts, activation_name, facts, is_elementwise, keeps_values
 from rsseg_tf.graphs.flattening import flatten, functional, run_through
-from rsseg_tf.graphs.walk import Call, all_operations, calls, is_graph, makers, times_read
+from rsseg_tf.graphs.walk import Call, all_layers, all_operations, calls, is_graph, makers, readers, times_read
 
 __all__ = [
     "FACTS",
     "Call",
     "Facts",
     "activation_name",
+    "all_layers",
     "all_operations",
     "calls",
     "copy_graph",
@@ -22,6 +23,7 @@ __all__ = [
     "keeps_values",
     "makers",
     "new_inputs",
+    "readers",
     "refresh",
     "run_through",
     "times_read",

@@ -133,6 +133,12 @@ ACTIVATIONS: Mapping[str, str | None] = {
 }
 """Keras activations that act on each element alone → their name in `tf_keras`, None where it has none like it."""
 
+STATISTICS = frozenset({"moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state"})
+"""Names of variables that are measured, not trained."""
+
+OFFSETS = frozenset({"bias", "beta"})
+"""Names of variables that are added to each output channel."""
+
 _NOTHING = Facts()
 
 

@@ -81,11 +81,20 @@ def calls(model: keras.Model, *, with_inputs: bool = False) -> list[Call]:
     return found
 
 
+def readers(every: Iterable[Call]) -> dict[int, list[Call]]:
+    """Return the calls that read each tensor, by the tensor's id; a call that reads it twice is there twice."""
+    found: dict[int, list[Call]] = {}
+    for call in every:
+        for tensor in call.inputs:
+            found.setdefault(id(tensor), []).append(call)
+    return found
+
+
 def times_read(model: keras.Model, every: Iterable[Call]) -> Counter[int]:
     """Return how often the calls of a model read each tensor, by the tensor's id; an output is read once more."""
-    readers = Counter(id(tensor) for call in every for tensor in call.inputs)
-    readers.update(id(tensor) for tensor in model.outputs)
-    return readers
+    times = Counter({tensor: len(found) for tensor, found in readers(every).items()})
+    times.update(id(tensor) for tensor in model.outputs)
+    return times
 
 
 def makers(every: Iterable[Call]) -> dict[int, keras.Operation]:
@@ -101,6 +110,17 @@ def all_operations(model: keras.Model) -> Iterator[keras.Operation]:
             yield from all_operations(operation)
         elif not isinstance(operation, keras.layers.InputLayer):
             yield operation
+
+
+def all_layers(model: Any) -> Iterator[Any]:
+    """Yield all layers of a model of Keras 3 or `tf_keras`, those inside its models and wrappers too."""
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from all_layers(layer)
+        inside = getattr(layer, "layer", None)
+        if inside is not None:
+            yield inside
+            yield from all_layers(inside)
 
 
 def is_graph(operation: keras.Operation) -> bool:

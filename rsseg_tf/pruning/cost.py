@@ -14,13 +14,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.graphs.facts import OFFSETS, STATISTICS
 from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 from rsseg_tf.text import text_table
-
-STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "seed_generator_state")
-"""Variables that are measured or counted, not learned: no parameters."""
 
 _INT32_BYTES = 4
 
@@ -135,7 +133,7 @@ def _fixed_elements(variable: Variable) -> int:
 def _factors(variable: Variable, bias: str) -> dict[str, int]:
     """Return what each element of a variable adds to each metric."""
     measured = variable.name in STATISTICS
-    offset = variable.name in (bias, "beta")
+    offset = variable.name in {bias, *OFFSETS}
     folded = measured or variable.name == "gamma"
     return {
         "params": 0 if measured else 1,

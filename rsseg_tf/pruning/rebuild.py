@@ -184,7 +184,8 @@ def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]
     """Return the layer's weights along the channels that stay, with folded constants."""
     if layer.folds is not None:
         constants = np.where(kept[layer.axes[CONTRACTED]], 0.0, layer.folds)
-        folded = _folded(weights[layer.kernel.index], layer.kernel.labels, constants)
+        kernel = layer.folding
+        folded = _folded(weights[kernel.index], kernel.labels, constants)
         weights = [
             weight + folded if variable.name == layer.bias else weight
             for variable, weight in zip(layer.variables, weights, strict=True)

@@ -81,6 +81,11 @@ class LayerWiring:
         """The variable that holds the filters of a layer that multiplies: of a separable one, the pointwise half."""
         return [variable for variable in self.variables if variable.positions != 0][-1]
 
+    @property
+    def folding(self) -> Variable:
+        """The variable from `in` to `out` of a layer that constants can be folded into."""
+        return next(v for v in reversed(self.variables) if {CONTRACTED, "out"} <= set(v.labels.values()))
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -159,8 +164,7 @@ def _check_names(operation: keras.Operation, rule: Rule) -> None:
 def _flow(
     call: Call, rule: Rule | None, inputs: tuple[Signal, ...], ledger: Ledger, rules: Rules | None
 ) -> tuple[Signal, ...]:
-    names = {"bias": rule.bias, "activation": rule.activation} if rule else {}
-    site = Site(call, inputs, ledger, **names)
+    site = Site(call, inputs, ledger, rule)
     reason = why_frozen(call.operation, rules) if rule is None else _obstacle(call, rule, inputs)
     if reason is None and rule is not None:
         output = rule.flow(site)

@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, facts, is_graph, makers, times_read
+from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, copy_of, facts, is_graph, makers, times_read
 
 _MOST_JOINED = 5
 
@@ -50,7 +50,8 @@ def delegable(model: keras.Model) -> keras.Model:
 
 
 def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operation]]) -> keras.Operation:
-    return stand_ins.get(operation.name, type(operation)).from_config(operation.get_config())
+    stand_in = stand_ins.get(operation.name)
+    return stand_in.from_config(operation.get_config()) if stand_in else copy_of(operation)
 
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:

@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
-from tensorflow.lite.python.optimize.calibrator import Calibrator
 
 from rsseg_tf.quantization.converting import converting
 from rsseg_tf.quantization.int8.calibrated import Images, with_range_slots
 from rsseg_tf.quantization.int8.constants import packed, with_own_constants
+from rsseg_tf.tracing.private import Calibrator
 
 _STEPS_PER_PIXEL = 128
 _GREATEST = 32767

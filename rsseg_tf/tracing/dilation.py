@@ -18,6 +18,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rsseg_tf.graphs.walk import all_layers
+
 _OP = "convolution_op"  # What Keras and tf_keras call to convolve; subclasses may override it.
 
 
@@ -44,7 +46,7 @@ def native_dilation(*models: Any) -> Iterator[None]:
         False
     """
     known = _known_operations()
-    layers = [layer for model in models for layer in _layers(model) if _is_dilated(layer, known)]
+    layers = [layer for model in models for layer in all_layers(model) if _is_dilated(layer, known)]
     changed = [layer for layer in dict.fromkeys(layers) if _OP not in vars(layer)]
     for layer in changed:
         setattr(layer, _OP, functools.partial(_convolve, layer))
@@ -75,17 +77,6 @@ def has_gradient(dtype: tf.DType) -> bool:
         except tf.errors.OpError:
             return False
     return True
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    """Yield all layers in the model, those inside its models and wrappers too."""
-    for layer in getattr(model, "layers", ()):
-        yield layer
-        yield from _layers(layer)
-        inside = getattr(layer, "layer", None)
-        if inside is not None:
-            yield inside
-            yield from _layers(inside)
 
 
 def _known_operations() -> list[Any]:

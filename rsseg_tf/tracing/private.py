@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.optimize.calibrator import Calibrator
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+__all__ = ["Calibrator", "mlir_quantize", "stop_after_calibration", "with_constants"]
 
 
 def with_constants(function: Any) -> Any:

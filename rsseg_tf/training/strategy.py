@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.graphs import all_layers
 from rsseg_tf.training.cluster import CLUSTER, EXAMPLE, KINDS, Cluster, read_cluster
 from rsseg_tf.training.meeting import default_signals, meet
 
@@ -250,7 +251,7 @@ def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
 @contextlib.contextmanager
 def synchronized(model: keras.Model, replicas: Replicas) -> Iterator[None]:
     """Make the batch norms of `model` normalize by what all replicas see, within the block."""
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
         norm.synchronized = replicas.count > 1
     try:

@@ -10,8 +10,12 @@ import pytest
 import tf_keras
 from keras import layers
 
-from rsseg_tf.graphs import FACTS, activation_name, facts, is_elementwise, keeps_values
+from rsseg_tf.graphs import FACTS, activation_name, facts, is_elementwise, keeps_values, private
 from rsseg_tf.graphs.facts import ACTIVATIONS
+from rsseg_tf.pruning.scoring.taps import TapFinder
+from rsseg_tf.pruning.wiring import trace
+from rsseg_tf.quantization.convert import convert
+from rsseg_tf.tflite.flatbuffer import parse_model
 
 OPTIONS = {
     **{name: {"rate": 0.5} for name in ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")},
@@ -142,3 +146,37 @@ def test_a_subclass_has_the_facts_of_what_it_is_made_of():
 def test_only_an_upsampling_to_the_nearest_pixel_keeps_values():
     assert keeps_values(layers.UpSampling2D(2))
     assert not keeps_values(layers.UpSampling2D(2, interpolation="bilinear"))
+
+
+def fused(kind):
+    """Whether a layer of a type and the ReLU behind it become one operator of a float file."""
+    pixels = keras.Input((6, 6, 4), batch_size=1)
+    merging = kind.__name__ in ("Add", "Subtract", "Multiply", "Concatenate")
+    layer = kind(**OPTIONS.get(kind.__name__, {}))
+    # Between two convolutions, so that nothing can be moved into what comes before.
+    x = layers.Conv2D(4, 1, activation="tanh", name="before")(pixels)
+    y = layers.Conv2D(4, 1, activation="tanh", name="beside")(pixels)
+    x = layers.ReLU()(layer([x, y]) if merging else layer(x))
+    model = keras.Model(pixels, layers.Conv2D(2, 1, activation="tanh")(x))
+    operators = {op.name for op in parse_model(convert(model, number_format="float32"), name="model").ops}
+    return "RELU" not in operators
+
+
+@each(lambda row: row.fuses_relu)
+def test_the_operator_of_a_layer_that_fuses_a_relu_computes_it(kind):
+    assert fused(kind)
+
+
+@pytest.mark.parametrize("kind", [layers.UpSampling2D, layers.ZeroPadding2D, layers.Concatenate])
+def test_the_operator_of_a_layer_that_does_not_leaves_it(kind):
+    assert not FACTS[kind].fuses_relu
+    assert not fused(kind)
+
+
+@each(lambda row: row.is_activation)
+def test_scores_by_activation_are_taken_behind_what_is_only_an_activation(kind):
+    x = image = keras.Input((6, 6, 3))
+    x = kind(**{**OPTIONS.get(kind.__name__, {}), "name": "behind"})(layers.Conv2D(4, 1, name="before")(x))
+    model = keras.Model(image, layers.Conv2D(2, 1)(x))
+    (before, _) = TapFinder(model, trace(model)).activations()
+    assert [private.maker(tensor).name for tensor in before.tensors] == ["behind"]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import tree
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.graphs import all_layers
 from rsseg_tf.tracing.dilation import native_dilation
 
 
@@ -35,7 +36,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
         >>> model.get_layer("norm").get_weights()[2].tolist()
         [2.0, 4.0]
     """
-    norms = list(_batch_norms(model))
+    norms = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         return
     statistics = [weight for norm in norms for weight in (norm.moving_mean, norm.moving_variance)]
@@ -56,14 +57,6 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     # Dropout drew random numbers; its state goes back, so that a resumed run is the same.
     for weight, value in zip(others, before, strict=True):
         weight.assign(value)
-
-
-def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            yield layer
-        elif isinstance(layer, keras.Model):
-            yield from _batch_norms(layer)
 
 
 @contextmanager

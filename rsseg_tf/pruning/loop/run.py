@@ -26,12 +26,12 @@ from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
-from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.criteria import Loss
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.select import choose
+from rsseg_tf.pruning.together import ALONE, Together
 
 BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
 

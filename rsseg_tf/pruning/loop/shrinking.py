@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.pruning.groups import kept_ids
-from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.plan import Plan, within
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.criteria import Loss, Scorer
 from rsseg_tf.pruning.scoring.scores import Scores
+from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import trace
 
 _REBUILD_BELOW = 0.8

@@ -7,14 +7,16 @@ which ids must go together, which must stay, and returns the ids of the output.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.graphs import Call
+from rsseg_tf.graphs.facts import Labels
 
 Ids = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -86,6 +88,17 @@ class Ledger:
         return np.arange(self.count - number, self.count)
 
 
+class _Names(Protocol):
+    """What a `Site` asks of the rule of its layer."""
+
+    @property
+    def axes(self) -> Mapping[str, Labels]: ...
+    @property
+    def bias(self) -> str: ...
+    @property
+    def activation(self) -> str: ...
+
+
 class Site:
     """One call of a layer, as its rule sees it.
 
@@ -97,12 +110,12 @@ class Site:
         has_bias: whether the layer adds a variable of its own to each output channel.
     """
 
-    def __init__(
-        self, call: Call, inputs: tuple[Signal, ...], ledger: Ledger, *, bias: str = "", activation: str = ""
-    ) -> None:
+    def __init__(self, call: Call, inputs: tuple[Signal, ...], ledger: Ledger, rule: _Names | None = None) -> None:
         self.layer = call.operation
-        self.activation: Any = getattr(call.operation, activation, None)
-        self.has_bias = getattr(call.operation, bias, None) is not None
+        activation = getattr(call.operation, rule.activation, None) if rule else None
+        self.activation: Any = keras.activations.get(activation) if isinstance(activation, str) else activation
+        self.has_bias = rule is not None and getattr(call.operation, rule.bias, None) is not None
+        self._folds = rule is not None and any({"in", "out"} <= set(labels) for labels in rule.axes.values())
         self.inputs = inputs
         self.output_shape: tuple[int | None, ...] = tuple(call.outputs[0].shape[1:])
         self._call = call
@@ -157,12 +170,12 @@ class Site:
         """Say that the layer sums over the channels of `signal`, its variables' axis `in`.
 
         A removed channel that still sends a constant is folded into the layer's bias where `can_fold`
-        (the layer has a bias and no zero padding); elsewhere it is frozen.
+        (the layer has a bias and no zero padding) and one variable goes from `in` to `out`; elsewhere it is frozen.
         """
         self.axis("in", signal.ids)
         dead = signal.dead
         earlier = self._notes.folds
-        lost = np.isnan(dead) | ((dead != 0) & (not can_fold))
+        lost = np.isnan(dead) | ((dead != 0) & (not (can_fold and self._folds)))
         if earlier is not None:
             lost |= earlier != dead
         self.freeze(signal.ids[lost], "would go on receiving a constant from them that no bias can take over")

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import flatten
-from rsseg_tf.pruning.loop.together import ALONE, Together
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
+from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import Wiring, trace
 from rsseg_tf.tracing.dilation import native_dilation
 

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rsseg_tf.graphs import Call, calls, facts
+from rsseg_tf.graphs import Call, calls, facts, readers
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
 
 
@@ -49,12 +49,11 @@ class TapFinder:
     def __init__(self, flat: keras.Model, wiring: Wiring) -> None:
         self._wiring = wiring
         self._calls: dict[str, list[Call]] = defaultdict(list)
-        self._readers: dict[int, list[Call]] = defaultdict(list)
-        self._ends = {id(tensor) for tensor in flat.outputs}
-        for call in calls(flat):
+        every = calls(flat)
+        for call in every:
             self._calls[call.operation.name].append(call)
-            for tensor in call.inputs:
-                self._readers[id(tensor)].append(call)
+        self._readers = readers(every)
+        self._ends = {id(tensor) for tensor in flat.outputs}
 
     def filters(self, *, with_bias: bool) -> list[Tap]:
         """Return one tap for each layer that multiplies: its output, before any activation."""
@@ -122,9 +121,9 @@ class TapFinder:
     def _after(self, call: Call, wanted: Callable[[keras.Operation], bool]) -> Call:
         """Return the call of a layer as `wanted` that alone reads what `call` returns, else `call`."""
         tensor = call.outputs[0]
-        readers = self._readers[id(tensor)]
-        alone = len(readers) == 1 and id(tensor) not in self._ends
-        return readers[0] if alone and wanted(readers[0].operation) else call
+        behind = self._readers.get(id(tensor), [])
+        alone = len(behind) == 1 and id(tensor) not in self._ends
+        return behind[0] if alone and wanted(behind[0].operation) else call
 
 
 def _is_norm(operation: keras.Operation) -> bool:

@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
-from tensorflow.lite.python.convert import mlir_quantize
 
 from rsseg_tf.quantization.converting import converting
-from rsseg_tf.tracing.private import stop_after_calibration
+from rsseg_tf.tracing.private import mlir_quantize, stop_after_calibration
 
 Images: TypeAlias = Sequence[NDArray[np.uint8]]
 

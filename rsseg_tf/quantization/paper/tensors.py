@@ -10,12 +10,11 @@ import keras
 from keras import tree
 
 from rsseg_tf.graphs import Call, activation_name, calls, keeps_values, makers, times_read
+from rsseg_tf.graphs.facts import OFFSETS, STATISTICS
 
 KINDS = ("weights", "biases", "activations")
 """The three kinds of tensors of the paper's Figure 1."""
 
-_BIASES = frozenset({"bias", "beta"})
-_STATISTICS = frozenset({"moving_mean", "moving_variance", "mean", "variance", "count"})
 
 _FUSED = ("relu", "relu6", "leaky_relu", "bent_relu")
 
@@ -24,8 +23,8 @@ def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
     """Yield kind (`weights` or `biases`), layer and variable of everything that is multiplied or added, in order."""
     for layer in model.layers:
         for variable in layer.weights:
-            if keras.backend.is_float_dtype(variable.dtype) and variable.name not in _STATISTICS:
-                yield "biases" if variable.name in _BIASES else "weights", layer.name, variable
+            if keras.backend.is_float_dtype(variable.dtype) and variable.name not in STATISTICS:
+                yield "biases" if variable.name in OFFSETS else "weights", layer.name, variable
 
 
 def rounded_outputs(model: keras.Model) -> dict[str, str]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.quantization.qat.bridge import short_name, to_tf_keras
-from rsseg_tf.quantization.qat.tfmot import tfmot
+from rsseg_tf.quantization.qat.tfmot import QUANTIZE_CONFIGS, tfmot
 from rsseg_tf.tracing.dilation import native_dilation
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -178,14 +178,11 @@ def _configs() -> Mapping[str, Any]:
     A bilinear upsampling keeps the scale of its input in TFLite; a range of its own would put a step of
     requantization before it.
     """
-    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-        default_8bit_quantize_configs as known,
-    )
-
-    output = known.Default8BitOutputQuantizeConfig()
+    with tfmot(QUANTIZE_CONFIGS) as known:
+        output, nothing = known.Default8BitOutputQuantizeConfig(), known.NoOpQuantizeConfig()
     return {
-        "UpSampling2D": known.NoOpQuantizeConfig(),
-        "Identity": known.NoOpQuantizeConfig(),
+        "UpSampling2D": nothing,
+        "Identity": nothing,
         **dict.fromkeys(("Subtract", "Multiply", "Average", "Maximum", "Minimum", "ELU", "PReLU"), output),
     }
 

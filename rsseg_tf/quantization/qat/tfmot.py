@@ -13,6 +13,9 @@ import tensorflow as tf
 
 _SWITCH = "TF_USE_LEGACY_KERAS"
 
+QUANTIZE_CONFIGS = "python.core.quantization.keras.default_8bit.default_8bit_quantize_configs"
+"""The module of TFMOT's 8-bit choices for each type of layer, which has no public name."""
+
 
 @contextlib.contextmanager
 def tfmot(module: str = "") -> Iterator[Any]:

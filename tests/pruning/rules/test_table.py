@@ -316,3 +316,45 @@ def test_a_loss_is_a_function_and_is_averaged():
     )
     expected, found = (pruning.score(model, batches, loss=loss).layers for loss in (mean, each))
     assert all(np.allclose(found[name], values, rtol=1e-4) for name, values in expected.items())
+
+
+@keras.saving.register_keras_serializable("tests")
+class LowRank(layers.Layer):
+    """A dense layer of two thin kernels, its activation given by name."""
+
+    def __init__(self, width, **options):
+        super().__init__(**options)
+        self.width, self.activation = width, "relu"
+
+    def build(self, shape):
+        self.u = self.add_weight(shape=(shape[-1], 3), name="u")
+        self.v = self.add_weight(shape=(3, self.width), name="v")
+        self.bias = self.add_weight(shape=(self.width,), name="bias")
+
+    def call(self, x):
+        return keras.activations.get(self.activation)(x @ self.u @ self.v + self.bias)
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+LOW_RANK_RULE = {
+    LowRank: pruning.Rule(
+        pruning.flows.dense,
+        axes={"u": ("in", None), "v": (None, "out"), "bias": ("out",)},
+        config={"width": "out"},
+        macs={"u": "out", "v": "out"},
+    )
+}
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_a_layer_of_two_kernels_is_pruned_and_constants_before_it_stay(activation):
+    """No single variable says what a removed channel would go on adding, so behind a sigmoid the channels stay."""
+    x = inputs = keras.Input((6,))
+    x = layers.Dense(8, activation=activation, name="before")(x)
+    model = keras.Model(inputs, layers.Dense(2)(LowRank(7, name="own")(x)))
+    groups = pruning.find_groups(model, rules=LOW_RANK_RULE)
+    assert ("before" in groups.frozen) == (activation == "sigmoid")
+    law = check_law(model, rules=LOW_RANK_RULE)
+    assert law.holds, law

@@ -6,11 +6,13 @@ import sys
 
 import pytest
 
+from rsseg_tf.quantization.qat.tfmot import QUANTIZE_CONFIGS, tfmot
+
 CODE = """
 import os
 import warnings
 warnings.simplefilter("error", DeprecationWarning)
-from rsseg_tf.quantization.qat.tfmot import tfmot
+from rsseg_tf.quantization.qat.tfmot import QUANTIZE_CONFIGS, tfmot
 
 with tfmot() as library:
     assert library.quantization.keras.quantize_annotate_layer
@@ -30,3 +32,9 @@ def test_the_import_changes_nothing_outside(switch, left):
 
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.splitlines()[-1] == left
+
+
+def test_the_module_without_a_public_name_is_still_there():
+    with tfmot(QUANTIZE_CONFIGS) as module:
+        assert hasattr(module, "Default8BitOutputQuantizeConfig")
+        assert hasattr(module, "NoOpQuantizeConfig")
