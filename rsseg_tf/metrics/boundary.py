@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.metrics.confusion import IGNORE
 from rsseg_tf.metrics.metric import mean_of_known, shares
 
@@ -25,7 +26,7 @@ def boundary_f1(
     prediction: NDArray[np.integer],
     *,
     num_classes: int,
-    tolerance: float = 0.0075,
+    tolerance: float = EvaluateConfig.boundary_tolerance,
     tolerance_px: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return the boundary F1 of each class in one image.
@@ -69,7 +70,9 @@ class BoundaryF1:
         tolerance_px: as in `boundary_f1`.
     """
 
-    def __init__(self, num_classes: int, *, tolerance: float = 0.0075, tolerance_px: float = 0.0) -> None:
+    def __init__(
+        self, num_classes: int, *, tolerance: float = EvaluateConfig.boundary_tolerance, tolerance_px: float = 0.0
+    ) -> None:
         self.num_classes = num_classes
         self.tolerance = tolerance
         self.tolerance_px = tolerance_px

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.metrics.metric import shares
 
-SMALL_PX = 32 * 32
+SMALL_PX = EvaluateConfig.small_object_px
 """Objects below this many pixels are small, as in COCO (Lin et al., ECCV 2014)."""
 
 

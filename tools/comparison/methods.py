@@ -76,7 +76,7 @@ def _parse(name: str) -> Method:
         raise ConfigError(f"unknown method `{name}`", hint=f"known: {known}")
     settings = {key: value for key, value in match.groupdict().items() if value} if match else {}
     load_config(overrides=[f"prune.{key}={value}" for key, value in settings.items()])
-    if settings.get("criterion", "taylor") not in pruning.CRITERIA:
+    if settings.get("criterion", pruning.Loop.criterion) not in pruning.CRITERIA:
         raise ConfigError(f"unknown criterion in `{name}`", hint=f"known: {', '.join(pruning.CRITERIA)}")
     return Method(name, kind, settings)
 

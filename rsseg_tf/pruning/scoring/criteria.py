@@ -28,6 +28,7 @@ import tensorflow as tf
 from keras import tree
 from numpy.typing import NDArray
 
+from rsseg_tf.config.pruning import Loop
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.rules.table import Rules
@@ -108,7 +109,7 @@ def score(
     model: keras.Model,
     batches: Batches = (),
     *,
-    criterion: str = "taylor-bn",
+    criterion: str = Loop.criterion,
     loss: Loss | None = None,
     seed: int = 0,
     rules: Rules | None = None,
@@ -156,7 +157,7 @@ class Scorer:
         self,
         model: keras.Model,
         *,
-        criterion: str = "taylor-bn",
+        criterion: str = Loop.criterion,
         loss: Loss | None = None,
         seed: int = 0,
         together: Together = ALONE,
