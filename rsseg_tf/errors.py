@@ -115,3 +115,13 @@ def system_hint(error: OSError) -> str:
 def unreadable(path: Path, error: OSError) -> DataError:
     """Return the error about a file or folder that the operating system does not let us read."""
     return DataError(f"cannot read `{path}`: {error.strerror or error}", hint=system_hint(error))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, or its type if it says nothing.
+
+    Example:
+        >>> first_line(ValueError("no such layer\\nat …"))
+        'no such layer'
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from rsseg_tf.config.parsing import nearest
-from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.errors import ConfigError, ModelError, first_line
 from rsseg_tf.models.backbone import IMAGENET, Backbone, ChannelNormalization, Features, even_normalization
 from rsseg_tf.models.inlined import inlined
 from rsseg_tf.models.inverted_residual import efficientnet_lite0, mobilenet_v2
@@ -101,7 +101,7 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
     except (ConfigError, ModelError, ModuleNotFoundError):
         raise
     except Exception as error:  # Other libraries' code, and a network that may be closed.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"`{name}` cannot be had for {input_shape[0]}×{input_shape[1]} pixels: {reason}",
             hint=_remedy(name, imagenet=imagenet),

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.errors import ModelError
+from rsseg_tf.errors import ModelError, first_line
 from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
@@ -116,7 +116,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
             raise
         except Exception as error:  # A layer's own code may raise anything.
             raise ModelError(
-                f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {_first_line(error)}",
+                f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {first_line(error)}",
                 hint="give it a get_config that holds every argument of its __init__",
             ) from error
 
@@ -125,7 +125,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"`{flat.name}` cannot be built with fewer channels: {_first_line(error)}") from error
+        raise ModelError(f"`{flat.name}` cannot be built with fewer channels: {first_line(error)}") from error
 
 
 def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> dict[str, Any]:
@@ -167,10 +167,6 @@ def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:
             )
     operation.set_weights(weights)
     refresh(operation)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _resized(value: Any, width: int) -> Any:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.errors import ConfigError, RssegError, first_line
 from rsseg_tf.graphs import all_layers
 from rsseg_tf.training.cluster import CLUSTER, EXAMPLE, KINDS, Cluster, read_cluster
 from rsseg_tf.training.meeting import default_signals, meet
@@ -243,7 +243,7 @@ def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
         if replicas.count == 1:
             raise
         raise RssegError(
-            f"a worker was lost in {where()}: {str(error).splitlines()[0]}",
+            f"a worker was lost in {where()}: {first_line(error)}",
             hint="start the same command on all workers again: the run goes on from its last saved step",
         ) from error
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config.parsing import nearest
-from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.errors import ConfigError, ModelError, first_line
 from rsseg_tf.graphs import all_operations
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
@@ -53,7 +53,7 @@ def load_keras_model(path: Path) -> keras.Model:
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
         ) from error
@@ -150,7 +150,7 @@ def _load(source: keras.Model, path: Path, backbone: str) -> None:
         with warnings.catch_warnings(action="ignore"):  # It lists all that the error then says in short.
             source.load_weights(path)
     except Exception as error:  # Keras raises a dozen types here.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(" Example error")[0]
+        reason = first_line(error).partition(" Example error")[0]
         raise ModelError(
             f"`{path}` does not fit `{backbone}`: {reason.rstrip('.:')}",
             hint="give the file of the same model without its classifier (`notop`), or another model.backbone",

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rsseg_tf.errors import ModelError
+from rsseg_tf.errors import ModelError, first_line
 
 FETCH_AGAIN = (
     "fetch it again: an empty file, one that was cut off, and a web page or Git LFS pointer in its place look like this"
@@ -32,7 +32,7 @@ def _from_keras_hub(backbone: str) -> Path:
     try:
         return Path(kagglehub.model_download(f"keras/resnetv1/keras/{variant}/3", "model.weights.h5"))
     except Exception as error:  # A closed network raises what its layers like.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"cannot fetch KerasHub's `{variant}`: {reason}",
             hint=f"where the network is closed, fetch model.weights.h5 of Kaggle's keras/resnetv1 ({variant}), or "

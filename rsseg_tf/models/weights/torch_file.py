@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.errors import ModelError
+from rsseg_tf.errors import ModelError, first_line
 from rsseg_tf.models.weights.published import FETCH_AGAIN
 
 Array = NDArray[Any]
@@ -105,7 +105,7 @@ def read_torch_file(path: Path) -> Any:
     except ModelError:
         raise
     except Exception as error:  # A damaged pickle may raise anything, from EOFError to MemoryError.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ModelError(f"cannot read `{path}` as a PyTorch state dict: {reason}", hint=FETCH_AGAIN) from error
 
 
