@@ -118,10 +118,10 @@ def unreadable(path: Path, error: OSError) -> DataError:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of another library's error, or its type if it says nothing.
+    r"""Return the first line of another library's error, or its type if it says nothing.
 
     Example:
-        >>> first_line(ValueError("no such layer\\nat …"))
+        >>> first_line(ValueError("no such layer\nat …"))
         'no such layer'
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
