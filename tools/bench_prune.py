@@ -65,14 +65,14 @@ class Turns:
         self.step_seconds: list[float] = []
         self.seconds = 0.0
 
-    def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
+    def __call__(self, loop: int, plan: Any) -> None:
         """Train if a block ends with `loop`, counted from 1."""
         started = time.perf_counter()
         if loop % self._block == 0 or loop == self._loops:
             for _ in range(loop - self._done):
                 self._train()
             self._done = loop
-            place = f"loop {loop}/{self._loops}  MACs {macs_share:.1%}  params {params_share:.1%}"
+            place = f"loop {loop}/{self._loops}  MACs {plan.share('macs'):.1%}  params {plan.share('params'):.1%}"
             log(f"{place}  step {statistics.median(self.step_seconds):.3f} s")
         self.seconds += time.perf_counter() - started
 

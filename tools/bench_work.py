@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def gradient_step(model: keras.Model, *, native: bool = True) -> Callable[[Batch
 def prune(
     work: Work,
     batches: Callable[[int], Iterable[Batch]],
-    on_loop: Callable[[int, float, float], None] | None = None,
+    on_loop: Callable[[int, Any], None] | None = None,
 ) -> float:
     """Run the whole loop, with a state file as in `rsseg-tf prune`; the share of the multiply-accumulates left."""
     from rsseg_tf import pruning

@@ -61,6 +61,8 @@ def command(
         f"{result['params']:,} parameters ({result['params'] / result['dense_params']:.1%} of the dense), "
         f"{result['macs'] / 1e9:.2f} GMACs ({result['macs'] / result['dense_macs']:.1%})"
     )
+    if "latency_ms" in result:
+        text += f", {result['latency_ms']:.1f} ms of {result['dense_latency_ms']:.1f} (estimated from the profile)"
     options.print_result(result, text, as_json=as_json)
 
 

@@ -128,8 +128,9 @@ def _sections(config: Any, name: str, about: str, choices: Choices, found: dict[
     """Yield the section of `config`, of which the section around it says `about`, and those in it."""
     prefix, words = f"{name}." if name else "", _attributes(type(config))
     section = Section(name, _about(type(config)), tuple(_settings(config, prefix, words, choices)))
-    earlier = found.setdefault(type(config), section)
-    if earlier is not section:
+    earlier = next((found[kind] for kind in type(config).__mro__ if kind in found), None)
+    found.setdefault(type(config), section)
+    if earlier is not None:
         pairs = zip(section.settings, earlier.settings, strict=True)
         changed = tuple(own.name for own, other in pairs if own.default != other.default)
         section = Section(name, about[:1].upper() + about[1:], section.settings, earlier.name, changed)

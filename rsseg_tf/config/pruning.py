@@ -100,6 +100,17 @@ class Loop(Ranking, Limits):
 
 
 @dataclass(frozen=True)
+class RetrainConfig(FitConfig):
+    """One training after pruning, by the same settings.
+
+    Attributes:
+        epochs: passes over the training split; 0 for no retraining.
+    """
+
+    epochs: int = setting(20, at_least=0)
+
+
+@dataclass(frozen=True)
 class PruneConfig(Loop, Target):
     """Channel pruning and the retraining after it.
 
@@ -107,12 +118,12 @@ class PruneConfig(Loop, Target):
         batches: training batches that each loop scores on.
         class_weights: class weights of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
-        retrain: the training afterwards; the paper's is 20 epochs of the same settings.
+        retrain: the training afterwards; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
         distill: learning from the dense model in it.
     """
 
     batches: int = setting(4, at_least=1)
     class_weights: Literal["retrain", "none", "balanced"] = "retrain"
     recalibration_batches: int = setting(16, at_least=1)
-    retrain: FitConfig = field(default_factory=lambda: FitConfig(epochs=20))
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)

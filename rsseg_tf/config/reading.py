@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from rsseg_tf.config.parsing import merged, parse_override, parse_yaml, read_yaml
+from rsseg_tf.config.pruning import Target
 from rsseg_tf.config.renamed import refuse_both, with_new_names
 from rsseg_tf.config.root import Config
 from rsseg_tf.config.setting import check
@@ -25,7 +26,8 @@ from rsseg_tf.errors import ConfigError
 def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *, is_record: bool = False) -> Config:
     """Read a configuration: defaults, then a YAML file, then `section.key=value` words.
 
-    Former names of settings are read too; a line on stderr tells the new one.
+    A target of pruning that is given takes the place of the default one. Former names of settings are read too; a line
+    on stderr tells the new one.
 
     Args:
         path: a YAML file whose mapping mirrors `Config`, or None for the defaults alone.
@@ -39,12 +41,24 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
         >>> load_config(overrides=["fit.learning_rate=1e-2"]).fit.learning_rate
         0.01
     """
-    config = Config()
+    config, words = Config(), list(overrides)
+    file = read_yaml(Path(path)) if path is not None else {}
     if path is not None:
-        config = changed(config, read_yaml(Path(path)), source=f"`{path}`", is_record=is_record)
-    config = overridden(config, overrides)
+        config = changed(config, file, source=f"`{path}`", is_record=is_record)
+    config = overridden(config, words)
+    asks_for_macs = not is_record and "macs" in (file.get("prune") or {})
+    if not asks_for_macs and not any(word.startswith("prune.macs=") for word in words):
+        config = _without_default_target(config)
     check(config)
     return config
+
+
+def _without_default_target(config: Config) -> Config:
+    """Return `config` without the default target of pruning, if another target stands beside it."""
+    default = Config().prune.macs
+    if config.prune.macs != default or set(config.prune.given) == {"macs"}:
+        return config
+    return dataclasses.replace(config, prune=dataclasses.replace(config.prune, macs=Target.macs))
 
 
 def overridden(config: Config, words: Iterable[str]) -> Config:

@@ -10,6 +10,7 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config.pruning import LATENCY
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.errors import ConfigError, extras_named
@@ -19,12 +20,12 @@ from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
-from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, say
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.tracing.precision import use_precision
-from rsseg_tf.training.loop import BEST, STATE, Trainer
+from rsseg_tf.training.loop import BEST, STATE, Outcome, Trainer
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
@@ -50,7 +51,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
-        `val_miou`, `best_epoch`, `loops` (fewer than asked for where the accuracy floor stopped them), `resumed`.
+        `val_miou`, `best_epoch`, `loops` (fewer than asked for where the accuracy floor stopped them), `resumed`; with
+        a profile also `latency_ms` and `dense_latency_ms`, estimated from it.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
@@ -84,9 +86,12 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             slim, plan = _slimmed(dense, dataset, config, schedule, folder=folder, replicas=replicas)
             score = validation(slim, dataset, config, replicas)
             score_before = score()
+        say(f"pruned: val mIoU {100 * score_before:.2f} before retraining")
         teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
-        trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
-        outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas, inputs=inputs)
+        outcome = Outcome(0, score_before, ())
+        if retrain.epochs:
+            trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
+            outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas, inputs=inputs)
         before, after = pruning.cost(dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
@@ -98,6 +103,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "val_miou": outcome.best_val_miou,
             "best_epoch": outcome.best_epoch,
             "loops": plan.details["loops"],
+            **_latencies(plan),
             "resumed": resumed,
         }
         inputs = {str(dense_path): dense_hash, **inputs}
@@ -138,17 +144,29 @@ def _slimmed(
     return replicas.mirrored(slim), plan
 
 
+def _latencies(plan: pruning.Plan) -> dict[str, float]:
+    """Return the estimated latency of the pruned and the dense model, where a profile was measured."""
+    costs = (("latency_ms", plan.cost), ("dense_latency_ms", plan.dense_cost))
+    return {name: cost[LATENCY] for name, cost in costs if LATENCY in cost}
+
+
 class _LoopLog:
-    """A line of `pruning.csv` for each loop, beside what shows it; loops that are repeated replace their lines."""
+    """A line of `pruning.csv` for each loop, beside what shows it; loops that are repeated replace their lines.
+
+    Where a profile was measured, the estimated milliseconds stand in a column of their own.
+    """
 
     def __init__(self, path: Path, show: PruningProgress) -> None:
         self._path, self._show = path, show
-        self._lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ["loop,macs,params"]
+        self._lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
-    def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
-        self._lines[loop:] = [f"{loop},{macs_share!r},{params_share!r}"]
+    def __call__(self, loop: int, plan: pruning.Plan) -> None:
+        values = {"loop": loop, "macs": plan.share("macs"), "params": plan.share("params")}
+        if LATENCY in plan.cost:
+            values[LATENCY] = plan.cost[LATENCY]
+        self._lines = [",".join(values), *self._lines[1:loop], ",".join(map(repr, values.values()))]
         write_text(self._path, "\n".join(self._lines) + "\n")
-        self._show(loop, macs_share, params_share)
+        self._show(loop, plan)
 
 
 class _Accuracy:

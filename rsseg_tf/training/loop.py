@@ -226,7 +226,7 @@ class Trainer:
             score = self._validated(validate)
         return EpochRow(
             epoch=state.epoch + 1,
-            learning_rate=learning_rate(settings, step=state.epoch * steps, steps_per_epoch=steps),
+            learning_rate=learning_rate(settings, step=(state.epoch + 1) * steps - 1, steps_per_epoch=steps),
             loss=state.loss_sum / steps,
             val_miou=score,
             seconds=state.seconds,

@@ -117,3 +117,34 @@ def test_a_file_that_is_no_mapping_is_named(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         load_config(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"macs": 0.5}),
+        (["prune.latency_ms=45"], {"latency_ms": 45.0}),
+        (["prune.params=0.3"], {"params": 0.3}),
+        (["prune.latency_ms=45", "prune.macs=0.5"], {"macs": 0.5, "latency_ms": 45.0}),
+        (["prune.latency_ms=45", "prune.macs=0.7"], {"macs": 0.7, "latency_ms": 45.0}),
+        (["prune.macs=1"], {}),
+    ],
+)
+def test_a_target_that_is_given_takes_the_place_of_the_default_one(words, expected):
+    assert load_config(overrides=words).prune.given == expected
+
+
+def test_a_target_of_the_file_stays_beside_one_of_the_command_unless_it_is_a_records_default(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("prune: {macs: 0.5}")
+    words = ["prune.latency_ms=45"]
+    assert load_config(path, words).prune.given == {"macs": 0.5, "latency_ms": 45.0}
+    assert load_config(path, words, is_record=True).prune.given == {"latency_ms": 45.0}
+    path.write_text("prune: {macs: 0.3}")
+    assert load_config(path, words, is_record=True).prune.given == {"macs": 0.3, "latency_ms": 45.0}
+
+
+def test_retraining_can_be_switched_off_and_training_cannot():
+    assert load_config(overrides=["prune.retrain.epochs=0"]).prune.retrain.epochs == 0
+    with pytest.raises(ConfigError, match=r"`fit.epochs` must be at least 1"):
+        load_config(overrides=["fit.epochs=0"])

@@ -227,3 +227,29 @@ def test_the_export_is_recorded_beside_the_file(workshop):
 
     assert record["proof"]["partitions"] == 1
     assert len(record["calibration_windows"]) == record["calibration"]["samples"] == 4
+
+
+def test_pruning_to_a_time_without_retraining_tells_milliseconds_and_the_score(workshop, tmp_path, capsys):
+    dense, profile = tmp_path / "dense.tflite", tmp_path / "board.json"
+    model = str(workshop / "dense")
+    assert main(["export-tflite", model, "-o", str(dense), "export.type=float32", "export.max_drop=100"]) == 0
+    assert main(["benchmark", str(dense), "--repeats", "3", "--warmup", "1", "--profile", str(profile)]) == 0
+    whole = json.loads(profile.read_text())["total_ms"]
+    words = [f"prune.latency_ms={0.8 * whole}", f"prune.profile={profile}", "prune.retrain.epochs=0"]
+    capsys.readouterr()
+
+    assert main(["prune", model, "-o", str(tmp_path / "timed"), *words, "--json"]) == 0
+
+    out, told = capsys.readouterr()
+    result = json.loads(out)
+    assert result["latency_ms"] <= 0.8 * result["dense_latency_ms"] + 1e-6
+    assert result["val_miou"] == result["val_miou_before_retraining"]
+    assert (result["best_epoch"], result["loops"]) == (0, 3)
+    assert f"{result['latency_ms']:.1f} ms (estimated)" in told
+    assert f"val mIoU {100 * result['val_miou']:.2f} before retraining" in told
+    assert not (tmp_path / "timed" / "log.csv").exists()
+    assert (tmp_path / "timed" / "pruning.csv").read_text().startswith("loop,macs,params,latency_ms\n")
+    manifest = json.loads((tmp_path / "timed" / "manifest.json").read_text())
+    assert manifest["results"]["latency_ms"] == result["latency_ms"]
+    plan = pruning.Plan.from_json((tmp_path / "timed" / "plan.json").read_text())
+    assert set(plan.details["target"]) == {"latency_ms"}

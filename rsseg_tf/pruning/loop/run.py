@@ -51,8 +51,7 @@ class Hooks:
     """What a loop calls on its way, and where it keeps how far it is.
 
     Attributes:
-        on_loop: after each loop, with its number, counted from 1, and the shares of the dense model's
-            multiply-accumulates and parameters that are left.
+        on_loop: after each loop, with its number, counted from 1, and the plan so far.
         tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
             It must depend on nothing but its arguments, or a resumed run comes to another plan.
         accuracy: of the model as it is, for the accuracy floor.
@@ -61,7 +60,7 @@ class Hooks:
         state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
     """
 
-    on_loop: Callable[[int, float, float], None] | None = None
+    on_loop: Callable[[int, Plan], None] | None = None
     tune: Callable[[keras.Model, int], None] | None = None
     accuracy: Callable[[keras.Model], float] | None = None
     together: Together = ALONE
@@ -116,7 +115,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         if state_path is not None:
             save_state(state_path, state, fingerprint)
         if hooks.on_loop is not None:
-            hooks.on_loop(state.now.loop, state.now.plan.share("macs"), state.now.plan.share("params"))
+            hooks.on_loop(state.now.loop, state.now.plan)
     end = state.result
     if end.loop == 0:
         raise RssegError(

@@ -7,7 +7,9 @@ import sys
 import time
 from typing import TextIO
 
+from rsseg_tf.config.pruning import LATENCY
 from rsseg_tf.progress import Line, drawn, time_left
+from rsseg_tf.pruning import Plan
 from rsseg_tf.training.loop import EpochRow
 
 
@@ -54,13 +56,20 @@ class PruningProgress:
         self._loops = loops
         self._line = Line(stream)
 
-    def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
-        """Tell the shares of the dense MACs and parameters that are left after loop `loop`, counted from 1."""
-        text = f"prune loop {loop}/{self._loops}  MACs {macs_share:.1%}  params {params_share:.1%}"
+    def __call__(self, loop: int, plan: Plan) -> None:
+        """Tell what is left after loop `loop`, counted from 1; of the time too, where it was measured."""
+        text = f"prune loop {loop}/{self._loops}  MACs {plan.share('macs'):.1%}  params {plan.share('params'):.1%}"
+        if LATENCY in plan.cost:
+            text += f"  {plan.cost[LATENCY]:.1f} ms (estimated)"
         if loop == self._loops or not (self._line.is_live or loop % 10):
             self._line.print(text)
         else:
             self._line.redraw(text)
+
+
+def say(message: str, *, stream: TextIO | None = None) -> None:
+    """Print a line on stderr."""
+    (stream or sys.stderr).write(f"{message}\n")
 
 
 def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:

@@ -46,12 +46,20 @@ def prune(model, **options):
     )
 
 
+def shares(seen):
+    """Hooks that keep loop, and the shares of multiply-accumulates and parameters."""
+    return pruning.Hooks(on_loop=lambda loop, plan: seen.append((loop, plan.share("macs"), plan.share("params"))))
+
+
 @pytest.fixture(scope="module")
 def pruned():
     model = network()
     before = model.get_weights()
     seen = []
-    slim, plan = prune(model, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
+    slim, plan = prune(
+        model,
+        hooks=shares(seen),
+    )
     return model, before, slim, plan, seen
 
 
@@ -201,7 +209,11 @@ def test_settings_whose_hook_is_missing_are_refused(missing):
 def test_each_loop_keeps_to_its_schedule(schedule, share):
     seen = []
     settings = dataclasses.replace(SETTINGS, schedule=schedule)
-    prune(network(), settings=settings, hooks=pruning.Hooks(on_loop=lambda *news: seen.append(news)))
+    prune(
+        network(),
+        settings=settings,
+        hooks=shares(seen),
+    )
     for loop, macs, _ in seen:
         assert macs <= share(loop / 12) + 1e-9
         assert macs > share(loop / 12) - 0.15

@@ -1,9 +1,14 @@
 import io
 import math
 
+from rsseg_tf.pruning import Plan
 from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, warn
 from rsseg_tf.training.loop import EpochRow
 from tests.test_progress import Terminal
+
+
+def plan(cost: dict[str, float]) -> Plan:
+    return Plan(keep={}, widths={}, cost=cost, dense_cost=dict.fromkeys(cost, 100))
 
 
 def row(score: float) -> EpochRow:
@@ -39,9 +44,17 @@ def test_pruning_tells_a_pipe_every_tenth_loop_and_the_last():
     stream = io.StringIO()
     progress = PruningProgress(25, stream)
     for loop in range(1, 26):
-        progress(loop, 0.5, 0.4)
+        progress(loop, plan({"macs": 50, "params": 40}))
 
     assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["10/25", "20/25", "25/25"]
+
+
+def test_pruning_tells_the_milliseconds_where_they_are_known():
+    stream = io.StringIO()
+    progress = PruningProgress(1, stream)
+    progress(1, plan({"macs": 50, "params": 40, "latency_ms": 12.34}))
+
+    assert stream.getvalue() == "prune loop 1/1  MACs 50.0%  params 40.0%  12.3 ms (estimated)\n"
 
 
 def test_a_warning_is_a_line_with_its_hint():
