@@ -17,11 +17,9 @@ from rsseg_tf.datasets.readers.loveda import Loveda
 from rsseg_tf.datasets.readers.uavid import Uavid
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes.dataset import Scenes
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import DataError
 
 AnyDataset: TypeAlias = FileDataset | Scenes
-
-_OWN_FILES = "set data.name: `folder` for pairs of your own, or one of docs/data.md"
 
 
 @dataclass(frozen=True)
@@ -89,17 +87,16 @@ def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
     """Return the data set that `data` names, even where single files of it are missing: see its `problems`.
 
     Raises:
-        ConfigError: if there is no such reader, or settings that it cannot use; for generated scenes also if files
-            or settings of another reader are named.
+        ConfigError: if there is no such reader, or settings that it cannot use.
         DataError: if there is nothing to read at all.
     """
-    unread = _unread(data)
-    message = f"{', '.join(f'`{name}`' for name in unread)} without effect: `data.name` is `{data.name}`"
-    if unread and data.name == "scenes":
-        raise ConfigError(f"{message}, generated images", hint=_OWN_FILES)
     dataset = _reader(data).open(data, seed)
-    if unread:
-        dataset.doubts = (*dataset.doubts, DataError(message, hint="drop what is of another reader"))
+    if unread := _unread(data):
+        named = ", ".join(f"`{name}`" for name in unread)
+        doubt = DataError(
+            f"`data.name` is `{data.name}`, which does not look at {named}", hint="drop it, or name another"
+        )
+        dataset.doubts = (*dataset.doubts, doubt)
     return dataset
 
 

@@ -56,28 +56,12 @@ def test_what_a_readers_masks_depend_on_decides_where_they_are_kept(monkeypatch)
     assert folder("uavid", "paper") == folder("uavid", "challenge")
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["data.root=photos"], "`data.root`"),
-        (["data.folder.pairs=splits.csv"], "`data.folder.pairs`"),
-        (["data.root=photos", "data.isprs.clutter=ignore"], "`data.root`, `data.isprs.clutter`"),
-    ],
-)
-def test_files_are_not_passed_over_for_generated_scenes(words, named):
-    with pytest.raises(ConfigError) as caught:
-        list_dataset(load_config(overrides=words).data)
-    assert caught.value.message == f"{named} without effect: `data.name` is `scenes`, generated images"
-    assert "data.name" in caught.value.hint
-    assert "`folder`" in caught.value.hint
-
-
 def test_settings_of_another_reader_are_doubted(tmp_path):
     LAYOUTS["folder"].write(tmp_path)
     words = ["data.name=folder", f"data.root={tmp_path}", "data.folder.classes={road: 1}"]
     assert list_dataset(load_config(overrides=words).data).doubts == ()
     (doubt,) = list_dataset(load_config(overrides=[*words, "data.isprs.clutter=ignore"]).data).doubts
-    assert doubt.message == "`data.isprs.clutter` without effect: `data.name` is `folder`"
+    assert doubt.message == "`data.name` is `folder`, which does not look at `data.isprs.clutter`"
 
 
 @pytest.mark.parametrize("section", [section.name for section in all_sections({}) if section.name.startswith("data.")])
