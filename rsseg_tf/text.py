@@ -1,9 +1,14 @@
-"""Tables for people to read on a terminal."""
+"""Words and tables for people to read on a terminal."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, such as "1 image" or "2 images"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def text_table(rows: Iterable[Sequence[str]], *, align: str = "<") -> str:

@@ -39,9 +39,7 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
         report = check_dataset(dataset, progress=progress)
     options.print_result(asdict(report), described(report), as_json=as_json)
     if report.problems:
-        raise CheckFailedError(
-            f"the data set has {len(report.problems)} problems", hint="mend them: each is listed with its file"
-        )
+        raise CheckFailedError(f"the data set has {report.verdict}", hint="mend them: each is listed with its file")
 
 
 @command.command(name="show")

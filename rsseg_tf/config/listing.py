@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
-from rsseg_tf.config.parsing import described_type, nearest
+from rsseg_tf.config.parsing import described_type, nearest_name
 from rsseg_tf.config.reading import to_dict
 from rsseg_tf.config.root import Config
 from rsseg_tf.errors import ConfigError
@@ -104,7 +104,7 @@ def chosen_sections(wanted: str, choices: Choices) -> tuple[Section, ...]:
     if chosen or single:
         return chosen or tuple(single)
     known = [section.name for section in every if section.name]
-    close = nearest(wanted, [*known, *(each.name for section in every for each in section.settings)])
+    close = nearest_name([wanted], [*known, *(each.name for section in every for each in section.settings)])
     hint = f"did you mean `{close}`?" if close else f"sections: {', '.join(known)}"
     raise ConfigError(f"there is no section or setting `{wanted}`", hint=hint)
 

@@ -6,12 +6,13 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from rsseg_tf.config.renamed import RENAMED
 from rsseg_tf.errors import ConfigError
 
 
@@ -56,7 +57,9 @@ def parse_override(word: str) -> Mapping[str, Any]:
     """
     key, equals, text = word.partition("=")
     if not equals or not key:
-        raise ConfigError(f"expected `key=value`, got `{word}`", hint="for example fit.epochs=3")
+        is_file = word.lower().endswith((".yaml", ".yml"))
+        hint = f"a file of settings follows -c: -c {word}" if is_file else "for example fit.epochs=3"
+        raise ConfigError(f"expected `key=value`, got `{word}`", hint=hint)
     try:
         value = _as_text(text) if text else ""
     except (yaml.YAMLError, RecursionError) as error:
@@ -71,29 +74,33 @@ def _as_text(text: str) -> Any:
     return yaml.load(text, Loader=yaml.BaseLoader)  # BaseLoader builds text, lists and mappings only
 
 
-def merged(base: Any, changes: Mapping[str, Any], *, where: str, source: str) -> Any:
+def merged(base: Any, changes: Mapping[str, Any], *, source: str, where: str = "", names: Iterable[str] = ()) -> Any:
     """Return the frozen dataclass `base` with `changes` laid over it.
 
     Args:
         base: the settings so far, nested dataclasses included.
         changes: text by field, nested alike.
-        where: dotted prefix of the names in messages.
         source: the file or word that the changes come from, for messages.
+        where: dotted prefix of the names in messages, where `base` is a section.
+        names: of all sections and settings, dotted, where `base` is a section.
 
     Raises:
         ConfigError: for an unknown key, or a text that its field's type cannot hold.
     """
     hints = typing.get_type_hints(type(base))
+    names = names or tuple(dotted_names(base))
     updates = {}
     for key, value in changes.items():
         name = f"{where}{key}"
         if key not in hints:
-            raise ConfigError(f"unknown setting `{name}` in {source}", hint=_suggestion(str(key), where, hints))
+            close = nearest_name(_names_within(name, value), names)
+            hint = f"did you mean `{close}`?" if close else f"known here: {', '.join(hints)}"
+            raise ConfigError(f"unknown setting `{name}` in {source}", hint=hint)
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"`{name}` in {source} is a section of settings, got {_kind(value)}")
-            updates[key] = merged(old, value, where=f"{name}.", source=source)
+            updates[key] = merged(old, value, source=source, where=f"{name}.", names=names)
         else:
             updates[key] = _parse(value, hints[key], name=name, source=source)
     return dataclasses.replace(base, **updates)
@@ -124,10 +131,39 @@ def no_such_choice(name: str, text: str, choices: Iterable[str]) -> ConfigError:
     return ConfigError(f"{name} must be one of {', '.join(known)}, got `{text}`", hint=hint)
 
 
-def _suggestion(key: str, where: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = nearest(key, names)
-    return f"did you mean `{where}{close}`?" if close else f"known here: {', '.join(names)}"
+def dotted_names(settings: Any, where: str = "") -> Iterator[str]:
+    """Yield the names of all sections and settings of a dataclass, a section before what is in it."""
+    for item in dataclasses.fields(settings):
+        yield f"{where}{item.name}"
+        inner = getattr(settings, item.name)
+        if dataclasses.is_dataclass(inner):
+            yield from dotted_names(inner, f"{where}{item.name}.")
+
+
+def nearest_name(wanted: Iterable[str], names: Iterable[str]) -> str | None:
+    """Return the dotted name, one of `names`, that one of the `wanted` was likely meant to be.
+
+    Names are compared whole and by their last part; a former name stands for the new one. None if all are like none.
+    """
+    spellings = {**{name: name for name in names}, **RENAMED}
+    words = tuple(wanted)
+    best = max(spellings, key=lambda spelled: max(_likeness(word, spelled) for word in words))
+    return spellings[best] if any(_likeness(word, best) >= 1 for word in words) else None
+
+
+def _likeness(name: str, other: str) -> float:
+    one, two = name.casefold(), other.casefold()
+    pairs = ((one, two), (one.rpartition(".")[2], two.rpartition(".")[2]))
+    return sum(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
+def _names_within(name: str, value: Any) -> Iterator[str]:
+    """Yield the name, and those of what its value holds if that is one thing."""
+    yield name
+    while isinstance(value, Mapping) and len(value) == 1:
+        ((key, value),) = value.items()
+        name = f"{name}.{key}"
+        yield name
 
 
 def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:

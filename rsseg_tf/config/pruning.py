@@ -9,6 +9,9 @@ from typing import Literal
 from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
 
+Criterion = Literal["taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2", "bn-scale", "random"]
+"""How a channel can be scored; `rsseg_tf.pruning.scoring.criteria` has the formula of each."""
+
 LATENCY = "latency_ms"
 """The one metric whose target is no share."""
 
@@ -76,8 +79,8 @@ class Loop(Ranking, Limits):
     """How pruning comes to its target in many small steps.
 
     Attributes:
-        criterion: how a channel is scored: `taylor-bn`, `taylor`, `taylor-fo`, `taylor-act`, `l1`, `l2`, `bn-scale` or
-            `random`. The default agrees best with the oracle (docs/results.md); the paper's is `taylor`.
+        criterion: how a channel is scored. The default agrees best with the oracle (docs/results.md); the paper's is
+            `taylor`.
         loops: times that scores are computed and groups removed.
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` ever less.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
@@ -89,7 +92,7 @@ class Loop(Ranking, Limits):
         check_every: loops between two looks at the accuracy floor.
     """
 
-    criterion: str = "taylor-bn"
+    criterion: Criterion = "taylor-bn"
     loops: int = setting(60, at_least=1)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""

@@ -15,12 +15,15 @@ from typing import Any
 
 import yaml
 
+from rsseg_tf.config.data import DataConfig
 from rsseg_tf.config.parsing import merged, parse_override, parse_yaml, read_yaml
 from rsseg_tf.config.pruning import Target
 from rsseg_tf.config.renamed import refuse_both, with_new_names
 from rsseg_tf.config.root import Config
 from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError
+
+_UNNAMED = "\0"
 
 
 def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *, is_record: bool = False) -> Config:
@@ -35,17 +38,18 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
         is_record: whether the file is what a run wrote: nobody needs to hear of former names in it.
 
     Raises:
-        ConfigError: for an unreadable file, an unknown key, or a value that its field cannot hold.
+        ConfigError: for an unreadable file, an unknown key, a value that its field cannot hold, or a data set of files
+            without `data.name`.
 
     Example:
         >>> load_config(overrides=["fit.learning_rate=1e-2"]).fit.learning_rate
         0.01
     """
-    config, words = Config(), list(overrides)
+    config, words = Config(data=DataConfig(name=_UNNAMED)), list(overrides)
     file = read_yaml(Path(path)) if path is not None else {}
     if path is not None:
         config = changed(config, file, source=f"`{path}`", is_record=is_record)
-    config = overridden(config, words)
+    config = _named(overridden(config, words))
     asks_for_macs = not is_record and "macs" in (file.get("prune") or {})
     if not asks_for_macs and not any(word.startswith("prune.macs=") for word in words):
         config = _without_default_target(config)
@@ -59,6 +63,20 @@ def _without_default_target(config: Config) -> Config:
     if config.prune.macs != default or set(config.prune.given) == {"macs"}:
         return config
     return dataclasses.replace(config, prune=dataclasses.replace(config.prune, macs=Target.macs))
+
+
+def _named(config: Config) -> Config:
+    """Return `config` with the usual data set where none was named, but not in place of one that was described."""
+    if config.data.name != _UNNAMED:
+        return config
+    usual = DataConfig()
+    for item in dataclasses.fields(usual):
+        value = getattr(usual, item.name)
+        is_of_another = item.name == "root" or (dataclasses.is_dataclass(value) and item.name != usual.name)
+        if is_of_another and getattr(config.data, item.name) != value:
+            hint = "for images and masks of your own data.name=folder; docs/data.md has the others"
+            raise ConfigError(f"`data.{item.name}` is given, but no `data.name`", hint=hint)
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, name=usual.name))
 
 
 def overridden(config: Config, words: Iterable[str]) -> Config:
@@ -87,7 +105,7 @@ def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_recor
         ConfigError: for an unknown key, or a value that its field cannot hold.
     """
     renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else _tell)
-    found: Config = merged(config, renamed, where="", source=source)
+    found: Config = merged(config, renamed, source=source)
     return found
 
 

@@ -36,7 +36,8 @@ def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[s
     for former, name in RENAMED.items():
         value = _found(changes, former)
         if value is not _NOTHING:
-            tell(f"`{former}` in {source} is now called `{name}`")
+            place = "" if source.startswith(f"`{former}=") else f" in {source}"  # of a word: itself
+            tell(f"`{former}`{place} is now called `{name}`")
             changes = _put(_put(changes, former, _NOTHING), name, value)
     return changes
 

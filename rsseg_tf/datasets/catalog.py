@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeAlias
 
 from rsseg_tf.config import DataConfig
 from rsseg_tf.config.parsing import no_such_choice
@@ -29,10 +29,15 @@ class Reader:
     Attributes:
         open: lists the data set that the settings name; takes the seed of the run too.
         palette: its classes under these settings, without a look at its files.
+        section: the section of `data` that holds its own settings; empty for none.
+        masks: what its decoded masks depend on, beside the files, the palette and `unknown_colors`, as plain JSON:
+            what `data.cache_dir` holds is read again under equal ones alone.
     """
 
     open: Callable[[DataConfig, int], AnyDataset]
     palette: Callable[[DataConfig], Palette]
+    section: str = ""
+    masks: Callable[[DataConfig], Mapping[str, Any]] = lambda _data: {}
 
 
 def _of_files(kind: Callable[..., FileDataset], palette: Palette) -> Reader:
@@ -44,6 +49,7 @@ def _isprs(benchmark: Benchmark) -> Reader:
     return Reader(
         lambda data, _seed: Isprs(data.root, benchmark, data.isprs, ignore_unknown=_ignores(data)),
         lambda data: scored_palette(data.isprs.clutter),
+        section="isprs",
     )
 
 
@@ -55,10 +61,13 @@ READERS: Mapping[str, Reader] = {
     "scenes": Reader(
         lambda data, seed: Scenes(data.scenes, seed=seed if data.scenes.seed < 0 else data.scenes.seed),
         lambda _data: isprs.PALETTE,
+        section="scenes",
     ),
     "folder": Reader(
         lambda data, _seed: Folder(data.root, data.folder, ignore_unknown=_ignores(data)),
         lambda data: parse_classes(data.folder)[0],
+        section="folder",
+        masks=lambda data: {"classes": dict(data.folder.classes), "ignore_colors": data.folder.ignore_colors},
     ),
     "uavid": _of_files(Uavid, uavid.PALETTE),
     "vaihingen": _isprs(VAIHINGEN),
@@ -81,7 +90,25 @@ def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
         ConfigError: if there is no such reader, or settings that it cannot use.
         DataError: if there is nothing to read at all.
     """
-    return _reader(data).open(data, seed)
+    dataset = _reader(data).open(data, seed)
+    if unread := _unread(data):
+        named = ", ".join(f"`{name}`" for name in unread)
+        doubt = DataError(
+            f"`data.name` is `{data.name}`, which does not look at {named}", hint="drop it, or name another"
+        )
+        dataset.doubts = (*dataset.doubts, doubt)
+    return dataset
+
+
+def _unread(data: DataConfig) -> list[str]:
+    """Return the settings given, by what differs from the defaults, that are not of the reader that is named."""
+    default, own = DataConfig(), _reader(data).section
+    found = ["data.root"] if data.root and data.name == "scenes" else []
+    for section in (each.name for each in fields(data) if is_dataclass(getattr(data, each.name)) and each.name != own):
+        given, usual = getattr(data, section), getattr(default, section)
+        names = (each.name for each in fields(given) if getattr(given, each.name) != getattr(usual, each.name))
+        found += [f"data.{section}.{name}" for name in names]
+    return found
 
 
 def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
@@ -105,6 +132,11 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
         others = f" (and {more} more: `rsseg-tf data check` lists them)" if more else ""
         raise DataError(f"{first.message}{others}", hint=first.hint)
     return dataset
+
+
+def masks_of(data: DataConfig) -> Mapping[str, Any]:
+    """Return what the decoded masks depend on of the settings of the reader alone; see `Reader.masks`."""
+    return _reader(data).masks(data)
 
 
 def palette_of(data: DataConfig) -> Palette:

@@ -12,6 +12,7 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
+from rsseg_tf.text import counted
 
 FITTED = ("train", "val")
 """The splits that a training reads."""
@@ -59,12 +60,19 @@ class DatasetReport:
         contents: split → SHA-256 over the names and the bytes of its images and masks.
         problems: what makes the data set wrong to use.
         warnings: what may be meant that way.
+        repeats: split → the split whose images it repeats on purpose, which is not looked at twice.
     """
 
     splits: dict[str, SplitSummary]
     contents: dict[str, str]
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
+    repeats: dict[str, str]
+
+    @property
+    def verdict(self) -> str:
+        """How many problems there are."""
+        return counted(len(self.problems), "problem") if self.problems else "no problems"
 
 
 def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> DatasetReport:
@@ -117,8 +125,9 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     leaks, doubts = _shared(dataset, samples, examinations)
     doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
     contents = {split: _content(members, examinations) for split, members in samples.items()}
-    contents |= {split: contents[shown] for split, shown in dataset.aliases.items() if shown in contents}
-    return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)))
+    repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
+    contents |= {split: contents[shown] for split, shown in repeats.items()}
+    return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)), repeats)
 
 
 def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examination]) -> str:
@@ -155,7 +164,7 @@ def require_sound(report: DatasetReport) -> None:
         listed = [f"  {_line(finding)}" for finding in report.problems[:_LISTED]]
         more = len(report.problems) - _LISTED
         raise DataError(
-            "\n".join([f"the data set has {len(report.problems)} problems:", *listed]),
+            "\n".join([f"the data set has {report.verdict}:", *listed]),
             hint=f"`rsseg-tf data check` lists {more} more" if more > 0 else "",
         )
 
@@ -223,15 +232,17 @@ def described(report: DatasetReport) -> str:
     lines = []
     for split, summary in report.splits.items():
         sizes = " … ".join(dict.fromkeys((summary.sizes[0], summary.sizes[-1]))) if summary.sizes else "no size"
-        lines.append(f"{split}: {summary.images} images, {summary.labeled} with masks, {sizes}")
         labeled = sum(summary.pixels.values())
+        shares = "; of the labeled pixels:" if labeled else ""
+        lines.append(f"{split}: {counted(summary.images, 'image')}, {summary.labeled} with masks, {sizes}{shares}")
         for name, count in summary.pixels.items() if labeled else ():
             lines.append(f"  {name:24} {count / labeled:7.2%}")
         if summary.ignored:
-            lines.append(f"  {'(ignored)':24} {summary.ignored / (labeled + summary.ignored):7.2%}")
+            lines.append(f"  {'(ignored)':24} {summary.ignored / (labeled + summary.ignored):7.2%} of all pixels")
+    lines += [f"{split}: repeats {shown}" for split, shown in report.repeats.items()]
     for title, findings in (("warning", report.warnings), ("problem", report.problems)):
         lines += [f"{title}: {_line(finding)}" for finding in findings]
-    lines.append("no problems" if not report.problems else f"{len(report.problems)} problems")
+    lines.append(report.verdict)
     return "\n".join(lines)
 
 

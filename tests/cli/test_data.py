@@ -31,13 +31,13 @@ def test_a_sound_data_set_passes_the_check(folder):
     result = run("check", "-c", folder / "data.yaml", "--json")
     assert result.exit_code == 0
     report = json.loads(result.stdout)
-    assert sorted(report) == ["contents", "problems", "splits", "warnings"]
+    assert sorted(report) == ["contents", "problems", "repeats", "splits", "warnings"]
     assert report["splits"]["train"]["pixels"] == {"road": 96}
 
 
 def test_the_text_names_splits_and_shares(folder):
     text = run("check", "-c", folder / "data.yaml").stdout
-    assert "train: 1 images, 1 with masks, 12×8" in text
+    assert "train: 1 image, 1 with masks, 12×8; of the labeled pixels:" in text
     assert "100.00%" in text
 
 

@@ -51,7 +51,10 @@ def test_a_section_comes_with_those_in_it_and_a_setting_alone():
     assert "(one of one, two)" in listing.as_text(listing.chosen_sections("data.name", CHOICES))
 
 
-@pytest.mark.parametrize(("wanted", "hint"), [("fitt", "`fit`?"), ("fit.epoch", "`fit.epochs`?"), ("?", "sections:")])
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [("fitt", "`fit`?"), ("fit.epoch", "`fit.epochs`?"), ("data.pairs", "`data.folder.pairs`?"), ("?", "sections:")],
+)
 def test_an_unknown_section_is_refused_with_what_may_be_meant(wanted, hint):
     with pytest.raises(ConfigError, match="no section or setting") as caught:
         listing.chosen_sections(wanted, CHOICES)

@@ -37,7 +37,7 @@ def test_numbers_are_read_by_the_fields_type(word, value):
 
 def test_colors_of_digits_stay_text(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("data: {folder: {classes: {road: 000000, tree: 12E456}}}\n")
+    path.write_text("data: {name: folder, folder: {classes: {road: 000000, tree: 12E456}}}\n")
 
     assert load_config(path).data.folder.classes == {"road": "000000", "tree": "12E456"}
 
@@ -76,7 +76,15 @@ def test_every_shipped_configuration_loads(path):
     ("word", "message", "hint"),
     [
         ("fit.epoch=1", "unknown setting `fit.epoch`", "did you mean `fit.epochs`?"),
-        ("fitt.epochs=1", "unknown setting `fitt`", "did you mean `fit`?"),
+        ("fitt.epochs=1", "unknown setting `fitt`", "did you mean `fit.epochs`?"),
+        ("fitt={epochs: 1, l2: 0}", "unknown setting `fitt`", "did you mean `fit`?"),
+        ("epochs=3", "unknown setting `epochs`", "did you mean `fit.epochs`?"),
+        ("folder.classes={road: 1, water: 2}", "unknown setting `folder`", "did you mean `data.folder.classes`?"),
+        ("folder.pairs=a.csv", "unknown setting `folder`", "did you mean `data.folder.pairs`?"),
+        ("data.clases={road: 1}", "unknown setting `data.clases`", "did you mean `data.folder.classes`?"),
+        ("fit.xyz=1", "unknown setting `fit.xyz`", "known here: epochs, batch_size"),
+        ("prune.criterion=tailor", "must be one of taylor, ", "did you mean `taylor`?"),
+        ("own.yaml", "expected `key=value`, got `own.yaml`", "-c own.yaml"),
         ("fit.epochs=1.5", "must be a whole number, got `1.5`", ""),
         ("fit.epochs=inf", "must be a whole number", ""),
         ("fit.learning_rate=nan", "must be a number", ""),
@@ -103,6 +111,27 @@ def test_a_wrong_setting_says_what_and_how_to_mend_it(word, message, hint):
 
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("data.root=photos", "data.root"),
+        ("data.folder.pairs=splits.csv", "data.folder"),
+        ("data.pairs=splits.csv", "data.folder"),
+        ("data.isprs.clutter=ignore", "data.isprs"),
+    ],
+)
+def test_a_data_set_of_files_without_its_name_is_not_replaced_by_generated_scenes(tmp_path, word, name):
+    with pytest.raises(ConfigError) as caught:
+        load_config(overrides=[word])
+    assert caught.value.message == f"`{name}` is given, but no `data.name`"
+    assert "data.name=folder" in caught.value.hint
+
+    assert load_config(overrides=[word, "data.name=scenes"]).data.name == "scenes"
+    path = tmp_path / "named.yaml"
+    path.write_text("data: {name: vaihingen}")
+    assert load_config(path, [word]).data.name == "vaihingen"
 
 
 @pytest.mark.parametrize("text", ["fit: [", "- 1\n", "just text", "\x00"])

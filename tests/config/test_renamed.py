@@ -24,7 +24,7 @@ def test_a_former_name_in_a_file_is_read_and_told(tmp_path, capsys):
 
 def test_a_former_name_in_a_word_is_read_and_told(capsys):
     assert load_config(overrides=["prune.normalise=l2"]).prune.normalize == "l2"
-    assert "is now called `prune.normalize`" in capsys.readouterr().err
+    assert capsys.readouterr().err == "warning: `prune.normalise` is now called `prune.normalize`\n"
 
 
 def test_settings_that_moved_into_a_section_of_their_reader_are_read_where_they_were(tmp_path, capsys):

@@ -1,18 +1,22 @@
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from rsseg_tf.cli.settings import setting_choices
-from rsseg_tf.config import Config, DataConfig, FolderConfig, dump_yaml, load_config
-from rsseg_tf.config.listing import chosen_sections
+from rsseg_tf.config import Config, DataConfig, FolderConfig, IsprsConfig, dump_yaml, load_config
+from rsseg_tf.config.listing import all_sections, chosen_sections
 from rsseg_tf.datasets import catalog, open_dataset, write_image
 from rsseg_tf.datasets.catalog import READERS, Reader, list_dataset, palette_of
 from rsseg_tf.datasets.images.masks import IndexMasks
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.prepared.store import store_of
 from rsseg_tf.datasets.readers.files import FileDataset, Listing
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
+from tests.datasets.readers.table import LAYOUTS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DUBAI = CONFIGS.parents[1] / "shared/data/dubai"
@@ -37,7 +41,32 @@ def test_a_new_row_is_a_reader_with_its_own_classes(monkeypatch, tmp_path):
     assert [sample.name for sample in open_dataset(data).samples("train")] == ["a"]
     assert palette_of(data).names == ("land", "sea")
     (name,) = listing_of("data.name")
-    assert "loveda, toy" in name.values
+    assert name.values.endswith(", toy")
+
+
+def test_what_a_readers_masks_depend_on_decides_where_they_are_kept(monkeypatch):
+    toy = replace(READERS["uavid"], masks=lambda data: {"split": data.isprs.split})
+    monkeypatch.setattr(catalog, "READERS", {**READERS, "toy": toy})
+
+    def folder(name, split):
+        palette = SimpleNamespace(palette=READERS["uavid"].palette(DataConfig()))
+        return store_of(DataConfig(name=name, isprs=IsprsConfig(split=split)), palette).folder
+
+    assert folder("toy", "paper") != folder("toy", "challenge")
+    assert folder("uavid", "paper") == folder("uavid", "challenge")
+
+
+def test_settings_of_another_reader_are_doubted(tmp_path):
+    LAYOUTS["folder"].write(tmp_path)
+    words = ["data.name=folder", f"data.root={tmp_path}", "data.folder.classes={road: 1}"]
+    assert list_dataset(load_config(overrides=words).data).doubts == ()
+    (doubt,) = list_dataset(load_config(overrides=[*words, "data.isprs.clutter=ignore"]).data).doubts
+    assert doubt.message == "`data.name` is `folder`, which does not look at `data.isprs.clutter`"
+
+
+@pytest.mark.parametrize("section", [section.name for section in all_sections({}) if section.name.startswith("data.")])
+def test_every_section_of_data_is_of_a_reader(section):
+    assert section.removeprefix("data.") in {reader.section for reader in READERS.values()}
 
 
 def listing_of(setting):
@@ -45,7 +74,7 @@ def listing_of(setting):
     return section.settings
 
 
-@pytest.mark.parametrize("name", ["folder", "uavid", "vaihingen", "potsdam", "loveda"])
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_no_root_is_an_error_that_names_the_setting(name):
     with pytest.raises(DataError) as caught:
         open_dataset(DataConfig(name=name, folder=FolderConfig(classes={"road": "1"})))
@@ -89,21 +118,25 @@ def test_the_dubai_images_read_with_their_recipe(monkeypatch):
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_recipes_classes_are_known_without_its_files(path):
-    expected = {"scenes": 6, "dubai": 5, "uavid": 8, "vaihingen": 5, "potsdam": 5, "loveda": 7}
+    data = load_config(path).data
+    expected = {name: layout.classes for name, layout in LAYOUTS.items()} | {"scenes": 6}
 
-    assert palette_of(load_config(path).data).num_classes == expected[path.stem.partition("_")[0]]
+    assert palette_of(data).num_classes == expected[data.name]
 
 
-@pytest.mark.parametrize("name", ["uavid", "vaihingen", "potsdam", "loveda"])
+PAIRS_OF_RECIPES = sorted(
+    name
+    for path in CONFIGS.glob("*_r18_fast.yaml")
+    if (CONFIGS / f"{(name := path.stem.removesuffix('_fast'))}.yaml").exists()
+)
+
+
+@pytest.mark.parametrize("name", PAIRS_OF_RECIPES)
 def test_a_fast_recipe_cuts_windows_and_keeps_the_papers_data(name):
-    fast, paper = load_config(CONFIGS / f"{name}_r18_fast.yaml"), load_config(CONFIGS / f"{name}_r18.yaml")
+    fast, paper = load_config(CONFIGS / f"{name}_fast.yaml"), load_config(CONFIGS / f"{name}.yaml")
     assert (fast.fit.optimizer, fast.fit.schedule, fast.data.fitting) == ("adamw", "cosine", "crop")
     assert fast.fit.class_sampling == 0.5
-    assert (fast.data.root, fast.data.isprs, fast.data.cache_dir) == (
-        paper.data.root,
-        paper.data.isprs,
-        paper.data.cache_dir,
-    )
+    assert replace(fast.data, fitting=paper.data.fitting, input_size=paper.data.input_size) == paper.data
     assert fast.prune.retrain.augment == fast.fit.augment
 
 
@@ -115,52 +148,52 @@ def test_the_papers_recipe_is_carried_over_to_other_data(name):
     assert fit.epochs == 8 * fit.step_epochs
 
 
-@pytest.mark.parametrize(("name", "inside"), [("uavid", "uavid_train/seq1"), ("vaihingen", "top"), ("loveda", "Val")])
-def test_a_data_set_one_folder_deeper_is_pointed_to(tmp_path, name, inside):
-    config = DataConfig(name=name, root=str(tmp_path))
-    (tmp_path / "release" / inside).mkdir(parents=True)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_data_set_one_folder_deeper_is_pointed_to(tmp_path, name):
+    config = DataConfig(name=name, root=str(tmp_path), folder=FolderConfig(classes={"road": "1"}))
+    LAYOUTS[name].write(tmp_path / "release")
     (tmp_path / "__MACOSX").mkdir()
     with pytest.raises(DataError) as caught:
         open_dataset(config)
     assert caught.value.hint == f"set data.root={tmp_path / 'release'}"
 
-    (tmp_path / "again" / inside).mkdir(parents=True)
+    LAYOUTS[name].write(tmp_path / "again")
     with pytest.raises(DataError) as caught:
         open_dataset(config)
     assert "data.root" not in caught.value.hint
 
 
-LEAST_FILES = {
-    "folder": ("images/a.png", "masks/a.png"),
-    "uavid": ("uavid_train/seq1/Images/0.png", "uavid_train/seq1/Labels/0.png"),
-    "vaihingen": ("top/top_mosaic_09cm_area1.tif", "top_mosaic_09cm_area1.tif"),
-    "potsdam": ("2_Ortho_RGB/top_potsdam_2_10_RGB.tif", "top_potsdam_2_10_label.tif"),
-    "loveda": ("Train/Urban/images_png/1.png", "Train/Urban/masks_png/1.png"),
-}
+def test_every_reader_of_files_has_a_row_in_the_table_of_layouts():
+    assert {"scenes", *LAYOUTS} == set(READERS)
 
 
-def test_the_least_files_of_every_reader_of_files_are_known_here():
-    assert {"scenes", *LEAST_FILES} == set(READERS)
+CHOICES_OF_READERS = [
+    f"{setting.name}={value}"
+    for section in all_sections({})
+    for setting in section.settings
+    if section.name.startswith("data.") and setting.values.startswith("one of ")
+    for value in setting.values.removeprefix("one of ").split(", ")
+]
 
 
-@pytest.mark.parametrize("clutter", ["score", "ignore"])
-@pytest.mark.parametrize("name", READERS)
-def test_the_classes_are_known_before_the_files_are_listed(tmp_path, name, clutter):
-    for place in LEAST_FILES.get(name, ()):
-        write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))
+@pytest.mark.parametrize("word", CHOICES_OF_READERS)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_classes_are_known_before_the_files_are_listed(tmp_path, name, word):
+    LAYOUTS[name].write(tmp_path)
     words = [f"data.name={name}", f"data.root={tmp_path}", "data.folder.classes={road: 1}"]
-    data = load_config(overrides=[*words, f"data.isprs.clutter={clutter}"]).data
+    data = load_config(overrides=[*words, word]).data
 
     assert palette_of(data) == list_dataset(data).palette
 
 
-@pytest.mark.parametrize("name", LEAST_FILES)
+@pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("classes", [{"road": "010203"}, {"road": "1"}], ids=["colors", "numbers"])
 def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name, classes):
-    for place in LEAST_FILES[name]:
-        write_image(tmp_path / place, np.full((8, 12), 77, np.uint8))
+    LAYOUTS[name].write(tmp_path)
     dataset = list_dataset(DataConfig(name=name, root=str(tmp_path), folder=FolderConfig(classes=classes)))
+    sample = dataset.samples("train")[0]
+    write_image(sample.mask, np.full((8, 12), 77, np.uint8))
     with pytest.raises(DataError, match=r"that are no class|outside the palette") as caught:
-        dataset.read(dataset.samples("train")[0])
+        dataset.read(sample)
     assert ("data.folder.classes" in caught.value.hint) == (name == "folder")
     assert "data.unknown_colors=ignore" in caught.value.hint

@@ -44,6 +44,26 @@ def test_a_sound_data_set_has_no_findings_and_a_histogram(sound):
     assert "no problems" in described(report)
 
 
+def test_the_histogram_says_what_its_shares_are_of(sound):
+    mask = np.full((8, 12, 3), (1, 2, 3), np.uint8)
+    mask[4:] = (9, 9, 9)
+    write_image(sound / "m2.png", mask)
+    folder = FolderConfig("splits.csv", CLASSES, ignore_colors=("090909",))
+    text = described(check_dataset(list_dataset(DataConfig(name="folder", root=str(sound), folder=folder))))
+    val = [" ".join(line.split()) for line in text.partition("val: ")[2].splitlines()[:4]]
+    assert val == [
+        "1 image, 1 with masks, 12×8; of the labeled pixels:",
+        "road 100.00%",
+        "roof 0.00%",
+        "(ignored) 50.00% of all pixels",
+    ]
+
+
+def test_a_single_problem_is_counted_as_one(sound):
+    (sound / "m1.png").unlink()
+    assert described(checked(sound)).splitlines()[-1] == "1 problem"
+
+
 def test_the_contents_of_a_split_are_names_and_bytes(sound):
     before = checked(sound).contents
     mask = sound / "m2.png"
@@ -202,6 +222,8 @@ def test_vaihingens_val_may_repeat_its_test(tmp_path):
     report = checked(tmp_path, name="vaihingen")
     assert report.problems == ()
     assert list(report.splits) == ["train", "test"]
+    assert report.repeats == {"val": "test"}
+    assert "\nval: repeats test\n" in described(report)
 
 
 def test_scenes_are_sound():

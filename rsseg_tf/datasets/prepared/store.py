@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 
 from rsseg_tf.config import DataConfig
+from rsseg_tf.datasets.catalog import masks_of
 from rsseg_tf.datasets.examine import Examination, Pair, examine
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Pixels
@@ -85,9 +86,10 @@ def store_of(data: DataConfig, dataset: FileDataset) -> Store:
         "palette": asdict(dataset.palette),
         "masks": {
             "name": data.name,
-            "classes": dict(data.folder.classes),
-            "ignore_colors": data.folder.ignore_colors,
+            "classes": {},  # of `folder` alone, but in the names of folders that are there
+            "ignore_colors": (),
             "unknown_colors": data.unknown_colors,
+            **masks_of(data),
         },
     }
     return Store(Path(data.cache_dir) / f"{data.name}-{hash_of(facts)[:16]}", size, facts)

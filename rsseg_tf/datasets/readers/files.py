@@ -15,13 +15,15 @@ from rsseg_tf.errors import DataError, unreadable
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies in a data set's folders.
+    """What lies in a data set's folders, as its reader found it without opening an image.
 
     Attributes:
-        splits: split → its samples.
-        problems: everything about the files that does not fit, such as an image without a mask.
-        doubts: what may be meant, such as fewer images than were published.
-        incomplete: the splits that would hold more samples without `problems`.
+        splits: split → its samples; a training reads `train` and `val`.
+        problems: everything about the files that does not fit, such as an image without a mask. Nothing opens the
+            data set until they are mended; `data check` lists them all.
+        doubts: what may be meant that way, such as fewer images than were published: warnings of check and training.
+        incomplete: the splits that would hold more samples without `problems`, so that an empty one is not reported as
+            a problem of its own.
     """
 
     splits: Mapping[str, tuple[Sample, ...]]
@@ -37,14 +39,17 @@ class FileDataset:
         palette: the classes.
         masks: reads its mask files.
         listing: its files.
-        aliases: split → the split whose images it repeats on purpose.
+        aliases: split → the split whose samples it repeats on purpose, such as `{"val": "test"}` where none was
+            published; the listing holds the samples under both names. They are read and counted once, and are no
+            image in two splits.
     """
 
     folders_are_sequences = False
-    """Whether the images of one folder show one place, so that no other split may hold any of them."""
+    """Whether the images of one folder show one place, so that one in several splits is a problem, not a warning."""
 
     split_hint = "unpack that part of the data set too"
-    """What to do where a split that a training needs is not there."""
+    """What to do where `train` or `val` is empty: the hint of that problem. A reader says its own, and adds
+    `layout.still_packed` to it for the archives that lie there."""
 
     def __init__(
         self, palette: Palette, masks: MaskReader, listing: Listing, *, aliases: Mapping[str, str] | None = None

@@ -8,17 +8,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rsseg_tf.config import FolderConfig
+from rsseg_tf.config.parsing import nearest
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
-from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, Palette, color_table, distinct_colors, parse_color
+from rsseg_tf.datasets.palette import (
+    IGNORE,
+    MAX_CLASSES,
+    Color,
+    Palette,
+    color_table,
+    distinct_colors,
+    format_color,
+    parse_color,
+)
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.text import counted
 
 COLUMNS = ("image", "mask", "split")
 
 _DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
+_SPLITS = ("train", "val", "test")
 
 _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs"
 _REMEDY = (
@@ -67,33 +79,41 @@ def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tu
         raise ConfigError(
             f"`data.folder.classes` must name 1 to {MAX_CLASSES} classes, got {len(classes)}", hint=_EXAMPLE
         )
-    words = [*classes.values(), *ignore]
-    if len(set(words)) != len(words):
-        raise ConfigError("`data.folder.classes` and `data.folder.ignore_colors` use a value twice", hint=_EXAMPLE)
-    if all(word.isdecimal() and len(word) <= 3 for word in words):
-        numbers = [int(word) for word in words]
-        if max(numbers) > IGNORE:
-            raise ConfigError(
-                f"masks hold numbers up to {IGNORE}, `data.folder.classes` says {max(numbers)}", hint=_EXAMPLE
-            )
+    given = [(f"data.folder.classes.{name}", word) for name, word in classes.items()]
+    given += [("data.folder.ignore_colors", word) for word in ignore]
+    values = [_value(name, word) for name, word in given]
+    twice = [word for place, (_, word) in enumerate(given) if values[place] in values[:place]]
+    numbers = [value for value in values if isinstance(value, int)]
+    colors = [value for value in values if not isinstance(value, int)]
+    if twice:
+        raise _unusable(f"use `{twice[0]}` twice")
+    if numbers and colors:
+        raise _unusable(f"mix numbers and colors: `{numbers[0]}` and `{format_color(colors[0])}`")
+    if numbers:
+        palette = Palette(tuple(classes), distinct_colors(len(classes)))
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
-        return _palette(classes, distinct_colors(len(classes))), IndexMasks(
-            ids, ignore_unknown=ignore_unknown, remedy=_REMEDY
-        )
-    try:
-        colors = tuple(parse_color(word) for word in words)
-    except ValueError as error:
-        raise ConfigError(f"`data.folder.classes` and `data.folder.ignore_colors`: {error}", hint=_EXAMPLE) from error
-    palette = _palette(classes, colors[: len(classes)])
-    table = color_table(palette, ignore=colors[len(classes) :])
+        return palette, IndexMasks(ids, ignore_unknown=ignore_unknown, remedy=_REMEDY)
+    palette = Palette(tuple(classes), tuple(colors[: len(classes)]))
+    table = color_table(palette, ignore=tuple(colors[len(classes) :]))
     return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
 
 
-def _palette(classes: Mapping[str, str], colors: tuple[tuple[int, int, int], ...]) -> Palette:
+def _value(name: str, word: str) -> int | Color:
+    """Return the number or the color that a word of the setting `name` stands for."""
+    if not word:
+        raise ConfigError(f"`{name}` has no value", hint='`#` begins a comment in YAML: write "3C1098" or "#3C1098"')
     try:
-        return Palette(tuple(classes), colors)
+        value = int(word) if word.isdecimal() and len(word) <= 3 else parse_color(word)
     except ValueError as error:
-        raise ConfigError(f"`data.folder.classes`: {error}", hint=_EXAMPLE) from error
+        wanted = f"six hexadecimal digits of a color, or a number up to {IGNORE}"
+        raise ConfigError(f"`{name}` must be {wanted}, got `{word}`", hint=_EXAMPLE) from error
+    if isinstance(value, int) and value > IGNORE:
+        raise ConfigError(f"masks hold numbers up to {IGNORE}, `{name}` says {value}", hint=_EXAMPLE)
+    return value
+
+
+def _unusable(message: str) -> ConfigError:
+    return ConfigError(f"`data.folder.classes` and `data.folder.ignore_colors` {message}", hint=_EXAMPLE)
 
 
 def _stem_listing(root: Path) -> Listing:
@@ -119,8 +139,7 @@ def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     held = round(len(samples) / 7)
     split_of = dict.fromkeys((sample.name for sample in ranked[:held]), "test")
     split_of |= dict.fromkeys((sample.name for sample in ranked[held : 2 * held]), "val")
-    names = ("train", "val", "test")
-    return {name: tuple(sample for sample in samples if split_of.get(sample.name, "train") == name) for name in names}
+    return {name: tuple(sample for sample in samples if split_of.get(sample.name, "train") == name) for name in _SPLITS}
 
 
 def _csv_listing(root: Path, pairs: str) -> Listing:
@@ -142,7 +161,16 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
     if not splits:
         raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
     listed = {split: tuple(samples.values()) for split, samples in splits.items()}
-    return Listing(listed, tuple(problems), incomplete=frozenset(incomplete))
+    return Listing(listed, tuple(problems), tuple(_unusual(listed, root / pairs)), frozenset(incomplete))
+
+
+def _unusual(splits: Mapping[str, Sequence[Sample]], path: Path) -> Iterator[DataError]:
+    """Yield what to think of about each split whose name is not a usual one."""
+    for split, samples in splits.items():
+        if split and split not in _SPLITS:
+            close = nearest(split, _SPLITS)
+            hint = f"did you mean `{close}`?" if close else "a training reads train and val alone"
+            yield DataError(f"`{path}` names the split `{split}` ({counted(len(samples), 'pair')})", hint=hint)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

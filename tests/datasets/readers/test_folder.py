@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig, FolderConfig
+from rsseg_tf.config import DataConfig, FolderConfig, load_config
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.readers.folder import dealt, parse_classes
@@ -140,6 +140,14 @@ def test_a_csv_file_decides_pairs_and_splits(listed):
     assert dataset.samples("val")[0].name == "Tile 2/i"
 
 
+@pytest.mark.parametrize(("split", "hint"), [("trian", "did you mean `train`?"), ("xyz", "a training reads train and")])
+def test_a_split_of_an_unusual_name_is_doubted(listed, split, hint):
+    write_csv(listed / "splits.csv", "Tile 1/i.jpg,Tile 1/m.png,train", f"Tile 2/i.jpg,Tile 2/m.png,{split}")
+    (doubt,) = list_dataset(config(listed, pairs="splits.csv")).doubts
+    assert doubt.message == f"`{listed / 'splits.csv'}` names the split `{split}` (1 pair)"
+    assert hint in doubt.hint
+
+
 def test_an_empty_mask_cell_means_withheld_labels(listed):
     dataset = open_dataset(config(listed, pairs="splits.csv"))
     sample = dataset.samples("test")[0]
@@ -232,12 +240,19 @@ def test_ignored_colors_become_255(paired):
 
 BAD_CLASSES = [
     ({}, (), "1 to 254 classes, got 0"),
-    ({"road": "red"}, (), "six hexadecimal digits, got `red`"),
-    ({"road": "1", "roof": "FA0000"}, (), "six hexadecimal digits, got `1`"),
+    ({"road": "red"}, (), r"`data\.folder\.classes\.road` must be six hexadecimal digits .*, got `red`"),
+    ({"road": "1", "water": "blue"}, (), r"classes\.water` must be .* or a number up to 255, got `blue`"),
+    ({"road": "1", "water": "-2"}, (), r"classes\.water` must be .* or a number up to 255, got `-2`"),
+    ({"road": "1"}, ("black",), r"`data\.folder\.ignore_colors` must be .*, got `black`"),
+    ({"road": "1", "water": "00FF00"}, (), "mix numbers and colors: `1` and `#00FF00`"),
+    ({"road": "1"}, ("000000",), "mix numbers and colors: `1` and `#000000`"),
+    ({"road": "", "water": ""}, (), r"`data\.folder\.classes\.road` has no value"),
     ({"road": "300"}, (), "numbers up to 255"),
-    ({"road": "1", "roof": "1"}, (), "use a value twice"),
-    ({"road": "010203"}, ("010203",), "use a value twice"),
-    ({"road": "fa0000", "roof": "FA0000"}, (), "color must differ"),
+    ({"road": "1", "roof": "1"}, (), "use `1` twice"),
+    ({"road": "1", "roof": "01"}, (), "use `01` twice"),
+    ({"road": "010203"}, ("010203",), "use `010203` twice"),
+    ({"road": "fa0000", "roof": "FA0000"}, (), "use `FA0000` twice"),
+    ({"road": "fa0000"}, ("#FA0000",), "use `#FA0000` twice"),
     ({str(index): str(index) for index in range(255)}, (), "got 255"),
 ]
 
@@ -246,6 +261,14 @@ BAD_CLASSES = [
 def test_classes_that_cannot_be_told_apart_are_refused(classes, ignore, words):
     with pytest.raises(ConfigError, match=words):
         parse_classes(FolderConfig(classes=classes, ignore_colors=ignore))
+
+
+def test_a_color_that_yaml_takes_for_a_comment_is_to_be_quoted(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("data:\n  name: folder\n  folder:\n    classes:\n      road: #3C1098\n      water: #E2A929\n")
+    with pytest.raises(ConfigError, match=r"`data\.folder\.classes\.road` has no value") as caught:
+        open_dataset(load_config(path).data)
+    assert '"#3C1098"' in caught.value.hint
 
 
 def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():

@@ -9,29 +9,12 @@ import pytest
 from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets.catalog import list_dataset, open_dataset
 from rsseg_tf.datasets.check import check_dataset
-from rsseg_tf.datasets.readers.isprs import POTSDAM
 from rsseg_tf.datasets.readers.layout import existing_root, unpacked_hint, unwrapped
 from rsseg_tf.errors import DataError
-from tests.datasets.readers.layouts import forbid, write_flat, write_many
-from tests.datasets.readers.test_isprs import write_vaihingen
+from tests.datasets.readers.layouts import forbid, write_flat
+from tests.datasets.readers.table import LAYOUTS, PARTS
 from tests.datasets.readers.test_loveda import write_loveda
 from tests.datasets.readers.test_uavid import write_uavid
-
-
-def write_potsdam(root):
-    tiles = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
-    write_many([root / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
-    write_many([root / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], (255, 255, 0))
-
-
-WRITERS = {"uavid": write_uavid, "loveda": write_loveda, "vaihingen": write_vaihingen, "potsdam": write_potsdam}
-PARTS = {
-    "uavid": ("uavid_train", "uavid_test"),
-    "loveda": ("Train", "Val"),
-    "vaihingen": ("top", "gts_for_participants"),
-    "potsdam": ("2_Ortho_RGB", "5_Labels_all"),
-}
-CASES = [(name, part) for name, parts in PARTS.items() for part in parts]
 
 
 def settings(name, root):
@@ -59,9 +42,9 @@ def double(folder: Path):
     folder.with_name("moved").rename(folder / folder.name)
 
 
-@pytest.mark.parametrize(("name", "part"), CASES)
+@pytest.mark.parametrize(("name", "part"), PARTS)
 def test_a_folder_that_lies_in_itself_reads_like_one_that_does_not(tmp_path, name, part):
-    WRITERS[name](tmp_path)
+    LAYOUTS[name].write(tmp_path)
     before = samples(name, tmp_path)
     double(tmp_path / part)
     (tmp_path / part / "__MACOSX").mkdir()
@@ -78,11 +61,9 @@ def test_a_folder_with_more_than_itself_in_it_is_not_read_through(tmp_path):
     assert said.startswith(f"`{tmp_path / 'top'}` holds a folder of its own name")
 
 
-@pytest.mark.parametrize(("name", "part"), [*CASES, ("folder", "images"), ("folder", "masks")])
+@pytest.mark.parametrize(("name", "part"), [*PARTS, ("folder", "images"), ("folder", "masks")])
 def test_a_root_that_is_one_folder_too_deep_is_pointed_back(tmp_path, name, part):
-    write_flat(tmp_path / "images/a.png")
-    write_flat(tmp_path / "masks/a.png")
-    WRITERS.get(name, lambda _: None)(tmp_path)
+    LAYOUTS[name].write(tmp_path)
     assert hint(name, tmp_path / part) == f"set data.root={tmp_path}"
 
 
@@ -97,10 +78,9 @@ def test_the_current_folder_as_a_root_too_deep_is_pointed_back(tmp_path, monkeyp
     assert hint("uavid", ".") == f"set data.root={tmp_path}"
 
 
-@pytest.mark.parametrize(("name", "part"), [*CASES, ("folder", "masks")])
+@pytest.mark.parametrize(("name", "part"), [*PARTS, ("folder", "masks")])
 def test_an_archive_that_is_still_packed_is_named(tmp_path, name, part):
-    write_flat(tmp_path / "images/a.png")
-    WRITERS.get(name, lambda _: None)(tmp_path)
+    LAYOUTS[name].write(tmp_path)
     if name in ("uavid", "loveda"):
         for other in {path for path in tmp_path.iterdir() if path.name != part}:
             shutil.rmtree(other)
@@ -111,7 +91,7 @@ def test_an_archive_that_is_still_packed_is_named(tmp_path, name, part):
 
 @pytest.mark.parametrize(("name", "part"), [("uavid", "uavid_val"), ("loveda", "Val")])
 def test_a_split_that_is_still_packed_is_named_by_the_check(tmp_path, name, part):
-    WRITERS[name](tmp_path)
+    LAYOUTS[name].write(tmp_path)
     shutil.rmtree(tmp_path / part)
     (tmp_path / f"{part}.zip").write_bytes(b"PK")
     (problem,) = [found for found in check_dataset(listed(name, tmp_path)).problems if found.split == "val"]
@@ -125,9 +105,9 @@ def test_of_many_archives_the_first_are_named(tmp_path):
     assert unpacked_hint(tmp_path, [], layout="so") == "unpack `0.zip`, `1.zip`, `2.zip`, `3.zip` and 5 more; so"
 
 
-@pytest.mark.parametrize(("name", "part"), CASES)
+@pytest.mark.parametrize(("name", "part"), PARTS)
 def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(tmp_path, monkeypatch, name, part):
-    WRITERS[name](tmp_path)
+    LAYOUTS[name].write(tmp_path)
     forbid(monkeypatch, tmp_path / part)
     with pytest.raises(DataError) as caught:
         open_dataset(settings(name, tmp_path))
@@ -143,7 +123,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(tmp_path, mon
     ],
 )
 def test_every_folder_that_may_not_be_listed_is_a_problem(tmp_path, monkeypatch, name, folders):
-    WRITERS[name](tmp_path)
+    LAYOUTS[name].write(tmp_path)
     forbid(monkeypatch, *(tmp_path / folder for folder in folders))
     messages = [problem.message for problem in listed(name, tmp_path).problems]
     assert messages == [f"cannot read `{tmp_path / folder}`: Permission denied" for folder in folders]
@@ -167,7 +147,7 @@ def test_a_root_that_may_not_be_listed_is_an_error_with_what_to_do(tmp_path, mon
 
 @pytest.mark.parametrize("name", ["vaihingen", "potsdam"])
 def test_endings_in_upper_case_read_alike(tmp_path, name):
-    WRITERS[name](tmp_path)
+    LAYOUTS[name].write(tmp_path)
     before = samples(name, tmp_path)
     for path in list(tmp_path.rglob("*.tif")):
         path.rename(path.with_suffix(".TIF"))
