@@ -29,7 +29,10 @@ class NumberFormat:
         activations: types that computed tensors may have, beside integers that count and point; uint8 are pixels and
             class maps.
         weights: types that learned constants may have; int32 and int64 are biases.
+        must_hold: types that must be among those of its activations and weights; a file without is of another format.
         weight_bytes: of one weight.
+        smallest_kernel: elements from which on the kernel of a layer has the type that the format gives it; a network
+            whose kernels are all smaller may lack what `must_hold` names.
         heads: what its files can end in.
         calibration: methods that can choose the ranges of its activations; none if it needs no calibration images.
         one_partition: whether the delegate must run it in one piece; formats other than int8 promise numbers, not
@@ -41,7 +44,9 @@ class NumberFormat:
     title: str
     activations: frozenset[str]
     weights: frozenset[str]
+    must_hold: frozenset[str]
     weight_bytes: int
+    smallest_kernel: int = 1
     heads: tuple[Head, ...] = HEADS
     calibration: tuple[CalibrationMethod, ...] = ()
     one_partition: bool = False
@@ -51,18 +56,24 @@ class NumberFormat:
     @property
     def is_integer(self) -> bool:
         """Whether it computes on integers alone."""
-        return "float32" not in self.activations
+        return not any(kind.startswith("float") for kind in self.activations)
 
     @property
     def is_int8(self) -> bool:
         """Whether it computes on 8-bit integers alone, as an Edge TPU does."""
-        return "int8" in self.activations
+        return self.activations <= {"uint8", "int8"}
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its weights have 8 bits, as the paper's quantized models have."""
+        return self.weight_bytes == 1
 
 
 _INT8 = NumberFormat(
     "8-bit integers throughout",
     activations=frozenset({"uint8", "int8"}),
     weights=frozenset({"int8", "int32"}),
+    must_hold=frozenset({"int8"}),
     weight_bytes=1,
     calibration=get_args(CalibrationMethod),
     one_partition=True,
@@ -82,16 +93,35 @@ FORMATS: Mapping[str, NumberFormat] = {
         "16-bit activations, 8-bit weights",
         activations=frozenset({"uint8", "int16"}),
         weights=frozenset({"int8", "int16", "int32", "int64"}),
+        must_hold=frozenset({"int8", "int16"}),
         weight_bytes=1,
         heads=("logits", "logits-low"),  # TFLite has no ARG_MAX on int16
         calibration=("min-max",),  # 65,536 steps are fine enough for the whole range
     ),
-    "float32": NumberFormat("32-bit floats", activations=_FLOAT, weights=frozenset({"float32"}), weight_bytes=4),
+    "float32": NumberFormat(
+        "32-bit floats",
+        activations=_FLOAT,
+        weights=frozenset({"float32"}),
+        must_hold=frozenset({"float32"}),
+        weight_bytes=4,
+    ),
     "float16": NumberFormat(
-        "16-bit weights, computed in 32-bit floats", activations=_FLOAT, weights=frozenset({"float16"}), weight_bytes=2
+        "16-bit weights, computed in 32-bit floats",
+        activations=_FLOAT,
+        weights=frozenset({"float16"}),
+        must_hold=frozenset({"float16"}),
+        weight_bytes=2,
     ),
     "dynamic": NumberFormat(
-        "8-bit weights, float activations", activations=_FLOAT, weights=frozenset({"int8", "float32"}), weight_bytes=1
+        "8-bit weights where a kernel has 1024 or more, float activations",
+        activations=_FLOAT,
+        weights=frozenset({"int8", "float32"}),
+        must_hold=frozenset({"int8"}),
+        weight_bytes=1,
+        smallest_kernel=1024,  # TFLite leaves smaller ones float
     ),
 }
 """Name, as in `export.type` → what is known of it."""
+
+RECOVERY: Mapping[str, str] = {known.trained_from: name for name, known in FORMATS.items() if known.trained_from}
+"""Number format → the one that the same file has after quantization-aware training."""

@@ -13,7 +13,8 @@ from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.steps.opening import config_for, find_model
 from rsseg_tf.text import text_table
 
-_TYPES = "\n".join(f"  {name:<9} {known.title}" for name, known in FORMATS.items())
+_WIDTH = max(map(len, FORMATS))
+_TYPES = "\n".join(f"  {name:<{_WIDTH}}  {known.title}" for name, known in FORMATS.items())
 
 
 @click.command(name="export-tflite", epilog=f"\b\nThe types (export.type=…):\n{_TYPES}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import DistillConfig
-from rsseg_tf.number_formats import CalibrationMethod, FormatName, Head
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.number_formats import FORMATS, RECOVERY, CalibrationMethod, FormatName, Head
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ class ExportConfig:
     Attributes:
         type: number format of weights and activations; `rsseg-tf export-tflite --help` explains them.
         head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
-        calibration_samples: training samples that the int8 ranges are measured on.
+        calibration_samples: training samples that the ranges of activations are measured on, for types that have such.
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails.
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
         recover: (int8) what to do about a file that loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
-        calibration_method: (int8) how the range of an activation follows from what was seen: `min-max` is all of it,
-            `percentile` leaves one value in ten thousand outside, `moving-average` averages the images' extremes,
-            `mse` has the least squared error.
+        calibration_method: how the range of an activation follows from what was seen: `min-max` is all of it; (int8)
+            `percentile` leaves one value in ten thousand outside, `moving-average` averages the images' extremes, `mse`
+            has the least squared error.
         layer_error: (int8) list so many layers by the error that int8 adds in them, worst first; 0 for none.
         keep_float: (int8) so many of the worst layers stay float.
         equalize: (int8) make the channels between two convolutions equally loud first.
@@ -65,3 +66,45 @@ class ExportConfig:
     keep_float: int = setting(0, at_least=0)
     equalize: bool = False
     bias_correction: bool = False
+
+
+def check_export(settings: ExportConfig) -> None:
+    """Check that the file's type has what the other settings ask for.
+
+    Raises:
+        ConfigError: if it does not; the message names the setting and the types that have it.
+    """
+    for name in _of_other_types(settings):
+        able = [kind for kind in get_args(FormatName) if name not in _of_other_types(replace(settings, type=kind))]
+        raise ConfigError(
+            f"`export.{name}={_word(settings, name)}` is for {' and '.join(able)} files, the type is `{settings.type}`",
+            hint=f"leave `export.{name}` at {_word(_DEFAULTS, name)}, or choose export.type={able[0]}",
+        )
+
+
+def as_type(settings: ExportConfig, number_format: FormatName) -> ExportConfig:
+    """Return the settings of the same export as another type: what that type does not have is at its default."""
+    other = replace(settings, type=number_format)
+    return replace(other, **{name: getattr(_DEFAULTS, name) for name in _of_other_types(other)})
+
+
+_DEFAULTS = ExportConfig()
+_REPAIRS = ("keep_float", "layer_error", "equalize", "bias_correction")
+
+
+def _of_other_types(settings: ExportConfig) -> list[str]:
+    """Return the settings that are not at their default and that the type of the file does not have."""
+    known = FORMATS[settings.type]
+    has = {
+        **dict.fromkeys(_REPAIRS, known.can_be_repaired),
+        "recover": settings.type in RECOVERY,
+        "calibration_method": settings.calibration_method in known.calibration,
+        "head": settings.head in known.heads,
+        "target": known.is_int8,
+    }
+    return [name for name, is_had in has.items() if not is_had and getattr(settings, name) != getattr(_DEFAULTS, name)]
+
+
+def _word(settings: ExportConfig, name: str) -> str:
+    value = getattr(settings, name)
+    return str(value).lower() if isinstance(value, bool) else str(value)

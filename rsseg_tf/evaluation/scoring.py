@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
-from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, Metric, SmallObjectRecall
+from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import json_ready
 from rsseg_tf.text import text_table
@@ -36,6 +36,21 @@ class Seen:
 
 
 _DEFAULTS = EvaluateConfig()
+_BY_CLASS = {
+    "iou": "  IoU %",
+    "boundary_f1_per_class": "  BF1 %",
+    "precision": "prec. %",
+    "recall": "recall %",
+    "f1": "   F1 %",
+    "small_object_recall": "small found %",
+}
+"""Score by class, as `Evaluation` names it → the head of its column in the text."""
+_OF_ALL = {
+    "accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+"""Score over all classes that is no mean of a column → its name in the text."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +110,13 @@ class Evaluation:
 
     def table(self) -> str:
         """Return the scores as a text table, in percent."""
-        columns = (self.iou, self.boundary_f1_per_class, self.precision, self.recall, self.f1, self.small_object_recall)
         rows = [
-            ("class", "  IoU %", "  BF1 %", "prec. %", "recall %", "   F1 %", "small found %"),
-            *((name, *(percent(column[name]) for column in columns)) for name in self.class_names),
+            ("class", *_BY_CLASS.values()),
+            *((name, *(percent(getattr(self, key)[name]) for key in _BY_CLASS)) for name in self.class_names),
             ("mean", percent(self.miou), percent(self.boundary_f1)),
         ]
-        lines = [
-            text_table(rows),
-            f"pixel accuracy {percent(self.accuracy)} %, mean accuracy {percent(self.mean_accuracy)} "
-            f"%, frequency-weighted IoU {percent(self.frequency_weighted_iou)} %, "
-            f"{self.images} images of `{self.split}`",
-        ]
+        scores = (f"{title} {percent(getattr(self, key))} %" for key, title in _OF_ALL.items())
+        lines = [text_table(rows), ", ".join([*scores, f"{self.images} images of `{self.split}`"])]
         if self.absent:
             lines.append(f"not in these images, and in no mean: {', '.join(self.absent)}")
         return "\n".join(lines)
@@ -188,27 +198,40 @@ def evaluate_all(
     return tuple(_evaluation(dataset, split, samples, each, pixels=pixels) for each in scores)
 
 
+class Metrics(NamedTuple):
+    """What a predictor is scored by; each is a `Metric`."""
+
+    confusion: ConfusionMatrix
+    boundary: BoundaryF1
+    objects: SmallObjectRecall
+
+
+def new_metrics(num_classes: int, settings: EvaluateConfig = _DEFAULTS) -> Metrics:
+    """Return the metrics before any image was counted."""
+    tolerance, tolerance_px = settings.boundary_tolerance, settings.boundary_tolerance_px
+    return Metrics(
+        ConfusionMatrix(num_classes),
+        BoundaryF1(num_classes, tolerance=tolerance, tolerance_px=tolerance_px),
+        SmallObjectRecall(num_classes, below_px=settings.small_object_px),
+    )
+
+
 class _Scores:
     """All counts of one predictor."""
 
     def __init__(self, num_classes: int, settings: EvaluateConfig, *, images: int) -> None:
-        self.confusion = ConfusionMatrix(num_classes)
-        self.boundary = BoundaryF1(
-            num_classes, tolerance=settings.boundary_tolerance, tolerance_px=settings.boundary_tolerance_px
-        )
-        self.objects = SmallObjectRecall(num_classes, below_px=settings.small_object_px)
+        self.metrics = new_metrics(num_classes, settings)
         self.of_images = np.zeros((images, num_classes, num_classes), np.int64)
-        self._metrics: tuple[Metric, ...] = (self.confusion, self.boundary, self.objects)
 
     def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
-        before = self.confusion.counts.copy()
-        for metric in self._metrics:
+        before = self.metrics.confusion.counts.copy()
+        for metric in self.metrics:
             metric.update(mask, prediction)
-        self.of_images[index] = self.confusion.counts - before
+        self.of_images[index] = self.metrics.confusion.counts - before
 
     def add_up(self, share: Share) -> None:
         """Put the counts of all processes in the place of this one's."""
-        own = [self.of_images, *(total for metric in self._metrics for total in metric.totals)]
+        own = [self.of_images, *(total for metric in self.metrics for total in metric.totals)]
         for counts, total in zip(own, share.summed(own), strict=True):
             counts[...] = total
 
@@ -249,7 +272,7 @@ def _check_classes(model: Palette, data: Palette) -> None:
 
 
 def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores: _Scores, *, pixels: str) -> Evaluation:
-    names, confusion, objects = dataset.palette.names, scores.confusion, scores.objects
+    names, (confusion, boundary, objects) = dataset.palette.names, scores.metrics
     return Evaluation(
         split=split,
         images=len(samples),
@@ -257,8 +280,8 @@ def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores:
         accuracy=confusion.accuracy,
         miou=confusion.miou,
         iou=_by_name(names, confusion.iou),
-        boundary_f1=scores.boundary.mean,
-        boundary_f1_per_class=_by_name(names, scores.boundary.scores),
+        boundary_f1=boundary.mean,
+        boundary_f1_per_class=_by_name(names, boundary.scores),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion.counts),
         mean_accuracy=confusion.mean_accuracy,
         frequency_weighted_iou=confusion.frequency_weighted_iou,

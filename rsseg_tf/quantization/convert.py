@@ -142,14 +142,12 @@ def _check(number_format: str, wanted: _Wanted) -> None:
     known = FORMATS[number_format]
     if wanted.head not in known.heads:
         raise ConfigError(f"{number_format} has no head `{wanted.head}`", hint=f"known: {', '.join(known.heads)}")
-    if not known.calibration:
-        return
-    if wanted.method not in known.calibration:
+    methods = known.calibration or (MIN_MAX,)
+    if wanted.method not in methods:
         raise ConfigError(
-            f"{number_format} has no calibration method `{wanted.method}`",
-            hint=f"known: {', '.join(known.calibration)}",
+            f"{number_format} has no calibration method `{wanted.method}`", hint=f"known: {', '.join(methods)}"
         )
-    if len(wanted.calibration) == 0:
+    if known.calibration and len(wanted.calibration) == 0:
         raise ConfigError(
             f"{number_format} needs calibration images, got none", hint="raise export.calibration_samples"
         )

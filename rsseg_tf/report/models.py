@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.config import Config
-from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.number_formats import FORMATS, NumberFormat
 from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
 from rsseg_tf.tflite.flatbuffer import read_model
 
@@ -47,18 +47,18 @@ class ModelRow:
     @property
     def is_quantized(self) -> bool:
         """Whether its weights have 8 bits."""
-        return self._weight_bytes == 1
+        return self._format.is_quantized
 
     @property
     def memory_bytes(self) -> int | None:
         """The paper's estimate: the bytes of a weight for each parameter, 4 where the format is not known."""
         if self.params is None:
             return None
-        return self.params * self._weight_bytes
+        return self.params * self._format.weight_bytes
 
     @property
-    def _weight_bytes(self) -> int:
-        return FORMATS[self.number_format if self.number_format in FORMATS else "float32"].weight_bytes
+    def _format(self) -> NumberFormat:
+        return FORMATS[self.number_format if self.number_format in FORMATS else "float32"]
 
     def score(self, key: str) -> float | None:
         """Return a score in percent."""

@@ -12,6 +12,7 @@ import keras
 
 from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.config import Config, dump_yaml, same_settings
+from rsseg_tf.config.export import as_type, check_export
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
@@ -55,8 +56,8 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
         backbones: what one configuration is to be repeated with instead of its own backbone.
 
     Raises:
-        ConfigError: for an unknown backbone, one that two configurations name, different data, or `backbones` beside
-            several configurations.
+        ConfigError: for an unknown backbone, one that two configurations name, different data, files whose weights
+            have no 8 bits, or `backbones` beside several configurations.
     """
     if backbones and len(configs) > 1:
         raise ConfigError(
@@ -71,6 +72,7 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
         if backbone in recipes:
             hint = "give each backbone one; two recipes of one are two ablations, each with its --out"
             raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)
+        _check_type(config)
         recipes[backbone] = config
     first, *others = (config.data for config in recipes.values())
     if any(data != first for data in others):
@@ -87,8 +89,8 @@ def ablate(
     """Train, prune, quantize and score every backbone with every seed, and leave everything in `folder`.
 
     A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model,
-    a float and an int8 file of each, and their scores on the same images. `ablation.json` is renewed after each. The
-    same call goes on after a kill; all repeats train and are scored on the same data.
+    a float32 file and one of `export.type` of each, and their scores on the same images. `ablation.json` is renewed
+    after each. The same call goes on after a kill; all repeats train and are scored on the same data.
 
     Args:
         recipes: from `recipes_of`.
@@ -130,6 +132,15 @@ def ablate(
 def format_ablation(result: Mapping[str, Any]) -> str:
     """Return the ablation's table as Markdown."""
     return ablation_table(result).to_markdown()
+
+
+def _check_type(config: Config) -> None:
+    check_export(config.export)
+    if not FORMATS[config.export.type].is_quantized:
+        raise ConfigError(
+            f"an ablation compares float32 files with quantized ones, and {config.export.type} is none",
+            hint=f"choose one of {', '.join(name for name, known in FORMATS.items() if known.is_quantized)}",
+        )
 
 
 def _with_fixed_data(config: Config) -> Config:
@@ -180,7 +191,7 @@ def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[st
         out = _file(folder, run, number_format)
         if not out.with_name(f"{out.name}.json").is_file():
             announce(f"{folder}: export {out.name}")
-            wanted = replace(config.export, type=number_format, max_drop=_NO_GATE)
+            wanted = replace(as_type(config.export, number_format), max_drop=_NO_GATE)
             export(folder / run / MODEL, replace(config, export=wanted), out)
     if not (folder / EVALUATION).is_file():
         announce(f"{folder}: score")
@@ -197,8 +208,8 @@ def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[st
 
 def _variants(config: Config) -> list[tuple[str, FormatName]]:
     """Run and number format of the four models, in the order of the paper's Table II."""
-    quantized = config.export.type if FORMATS[config.export.type].is_integer else "int8"
-    return [("dense", "float32"), ("pruned", "float32"), ("dense", quantized), ("pruned", quantized)]
+    kinds: tuple[FormatName, ...] = ("float32", config.export.type)
+    return [(run, kind) for kind in kinds for run in ("dense", "pruned")]
 
 
 def _file(folder: Path, run: str, number_format: str) -> Path:
@@ -222,7 +233,7 @@ def _cell(config: Config, folder: Path, *, run: str, number_format: str, scores:
         "backbone": config.model.backbone,
         "seed": config.seed,
         "pruned": run == "pruned",
-        "quantized": FORMATS[number_format].is_integer,
+        "quantized": FORMATS[number_format].is_quantized,
         **{key: scores[key] for key in ("accuracy", "miou", "boundary_f1", "iou")},
         **{key: manifest["results"][key] for key in ("params", "macs")},
         "file_bytes": _file(folder, run, number_format).stat().st_size,

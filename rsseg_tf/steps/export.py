@@ -12,12 +12,13 @@ import keras
 import numpy as np
 
 from rsseg_tf.config import Config, ExportConfig, to_dict
+from rsseg_tf.config.export import check_export
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.errors import ConfigError, extras_named
+from rsseg_tf.errors import extras_named
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.weights.pretrained import load_keras_model
-from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.number_formats import FORMATS, RECOVERY
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
@@ -34,8 +35,6 @@ from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 
 _ERROR_SAMPLES = 8
 _UNCALIBRATED = Calibration((), (), (), sha256="")
-_RECOVERY = {known.trained_from: name for name, known in FORMATS.items() if known.trained_from}
-"""Number format → the one that the same file has after quantization-aware training."""
 
 
 @extras_named()
@@ -65,7 +64,7 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
 
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
-    _check_settings(config.export)
+    check_export(config.export)
     dataset = prepared_dataset(config)
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
@@ -75,14 +74,15 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     with atomic_path(out) as temporary:
         tried = [_attempt(source, config.export.type, temporary, out=out)]
         if _is_to_recover(tried[0], config.export):
-            tried.append(_attempt(source, _RECOVERY[config.export.type], temporary, out=out))
+            tried.append(_attempt(source, RECOVERY[config.export.type], temporary, out=out))
         mapped = None
         if config.export.target == "edgetpu":
             mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
-        agreement.require(tried[-1].agreement, max_drop=config.export.max_drop)
+        made = tried[-1]
+        agreement.require(made.agreement, max_drop=config.export.max_drop, number_format=made.number_format)
     result = {
         "model": str(out),
-        **tried[-1].record(source),
+        **made.record(source),
         "file_bytes": out.stat().st_size,
         "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
@@ -148,18 +148,11 @@ def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _
 
 def _is_to_recover(attempt: _Attempt, wanted: ExportConfig) -> bool:
     loses = attempt.agreement.drop > wanted.max_drop
-    return attempt.number_format in _RECOVERY and wanted.recover == "qat" and loses
+    return attempt.number_format in RECOVERY and wanted.recover == "qat" and loses
 
 
 def _recovered(plain: _Attempt, trained: _Attempt) -> dict[str, Any]:
     return {"int8": plain.agreement.record(), "won_back": plain.agreement.drop - trained.agreement.drop}
-
-
-def _check_settings(settings: ExportConfig) -> None:
-    for name in ("keep_float", "layer_error", "equalize", "bias_correction"):
-        if getattr(settings, name) and not FORMATS[settings.type].can_be_repaired:
-            able = ", ".join(known for known in FORMATS if FORMATS[known].can_be_repaired)
-            raise ConfigError(f"`export.{name}` is for {able} files, the type is `{settings.type}`")
 
 
 def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:

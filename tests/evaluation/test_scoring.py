@@ -123,6 +123,27 @@ def test_the_json_keys_are_stable() -> None:
     ]
 
 
+def test_the_text_shows_every_score() -> None:
+    """Each field is given a value of its own, which must stand in the text."""
+    score = evaluate(Reader(always=1), Masks(blocks(30, 30, 0, 1, 2)), "test")
+    whole = {name: value for name, value in vars(score).items() if isinstance(value, float)}
+    by_class = {
+        name: value
+        for name, value in vars(score).items()
+        if isinstance(value, dict) and all(each is None or isinstance(each, float) for each in value.values())
+    }
+    marks = {name: (number + 1) / 1000 for number, name in enumerate([*whole, *by_class])}
+    shown = dataclasses.replace(
+        score,
+        **{name: marks[name] for name in whole},
+        **{name: dict.fromkeys(value, marks[name]) for name, value in by_class.items()},
+    ).table()
+
+    words = shown.split()
+    assert {"accuracy", "mean_accuracy", "iou", "recall", "small_object_recall"} <= set(marks)
+    assert [name for name, mark in marks.items() if f"{100 * mark:.2f}" not in words] == []
+
+
 def test_the_table_names_every_class() -> None:
     lines = evaluate(Reader(), Masks(blocks(32, 48, 0, 1)), "test").table().splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["road", "roof", "tree", "mean"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
-from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
+from rsseg_tf.config import EvaluateConfig
+from rsseg_tf.evaluation.scoring import Metrics, new_metrics
+from rsseg_tf.metrics import Metric
 
-METRICS = {
-    "confusion": (partial(ConfusionMatrix, 3), "iou"),
-    "boundary F1": (partial(BoundaryF1, 3, tolerance_px=2), "scores"),
-    "small objects": (partial(SmallObjectRecall, 3, below_px=9), "scores"),
-}
+SETTINGS = EvaluateConfig(boundary_tolerance_px=2, small_object_px=9)
 
 
 def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,16 +21,22 @@ def pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return truth, np.where((rng.random(truth.shape) < 0.3) | (truth == 255), rng.integers(0, 3, truth.shape), truth)
 
 
-@pytest.mark.parametrize("name", METRICS)
+def scores(metric: Metric) -> dict[str, Any]:
+    """What its properties say."""
+    names = [name for name, member in vars(type(metric)).items() if isinstance(member, property)]
+    return {name: getattr(metric, name) for name in names if not name.startswith("_") and name != "totals"}
+
+
+@pytest.mark.parametrize("name", Metrics._fields)
 def test_totals_of_parts_add_up_to_the_scores_of_the_whole(name):
-    new, scores = METRICS[name]
-    parts, whole = (new(), new()), new()
+    one, two, whole = (getattr(new_metrics(3, SETTINGS), name) for _ in range(3))
     for seed in range(4):
-        for metric in (parts[seed % 2], whole):
+        for metric in ((one, two)[seed % 2], whole):
             metric.update(*pair(seed))
 
-    for total, other in zip(parts[0].totals, parts[1].totals, strict=True):
+    for total, other in zip(one.totals, two.totals, strict=True):
         total += other
 
-    assert not np.isnan(getattr(whole, scores)).any()
-    np.testing.assert_allclose(getattr(parts[0], scores), getattr(whole, scores))
+    assert any(np.shape(value) == (3,) and np.isfinite(value).all() for value in scores(whole).values())
+    for key, value in scores(whole).items():
+        np.testing.assert_allclose(scores(one)[key], value, err_msg=key)

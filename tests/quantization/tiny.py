@@ -16,14 +16,14 @@ def pixels(count: int = 4, *, low: int = 0, high: int = 255, seed: int = 0) -> l
     return [(low + (high - low) * share * rng.random((SIZE, SIZE, 3))).astype(np.uint8) for share in span]
 
 
-def segmenter(*, size: int = SIZE, classes: int = 4) -> keras.Model:
+def segmenter(*, size: int = SIZE, classes: int = 4, filters: int = 8) -> keras.Model:
     """Three normalized convolutions with a residual addition and a last upsampling, every layer named."""
     keras.utils.set_random_seed(0)
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 127.5, -1, name="normalise")(image)
-    x = _conv(x, 8, "first", strides=2)
-    x = layers.Add(name="add")([x, _conv(x, 8, "second", dilation_rate=2)])
-    x = _conv(x, 8, "third")
+    x = _conv(x, filters, "first", strides=2)
+    x = layers.Add(name="add")([x, _conv(x, filters, "second", dilation_rate=2)])
+    x = _conv(x, filters, "third")
     x = layers.Conv2D(classes, 1, name="classifier")(x)
     model = keras.Model(image, layers.UpSampling2D(2, interpolation="bilinear", name="up")(x), name="segmenter")
     for layer in model.layers:

@@ -10,8 +10,10 @@ import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import dump_yaml, load_config
+from rsseg_tf.config.export import check_export
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
 from rsseg_tf.steps import ablate as step
@@ -49,6 +51,7 @@ class Work:
     def export(self, model, config, out):
         self._note(f"export {out.name}")
         assert config.export.max_drop == 100
+        check_export(config.export)
         make_file(out, model.parent, config, kind=config.export.type)
 
     def benchmark(self, files, **_options):
@@ -186,6 +189,34 @@ def test_configurations_that_make_no_ablation_are_refused(change, backbones, mes
     with pytest.raises(ConfigError, match=message) as caught:
         recipes_of([config, change(replace(config, model=model))], backbones)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", [name for name, known in FORMATS.items() if known.is_quantized])
+def test_a_quantized_type_is_made_and_called_so_as_in_the_report(kind, config, tmp_path, monkeypatch):
+    """Whatever the settings ask of it that float32 files do not have."""
+    work, wanted = Work(monkeypatch), replace(config.export, type=kind, equalize=kind == "int8")
+    recipes = recipes_of([replace(config, export=wanted)])
+
+    result = ablate(recipes, tmp_path / "out", Extent(repeats=1), announce=silent)
+
+    assert [line for line in work.done if line.startswith("export")] == [
+        f"export {run}_{each}.tflite" for each in ("float32", kind) for run in ("dense", "pruned")
+    ]
+    assert [cell["quantized"] for cell in result["cells"]] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"type": "float32"}, "quantized ones, and float32 is none"),
+        ({"type": "float16"}, "quantized ones, and float16 is none"),
+        ({"type": "dynamic", "target": "edgetpu"}, "export.target=edgetpu` is for int8"),
+    ],
+)
+def test_a_type_that_makes_no_ablation_is_refused_before_anything_is_trained(settings, message, config):
+    with pytest.raises(ConfigError, match=message) as caught:
+        recipes_of([replace(config, export=replace(config.export, **settings))])
+    assert "int8" in caught.value.hint
 
 
 def test_withheld_labels_are_said_before_anything_is_trained(tmp_path, capsys):

@@ -10,7 +10,9 @@ import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import ExportConfig
+from rsseg_tf.config.export import check_export
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.tflite.metadata import read_metadata
 
@@ -53,10 +55,10 @@ def test_a_network_without_a_bilinear_end_keeps_its_logits():
     assert for_target(ExportConfig(head="classes", target="edgetpu"), network(enlarge="transposed")).head == "logits"
 
 
-@pytest.mark.parametrize("number_format", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize("number_format", [name for name, known in FORMATS.items() if not known.is_int8])
 def test_other_numbers_than_int8_are_refused(number_format):
     with pytest.raises(ConfigError, match=number_format) as caught:
-        for_target(ExportConfig(type=number_format, target="edgetpu"), network())
+        check_export(ExportConfig(type=number_format, target="edgetpu"))
 
     assert "export.type=int8" in caught.value.hint
 

@@ -93,7 +93,7 @@ TWO_DEVICES = """
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from rsseg_tf.pruning.scoring.criteria import Scorer
+from rsseg_tf.pruning.scoring.criteria import GRADIENT_CRITERIA, Scorer
 from rsseg_tf.training import strategy
 from rsseg_tf.training.strategy import Replicas
 from tests.pruning.networks import batches, loss, tiny_network
@@ -102,7 +102,7 @@ replicas, model = Replicas(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])), 
 assert (replicas.count, replicas.here, replicas.processes) == (2, 2, 1)
 some = batches() * 2
 for number in (1, 2, 3):
-    for criterion in ("taylor", "taylor-fo", "taylor-bn", "taylor-act"):
+    for criterion in GRADIENT_CRITERIA:
         one, two = (
             Scorer(model, criterion=criterion, loss=loss, **words)(some[:number]).layers
             for words in ({}, {"together": replicas})

@@ -101,7 +101,10 @@ _WEIGHT_CRITERIA: Mapping[str, Callable[[TapFinder, Wiring], dict[str, Values]]]
     "bn-scale": _batch_norm_scales,
 }
 
-CRITERIA = (*_GRADIENT_CRITERIA, *_WEIGHT_CRITERIA, "random")
+GRADIENT_CRITERIA = tuple(_GRADIENT_CRITERIA)
+"""Names of the criteria that need a loss and batches."""
+
+CRITERIA = (*GRADIENT_CRITERIA, *_WEIGHT_CRITERIA, "random")
 """Names of all criteria."""
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.metrics import ConfusionMatrix
+from rsseg_tf.number_formats import FORMATS
 
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
@@ -60,8 +61,8 @@ def compare(
     return Agreement(samples, same / max(1, pixels), float(theirs.miou), float(ours.miou))
 
 
-def require(agreement: Agreement, *, max_drop: float) -> None:
-    """Check that the file loses at most `max_drop` mIoU points.
+def require(agreement: Agreement, *, max_drop: float, number_format: str) -> None:
+    """Check that the file, of `number_format`, loses at most `max_drop` mIoU points.
 
     Raises:
         CheckFailedError: if it loses more, or no image told.
@@ -72,7 +73,8 @@ def require(agreement: Agreement, *, max_drop: float) -> None:
             hint="raise export.check_samples",
         )
     if agreement.drop > max_drop:
+        more_samples = "raise export.calibration_samples, or " if FORMATS[number_format].calibration else "raise "
         raise CheckFailedError(
             f"the file loses {agreement.drop:.2f} mIoU points on {agreement.samples} images, allowed are {max_drop:g}",
-            hint="raise export.calibration_samples, or export.max_drop to accept it",
+            hint=f"{more_samples}export.max_drop to accept it",
         )

@@ -18,6 +18,7 @@ _BANNED_OPS = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
 
 
 _SEAMS = ("QUANTIZE", "DEQUANTIZE")
+_WITH_KERNEL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _COUNTS = frozenset({"int32", "int64", "bool"})
 
 
@@ -31,6 +32,7 @@ class Proof:
         float_tensors: names of what they compute, those aside that only convert between floats and integers.
         activations: type → layers of the ops that compute it.
         weights: type → layers of the ops that use it.
+        largest_kernel: elements of the largest constant kernel of a convolution or dense layer, 0 without any.
         banned_ops: those of ops that only an unfrozen conversion leaves behind.
         partitions: sub-graphs that the delegate took.
         undelegated: op names that the delegate left to the interpreter.
@@ -42,6 +44,7 @@ class Proof:
     float_tensors: tuple[str, ...]
     activations: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[str, ...]]
+    largest_kernel: int
     banned_ops: tuple[str, ...]
     partitions: int
     undelegated: tuple[str, ...]
@@ -65,6 +68,9 @@ class Proof:
         for kind, layers in self.weights.items():
             if kind not in promise.weights:
                 faults.append(f"weights are {_plural(kind)} in {_listed(layers)}")
+        missing = promise.must_hold - {*self.activations, *self.weights}
+        if missing and self.largest_kernel >= promise.smallest_kernel:
+            faults.append(f"nothing in it is {' or '.join(sorted(missing))}, as if it had been left as it was")
         if promise.one_partition and self.partitions != 1:
             rest = f", left out: {_listed(self.undelegated)}" if self.undelegated else ""
             faults.append(f"the delegate runs it in {self.partitions} partitions{rest}")
@@ -104,6 +110,7 @@ def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
         float_tensors=tuple(op.outputs[0].name for op in model.float_ops if op.name not in _SEAMS),
         activations=_activation_types(model, layers),
         weights=_weight_types(model, layers),
+        largest_kernel=_largest_kernel(model),
         banned_ops=tuple(layers[op.index] for op in banned),
         partitions=partitions,
         undelegated=tuple(undelegated),
@@ -138,6 +145,11 @@ def _weight_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[
         for kind in {tensor.dtype for tensor in op.inputs if tensor and tensor.is_weight}:
             found.setdefault(kind, []).append(layers[op.index])
     return {kind: tuple(names) for kind, names in found.items()}
+
+
+def _largest_kernel(model: TFLiteModel) -> int:
+    kernels = [op.inputs[1] for op in model.ops if op.name in _WITH_KERNEL]
+    return max((kernel.elements for kernel in kernels if kernel and kernel.is_weight), default=0)
 
 
 def is_named(tensor: str, wanted: str) -> bool:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.int8.calibrated import PIXELS, Images, Range, input_index, with_ranges
 from rsseg_tf.quantization.int8.observe import Float64Array, Observed, observe
 
@@ -61,26 +60,13 @@ def least_square_error(observed: Observed) -> Range:
     return _with_zero(lows[low], highs[high])
 
 
-@dataclass(frozen=True)
-class Method:
-    """A calibration method.
-
-    Attributes:
-        choose: the range of an activation, from what was seen of it.
-        needs_histograms: whether it reads `counts` and `zeros`, for which the images are run a second time.
-    """
-
-    choose: Callable[[Observed], Range]
-    needs_histograms: bool = False
-
-
-METHODS: Mapping[str, Method] = {
-    MIN_MAX: Method(everything),
-    "percentile": Method(percentile, needs_histograms=True),
-    "moving-average": Method(moving_average),
-    "mse": Method(least_square_error, needs_histograms=True),
+METHODS: Mapping[str, Callable[[Observed], Range]] = {
+    MIN_MAX: everything,
+    "percentile": percentile,
+    "moving-average": moving_average,
+    "mse": least_square_error,
 }
-"""Name, as in `export.calibration_method` → the method."""
+"""Name, as in `export.calibration_method` → the range of an activation, from what was seen of it."""
 
 
 def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
@@ -90,17 +76,27 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 
     Raises:
         ConfigError: for an unknown method.
+        ModelError: if an activation has no finite range.
     """
     if method not in METHODS:
         raise ConfigError(f"unknown calibration method `{method}`", hint=f"known: {', '.join(METHODS)}")
-    seen = observe(calibrated, images, histograms=METHODS[method].needs_histograms)
-    return with_chosen(calibrated, seen, method=method)
+    return with_chosen(calibrated, observe(calibrated, images), method=method)
 
 
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
-    """Return what `with_method` does, of values seen already, with histograms if the method needs them."""
-    chosen = {index: METHODS[method].choose(observed) for index, observed in seen.items()}
+    """Return what `with_method` does, of values seen already."""
+    chosen = {index: _finite(METHODS[method](observed), observed, method) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
+
+
+def _finite(chosen: Range, observed: Observed, method: str) -> Range:
+    if not np.isfinite([chosen.low, chosen.high]).all():
+        raise ModelError(
+            f"calibration method `{method}` gives the range {chosen.low:g} … {chosen.high:g} to an activation that was "
+            f"seen from {observed.low:g} to {observed.high:g}",
+            hint="if it was seen finite the method is at fault, else the model is",
+        )
+    return chosen
 
 
 def _bin_of_zero(observed: Observed) -> int:

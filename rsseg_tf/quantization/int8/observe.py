@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +16,8 @@ from rsseg_tf.tflite.runtime import load_runtime
 
 Float64Array: TypeAlias = NDArray[np.float64]
 
+Histogram: TypeAlias = tuple[NDArray[np.int64], int]
+
 BINS = 4096
 
 
@@ -26,15 +28,22 @@ class Observed:
     Attributes:
         minima: the least value in each image.
         maxima: the greatest value in each image.
-        counts: how many values other than zero lie in each of `BINS` equal bins from `low` to `high`; empty where
-            no histogram was asked for.
-        zeros: how many values are exactly zero: ReLU makes so many that they would drown a bin.
+        histogram: gives `counts` and `zeros`. The images are run a second time for the first that is asked for.
     """
 
     minima: Float64Array
     maxima: Float64Array
-    counts: NDArray[np.int64]
-    zeros: int = 0
+    histogram: Callable[[], Histogram]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many values other than zero lie in each of `BINS` equal bins from `low` to `high`."""
+        return self.histogram()[0]
+
+    @property
+    def zeros(self) -> int:
+        """How many values are exactly zero: ReLU makes so many that they would drown a bin."""
+        return self.histogram()[1]
 
     @property
     def low(self) -> float:
@@ -82,7 +91,7 @@ class TensorReader:
         return values
 
 
-def observe(calibrated: bytes, images: Images, *, histograms: bool = True) -> dict[int, Observed]:
+def observe(calibrated: bytes, images: Images) -> dict[int, Observed]:
     """Return tensor number → what the activation is like, of every tensor with a range in the file.
 
     Every value is seen by itself, unlike in TensorFlow's calibrator; see `with_range_slots`.
@@ -90,11 +99,11 @@ def observe(calibrated: bytes, images: Images, *, histograms: bool = True) -> di
     reader = TensorReader(calibrated)
     tensors = list(recorded_ranges(calibrated))
     extremes = np.array([[_extremes(reader.tensor(index)) for index in tensors] for _ in _runs(reader, images)])
-    seen = {
-        index: Observed(minima, maxima, np.zeros(0, np.int64))
-        for index, minima, maxima in zip(tensors, *extremes.transpose(2, 1, 0), strict=True)
-    }
-    return _with_histograms(seen, reader, images) if histograms else seen
+    seen: dict[int, Observed] = {}
+    histograms = functools.cache(lambda: _histograms(seen, reader, images))
+    for index, minima, maxima in zip(tensors, *extremes.transpose(2, 1, 0), strict=True):
+        seen[index] = Observed(minima, maxima, functools.partial(lambda tensor: histograms()[tensor], index))
+    return seen
 
 
 def _runs(reader: TensorReader, images: Images) -> Iterator[None]:
@@ -107,7 +116,7 @@ def _extremes(values: NDArray[np.float32]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _with_histograms(seen: Mapping[int, Observed], reader: TensorReader, images: Images) -> dict[int, Observed]:
+def _histograms(seen: Mapping[int, Observed], reader: TensorReader, images: Images) -> dict[int, Histogram]:
     counts = {index: np.zeros(BINS, np.int64) for index in seen}
     zeros = dict.fromkeys(seen, 0)
     for _ in _runs(reader, images):
@@ -116,10 +125,7 @@ def _with_histograms(seen: Mapping[int, Observed], reader: TensorReader, images:
             nonzero = values[values != 0]
             counts[index] += _histogram(nonzero, observed)
             zeros[index] += values.size - nonzero.size
-    return {
-        index: dataclasses.replace(observed, counts=counts[index], zeros=zeros[index])
-        for index, observed in seen.items()
-    }
+    return {index: (counts[index], zeros[index]) for index in seen}
 
 
 def _histogram(values: NDArray[np.float32], observed: Observed) -> NDArray[np.int64]:

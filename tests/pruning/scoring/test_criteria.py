@@ -1,5 +1,7 @@
 """Every criterion against its formula, computed another way."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.scoring.criteria import Scorer
 from rsseg_tf.pruning.together import Alone
+from rsseg_tf.pruning.loop.together import Alone
+from rsseg_tf.pruning.scoring.criteria import GRADIENT_CRITERIA, Scorer
 from tests.pruning.networks import batches, loss, tiny_network
 
 FILTERS = ("stem", "middle", "last", "classifier")
@@ -39,26 +43,67 @@ def products(batch, *names):
     return sum((w * g).reshape(-1, w.shape[-1]).sum(axis=0) for w, g in (batch[name] for name in names))
 
 
-def test_taylor_is_equation_8():
-    model = tiny_network()
-    for name in FILTERS:
-        size = np.prod(model.get_layer(name).kernel.shape[:-1])
-        mean = np.mean([products(batch, f"{name}/kernel") for batch in gradients(model)], axis=0)
-        np.testing.assert_allclose(scores("taylor", model)[name], np.abs(mean) / size, rtol=1e-3, atol=1e-8)
+def mean_over_the_filter(model):
+    """Equation 8: the kernel alone."""
+    found = gradients(model)
+    means = {name: np.mean([products(batch, f"{name}/kernel") for batch in found], axis=0) for name in FILTERS}
+    return {name: np.abs(mean) / np.prod(model.get_layer(name).kernel.shape[:-1]) for name, mean in means.items()}
 
 
-def test_taylor_fo_is_the_mean_square_with_bias():
-    model = tiny_network()
-    found = scores("taylor-fo", model)
-    for name in ("middle", "last"):
-        squares = [products(batch, f"{name}/kernel", f"{name}/bias") ** 2 for batch in gradients(model)]
-        np.testing.assert_allclose(found[name], np.mean(squares, axis=0), rtol=1e-3, atol=1e-9)
+def mean_square_with_bias(model):
+    found = gradients(model)
+    return {
+        name: np.mean([products(batch, f"{name}/kernel", f"{name}/bias") ** 2 for batch in found], axis=0)
+        for name in ("middle", "last")
+    }
 
 
-def test_taylor_bn_is_the_gate_of_the_batch_norm():
-    model = tiny_network()
+def gate_of_the_batch_norm(model):
     squares = [products(batch, "stem_bn/gamma", "stem_bn/beta") ** 2 for batch in gradients(model)]
-    np.testing.assert_allclose(scores("taylor-bn", model)["stem"], np.mean(squares, axis=0), rtol=1e-3, atol=1e-9)
+    return {"stem": np.mean(squares, axis=0)}
+
+
+def activation_times_gradient_by_example(model):
+    ends = ("stem_relu", "middle", "last", "classifier")
+    probe = keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in ends)])
+    totals = dict.fromkeys(FILTERS, 0.0)
+    for x, y in batches():
+        with tf.GradientTape() as tape:
+            prediction, *activations = probe(x, training=False)
+            value = loss(y, prediction)
+        for name, a, g in zip(FILTERS, activations, tape.gradient(value, activations), strict=True):
+            totals[name] += np.abs((a.numpy() * g.numpy()).mean(axis=(1, 2))).sum(axis=0)
+    return {name: total / np.linalg.norm(total) for name, total in totals.items()}
+
+
+def norm_of_the_kernel(order, model):
+    kernels = {name: model.get_layer(name).kernel.numpy() for name in FILTERS}
+    return {name: np.linalg.norm(each.reshape(-1, each.shape[-1]), order, axis=0) for name, each in kernels.items()}
+
+
+def gamma_and_1_without_one(model):
+    return {"stem": np.abs(model.get_layer("stem_bn").gamma.numpy()), "last": np.ones(8)}
+
+
+FORMULAS = {
+    "taylor": mean_over_the_filter,
+    "taylor-fo": mean_square_with_bias,
+    "taylor-bn": gate_of_the_batch_norm,
+    "taylor-act": activation_times_gradient_by_example,
+    "l1": partial(norm_of_the_kernel, 1),
+    "l2": partial(norm_of_the_kernel, 2),
+    "bn-scale": gamma_and_1_without_one,
+}
+"""Criterion → of a model, layer → the scores of its filters."""
+
+
+@pytest.mark.parametrize("criterion", [name for name in pruning.CRITERIA if name != "random"])
+def test_every_criterion_is_its_formula(criterion):
+    model = tiny_network()
+    found = scores(criterion, model)
+    rtol, atol = (1e-3, 1e-8) if criterion in GRADIENT_CRITERIA else (1e-6, 0)
+    for name, expected in FORMULAS[criterion](model).items():
+        np.testing.assert_allclose(found[name], expected, rtol=rtol, atol=atol)
 
 
 def test_taylor_bn_is_the_first_order_loss_change():
@@ -80,36 +125,6 @@ def test_taylor_bn_is_the_first_order_loss_change():
     norm.beta.assign(beta)
     found = pruning.score(model, [(x, y)], criterion="taylor-bn", loss=loss).layers["stem"]
     np.testing.assert_allclose(found, changes**2, rtol=0.05, atol=1e-6)
-
-
-def test_taylor_act_is_activation_times_gradient_by_example():
-    model = tiny_network()
-    ends = ("stem_relu", "middle", "last", "classifier")
-    probe = keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in ends)])
-    totals = dict.fromkeys(FILTERS, 0.0)
-    for x, y in batches():
-        with tf.GradientTape() as tape:
-            prediction, *activations = probe(x, training=False)
-            value = loss(y, prediction)
-        for name, a, g in zip(FILTERS, activations, tape.gradient(value, activations), strict=True):
-            totals[name] += np.abs((a.numpy() * g.numpy()).mean(axis=(1, 2))).sum(axis=0)
-    found = scores("taylor-act", model)
-    for name in FILTERS:
-        np.testing.assert_allclose(found[name], totals[name] / np.linalg.norm(totals[name]), rtol=1e-3, atol=1e-7)
-
-
-@pytest.mark.parametrize(("criterion", "order"), [("l1", 1), ("l2", 2)])
-def test_norms(criterion, order):
-    model = tiny_network()
-    kernel = model.get_layer("middle").kernel.numpy().reshape(-1, 6)
-    np.testing.assert_allclose(scores(criterion, model)["middle"], np.linalg.norm(kernel, order, axis=0), rtol=1e-6)
-
-
-def test_bn_scale_is_gamma_and_1_without_one():
-    model = tiny_network()
-    found = scores("bn-scale", model)
-    np.testing.assert_allclose(found["stem"], np.abs(model.get_layer("stem_bn").gamma.numpy()))
-    assert found["last"].tolist() == [1.0] * 8
 
 
 def test_random_depends_on_the_seed_alone():
@@ -175,7 +190,7 @@ class Half(Alone):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("criterion", ["taylor", "taylor-fo", "taylor-bn", "taylor-act"])
+@pytest.mark.parametrize("criterion", GRADIENT_CRITERIA)
 def test_two_who_share_the_batches_find_what_one_finds(criterion, number):
     model, some, given = tiny_network(), (batches() * 2)[:number], []
     alone = pruning.score(model, some, criterion=criterion, loss=loss).layers

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.errors import CheckFailedError
+from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.checks import agreement
 
 
@@ -30,15 +31,17 @@ def test_the_drop_is_in_points():
     assert result.drop == pytest.approx(100 * (1 - 0.9 / 1.1), abs=1.5)
 
 
-def test_too_large_a_drop_fails_the_check():
+@pytest.mark.parametrize("number_format", FORMATS)
+def test_too_large_a_drop_fails_the_check_with_a_remedy_that_the_format_has(number_format):
     with pytest.raises(CheckFailedError, match="mIoU points") as caught:
-        agreement.require(compared(0.1), max_drop=2)
+        agreement.require(compared(0.1), max_drop=2, number_format=number_format)
 
     assert caught.value.exit_code == 3
+    assert ("calibration_samples" in caught.value.hint) == bool(FORMATS[number_format].calibration)
 
 
 def test_an_allowed_drop_passes():
-    assert agreement.require(compared(0.1), max_drop=50) is None
+    assert agreement.require(compared(0.1), max_drop=50, number_format="int8") is None
 
 
 def test_images_without_labels_prove_nothing():
@@ -49,4 +52,4 @@ def test_images_without_labels_prove_nothing():
     )
 
     with pytest.raises(CheckFailedError, match="none of 1 images"):
-        agreement.require(result, max_drop=2)
+        agreement.require(result, max_drop=2, number_format="int8")
