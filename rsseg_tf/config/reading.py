@@ -25,12 +25,12 @@ from rsseg_tf.errors import ConfigError
 def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *, is_record: bool = False) -> Config:
     """Read a configuration: defaults, then a YAML file, then `section.key=value` words.
 
-    Former names of settings are read too; a line on stderr tells the new one.
+    Former names of settings are read too; a line on stderr reports the new one.
 
     Args:
         path: a YAML file whose mapping mirrors `Config`, or None for the defaults alone.
         overrides: words such as `fit.epochs=3`; the value is read as YAML, then by the field's type.
-        is_record: whether the file is what a run wrote: nobody needs to hear of former names in it.
+        is_record: whether the file is what a run wrote: former names in it are not reported.
 
     Raises:
         ConfigError: for an unreadable file, an unknown key, or a value that its field cannot hold.

@@ -24,11 +24,11 @@ AnyDataset: TypeAlias = FileDataset | Scenes
 
 @dataclass(frozen=True)
 class Reader:
-    """All that is known of a reader.
+    """Everything that is known about a reader.
 
     Attributes:
         open: lists the data set that the settings name; takes the seed of the run too.
-        palette: its classes under these settings, without a look at its files.
+        palette: its classes under these settings, without reading its files.
     """
 
     open: Callable[[DataConfig, int], AnyDataset]
@@ -75,7 +75,7 @@ def _reader(data: DataConfig) -> Reader:
 
 
 def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
-    """Return the data set that `data` names, even where single files of it are missing: see its `problems`.
+    """Return the data set that `data` names, even if some of its files are missing: see its `problems`.
 
     Raises:
         ConfigError: if there is no such reader, or settings that it cannot use.
@@ -108,7 +108,7 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
 
 
 def palette_of(data: DataConfig) -> Palette:
-    """Return the classes of the data set that `data` names, without a look at its files.
+    """Return the classes of the data set that `data` names, without reading its files.
 
     Raises:
         ConfigError: if there is no such reader, or classes that it cannot use.

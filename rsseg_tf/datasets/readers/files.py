@@ -1,4 +1,4 @@
-"""What all data sets of files share: pairs in splits, and reading them."""
+"""What all file-based data sets share: pairs in splits, and reading them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Listing:
     Attributes:
         splits: split → its samples.
         problems: everything about the files that does not fit, such as an image without a mask.
-        doubts: what may be meant, such as fewer images than were published.
+        doubts: what may be intended, such as fewer images than were published.
         incomplete: the splits that would hold more samples without `problems`.
     """
 
@@ -105,16 +105,16 @@ def paired(
         if stem in masks:
             samples.append(Sample(f"{prefix}{stem}", files[0], masks[stem][0]))
         else:
-            problems.append(DataError(f"the image `{files[0]}` has no mask", hint="add its mask or take the image out"))
+            problems.append(DataError(f"the image `{files[0]}` has no mask", hint="add its mask or remove the image"))
     for stem, files in masks.items():
         if stem not in images:
-            problems.append(DataError(f"the mask `{files[0]}` has no image", hint="add its image or take the mask out"))
+            problems.append(DataError(f"the mask `{files[0]}` has no image", hint="add its image or remove the mask"))
     return samples, problems
 
 
 def _twice(stem: str, files: Sequence[Path]) -> DataError:
     listed = ", ".join(f"`{path}`" for path in files)
-    return DataError(f"`{stem}` is there more than once: {listed}", hint="keep one of them")
+    return DataError(f"`{stem}` exists more than once: {listed}", hint="keep one of them")
 
 
 def _size(path: Path | None) -> int | None:

@@ -12,7 +12,7 @@ from rsseg_tf.training.loop import EpochRow
 
 
 class TrainingProgress:
-    """Tells of steps (on a terminal only) and epochs.
+    """Reports steps (on a terminal only) and epochs.
 
     Args:
         title: what is being trained.
@@ -43,7 +43,7 @@ class TrainingProgress:
 
 
 class PruningProgress:
-    """Tells of pruning loops; called once after each.
+    """Reports pruning loops; called once after each.
 
     Args:
         loops: how many there will be.
@@ -55,7 +55,7 @@ class PruningProgress:
         self._line = Line(stream)
 
     def __call__(self, loop: int, macs_share: float, params_share: float) -> None:
-        """Tell the shares of the dense MACs and parameters that are left after loop `loop`, counted from 1."""
+        """Report the shares of the dense MACs and parameters that are left after loop `loop`, counted from 1."""
         text = f"prune loop {loop}/{self._loops}  MACs {macs_share:.1%}  params {params_share:.1%}"
         if loop == self._loops or not (self._line.is_live or loop % 10):
             self._line.print(text)
@@ -64,5 +64,5 @@ class PruningProgress:
 
 
 def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
-    """Print a line on stderr about something that may be meant."""
+    """Print a line on stderr about something that may be intended."""
     (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")
