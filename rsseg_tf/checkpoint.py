@@ -1,4 +1,4 @@
-"""A run's whole state in one file that is replaced as a whole, so that a killed run goes on exactly."""
+"""A run's whole state in one file that is replaced as a whole, so that a killed run resumes exactly."""
 
 from __future__ import annotations
 

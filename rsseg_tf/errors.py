@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 class RssegError(Exception):
-    """An error that a user can cause and mend; the command line prints it without a traceback.
+    """An error that a user can cause and fix; the command line prints it without a traceback.
 
     Args:
-        message: what is wrong, naming the file or setting and what came.
+        message: what is wrong, naming the file or setting and what was given.
         hint: what to do about it, in the imperative; may be empty.
     """
 
@@ -78,7 +78,7 @@ _EXTRA_OF_PACKAGE = {
 
 @contextlib.contextmanager
 def extras_named() -> Iterator[None]:
-    """Yield name the extra to install where a package is missing; serves as a `with` block and as a decorator.
+    """Name the extra to install where a package is missing; serves as a `with` block and as a decorator.
 
     Raises:
         MissingExtraError: in place of the ModuleNotFoundError about a package that an extra brings.
@@ -92,7 +92,7 @@ def extras_named() -> Iterator[None]:
         raise MissingExtraError(package, extra=_EXTRA_OF_PACKAGE[package]) from error
 
 
-_RIGHTS = "give your user the right to read or write it, or use another place"
+_RIGHTS = "give your user permission to read or write it, or use another place"
 _DISK = "check the disk or the connection that it is on"
 
 _SYSTEM_HINTS: Mapping[int | None, str] = {

@@ -1,4 +1,4 @@
-"""How far a long job is: what it calls to tell, and how that is drawn on stderr where someone is watching."""
+"""How far a long job is: what it calls to report it, and how that is drawn on stderr where someone is watching."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Advance:
 
 
 class Line:
-    """A line that is drawn again and again in its place on a terminal; a pipe gets none but whole lines.
+    """A line that is drawn again and again in its place on a terminal; a pipe gets only whole lines.
 
     Attributes:
         is_live: whether it is on a terminal.
@@ -59,7 +59,7 @@ class Line:
 
 @contextlib.contextmanager
 def progress_bar(title: str, stream: TextIO | None = None) -> Iterator[Progress]:
-    """Yield a `Progress` that draws a bar with the time left, on a terminal only; it goes when the block ends."""
+    """Yield a `Progress` that draws a bar with the time left, on a terminal only; it disappears when the block ends."""
     line, started = Line(stream), time.monotonic()
     try:
         yield lambda done, total: line.redraw(
@@ -99,7 +99,7 @@ def drawn(done: int, total: int) -> str:
 
 
 def format_advance(advance: Advance, *, seconds: float) -> str:
-    """Return how far a prediction is, how fast, and how long it will take yet.
+    """Return how far a prediction is, how fast, and how much longer it will take.
 
     Example:
         >>> format_advance(Advance(images=0.5, total=2, pixels=30_000_000), seconds=10)
@@ -111,7 +111,7 @@ def format_advance(advance: Advance, *, seconds: float) -> str:
 
 
 def time_left(seconds: float, *, share: float) -> str:
-    """Return how long a job will take yet, of which `share` took `seconds`.
+    """Return how much longer a job will take, of which `share` took `seconds`.
 
     Example:
         >>> time_left(10, share=0.25)

@@ -72,13 +72,13 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as a whole."""
+    """Write `text` to `path`, which appears whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, as a whole; numbers that are not finite become null."""
+    """Write `value` to `path` as indented JSON, whole or not at all; numbers that are not finite become null."""
     write_text(path, json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -152,7 +152,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any] | None:
 def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iterator[bool]:
     """Make `folder` ready for a run with the configuration `config_text`.
 
-    A run that fails before it has saved anything leaves no folder behind, and puts back the one that it
+    A run that fails before it has saved anything leaves no folder behind, and restores the one that it
     was to overwrite.
 
     Yields:
@@ -209,7 +209,7 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
 
 
 def _contents(folder: Path) -> set[str]:
-    """Return names in a run folder, after what a kill left half-written has been removed."""
+    """Return the names in a run folder, after removing what a kill left half-written."""
     remove_leftovers(folder)
     return {path.name for path in folder.iterdir()}
 
@@ -224,7 +224,7 @@ def package_versions() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as the kernel tells it, else the machine type."""
+    """Return the processor's name as the kernel reports it, else the machine type."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
@@ -234,7 +234,7 @@ def cpu_model() -> str:
 
 
 def git_state() -> dict[str, Any]:
-    """Return commit of the working tree that this package runs from, and whether it was changed since."""
+    """Return the commit of the working tree that this package runs from, and whether it was changed since."""
     here = Path(__file__).parent
     if not (here.parent / ".git").exists():
         return {}
@@ -252,7 +252,7 @@ def _output_of(command: list[str]) -> str:
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold the file's bytes before its name does, so that a power cut leaves no empty file."""
+    """Flush the file's bytes to the disk before its name appears there, so that a power cut leaves no empty file."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 

@@ -5,7 +5,7 @@ python tools/compare_pruning.py -c configs/dubai_r18.yaml --model runs/dubai/mod
 
 Same dense weights, same multiply-accumulates (TFMOT: as many parameters zeroed as the first method removes), same
 recalibration, same batches in the same order, same optimizer, same teacher; `--seeds 3` does it three times, with other
-batches. Each method's figures are a JSON file in `--out`; the same command goes on where a killed one was and does
+batches. Each method's figures are a JSON file in `--out`; the same command resumes where a killed one stopped and does
 nothing finished again.
 """
 

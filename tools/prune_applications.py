@@ -1,6 +1,6 @@
 """Prune half of the groups of every keras.applications CNN and of our networks, and print how exact that is.
 
-One process a network, one JSON file each in --out; a run that was stopped goes on with what is missing. Where a
+One process a network, one JSON file each in --out; a run that was stopped resumes with what is missing. Where a
 network does not hold the law, the exit code is 3.
 
 python tools/prune_applications.py --out runs/applications

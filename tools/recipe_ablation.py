@@ -5,7 +5,7 @@ python tools/recipe_ablation.py -c configs/dubai_r18.yaml --out runs/recipes fit
 The base recipe is the configuration with the settings at the end of the command line. A cell is the base recipe with
 one thing changed, trained at a small size for a few hundred steps and scored on whole images of the test split. All
 cells take the same steps on the same windows as far as the change allows. Each leaves a JSON file in `--out`; the same
-command goes on where a killed one was and does nothing finished again.
+command resumes where a killed one stopped and does nothing finished again.
 """
 
 from __future__ import annotations

@@ -15,11 +15,11 @@ _MICRO = 1e-6
 
 @dataclass(frozen=True)
 class PowerSensor:
-    """A file of the kernel.
+    """A file in which the kernel counts energy or shows power.
 
     Attributes:
         path: what is read.
-        counts_energy: whether it holds microjoules since some time, or else the microwatts of now.
+        counts_energy: whether it holds microjoules since some moment, or else the current microwatts.
         wraps_at: the number of microjoules after which the count starts again.
     """
 
@@ -29,7 +29,7 @@ class PowerSensor:
 
 
 def find_power_sensor(root: Path = Path("/")) -> PowerSensor | None:
-    """Return the sensor below `root` that says most of the board: RAPL, or one of hwmon (INA219, …)."""
+    """Return the sensor below `root` that covers most of the board: RAPL, or one of hwmon (INA219, …)."""
     for counter in sorted((root / "sys/class/powercap").glob("intel-rapl:?/energy_uj")):
         limit = number_in(counter.with_name("max_energy_range_uj"))
         if number_in(counter) is not None:
@@ -42,7 +42,7 @@ def find_power_sensor(root: Path = Path("/")) -> PowerSensor | None:
 
 
 class EnergyMeter:
-    """Adds up joules over spans of time, the whole machine's, idle part included.
+    """Adds up joules over spans of time, for the whole machine, idle part included.
 
     Attributes:
         joules: spent in each span's account so far; empty without a sensor.

@@ -43,8 +43,8 @@ class BenchmarkResult:
         height: of the input, in pixels.
         width: of the input, in pixels.
         p50_ms: median time inside the interpreter; so are `p90_ms`, `p95_ms` and `p99_ms`.
-        fps: runs a second at the median.
-        megapixels_per_s: millions of input pixels a second at the median.
+        fps: runs per second at the median.
+        megapixels_per_s: millions of input pixels per second at the median.
         end_to_end_p50_ms: median from uint8 frame to uint8 class map, host work included.
         load_ms: opening the file and preparing the delegate.
         first_inference_ms: the first run, cold.
@@ -55,9 +55,9 @@ class BenchmarkResult:
         cpu: the processor's name.
         governor: how the kernel chooses the clock.
         temperature_c: of the hottest sensor, after the last run.
-        throttled: whether the clock was held back meanwhile; None where nothing tells.
+        throttled: whether the clock was held back meanwhile; None where unknown.
         temperature_before_c: of the hottest sensor, before the first run.
-        energy_mj: millijoules of the whole machine a run, idle part included; None without a power sensor.
+        energy_mj: millijoules of the whole machine for each run, idle part included; None without a power sensor.
         miou: on a data set, 0 to 1; None where none was given.
     """
 
@@ -112,7 +112,7 @@ def benchmark(
     delegate: Path | None = None,
     progress: Progress | None = None,
 ) -> list[BenchmarkResult]:
-    """Time model files on a random frame, always the same, taking turns.
+    """Time model files, taking turns, on a random frame that is always the same.
 
     Args:
         paths: the `.tflite` files; ratios are against the first.
@@ -123,10 +123,10 @@ def benchmark(
         progress: called after every round with how many runs of a model are done and how many there are.
 
     Returns:
-        One result a model and number of threads, in the order given.
+        One result for each model and number of threads, in the order given.
 
     Raises:
-        ModelError: if a file is no model, or crashes.
+        ModelError: if a file is not a model, or crashes.
         ConfigError: if there are no repeats or no threads.
     """
     check_settings(threads, repeats, warmup)
@@ -183,7 +183,7 @@ def _conditions(result: BenchmarkResult) -> str:
 
 
 def check_settings(threads: Sequence[int], repeats: int, warmup: int) -> None:
-    """Check that these can be measured with.
+    """Check the numbers of threads, repeats and warm-up runs.
 
     Raises:
         ConfigError: if there are no repeats or no threads.
@@ -230,8 +230,8 @@ def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker
 
 
 def crash_on(path: Path) -> Callable[[int | None], ModelError]:
-    """Return what `open_child` makes an error with where the process that measures a model ends."""
-    hint = "the interpreter crashed on it"
+    """Return the function that makes the error for a measuring process that ended early."""
+    hint = "the interpreter crashed on it: copy the file again, or export the model again"
     return lambda _code: ModelError(f"`{path}` ended its benchmark process", hint=hint)
 
 

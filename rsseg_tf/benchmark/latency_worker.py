@@ -28,7 +28,7 @@ def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
 
 
 def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """Time the model at a path with a number of threads and a delegate, then as many runs as each request says."""
+    """Open the model at a path with a number of threads and a delegate, then time runs, as many as are asked for."""
     path, threads, delegate = next(requests)
     runner = TFLiteRunner(path, threads=threads, delegate=delegate)
     frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)

@@ -12,10 +12,10 @@ an operator, and what is not:
   have gone to sleep yet.
 * Other load. An interruption falls into most runs of the whole model but into few runs of any one operator, whose
   median does not see it: on a busy machine `sum_ms` is far below `total_ms`.
-* Fusion. What a delegate does over several operators at once (a padding drawn into a convolution) is not seen.
+* Fusion. What a delegate does over several operators at once (a padding merged into a convolution) is not seen.
 
 So the sum of the operators (`sum_ms`) is not the time of the whole model (`total_ms`), which is timed in the same
-process, taking turns. How far they are apart says how far to trust the parts.
+process, taking turns. How far apart they are tells how far to trust the parts.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def profile(
     """Time a model file and each of its operators, taking turns.
 
     Args:
-        path: the `.tflite` file; any, it need not take images.
+        path: any `.tflite` file; it need not take images.
         threads: CPU threads.
         repeats: timed runs of the model and of every operator.
         warmup: runs of each before the timed ones.
@@ -158,7 +158,7 @@ def profile(
 
 
 def save_profile(path: Path, measured: LatencyProfile) -> None:
-    """Write a profile as JSON, as a whole."""
+    """Write a profile as a JSON file that appears whole or not at all."""
     write_json(path, measured.to_dict())
 
 
@@ -202,7 +202,7 @@ def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
         lines.append(f"{rest:8.3f} {rest / measured.sum_ms:6.1%}          {len(measured.layers) - len(slowest)} others")
     lines.append(f"sum of operators {measured.sum_ms:.2f} ms, whole model {measured.total_ms:.2f} ms")
     if not measured.exact:
-        lines.append("run one by one the operators compute something else than the whole model: mind the figures")
+        lines.append("one by one, the operators do not compute what the whole model does: treat the figures with care")
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ _MILLI = 1000
 
 @dataclass(frozen=True)
 class SystemInfo:
-    """A moment in the life of the machine; None where it does not tell.
+    """The state of the machine at one moment; None where unknown.
 
     Attributes:
         cpu: the processor's name.
@@ -54,14 +54,14 @@ def read_system(root: Path = Path("/")) -> SystemInfo:
 
 
 def was_throttled(before: SystemInfo, after: SystemInfo) -> bool | None:
-    """Return whether heat or low voltage held the clock back between two moments; None where nothing tells."""
+    """Return whether heat or low voltage held the clock back between two moments; None where unknown."""
     if before.throttle_events is not None and after.throttle_events is not None:
         return after.throttle_events > before.throttle_events
     return None if after.held_back is None else bool(before.held_back) or after.held_back
 
 
 def memory_mb(field: str, *, status: Path = Path("/proc/self/status")) -> float | None:
-    """Return memory of this process in megabytes (1e6 bytes): `VmHWM` is its peak, `VmRSS` what it holds now.
+    """Return the memory of this process in megabytes (1e6 bytes): `VmHWM` is its peak, `VmRSS` what it holds now.
 
     The kernel's peak of this program alone; `getrusage` would include the parent's size at the fork.
     """
@@ -86,7 +86,7 @@ def _hexadecimal(text: str) -> int:
 
 
 def number_in(path: Path) -> float | None:
-    """What a file of the kernel says; None where there is none, or no number in it."""
+    """Return the number in a kernel file; None where there is no file, or no number in it."""
     try:
         return float(_text(path) or "")
     except ValueError:

@@ -20,11 +20,11 @@ from rsseg_tf.config import load_config
     multiple=True,
     help="YAML file of a backbone's settings (rsseg-tf settings lists them).",
 )
-@options.out_option()
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds of every backbone.")
+@options.out_option("Folder of the ablation.")
 @click.option(
-    "--backbones", default="", help="Backbones to repeat with one configuration, comma-separated; else its own."
+    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Number of seeds for each backbone."
 )
+@click.option("--backbones", default="", help="Backbones to run with one -c, comma-separated; by default its own.")
 @options.split_option()
 @options.json_option
 @options.overrides_argument
@@ -40,7 +40,7 @@ def command(
     """Repeat the paper's Table II: backbone × pruning × quantization, mean ± deviation over the seeds.
 
     Every repeat trains a dense network, prunes and retrains it, writes both as float and int8 files, and scores the
-    four on the same images. The same command goes on after a kill, and a larger --repeats with what is there;
+    four on the same images. The same command resumes after a kill, and with a larger --repeats keeps what is done;
     rsseg-tf report OUT makes a page of it.
 
     Give -c once for every backbone that has a recipe of its own, or once and the --backbones that share it.

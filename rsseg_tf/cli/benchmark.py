@@ -51,7 +51,7 @@ def command(
     A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
     The ratio is of medians, against the first model.
 
-    With --data, the mIoU stands beside the latency. With --profile, one model's operators are timed one by one;
+    With --data, the mIoU is printed beside the latency. With --profile, one model's operators are timed one by one;
     `prune` takes the file for its latency target.
 
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4

@@ -26,7 +26,7 @@ def command() -> None:
 def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Read a whole data set and report everything wrong with it at once.
 
-    Exits with 3 where something in it is wrong, with 1 where there is no data set.
+    Exits with 3 if it finds a problem, with 1 if there is no data set.
 
     For example: rsseg-tf data check -c configs/dubai_r18.yaml
     """
@@ -39,7 +39,7 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
         report = check_dataset(dataset, progress=progress)
     options.print_result(asdict(report), described(report), as_json=as_json)
     if report.problems:
-        raise CheckFailedError(f"the data set has {report.verdict}", hint="mend them: each is listed with its file")
+        raise CheckFailedError(f"the data set has {report.verdict}", hint="fix them: each is listed with its file")
 
 
 @command.command(name="show")
@@ -72,7 +72,7 @@ def show(config_path: Path | None, out: Path, as_json: bool, overrides: tuple[st
 def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -> None:
     """Decode and resize all images of a data set now, into `data.cache_dir`.
 
-    Every command that reads the data set does so where it has to; this is for doing it beforehand.
+    Every command that reads the data set does so when needed; this command does it beforehand.
 
     For example: rsseg-tf data prepare -c configs/uavid_r18.yaml
     """
@@ -93,8 +93,8 @@ def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...])
     "--size", type=click.IntRange(min=32, max=16384), default=256, show_default=True, help="Height and width, pixels."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
-@options.out_option()
-@options.overwrite_option
+@options.out_option("Folder for the scenes.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing data set in the output folder.")
 @options.json_option
 def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json: bool) -> None:
     """Write generated scenes as a folder data set, with a configuration that reads it.

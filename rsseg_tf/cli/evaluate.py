@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def command(words: tuple[str, ...], config_path: Path | None, split: str, as_json: bool, **opening: Any) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
-    MODEL is a .tflite or .keras file, or the folder of a finished run; the settings of the first serve where no -c
-    is given. Of several models the others are compared with the first: the difference in mean IoU comes with a
-    95 % interval, by a paired bootstrap over the images. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
+    MODEL is a .tflite or .keras file, or the folder of a finished run; without -c, the settings of
+    the first are used. All further models are compared with the first: the difference in mean IoU comes with a
+    95 % interval, from a paired bootstrap over the images. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
     names share the images of .keras models; the first of them prints the scores.
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test

@@ -21,14 +21,16 @@ _TYPES = "\n".join(f"  {name:<{_WIDTH}}  {known.title}" for name, known in FORMA
 @options.model_argument
 @options.config_option
 @options.out_option("The .tflite file; by default beside MODEL, named by its type.", required=False)
-@click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="Processor that is to run the file.")
+@click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="Target processor.")
 @click.option(
     "--layer-error", type=int, metavar="N", help="Layers to list, worst first; short for export.layer_error=N."
 )
-@click.option("--keep-float", type=int, metavar="N", help="Worst layers to leave float; short for export.keep_float=N.")
+@click.option(
+    "--keep-float", type=int, metavar="N", help="Worst layers to leave in float; short for export.keep_float=N."
+)
 @click.option("--max-drop", type=float, metavar="X", help="mIoU points that may be lost; short for export.max_drop=X.")
 @click.option(
-    "--recover", type=click.Choice(["none", "qat"]), help="Remedy where more is lost; short for export.recover."
+    "--recover", type=click.Choice(["none", "qat"]), help="What to do if more is lost; short for export.recover."
 )
 @options.json_option
 @options.overrides_argument
@@ -42,7 +44,7 @@ def command(
 ) -> None:
     """Write MODEL as a TFLite file and prove what is in it.
 
-    MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
+    MODEL is a .keras file or the folder of a finished run, whose settings are used without -c.
     Exits with 3 and writes nothing when the file is not what its type promises, or when an operator would not map
     to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu). A quantization-aware training that was
     stopped is resumed by the same command.
@@ -68,7 +70,9 @@ def command(
         text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
     found, asked = (result["calibration"] or {}).get("samples"), config.export.calibration_samples
     if found is not None and found < asked:
-        text += f"\nonly {found} training windows to calibrate on, {asked} were asked for: check it on a whole split"
+        text += (
+            f"\ncalibrated on only {found} training windows, {asked} were asked for: check the file on a whole split"
+        )
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
     options.print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)

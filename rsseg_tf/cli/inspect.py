@@ -13,14 +13,14 @@ from rsseg_tf.steps.opening import find_model, is_keras
 
 @click.command(name="inspect")
 @options.model_argument
-@click.option("--edgetpu", is_flag=True, help="Estimate what the Edge TPU would run of a .tflite file.")
-@click.option("--groups", is_flag=True, help="List what pruning can take from a .keras file, and the largest cut.")
+@click.option("--edgetpu", is_flag=True, help="Estimate how much of a .tflite file the Edge TPU would run.")
+@click.option("--groups", is_flag=True, help="List what pruning can remove from a .keras file, and the largest cut.")
 @options.json_option
 def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
-    """Print what MODEL is made of: cost of every layer, and of a .tflite file how the delegate runs it.
+    """Print what MODEL is made of: the cost of every layer, and for a .tflite file how the delegate runs it.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run. A .tflite file needs no TensorFlow.
-    This is a report, not a check: it exits with 0 whatever the file is like.
+    This is a report, not a check: it exits with 0 whatever it finds.
 
     For example: rsseg-tf inspect dubai.tflite
     """

@@ -54,7 +54,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli, name: str = "rsseg-tf") -> int:
-    """Run the program and end every error a user can cause in one message.
+    """Run the program; every error that a user can cause ends in one message.
 
     Args:
         arguments: the words after the program's name; by default those that it was called with.

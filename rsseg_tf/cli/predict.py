@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 @options.out_option("Folder for the results.")
 @options.config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
-@click.option("--gsd", type=click.FloatRange(min=0), help="Meters a pixel, for areas; by default as the model says.")
+@click.option("--gsd", type=click.FloatRange(min=0), help="Meters per pixel, for areas; by default as the model says.")
 @click.option("--bands", metavar="R,G,B", help="Numbers of the red, green and blue bands, such as 4,3,2.")
-@click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for other than 8-bit images.")
+@click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for images that are not 8-bit.")
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
     "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
 )
-@click.option("--frames", is_flag=True, help="Write class maps of a video's frames in place of an overlay video.")
+@click.option("--frames", is_flag=True, help="Write class maps of a video's frames instead of an overlay video.")
 @options.opening_options
 @click.option("--overwrite", is_flag=True, help="Predict again what was predicted before.")
 @options.json_option
@@ -54,13 +54,14 @@ def command(
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
     Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colors over the image)
-    and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run goes
-    on where it stopped, within a large image too.
+    and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run
+    resumes where it stopped, within a large image too.
 
     A GeoTIFF, or a PNG or TIFF of more than 50 megapixels, is read a few rows at a time (extra `geo`). Its class
     map is a tiled, compressed GeoTIFF, NAME_classes.tif, with the same georeference, and overviews.
 
-    Of a video or camera it writes NAME_overlay.mp4, or a class map a frame, and NAME_video.json. Ctrl-C ends a camera.
+    For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. Ctrl-C ends a
+    camera.
 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
@@ -107,14 +108,14 @@ def _numbers(text: str | None, *, count: int, example: str) -> tuple[float, ...]
     except ValueError:
         numbers = ()
     if len(numbers) != count:
-        raise ConfigError(f"expected {count} numbers with commas between, got `{text}`", hint=f"for example {example}")
+        raise ConfigError(f"expected {count} comma-separated numbers, got `{text}`", hint=f"for example {example}")
     return numbers
 
 
 def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, Any]], out: Path) -> str:
     images = [f"{record['image']}: {_shares(record['classes'])}" for record in records]
     videos = [
-        f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} a second; "
+        f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} per second; "
         f"{_shares(record['classes'])}"
         for record in played
     ]

@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Remove the channels of MODEL that matter least, then retrain.
 
-    MODEL is a .keras file or the folder of a finished run, whose settings serve where no -c is given.
+    MODEL is a .keras file or the folder of a finished run, whose settings are used without -c.
     The same command resumes after a kill.
 
     For example: rsseg-tf prune runs/dubai -o runs/dubai-pruned prune.macs=0.5

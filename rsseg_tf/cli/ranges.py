@@ -14,7 +14,9 @@ from rsseg_tf.steps.opening import config_for, find_model
 @options.model_argument
 @options.config_option
 @options.out_option("Folder for ranges.json, ranges.png and ranges.svg.")
-@click.option("--evaluate", "split", metavar="SPLIT", help="Split to score float32 and power-of-two on, such as test.")
+@click.option(
+    "--evaluate", "split", metavar="SPLIT", help="Split to score the float32 and power-of-two models on, such as test."
+)
 @options.json_option
 @options.overrides_argument
 def command(

@@ -16,7 +16,7 @@ from rsseg_tf.progress import progress_bar
 @options.out_option("Folder of the page, tables and figures.")
 @options.split_option("Split to score and show .tflite files on.")
 @click.option(
-    "--places", type=click.IntRange(min=0), default=6, show_default=True, help="Pictures; 0 predicts nothing."
+    "--places", type=click.IntRange(min=0), default=6, show_default=True, help="Number of pictures; 0 predicts nothing."
 )
 @options.threads_option
 @click.option("--benchmark", "measure", is_flag=True, help="Measure the latency of the .tflite files here.")
@@ -28,8 +28,8 @@ def command(
 
     RUN is the folder of a finished fit, prune or ablate, a .tflite file, or JSON that evaluate, benchmark or ranges
     wrote. The .tflite files are scored on the same images, whose worst disagreements the page shows; settings that
-    follow (rsseg-tf settings lists them), such as data.root=FOLDER, say where the data are now. What is wrong with an
-    input is said on the page. Exits with 3, the page written, where a file is not the one that its manifest names.
+    follow (rsseg-tf settings lists them), such as data.root=FOLDER, say where the data are now. The page lists
+    problems with the inputs. Writes the page and exits with 3 if a file is not the one that its manifest names.
 
     For example: rsseg-tf report runs/dubai runs/dubai-pruned runs/*.tflite -o report
     """
@@ -47,5 +47,5 @@ def command(
     if changed:
         raise CheckFailedError(
             f"`{changed[0]}` is not the file that its manifest names ({len(changed)} in all)",
-            hint="the page says so too; make the file or its run again",
+            hint="the page says so too; export or train again",
         )

@@ -52,7 +52,7 @@ class IsprsConfig:
     """(vaihingen, potsdam) Which tiles and masks of the benchmark.
 
     Attributes:
-        split: of vaihingen: the tiles of the paper, or those of the benchmark's challenge.
+        split: Vaihingen only: the tiles of the paper, or those of the benchmark's challenge.
         ground_truth: `full` or `eroded` masks for the val and test splits.
         clutter: score the class clutter, or ignore it as the paper does.
     """
@@ -69,13 +69,13 @@ class DataConfig:
     Attributes:
         name: the reader, a key of `rsseg_tf.datasets.catalog.READERS`. `folder` takes any pairs of images and masks.
         root: the folder of the data set, relative to the current folder.
-        unknown_colors: (all of files) a color or number that is no class is an error, or ignored.
-        ground_sampling_distance_m: meters a pixel, 0 where unknown.
+        unknown_colors: (file-based readers) a color or number that is not a class is an error, or ignored.
+        ground_sampling_distance_m: meters per pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
         cache: keep decoded (and resized) images in memory between epochs.
         cache_dir: folder for decoded (and resized) images on disk, which every command that reads the data set
-            makes where it lacks them and then reads in place of the files; empty for none.
+            fills on first use and then reads instead of the files; empty for none.
     """
 
     name: str = "scenes"

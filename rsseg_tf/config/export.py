@@ -18,10 +18,10 @@ class QatConfig:
     Attributes:
         epochs: rounds of `steps_per_epoch` steps.
         steps_per_epoch: 0 for as many as one pass over the training split needs.
-        batch_size: samples a step.
-        learning_rate: the learning rate of the first step; falls to zero as a cosine. A tenth of the training's last or
-            less.
-        distill: learning from the float model beside the labels.
+        batch_size: samples per step.
+        learning_rate: the learning rate of the first step; decays to zero on a cosine schedule. Use at most a tenth of
+            the last training rate.
+        distill: learning from the float model in addition to the labels.
     """
 
     epochs: int = setting(2, at_least=1)
@@ -42,15 +42,15 @@ class ExportConfig:
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails.
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
-        recover: (int8) what to do about a file that loses more: nothing, or train and export it as `int8-qat`.
+        recover: (int8) what to do if the file loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
         calibration_method: how the range of an activation follows from what was seen: `min-max` is all of it; (int8)
             `percentile` leaves one value in ten thousand outside, `moving-average` averages the images' extremes, `mse`
             has the least squared error.
-        layer_error: (int8) list so many layers by the error that int8 adds in them, worst first; 0 for none.
-        keep_float: (int8) so many of the worst layers stay float.
-        equalize: (int8) make the channels between two convolutions equally loud first.
-        bias_correction: (int8) take the mean that rounded weights add off the biases.
+        layer_error: (int8) number of layers to list by the error that int8 adds in them, worst first; 0 for none.
+        keep_float: (int8) number of worst layers to leave in float.
+        equalize: (int8) first make the channels between two convolutions equal in magnitude.
+        bias_correction: (int8) subtract from the biases the mean error that rounded weights add.
     """
 
     type: FormatName = "int8"

@@ -55,7 +55,7 @@ class Section:
     """The settings of one dataclass.
 
     Attributes:
-        name: dotted, empty for the settings that stand in no section.
+        name: dotted, empty for the top level.
         about: what they are.
         settings: one a field.
         like: an earlier section of the same settings, if there is one.
@@ -174,7 +174,7 @@ def _section_text(section: Section) -> str:
 
 
 def _section_page(section: Section) -> str:
-    lines = [f"## {section.name or 'In no section'}", "", section.summary, ""]
+    lines = [f"## {section.name or 'Top level'}", "", section.summary, ""]
     if section.listed:
         lines += ["| setting | values | default | what it does |", "| --- | --- | --- | --- |"]
     for each in section.listed:

@@ -34,7 +34,7 @@ class Target:
 
     @property
     def given(self) -> dict[str, float]:
-        """Metric → target, of the targets that are set."""
+        """Metric → target, for the targets that are set."""
         values = {item.name: getattr(self, item.name) for item in fields(Target)}
         return {name: value for name, value in values.items() if (value > 0 if name == LATENCY else value < 1)}
 
@@ -45,7 +45,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Ranking:
-    """How scores of channels become the order in which groups go.
+    """How scores of channels become the order in which groups are removed.
 
     Attributes:
         aggregate: how the scores of the channels that go together become one: `sum` is what first-order theory says.
@@ -76,20 +76,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Loop(Ranking, Limits):
-    """How pruning comes to its target in many small steps.
+    """How pruning reaches its target in many small steps.
 
     Attributes:
         criterion: how a channel is scored. The default agrees best with the oracle (docs/results.md); the paper's is
             `taylor`.
         loops: times that scores are computed and groups removed.
-        schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` ever less.
+        schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
-        tune_steps: gradient steps after each removal; of `rsseg-tf prune` at the learning rate of `retrain`.
+        tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
-        accuracy_floor: accuracy, 0 to 1, that the network must keep before retraining (of `rsseg-tf prune` the val
-            mIoU); when it falls below, the loop goes back to the last plan that passed and stops. 0 for none.
-        check_every: loops between two looks at the accuracy floor.
+        accuracy_floor: accuracy, 0 to 1, that the network must keep before retraining (in `rsseg-tf prune`, the
+            val mIoU); when it falls below, the loop goes back to the last plan that passed and stops. 0 for none.
+        check_every: loops between two checks of the accuracy floor.
     """
 
     criterion: Criterion = "taylor-bn"
@@ -119,10 +119,10 @@ class PruneConfig(Loop, Target):
 
     Attributes:
         batches: training batches that each loop scores on.
-        class_weights: class weights of the loss that scores are taken of: those of `retrain`, `none` or `balanced`.
+        class_weights: class weights of the loss that scores come from: those of `retrain`, `none` or `balanced`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
-        retrain: the training afterwards; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
-        distill: learning from the dense model in it.
+        retrain: the training afterward; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
+        distill: learning from the dense model during it.
     """
 
     batches: int = setting(4, at_least=1)

@@ -30,12 +30,12 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
     """Read a configuration: defaults, then a YAML file, then `section.key=value` words.
 
     A target of pruning that is given takes the place of the default one. Former names of settings are read too; a line
-    on stderr tells the new one.
+    on stderr reports the new one.
 
     Args:
         path: a YAML file whose mapping mirrors `Config`, or None for the defaults alone.
         overrides: words such as `fit.epochs=3`; the value is read as YAML, then by the field's type.
-        is_record: whether the file is what a run wrote: nobody needs to hear of former names in it.
+        is_record: whether the file is what a run wrote: former names in it are not reported.
 
     Raises:
         ConfigError: for an unreadable file, an unknown key, a value that its field cannot hold, or a data set of files

@@ -1,4 +1,4 @@
-"""Former names of settings: what uses them is still read, and told the new ones."""
+"""Former names of settings: files and commands with them still work, and the new names are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOTHING = object()
 
 
 def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[str], None]) -> Mapping[str, Any]:
-    """Return the nested mapping `changes` with every setting under its name of today.
+    """Return the nested mapping `changes` with every setting under its current name.
 
     Args:
         changes: a value, or a section, by name.
@@ -30,7 +30,7 @@ def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[s
         tell: called with a line about each former name.
 
     Raises:
-        ConfigError: if a setting is there under both its names.
+        ConfigError: if a setting is given under both its names.
     """
     refuse_both(lambda name: _found(changes, name) is not _NOTHING, source)
     for former, name in RENAMED.items():
@@ -43,14 +43,14 @@ def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[s
 
 
 def refuse_both(is_given: Callable[[str], bool], source: str) -> None:
-    """Raise an error where a setting is given under its former name and its name.
+    """Raise an error where a setting is given under both its former and its current name.
 
     Raises:
         ConfigError: if one is.
     """
     for former, name in RENAMED.items():
         if is_given(former) and is_given(name):
-            raise ConfigError(f"`{former}` and `{name}` in {source} are one setting", hint=f"keep `{name}`")
+            raise ConfigError(f"`{former}` and `{name}` in {source} are the same setting", hint=f"keep `{name}`")
 
 
 def _found(changes: Any, name: str) -> Any:

@@ -14,14 +14,14 @@ from rsseg_tf.config.training import FitConfig, ModelConfig
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that a run depends on, beside the files it reads.
+    """Everything that a run depends on, besides the files it reads.
 
     Attributes:
         seed: decides everything that is drawn at random.
         strategy: how `fit` and `prune` share their work: `mirrored` shares each batch, and the batches that are scored,
             among the GPUs of a machine, `multiworker` among the machines that the environment variable TF_CONFIG names
-            (the same command on each), `auto` does so where there are several. `evaluate` shares its images among
-            such machines.
+            (the same command on each), `auto` picks one of them when there are several devices or machines. `evaluate`
+            shares its images among such machines.
     """
 
     seed: int = setting(0, at_least=0)

@@ -39,12 +39,12 @@ class AugmentConfig:
     Attributes:
         flip_horizontal: mirror left to right, with probability one half.
         flip_vertical: mirror top to bottom, with probability one half.
-        translate_px: shift by up to so many pixels along each axis.
+        translate_px: shift by up to this many pixels along each axis.
         scale: zoom by a factor drawn log-uniformly between these two.
-        rotate_deg: turn by up to so many degrees either way; 180 for views from straight above.
+        rotate_deg: turn by up to this many degrees either way; 180 for views from straight above.
         color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
-        blur_px: blur half of the windows by a Gaussian of up to so many pixels, 0 for none.
-        noise: add noise of a standard deviation of up to so many of 255 gray levels, 0 for none.
+        blur_px: blur half of the windows by a Gaussian of up to this many pixels, 0 for none.
+        noise: add noise with a standard deviation of up to this many of 255 gray levels, 0 for none.
         erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the
             loss, in half of the windows; 0 for none.
     """
@@ -66,12 +66,12 @@ class FitConfig:
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: samples a step.
+        batch_size: samples per step.
         steps_per_epoch: 0 for as many as one pass needs (in `crop` fitting by the area of the images).
         optimizer: `sgd` with `momentum`, or `adamw` with `weight_decay`.
         learning_rate: the learning rate of the first epoch, after `warmup_steps`.
         momentum: share of the last step that `sgd` adds to the next.
-        weight_decay: share of each weight that `adamw` takes off, times the learning rate.
+        weight_decay: share of each weight that `adamw` subtracts, times the learning rate.
         schedule: `step` multiplies by `step_factor` every `step_epochs`, `cosine` falls to zero at the end.
         step_epochs: epochs between two steps of the `step` schedule.
         step_factor: what each of them multiplies the learning rate by.
@@ -82,13 +82,13 @@ class FitConfig:
         ema: decay of an exponential moving average of the weights, evaluated and saved; 0 for off.
         validate_every: epochs between two evaluations on the val split.
         precision: `bfloat16` lets TensorFlow compute convolutions in bfloat16 (weights stay float32), which is
-            faster on processors that have it in hardware and slower on others; `auto` where they have it.
-        checkpoint_steps: steps between two resumable states, beside one at the end of each epoch.
-        hard_pixels: share of a batch's pixels, those that cost most, that the cross-entropy is taken of; 1 for all.
-        dice: weight of the Dice loss beside the cross-entropy; 0 for off.
-        lovasz: weight of the Lovász-softmax loss beside it; 0 for off.
+            faster on processors that have it in hardware and slower on others; `auto` does so where they have it.
+        checkpoint_steps: steps between two resumable states, in addition to one at the end of each epoch.
+        hard_pixels: share of a batch's pixels, those with the largest loss, that the cross-entropy averages; 1 for all.
+        dice: weight of a Dice loss added to the cross-entropy; 0 for off.
+        lovasz: weight of a Lovász-softmax loss added to it; 0 for off.
         class_sampling: share of the windows that are laid around a pixel of a class drawn at random, whatever its
-            area, instead of anywhere; 0 for off. With `resize` fitting it chooses the images alone.
+            area, instead of anywhere; 0 for off. With `resize` fitting it only chooses the images.
         deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
         accumulate: parts that a batch is computed in, one after the other, where all of it does not fit in memory.
     """

@@ -24,14 +24,14 @@ AnyDataset: TypeAlias = FileDataset | Scenes
 
 @dataclass(frozen=True)
 class Reader:
-    """All that is known of a reader.
+    """Everything that is known about a reader.
 
     Attributes:
         open: lists the data set that the settings name; takes the seed of the run too.
-        palette: its classes under these settings, without a look at its files.
+        palette: its classes under these settings, without reading its files.
         section: the section of `data` that holds its own settings; empty for none.
-        masks: what its decoded masks depend on, beside the files, the palette and `unknown_colors`, as plain JSON:
-            what `data.cache_dir` holds is read again under equal ones alone.
+        masks: what its decoded masks depend on, in addition to the files, the palette and `unknown_colors`, as plain
+            JSON: the contents of `data.cache_dir` are reused only if these are equal.
     """
 
     open: Callable[[DataConfig, int], AnyDataset]
@@ -84,7 +84,7 @@ def _reader(data: DataConfig) -> Reader:
 
 
 def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
-    """Return the data set that `data` names, even where single files of it are missing: see its `problems`.
+    """Return the data set that `data` names, even if some of its files are missing: see its `problems`.
 
     Raises:
         ConfigError: if there is no such reader, or settings that it cannot use.
@@ -140,7 +140,7 @@ def masks_of(data: DataConfig) -> Mapping[str, Any]:
 
 
 def palette_of(data: DataConfig) -> Palette:
-    """Return the classes of the data set that `data` names, without a look at its files.
+    """Return the classes of the data set that `data` names, without reading its files.
 
     Raises:
         ConfigError: if there is no such reader, or classes that it cannot use.

@@ -59,8 +59,8 @@ class DatasetReport:
         splits: split → what it holds.
         contents: split → SHA-256 over the names and the bytes of its images and masks.
         problems: what makes the data set wrong to use.
-        warnings: what may be meant that way.
-        repeats: split → the split whose images it repeats on purpose, which is not looked at twice.
+        warnings: what may be intended.
+        repeats: split → the split whose images it repeats on purpose, which is not checked twice.
     """
 
     splits: dict[str, SplitSummary]
@@ -78,8 +78,8 @@ class DatasetReport:
 def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> DatasetReport:
     """Read everything in a data set and say what is wrong with it.
 
-    Looked for: what did not pair up, splits that a training needs and that are not there, what `examine` finds in each
-    sample, an image or a video sequence in two splits, classes without a pixel.
+    Checked for: files that do not pair up, missing splits that a training needs, what `examine` finds in each sample,
+    an image or a video sequence in two splits, classes without a pixel.
 
     Args:
         dataset: from `list_dataset`.
@@ -95,7 +95,7 @@ def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> D
 
 
 def all_samples(dataset: AnyDataset) -> list[Sample]:
-    """Return the samples of all splits, but of those that repeat another split on purpose."""
+    """Return the samples of all splits, except those that repeat another split on purpose."""
     return [sample for members in _by_split(dataset).values() for sample in members]
 
 
@@ -104,7 +104,7 @@ def _by_split(dataset: AnyDataset) -> dict[str, tuple[Sample, ...]]:
 
 
 def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -> DatasetReport:
-    """Return what the examinations of all samples come to.
+    """Return the report on the examinations of all samples.
 
     Args:
         dataset: from `list_dataset`.
@@ -153,7 +153,7 @@ def _not_trainable(dataset: AnyDataset) -> list[Finding]:
 
 
 def require_sound(report: DatasetReport) -> None:
-    """Check that the check found no problem.
+    """Check that the report names no problem.
 
     Raises:
         DataError: if it did; a single problem as it is, several as a list.
@@ -190,7 +190,7 @@ def _area(size: tuple[int, int]) -> int:
 def _shared(
     dataset: AnyDataset, samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]
 ) -> tuple[list[Finding], list[Finding]]:
-    """Return images in two splits, which is wrong, and folders of images in two splits, which may be meant."""
+    """Return images in two splits, which is wrong, and folders of images in two splits, which may be intended."""
     contents: dict[str, list[tuple[str, Sample]]] = {}
     scenes: dict[str, dict[str, None]] = {}
     for split, members in samples.items():
@@ -204,7 +204,7 @@ def _shared(
         if len({split for split, _ in places}) > 1:
             leaks.append(Finding(f"one image is in several splits: {listed}", "keep it in one of them"))
         elif len(places) > 1:
-            doubts.append(Finding(f"one image is there several times: {listed}", "keep it once"))
+            doubts.append(Finding(f"one image appears several times: {listed}", "keep one copy"))
     spread = [f"`{scene}` ({', '.join(found)})" for scene, found in scenes.items() if len(found) > 1]
     if spread and len(scenes) > 1:
         listed = ", ".join(spread if dataset.folders_are_sequences else _cut(spread))

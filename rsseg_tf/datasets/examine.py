@@ -49,8 +49,8 @@ class Examination:
 def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
     """Read a sample and say what is wrong with it.
 
-    Looked for: files that do not decode or decode with complaints, image and mask of different sizes, colors
-    that are no class, a mask without any label.
+    Checked for: files that do not decode or decode with complaints, image and mask of different sizes, colors
+    that are not classes, a mask without any label.
 
     Returns:
         The examination, and image and mask, None where they cannot be read or the labels are withheld.
@@ -105,7 +105,7 @@ def _failures(dataset: Dataset, sample: Sample) -> Iterator[tuple[Path | None, D
 def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None]) -> Iterator[DataError]:
     """Yield what is wrong with files that can be read."""
     if pair is not None and (pair[1] == IGNORE).all():
-        yield DataError(f"`{sample.mask}` holds no class at all, only ignored pixels", hint="drop the pair")
+        yield DataError(f"`{sample.mask}` contains only ignored pixels", hint="drop the pair")
     for path in (sample.image, sample.mask):
         complaint = decoder_complaint(path) if path and path not in failed and not _is_png(path) else ""
         if complaint:
@@ -113,7 +113,7 @@ def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None
 
 
 def _is_png(path: Path) -> bool:
-    """Return whether the file is a PNG, of which check sums were compared and what does not decode is an error."""
+    """Return whether the file is a PNG: its check sums were compared, and what does not decode is an error."""
     with path.open("rb") as stream:
         return stream.read(len(PNG)) == PNG
 

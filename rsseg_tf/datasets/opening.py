@@ -25,7 +25,7 @@ def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None 
     Args:
         data: its name, folder and options.
         seed: of generated scenes.
-        progress: is told of samples done and samples in all, if any have to be prepared.
+        progress: called with (samples done, samples in all), if any have to be prepared.
 
     Raises:
         ConfigError: for settings that its reader cannot use.
@@ -41,7 +41,7 @@ def open_prepared(data: DataConfig, *, seed: int = 0, progress: Progress | None 
 def open_sound(
     data: DataConfig, *, seed: int = 0, progress: Progress | None = None
 ) -> tuple[Dataset, DatasetReport | None]:
-    """Open a data set as `open_prepared` does, after everything that `rsseg-tf data check` looks for.
+    """Open a data set as `open_prepared` does, after checking everything that `rsseg-tf data check` does.
 
     Returns:
         The data set, and what the check found; None for generated scenes, which cannot be damaged.
@@ -65,7 +65,7 @@ def open_sound(
 
 
 def prepared(data: DataConfig, dataset: FileDataset, *, progress: Progress | None = None) -> Preparation:
-    """Return the prepared pairs of all splits, made now where they are not there.
+    """Return the prepared pairs of all splits, made now where they are missing.
 
     Raises:
         RssegError: if they cannot be written.

@@ -45,7 +45,7 @@ class Dataset(Protocol):
         """Return the samples of a split, in a fixed order.
 
         Raises:
-            DataError: if there is no such split; the error names those that there are.
+            DataError: if there is no such split; the error names the known ones.
         """
         ...
 
@@ -61,7 +61,7 @@ class Dataset(Protocol):
         """Return the mask: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
-            DataError: if there is none, the file is damaged, or it holds colors that are no class.
+            DataError: if there is none, the file is damaged, or it holds colors that are not classes.
         """
         ...
 
@@ -74,7 +74,7 @@ class Dataset(Protocol):
         ...
 
     def fingerprint(self, split: str) -> str:
-        """Return SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
+        """Return the SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
         ...
 
 

@@ -169,7 +169,7 @@ def evaluate_all(
         split: which of them.
         settings: the tolerance of boundary F1, and what a small object is.
         watch: called after every image.
-        share: of several processes each predicts its part of the images, and all return the scores of the whole.
+        share: each of several processes predicts its part of the images, and all return the scores of the whole.
 
     Raises:
         ModelError: if a model has other classes than the data set, or they would be scored at different sizes.
@@ -230,7 +230,7 @@ class _Scores:
         self.of_images[index] = self.metrics.confusion.counts - before
 
     def add_up(self, share: Share) -> None:
-        """Put the counts of all processes in the place of this one's."""
+        """Replace the counts of this process by those of all processes together."""
         own = [self.of_images, *(total for metric in self.metrics for total in metric.totals)]
         for counts, total in zip(own, share.summed(own), strict=True):
             counts[...] = total
@@ -243,13 +243,13 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
         named = ", ".join(sorted("whole images" if size is None else f"{size[0]}×{size[1]}" for size in sizes))
         raise ModelError(
             f"the models are scored on different pixels: {named}",
-            hint="compare models of one `data.fitting`, and where that is `resize` of one `data.input_size`",
+            hint="compare models with the same `data.fitting`, and, for `resize`, the same `data.input_size`",
         )
     return sizes.pop() if sizes else None
 
 
 def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
-    """Return the settings to read data with: prepared pairs serve only where they have every input's size."""
+    """Return the settings to read data with: prepared pairs are used only where they have every input's size."""
     same = all(
         each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
         for each in predictors
@@ -267,7 +267,7 @@ def _check_classes(model: Palette, data: Palette) -> None:
     if model.names != data.names and sorted(model.names) == sorted(data.names):
         raise ModelError(
             f"the model's classes are ordered {', '.join(model.names)}, the data set's {', '.join(data.names)}",
-            hint="give the classes in the configuration the model's order",
+            hint="list the classes in the configuration in the model's order",
         )
 
 

@@ -81,7 +81,7 @@ def run_graph(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
 
 
 def with_training(operation: keras.Operation, training: bool | None) -> Callable[..., Any]:
-    """Return the operation as a function that hands `training` on where it takes it."""
+    """Return the operation as a function that passes `training` on where it takes it."""
     bound: Callable[..., Any] = operation_fn(operation, training=training)
     return bound
 

@@ -29,7 +29,7 @@ LARGE_PIXELS = 50_000_000
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
-    """Return the images that files, folders (searched through) and glob patterns name, each once, in order.
+    """Return the images that files, folders (searched recursively) and glob patterns name, each once, in order.
 
     Raises:
         DataError: if a word names nothing, or a folder holds no image.
@@ -73,13 +73,13 @@ def predict_files(
 
     The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
     square meters of every class. An image that was predicted before by the same model is not predicted again, and a
-    large one is gone on with where it stopped, so a killed run needs no more than the same call.
+    large one is resumed where it stopped, so a killed run needs no more than the same call.
 
     Args:
         predictor: the model.
         images: an image file, a folder of them or a glob pattern, or several of these.
         out: the folder for the results.
-        channels: what of other than 8-bit RGB the network is to see.
+        channels: what the network gets from images that are not 8-bit RGB.
         overwrite: predict again what lies in `out`.
         progress: called after every image, and after every few rows of a large one.
 
@@ -125,7 +125,7 @@ class _Job:
 
 
 def _report(progress: Callable[[Advance], None] | None, before: Advance) -> Progress:
-    """Return a function to call with the pixels of the image under way that are done and that there are."""
+    """Return a function to call with the pixels done, and the pixels in all, of the current image."""
 
     def report(done: int, total: int) -> None:
         if progress:
@@ -198,7 +198,7 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
-    """Return what the record says of an image, after its files are written."""
+    """Return what the record says about an image, after its files are written."""
     header = read_header(job.image)
     if not (job.channels.are_chosen or header.is_geotiff or header.pixels > LARGE_PIXELS):
         return _predict_whole(job.predictor, job.image, job.target)

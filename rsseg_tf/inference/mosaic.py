@@ -1,7 +1,7 @@
 """Class maps of mosaics that do not fit into memory.
 
 A chain of three threads: one reads strips, one runs the network, the caller's blends, keeps finished bands as parts
-and writes them into the GeoTIFF. A killed run loses the GeoTIFF but not the parts, and goes on behind them.
+and writes them into the GeoTIFF. A killed run loses the GeoTIFF but not the parts, and resumes after them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def predict_raster(
         predictor: the model.
         raster: the image.
         target: the folder of the results and NAME.
-        key: what the result depends on; only parts with the same key are gone on with.
+        key: what the result depends on; only parts with the same key are resumed.
         overwrite: forget the parts.
         progress: called after every band, with pixels.
 
@@ -168,7 +168,7 @@ class _Summary:
         self._classes = np.full(shape, IGNORE, np.uint8)
 
     def add(self, band: _Band) -> None:
-        """Count a band in."""
+        """Add a band to the totals."""
         bottom = band.top + len(band.classes)
         self._counts[band.top : bottom] = counts_by_row(band.classes, self._palette.num_classes)
         offset = -band.top % self._step
@@ -177,7 +177,7 @@ class _Summary:
         self._classes[first:last] = band.classes[offset :: self._step, :: self._step]
 
     def record(self) -> dict[str, Any]:
-        """Return `classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels to one of the overlay."""
+        """Return `classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels for one of the overlay."""
         pixels = self._counts.sum(0)
         areas = None if self._row_areas is None else self._row_areas @ self._counts
         return {

@@ -1,4 +1,4 @@
-"""The finished bands of a class map that is still being made, on disk, so that a killed run goes on behind them."""
+"""The finished bands of a class map that is still being made, on disk, so that a killed run resumes after them."""
 
 from __future__ import annotations
 

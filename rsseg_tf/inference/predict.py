@@ -60,7 +60,7 @@ class TiledPredictor:
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` or `resize`.
         overlap: (crop) pixels that neighboring tiles share.
-        ground_sampling_distance_m: meters a pixel of the images it is made for, 0 where unknown.
+        ground_sampling_distance_m: meters per pixel of the images it is made for, 0 where unknown.
         model_sha256: of the model file, so that results can tell what made them.
     """
 
@@ -86,7 +86,7 @@ class TiledPredictor:
 
 @dataclass(frozen=True)
 class ForeignModel:
-    """What must be said of a model file that another program made.
+    """What must be given for a model file that another program made.
 
     Attributes:
         class_names: by class id; numbered where there are none.
@@ -114,16 +114,16 @@ def open_predictor(
         threads: CPU threads.
         delegate: shared library of a delegate.
         palette: the classes of a file that does not name its own.
-        foreign: said of a file that does not describe itself.
+        foreign: what is given for a file that does not describe itself.
 
     Raises:
-        ModelError: if there is no such file, or one that is no segmentation network.
-        ConfigError: if `foreign` is given of a file that describes itself, or names other than its classes.
+        ModelError: if there is no such file, or one that is not a segmentation network.
+        ConfigError: if `foreign` is given for a file that describes itself, or names other than its classes.
     """
     normalization = foreign.normalization if foreign else None
     runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalization=normalization)
     if foreign and runner.metadata:
-        raise ConfigError(f"`{path}` says itself what it is", hint="leave --names, --fitting, --mean and --std out")
+        raise ConfigError(f"`{path}` already describes itself", hint="omit --names, --fitting, --mean and --std")
     described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
     return TiledPredictor(
         infer=batched(runner.scores),
@@ -157,7 +157,7 @@ def with_usual_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredicto
 
 
 def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
-    """Return the overlap that settings ask for, at most half a tile: beyond that nothing is won."""
+    """Return the overlap that settings ask for, at most half a tile: beyond that nothing is gained."""
     return min(overlap, min(input_size) // 2)
 
 

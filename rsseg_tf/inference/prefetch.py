@@ -27,7 +27,7 @@ class _Ended:
 def prefetched(items: Iterator[Item], *, depth: int) -> Generator[Item, None, None]:
     """Yield the same items in the same order, made in a thread that is at most `depth` items ahead.
 
-    The thread gains where making an item leaves Python's lock free: in native code, reading and writing. What
+    The thread pays off where making an item releases Python's lock: in native code, reading and writing. What
     `items` raises is raised here, at its place. When this generator is closed, the thread ends after the item that
     it is making, and `items` is closed.
     """

@@ -25,10 +25,10 @@ _RGB = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Channels:
-    """Which numbers of a raster are its red, green and blue.
+    """Which bands of a raster are its red, green and blue.
 
     Attributes:
-        bands: three band numbers, from 1; none where the file is to say (three bands, or one of gray).
+        bands: three band numbers, from 1; empty where the file decides (three bands, or one of gray).
         scale: the values that become 0 and 255; None for 8-bit values as they are.
     """
 
@@ -44,11 +44,11 @@ class Channels:
         if self.bands and (len(self.bands) != 3 or min(self.bands) < 1):
             raise ConfigError(f"expected three band numbers from 1, got {self.bands}", hint="for example --bands 1,2,3")
         if self.scale and not -math.inf < self.scale[0] < self.scale[1] < math.inf:
-            raise ConfigError(f"the scale must rise, got {self.scale}", hint="for example --scale 0,4000")
+            raise ConfigError(f"the scale must be ascending, got {self.scale}", hint="for example --scale 0,4000")
 
     @property
     def are_chosen(self) -> bool:
-        """Whether anything was said."""
+        """Whether anything was given."""
         return bool(self.bands) or self.scale is not None
 
 
@@ -97,7 +97,7 @@ class Raster:
         """Return square meters of a pixel in each row (H,), None where unknown.
 
         Args:
-            ground_sampling_distance_m: meters a pixel where the file itself does not say.
+            ground_sampling_distance_m: meters per pixel where the file itself does not say.
         """
         if self.crs is not None and self.transform is not None:
             if self.crs.is_projected:
@@ -170,13 +170,15 @@ def _usual_bands(path: Path, dataset: Any) -> tuple[int, ...]:
 
     count = dataset.count
     if dataset.colorinterp[0] == ColorInterp.palette:
-        raise DataError(f"`{path}` has a palette", hint="make it RGB, such as with gdal_translate -expand rgb")
+        raise DataError(
+            f"`{path}` has a palette", hint="convert it to RGB, for example with gdal_translate -expand rgb"
+        )
     if count in (2, 4) and dataset.colorinterp[-1] == ColorInterp.alpha:
         count -= 1
     if count not in (1, 3):
         raise DataError(
-            f"`{path}` has {dataset.count} bands, and the network sees three",
-            hint="say which are red, green and blue, such as --bands 1,2,3",
+            f"`{path}` has {dataset.count} bands, but the network takes three",
+            hint="say which are red, green and blue, for example --bands 1,2,3",
         )
     return _RGB if count == 3 else _ONE_GRAY
 
@@ -186,11 +188,11 @@ def _check_bands(path: Path, dataset: Any, bands: tuple[int, ...], *, has_scale:
         raise ConfigError(f"`{path}` has {dataset.count} bands, `--bands` asks for {max(bands)}")
     kinds = sorted({dataset.dtypes[band - 1] for band in bands})
     if any("complex" in kind for kind in kinds):
-        raise DataError(f"`{path}` has {', '.join(kinds)} pixels: no colors")
+        raise DataError(f"`{path}` has {', '.join(kinds)} pixels, which are not colors")
     if kinds != ["uint8"] and not has_scale:
         raise DataError(
-            f"`{path}` has {', '.join(kinds)} pixels, and the network sees 8 bits a channel",
-            hint="say which values become 0 and 255, such as --scale 0,4000",
+            f"`{path}` has {', '.join(kinds)} pixels, but the network takes 8 bits per channel",
+            hint="say which values become 0 and 255, for example --scale 0,4000",
         )
 
 
@@ -209,7 +211,7 @@ def raster_errors() -> tuple[type[Exception], ...]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what GDAL says of an error, in one line."""
+    """Return what GDAL says about an error, in one line."""
     return " ".join(str(error.__cause__ or error).split())
 
 

@@ -35,7 +35,7 @@ class Normalization:
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse a range of nothing.
+        """Refuse an empty range.
 
         Raises:
             ConfigError: if `std` is not positive.
@@ -78,7 +78,7 @@ class TFLiteRunner:
         arena_bytes: planned memory of the activations; see `rsseg_tf.tflite.arena`.
 
     Raises:
-        ModelError: if there is no such file, a damaged one, or no network that maps an RGB image to classes.
+        ModelError: if there is no such file, a damaged one, or not a network that maps an RGB image to classes.
 
     Example:
         >>> runner = TFLiteRunner("model.tflite")
@@ -119,7 +119,7 @@ class TFLiteRunner:
         """How many classes the network tells apart.
 
         Raises:
-            ModelError: if it puts out class ids and has no metadata that names them.
+            ModelError: if it outputs class ids and has no metadata that names them.
         """
         if self.head != "classes":
             return self._output.shape[-1]
@@ -232,7 +232,7 @@ class TFLiteRunner:
     def _checked_classes(self, stored: NDArray[Any]) -> Image:
         classes = stored.reshape(self.input_size).astype(np.uint8)
         if self.metadata and classes.max() >= self.num_classes:
-            raise ModelError(f"`{self.path}` put out class {classes.max()} but names {self.num_classes} classes")
+            raise ModelError(f"`{self.path}` returned class {classes.max()} but names {self.num_classes} classes")
         return classes
 
     def _find_head(self) -> str:
@@ -245,7 +245,7 @@ class TFLiteRunner:
         if has_channels and height % shape[1] == 0 and width % shape[2] == 0:
             return "logits-low"
         raise ModelError(
-            f"`{self.path}` puts out {self._output.dtype} {shape} for an image of {height} × {width}: no class map"
+            f"`{self.path}` outputs {self._output.dtype} {shape} for an image of {height} × {width}, not a class map"
         )
 
     def _check_metadata(self) -> None:
@@ -271,7 +271,7 @@ def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:
     if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3 or source.dtype not in _INPUT_DTYPES:
         raise ModelError(f"`{path}` takes {source.dtype} {source.shape}, expected one RGB image (1, h, w, 3)")
     if len(result.shape) not in (3, 4) or result.shape[0] != 1 or 0 in result.shape:
-        raise ModelError(f"`{path}` puts out {result.dtype} {result.shape}, expected (1, h, w, classes) or (1, h, w)")
+        raise ModelError(f"`{path}` outputs {result.dtype} {result.shape}, expected (1, h, w, classes) or (1, h, w)")
     return source, result
 
 

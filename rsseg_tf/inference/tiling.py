@@ -22,7 +22,7 @@ Infer: TypeAlias = Callable[[Image], NDArray[Any]]
 class TileGrid:
     """How windows of one size lie over an image, row by row.
 
-    Neighbors share at least `overlap` pixels; the last ones are shifted inwards. An image that is smaller than a
+    Neighbors share at least `overlap` pixels; the last ones are shifted inward. An image that is smaller than a
     window gets one that sticks out to the bottom or right: pad the image.
 
     Attributes:
@@ -76,7 +76,7 @@ class TileGrid:
         return max(self.width, self.size[1])
 
     def band(self, row: int) -> tuple[int, int]:
-        """Return top and bottom of the pixel rows of the image that are finished once window row `row` is."""
+        """Return the top and bottom of the pixel rows of the image that are finished once window row `row` is."""
         end = self.tops[row + 1] if row + 1 < len(self.tops) else self.padded_height
         return self.tops[row], min(end, self.height)
 

@@ -38,9 +38,9 @@ class VideoSettings:
     """What becomes of the frames.
 
     Attributes:
-        every: one frame in so many is predicted.
-        most_frames: so many are predicted at most; 0 for all.
-        as_frames: class numbers of every predicted frame as a PNG, in place of an overlay video.
+        every: predict every Nth frame.
+        most_frames: stop after this many frames; 0 for all.
+        as_frames: class numbers of every predicted frame as a PNG, instead of an overlay video.
     """
 
     every: int = 1
@@ -57,9 +57,9 @@ class Source:
         label: what messages call it.
         height: of a frame, in pixels.
         width: of a frame.
-        fps: frames a second, as the source says.
+        fps: frames per second, as the source says.
         frames: how many there are, 0 where unknown.
-        is_camera: whether it goes on until it is stopped.
+        is_camera: whether it runs until it is stopped.
     """
 
     name: str
@@ -106,7 +106,7 @@ def predict_video(
     frame in `NAME_frames`, then `NAME_video.json`. NAME is the file's stem, or the camera and the time.
 
     Ctrl-C ends a camera as its last frame would. Of a video file it keeps what was made as
-    `NAME_partial_overlay.mp4`, and goes on as an interruption.
+    `NAME_partial_overlay.mp4`, and re-raises KeyboardInterrupt.
 
     Args:
         predictor: the model.
@@ -116,7 +116,7 @@ def predict_video(
         progress: called after every frame, with 0 images done where the end is unknown.
 
     Returns:
-        Frames, frames a second and the mean area of each class, as JSON values.
+        Frames, frames per second and the mean area of each class, as JSON values.
 
     Raises:
         DataError: if it cannot be opened, or has no frame.
@@ -136,7 +136,7 @@ def predict_video(
                     if progress:
                         progress(Advance(_share(done, source, settings), 1, done * classes.size))
             if not done:
-                raise DataError(f"`{source.label}` has no frame", hint="play it, or name another source")
+                raise DataError(f"`{source.label}` has no frame", hint="check that it plays, or name another source")
     seconds = time.perf_counter() - started
     record = _record(source, predictor, counts, frames=done)
     record |= {"output": name, "settings": asdict(settings), "run": {"seconds": seconds, "fps": done / seconds}}

@@ -92,7 +92,7 @@ def _portions(draws: int) -> list[int]:
 def _differences(
     first: NDArray[np.integer], second: NDArray[np.integer], times: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return of samples that hold each image so many `times`, (draws, N)."""
+    """Return the mIoU differences of samples that hold each image `times` times, (draws, N)."""
     sums = [np.tensordot(times.astype(np.float64), counts.astype(np.float64), axes=1) for counts in (first, second)]
     differences: NDArray[np.float64] = miou_of(sums[1]) - miou_of(sums[0])
     return differences

@@ -43,7 +43,7 @@ class ConfusionMatrix:
             prediction: integers of the same shape: class ids.
 
         Raises:
-            ValueError: if the shapes differ, or a counted pixel holds something that is no class id.
+            ValueError: if the shapes differ, or a counted pixel holds something that is not a class id.
                 Nothing is counted then.
         """
         flat_truth, flat_prediction = _flat_pair(truth, prediction)

@@ -20,12 +20,12 @@ class Metric(Protocol):
 
 
 def shares(parts: NDArray[Any], wholes: NDArray[Any]) -> NDArray[np.float64]:
-    """`parts` over `wholes`, nan where there is no whole."""
+    """Return `parts` over `wholes`, nan where there is no whole."""
     quotients: NDArray[np.float64] = np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
     return quotients
 
 
 def mean_of_known(values: NDArray[np.float64]) -> float:
-    """The mean of what is a number; nan where nothing is."""
+    """Return the mean of the values that are numbers; nan where none is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")

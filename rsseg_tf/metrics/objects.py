@@ -26,7 +26,7 @@ class SmallObjectRecall:
 
     Args:
         num_classes: C.
-        below_px: objects of so many pixels or more do not count.
+        below_px: objects of this many pixels or more do not count.
 
     Example:
         >>> recall = SmallObjectRecall(2)
@@ -75,7 +75,7 @@ class SmallObjectRecall:
 
 
 def _objects(inside: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return of each connected component of `inside`: its pixels, and those that are predicted."""
+    """Return the pixel count and hits of each connected component of `inside`."""
     count, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
     sizes = np.bincount(labels[inside], minlength=count)
     hits = np.bincount(labels[inside & predicted], minlength=count)

@@ -90,7 +90,7 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
 
     Raises:
         ConfigError: if the library has no such model.
-        ModelError: if the model cannot be had at this size, or cannot be fetched.
+        ModelError: if the model cannot be built at this size, or cannot be fetched.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras tells there of what it fetches.
@@ -103,13 +103,13 @@ def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool
     except Exception as error:  # Other libraries' code, and a network that may be closed.
         reason = first_line(error)
         raise ModelError(
-            f"`{name}` cannot be had for {input_shape[0]}×{input_shape[1]} pixels: {reason}",
+            f"`{name}` cannot be built for {input_shape[0]}×{input_shape[1]} pixels: {reason}",
             hint=_remedy(name, imagenet=imagenet),
         ) from error
 
 
 def _remedy(name: str, *, imagenet: bool) -> str:
-    """Return what to do where another library's model cannot be had."""
+    """Return what to do where another library's model cannot be built."""
     if name.startswith(KERAS_CV) and Path(name.removeprefix(KERAS_CV)).is_dir():
         files = "config.json and model.weights.h5" if imagenet else "config.json"
         return f"the folder must hold {files} of a keras_cv backbone, as save_to_preset writes them"

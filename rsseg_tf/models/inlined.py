@@ -60,7 +60,7 @@ def inlined(x: keras.KerasTensor, source: keras.Model, *, output_stride: int) ->
         The last tensor at a quarter of the size, and the output. Layers are named as `layer_names` says.
 
     Raises:
-        ModelError: if a layer holds layers of its own, or the source never is at a quarter of the size.
+        ModelError: if a layer holds layers of its own, or the source has no features at a quarter of the size.
     """
     return _Inliner(source, output_stride).features(x)
 
@@ -83,7 +83,7 @@ def layer_names(source: keras.Model) -> dict[int, str]:
 
 
 class _Inliner:
-    """Carries one source over."""
+    """Copies one source into a graph of ours."""
 
     def __init__(self, source: keras.Model, output_stride: int) -> None:
         self._source = source
@@ -100,7 +100,7 @@ class _Inliner:
         high_level = run_through(self._source, x, self._call)
         if self._low_level is None or self._places[id(high_level)].stride != self._output_stride:
             raise ModelError(
-                f"`{self._source.name}` does not pass a quarter and 1/{self._output_stride} of the image's size",
+                f"`{self._source.name}` has no features at 1/4 and 1/{self._output_stride} of the image size",
                 hint="use another backbone",
             )
         return Features(self._low_level, high_level)

@@ -19,7 +19,7 @@ BN_EPSILON = 1e-5
 def conv_bn(
     x: keras.KerasTensor, filters: int, kernel: int, *, name: str, stride: int = 1, dilation: int = 1
 ) -> keras.KerasTensor:
-    """Return bias-free convolution and batch norm, named `{name}_conv` and `{name}_bn`.
+    """Return `x` after a bias-free convolution and a batch norm, named `{name}_conv` and `{name}_bn`.
 
     Size is kept at stride 1. A strided convolution pads by half its kernel on every side first, as torch does.
     """

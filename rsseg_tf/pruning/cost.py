@@ -91,7 +91,7 @@ def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
 
     Args:
         model: the model.
-        rules: of layers that `RULES` does not know: what a rule says multiplies is counted.
+        rules: for layers that `RULES` does not know: what a rule says multiplies is counted.
 
     Raises:
         ModelError: if the model's graph cannot be read.
@@ -107,7 +107,7 @@ def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
 
 
 def wired_cost(wiring: Wiring, kept: NDArray[np.bool_]) -> Cost:
-    """Return what the graph costs when only the channel ids where `kept`, bool (ids,), stay."""
+    """Return what the graph costs when only the channel ids that are true in `kept`, bool (ids,), stay."""
     return Cost(tuple(_layer_cost(layer, kept) for layer in wiring.layers.values() if layer.kind != "InputLayer"))
 
 
@@ -126,7 +126,7 @@ def _layer_cost(layer: LayerWiring, kept: NDArray[np.bool_]) -> LayerCost:
 
 
 def _fixed_elements(variable: Variable) -> int:
-    """Return product of the axes that no channel ids index."""
+    """Return the product of the axes that no channel ids index."""
     return int(np.prod([n for axis, n in enumerate(variable.shape) if axis not in variable.labels], dtype=np.int64))
 
 

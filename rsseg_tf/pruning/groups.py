@@ -153,7 +153,7 @@ def find_groups(model: keras.Model, *, rules: Rules | None = None) -> Groups:
 
     Args:
         model: the dense model.
-        rules: of layers that `RULES` does not know; they come before its rows, in this call alone.
+        rules: for layers that `RULES` does not know; they come before its rows, in this call alone.
 
     Raises:
         ModelError: if the model is subclassed, not built, or joins nested layers of the same name.

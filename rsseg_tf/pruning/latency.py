@@ -1,4 +1,4 @@
-"""Latency as a part of the cost: what a measured profile says of a model with fewer channels.
+"""Latency as a part of the cost: what a measured profile says about a model with fewer channels.
 
 An operator with a kernel takes time in proportion to the product of its input and output widths, as its
 multiply-accumulates do; any other in proportion to the width that it returns. The operators are scaled so that
@@ -52,7 +52,7 @@ def _term(op: OpLatency, layers: Sequence[LayerWiring], scale: float) -> Term:
 
 
 def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids, ...]:
-    """Return the channel ids whose numbers an operator's time is in proportion to."""
+    """Return the channel ids whose counts an operator's time is proportional to."""
     layer = _kernel_layer(op, layers)
     if layer is not None:
         kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - op.macs))

@@ -92,7 +92,7 @@ def within(plan: Plan, base: Plan) -> Plan:
     for name, kept in plan.keep.items():
         left = np.asarray(base.keep.get(name, range(plan.widths[name])))
         if not np.isin(kept, left).all():
-            raise ModelError(f"channels of `{name}` that the plan keeps are gone")
+            raise ModelError(f"channels of `{name}` that the plan keeps were already removed")
         if len(kept) < len(left):
             keep[name] = tuple(np.flatnonzero(np.isin(left, kept)).tolist())
             widths[name] = len(left)

@@ -108,7 +108,7 @@ def _fit_kernels(kernels: list[Any], spread: float) -> None:
 
 
 def _spread_without_bias(call: Call, known: dict[int, Any]) -> float:
-    """Return standard deviation of a layer's output within its channels, were the bias 0."""
+    """Return the standard deviation of a layer's output within its channels, as if the bias were 0."""
     biases = [weight for weight in getattr(call.operation, "weights", ()) if weight.name == "bias"]
     kept = [keras.ops.convert_to_numpy(bias) for bias in biases]
     for bias in biases:

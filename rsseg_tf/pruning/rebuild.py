@@ -28,7 +28,7 @@ def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
     Args:
         model: the dense model; changed in place.
         plan: made for it.
-        rules: of layers that `RULES` does not know, as for `find_groups`.
+        rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Raises:
         ModelError: if the plan was made for another model.
@@ -73,16 +73,16 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     """Return a new, plain functional model without the channels that a plan removes.
 
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
-    `model`, masked or not, stays as it is. Where a removed channel would go on sending a constant
+    `model`, masked or not, stays as it is. Where a removed channel would keep sending a constant
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
 
     Args:
         model: the dense model.
         plan: made for it.
-        rules: of layers that `RULES` does not know, as for `find_groups`.
+        rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Raises:
-        ModelError: if the plan was made for another model, or a layer cannot be built anew.
+        ModelError: if the plan was made for another model, or a layer cannot be rebuilt.
 
     Example:
         >>> from rsseg_tf import pruning
@@ -162,7 +162,7 @@ def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:
         if tuple(weight.shape) != value.shape:
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {tuple(weight.shape)} "
-                f"once it is slim, and is to take over {value.shape}",
+                f"after slimming, expected {value.shape}",
                 hint="its rule has to say which axes channels index, and which config entries hold their number",
             )
     operation.set_weights(weights)
@@ -192,7 +192,7 @@ def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]
 
 
 def _folded(kernel: Array, labels: Mapping[int, str], constants: NDArray[np.float64]) -> Array:
-    """Return what removed channels go on adding to each output: Σ constant · kernel over positions and channels."""
+    """Return what removed channels keep adding to each output: Σ constant · kernel over positions and channels."""
     summed = next(axis for axis, label in labels.items() if label == CONTRACTED)
     positions = tuple(axis for axis in range(kernel.ndim) if axis not in labels)
     return (

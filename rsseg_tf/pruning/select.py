@@ -48,7 +48,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         min_channels: no layer keeps fewer, unless it has fewer; 8 as well. Give 1 too where `round_to` is below 8 and
             layers may become that narrow.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
-        ranking: how members' scores become a group's, how layers are made comparable, and by what they are divided.
+        ranking: how members' scores become a group's, how layers are made comparable, and what they are divided by.
         start: a plan whose removed groups stay removed.
         profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
 
@@ -160,7 +160,7 @@ class _Queue:
         return cls(order, (present, *stops), values[order])
 
     def block_score(self, step: int) -> float:
-        """Return mean score of the groups that go from stop `step` to the next; infinite after the last."""
+        """Return the mean score of the groups that go from stop `step` to the next; infinite after the last."""
         if step + 1 >= len(self.stops):
             return math.inf
         size = len(self.order)
@@ -217,7 +217,7 @@ class _Greedy:
         return np.asarray(scores / np.maximum(slopes, 1e-15))
 
     def _unmet(self, counts: NDArray[np.float64]) -> list[str]:
-        """Return metrics of which more is left than the target allows."""
+        """Return the metrics of which more is left than the target allows."""
         return [metric for metric, goal in self._goals.items() if self._terms.total(metric, counts) > goal * (1 + 1e-9)]
 
     def _check_reachable(self) -> None:
@@ -227,7 +227,7 @@ class _Greedy:
         left = {metric: self._terms.total(metric, least) / self._dense[metric] for metric in self._goals}
         cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in left.items()]
         raise RssegError(
-            f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can go",
+            f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can be removed",
             hint="ask for less, or lower round_to or min_channels, or skip fewer layers",
         )
 

@@ -35,11 +35,11 @@ class Verification:
         identity_error: between the model and what a plan that keeps everything makes of it.
         reload_error: between the rebuilt model and its file, loaded with no custom objects; None where it
             does not load, since a layer needs them.
-        params_predicted: parameters of the rebuilt model, as the plan foretells them.
+        params_predicted: parameters of the rebuilt model, as the plan predicts them.
         params_built: its parameters.
         signal: how far the model's outputs for two inputs are apart. Where this is small, most of the output is
             constant, and so would be errors near the input.
-        cost_as_predicted: whether every layer's parameters, multiply-accumulates and bytes are as foretold.
+        cost_as_predicted: whether every layer's parameters, multiply-accumulates and bytes are as predicted.
         tolerance: largest error that rounding explains.
     """
 
@@ -59,7 +59,7 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the errors are no more than rounding and the cost is as foretold."""
+        """Whether the errors are no more than rounding and the cost is as predicted."""
         return self.largest_error <= self.tolerance and self.cost_as_predicted
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Verification:
         return (
             f"{verdict}: masked and rebuilt differ by {self.masked_error:.1e} of the output's scale, model and "
             f"keep-all by {self.identity_error:.1e}, saved and loaded {reloaded}, "
-            f"two inputs by {self.signal:.1e}; {self.params_built:,} parameters, {self.params_predicted:,} foretold"
+            f"two inputs by {self.signal:.1e}; {self.params_built:,} parameters, {self.params_predicted:,} predicted"
         )
 
 
@@ -82,7 +82,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
         plan: made for it.
         x: a batch of at least two inputs in the structure that the model takes; drawn at random by default.
         seed: of the random inputs.
-        rules: of layers that `RULES` does not know, as for `find_groups`.
+        rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Raises:
         ModelError: if the plan was made for another model, or no inputs can be drawn because sizes are open.
@@ -123,7 +123,7 @@ def outputs(model: keras.Model, x: Any) -> list[NDArray[Any]]:
 
 
 def distance(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> float:
-    """Return largest absolute difference over the largest absolute value, over all outputs; NaN where one is NaN."""
+    """Return the largest absolute difference over the largest absolute value, of all outputs; NaN where one is NaN."""
     pairs = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(first, second, strict=True)]
     return float(np.max([np.abs(a - b).max() / max(np.abs(a).max(), 1e-30) for a, b in pairs]))
 

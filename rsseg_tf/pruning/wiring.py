@@ -50,7 +50,7 @@ class LayerWiring:
         kind: name of the type.
         axes: label → ids; those of `out` leave the layer.
         resize: config key → the ids whose number it holds.
-        folds: constant that a removed channel of `in` goes on sending, or None.
+        folds: constant that a removed channel of `in` keeps sending, or None.
         creates: whether the ids of `out` are the layer's own.
         variables: all of the layer's, in the order of `layer.weights`.
         emitted: the ids of what the layer returns, in its last call; None where no rule says so.
@@ -112,7 +112,7 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
 
     Raises:
         ModelError: if the model's graph cannot be read, or a rule names what its layer does not have.
-        ConfigError: if `rules` are no rules.
+        ConfigError: if `rules` are not rules.
     """
     check_rules(rules)
     flat = flatten(model)
@@ -198,11 +198,11 @@ def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
     named = {id(getattr(call.operation, name, None)) for name in rule.axes}
     others = [weight for weight in getattr(call.operation, "weights", ()) if id(weight) not in named]
     unknown = [weight.name for weight in others if np.prod(weight.shape) > 1]
-    return f"holds `{unknown[0]}`, of which its rule says nothing" if unknown else None
+    return f"holds `{unknown[0]}`, which its rule does not mention" if unknown else None
 
 
 def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:
-    """Return group number of every id, −1 where frozen, and id → what freezes it."""
+    """Return the group number of every id, −1 where frozen, and id → what freezes it."""
     couples = np.concatenate([np.zeros((2, 0), np.int64), *ledger.couples], axis=1)
     graph = coo_array((np.ones(couples.shape[1], np.int8), couples), shape=(ledger.count, ledger.count))
     _, component = connected_components(graph, directed=False)

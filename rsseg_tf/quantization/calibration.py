@@ -24,7 +24,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The chosen images and what the report says of them.
+    """The chosen images and what the report says about them.
 
     Attributes:
         names: of the windows.

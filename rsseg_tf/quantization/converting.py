@@ -23,7 +23,7 @@ def converting(name: str = "the model", *, function: Any = None) -> Iterator[Non
         function: the concrete function that is converted, to name the operations which TFLite does not have.
 
     Raises:
-        ModelError: whatever the converter raises.
+        ModelError: if the converter raises anything.
     """
     with _silence():
         try:

@@ -107,7 +107,7 @@ def _inside(size: int, width: int, stride: int) -> NDArray[np.float64]:
 
 
 class _MaxPooling2D(layers.MaxPooling2D):
-    """Every so many pixels, as a depthwise convolution."""
+    """Every n-th pixel, as a depthwise convolution."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return _depthwise(inputs, self, 1.0)

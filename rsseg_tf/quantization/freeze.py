@@ -35,7 +35,7 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
-            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, 1 each is needed"
+            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
     shape = model.inputs[0].shape[1:]
     if None in shape:

@@ -33,7 +33,7 @@ MARKDOWN = "report.md"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a report is to do beside reading.
+    """What a report is to do besides reading.
 
     Attributes:
         split: which images the `.tflite` files are scored and shown on.
@@ -64,7 +64,7 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
 
     Raises:
         MissingExtraError: if matplotlib or Jinja2 is not installed.
-        ConfigError: if an input does not exist, or is nothing that a report can show.
+        ConfigError: if an input does not exist, or is not something that a report can show.
     """
     check_matplotlib()
     check_jinja()
@@ -166,7 +166,9 @@ def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Pic
         write_heatmap(ranges, [out / "figures" / f"{name}.png", out / "figures" / f"{name}.svg"])
         title = f"Where the most significant bits lie (the paper's Figure 1): {ranges['model']}"
         url = svg_url(out / "figures" / f"{name}.svg")
-        pictures.append(Picture(name, title, f"A row a layer of {ranges['model']}, a column a bit position", url))
+        pictures.append(
+            Picture(name, title, f"One row per layer of {ranges['model']}, one column per bit position", url)
+        )
     return pictures
 
 

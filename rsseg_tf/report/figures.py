@@ -38,7 +38,7 @@ class Drawing:
     Attributes:
         name: of its files, and its anchor on the page.
         title: its caption.
-        description: what it shows, for who cannot see it.
+        description: what it shows, for those who cannot see it.
         figure: the matplotlib figure.
     """
 
@@ -118,7 +118,7 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
 
 
 def confusions(rows: Sequence[ModelRow]) -> Drawing:
-    """Return one matrix a model: of the pixels of each true class, the percentage predicted as each class."""
+    """Return one matrix per model: of the pixels of each true class, the percentage predicted as each class."""
     columns = min(2, len(rows))
     lines = -(-len(rows) // columns)
     names = list((rows[0].scores or {})["class_names"])
@@ -146,7 +146,7 @@ def _draw_confusion(axis: Axes, counts: np.ndarray[Any, Any], names: Sequence[st
 
 
 def training(runs: Sequence[Run]) -> Drawing:
-    """Return loss and validation mIoU by epoch, a line a run; a pruned run starts with its model just pruned."""
+    """Return loss and validation mIoU by epoch, one line per run; a pruned run starts with its model just pruned."""
     figure = _figure(8.8, 3.6)
     loss, score = figure.subplots(1, 2)
     for place, run in enumerate(runs):

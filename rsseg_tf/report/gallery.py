@@ -43,7 +43,7 @@ class Place:
 
 
 class Gallery:
-    """Watches an evaluation and keeps the windows with most disagreement, at most one an image.
+    """Watches an evaluation and keeps the windows with most disagreement, at most one per image.
 
     Args:
         count: windows to keep.
@@ -68,7 +68,7 @@ class Gallery:
 
     @property
     def places(self) -> list[Place]:
-        """Most disagreement first."""
+        """The windows that were kept, most disagreement first."""
         return [place for _, _, place in sorted(self._kept, reverse=True)]
 
 
@@ -79,7 +79,7 @@ def differing(first: Pixels, second: Pixels, truth: Pixels) -> NDArray[np.bool_]
 
 
 def place_facts(place: Place, palette: Palette, names: Sequence[str]) -> Mapping[str, Any]:
-    """Return a place as the page takes it: pictures as data URLs, and in how many percent each two models differ."""
+    """Return a place as the page takes it: pictures as data URLs, and the percentage of it where each two differ."""
     masks = {"ground truth": place.truth, **dict(zip(names, place.predictions, strict=True))}
     pairs = itertools.combinations(masks, 2)
     differ = {f"{a}|{b}": 100 * float(differing(masks[a], masks[b], place.truth).mean()) for a, b in pairs}

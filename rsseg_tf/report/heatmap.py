@@ -42,7 +42,7 @@ def check_matplotlib() -> None:
 
 
 def write_heatmap(ranges: Mapping[str, Any], paths: Sequence[Path]) -> None:
-    """Draw the ranges of a network: a row a layer, a column a bit position, a panel a kind of tensor.
+    """Draw the ranges of a network: one row per layer, one column per bit position, one panel per kind of tensor.
 
     A cell's blue says which share of the tensor's values (0 apart) has its most significant bit there, the frame
     is the window's seven magnitude bits, and the figures at the right are the percentages lost below and above it.

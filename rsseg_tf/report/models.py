@@ -1,4 +1,4 @@
-"""One row a model: what is known of it from its run, its file, its evaluation and its benchmark, put together."""
+"""One row per model: what is known about it from its run, its file, its evaluation and its benchmark, put together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rsseg_tf.tflite.flatbuffer import read_model
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A model of the report; None for what nothing tells.
+    """A model of the report; None for what is unknown.
 
     Attributes:
         name: short, and of no other model of the report.
@@ -69,7 +69,7 @@ class ModelRow:
 def of_one_data_set(sources: Sources) -> tuple[Sources, Config | None]:
     """Return the inputs that are of the same data and classes as the first, and its settings.
 
-    The others are named in the problems of what comes back: figures on other pixels do not compare.
+    The others are named in the problems of what comes back: figures on other pixels are not comparable.
     """
     first = next(iter(_described(sources)), None)
     if first is None:
@@ -109,7 +109,7 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
     scored = [(row, row.scores) for row in rows if row.scores]
     for row, scores in scored[1:]:
         if scored_pixels(scores) != scored_pixels(scored[0][1]):
-            message = f"it was scored on other pixels than {scored[0][0].name}: their scores do not compare"
+            message = f"it was scored on other pixels than {scored[0][0].name}: their scores are not comparable"
             problems.append(Problem(row.name, message))
     return problems
 

@@ -56,7 +56,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: Palette)
 def write_overlay_page(
     path: Path, panels: Sequence[Panel], palette: Palette, *, title: str, table: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Write an HTML page with a row of pictures a panel, and `table` above them; nothing outside the file is needed."""
+    """Write an HTML page with a row of pictures for each panel, and `table` above them; the file needs nothing else."""
     body = "".join(_row(panel, palette) for panel in panels)
     write_text(
         path,

@@ -21,7 +21,7 @@ class Picture:
     Attributes:
         name: its anchor.
         title: its caption.
-        description: what it shows, for who cannot see it.
+        description: what it shows, for those who cannot see it.
         url: a data URL.
     """
 
@@ -37,7 +37,7 @@ class Page:
 
     Attributes:
         title: of the page.
-        summary: sentences that say the most important of it.
+        summary: sentences with the most important facts.
         problems: what is wrong with the inputs.
         tables: in order.
         pictures: the charts, in order.

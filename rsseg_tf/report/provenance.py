@@ -12,7 +12,7 @@ from rsseg_tf.runs import package_versions
 
 
 def provenance(sources: Sources, rows: Sequence[ModelRow]) -> dict[str, Mapping[str, Any]]:
-    """Return input → what is known of how it came about, in words."""
+    """Return input → what is known about its origin, in words."""
     facts: dict[str, Mapping[str, Any]] = {"this report": {"made with": _listed(package_versions())}}
     facts |= {str(run.path): _run_facts(run) for run in sources.runs}
     for file in sources.files:

@@ -113,7 +113,7 @@ def difference_table(rows: Sequence[ModelRow]) -> Table:
 
 
 def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
-    """Return Tables IV and V, a row a class, a column a model: IoU with the paper's, then the rest by class."""
+    """Return Tables IV and V, one row per class, one column per model: IoU with the paper's, then the rest by class."""
     scored = [row for row in rows if row.scores]
     if not scored or scored[0].scores is None:
         return []

@@ -121,7 +121,7 @@ def read_sources(paths: Sequence[Path]) -> Sources:
             `ranges` wrote.
 
     Raises:
-        ConfigError: if one does not exist, or is nothing that a report can show.
+        ConfigError: if one does not exist, or is not something that a report can show.
     """
     found = Sources()
     for path in dict.fromkeys(_subject(path) for path in paths):
@@ -164,7 +164,7 @@ def _read_ablation(path: Path, found: Sources) -> None:
             for part in _parts(folder):
                 _read(part, found)
         if len(whole) < ablation["repeats"]:
-            message = f"{len(whole)} of {ablation['repeats']} repeats of {backbone} are done: the same command goes on"
+            message = f"{len(whole)} of {ablation['repeats']} repeats of {backbone} are done: rerun to continue"
             found.problems.append(Problem(str(path), message))
     if (path / "benchmark.json").is_file():
         _read(path / "benchmark.json", found)
@@ -179,7 +179,7 @@ def _parts(folder: Path) -> Iterator[Path]:
 def _read_run(path: Path, found: Sources) -> None:
     manifest = read_manifest(path)
     if manifest is None and not (path / CONFIG).is_file():
-        raise ConfigError(f"`{path}` is no run folder", hint="give the --out of a finished fit, prune or ablate")
+        raise ConfigError(f"`{path}` is not a run folder", hint="give the --out of a finished fit, prune or ablate")
     if manifest is None:
         state = "its manifest cannot be read" if (path / MANIFEST).exists() else "the run is unfinished"
         found.problems.append(Problem(str(path), f"{state}, so it is left out; repeat its command to finish it"))
@@ -233,10 +233,10 @@ def _as_text(value: Any) -> Any:
 
 def _mismatch(path: Path, expected: str, *, named_by: str) -> list[Problem]:
     if not path.is_file():
-        return [Problem(str(path), f"`{named_by}` names this file, and it is gone", is_mismatch=True)]
+        return [Problem(str(path), f"`{named_by}` lists this file, which is missing", is_mismatch=True)]
     if file_hash(path) == expected:
         return []
-    message = f"its bytes are not those that `{named_by}` names: it was changed since, and figures of it may not hold"
+    message = f"its bytes are not those that `{named_by}` names: it was changed since, so figures about it may not hold"
     return [Problem(str(path), message, is_mismatch=True)]
 
 
@@ -252,7 +252,7 @@ def _read_json(path: Path, found: Sources) -> None:
         found.ranges.append(facts)
     else:
         raise ConfigError(
-            f"`{path}` is no result that a report can show",
+            f"`{path}` is not a result that a report can show",
             hint="give what evaluate --json, benchmark --json or ranges wrote",
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over repeats; no deviation of a single one."""
+    """Mean and sample standard deviation over repeats; no deviation for a single one."""
 
     mean: float
     deviation: float | None

@@ -37,10 +37,10 @@ _NO_GATE = 100.0
 
 @dataclass(frozen=True)
 class Extent:
-    """How far an ablation goes; a larger one goes on with what a smaller one left.
+    """How far an ablation goes; a larger one builds on what a smaller one left.
 
     Attributes:
-        repeats: seeds of each backbone, from `seed` of its settings upwards.
+        repeats: seeds of each backbone, from `seed` of its settings upward.
         split: what the models are scored on.
     """
 
@@ -56,13 +56,13 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
         backbones: what one configuration is to be repeated with instead of its own backbone.
 
     Raises:
-        ConfigError: for an unknown backbone, one that two configurations name, different data, files whose weights
-            have no 8 bits, or `backbones` beside several configurations.
+        ConfigError: for an unknown backbone, one that two configurations name, different data, formats whose weights
+            do not have 8 bits, or `backbones` together with several configurations.
     """
     if backbones and len(configs) > 1:
         raise ConfigError(
-            "--backbones cannot be said of several configurations",
-            hint="each stands for the backbone that it names: leave --backbones out, or give one -c",
+            "--backbones cannot be combined with several -c",
+            hint="each stands for the backbone that it names: omit --backbones, or give one -c",
         )
     named = [replace(configs[0], model=replace(configs[0].model, backbone=name)) for name in dict.fromkeys(backbones)]
     recipes: dict[str, Config] = {}
@@ -70,14 +70,14 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
         backbone = config.model.backbone
         find_backbone(backbone)  # an unknown one is an error before anything is trained
         if backbone in recipes:
-            hint = "give each backbone one; two recipes of one are two ablations, each with its --out"
+            hint = "give each backbone one configuration, or run them separately, each with its --out"
             raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)
         _check_type(config)
         recipes[backbone] = config
     first, *others = (config.data for config in recipes.values())
     if any(data != first for data in others):
         raise ConfigError(
-            "the configurations differ in `data`, so their scores would not compare",
+            "the configurations differ in `data`, so their scores would not be comparable",
             hint="all are trained and scored on the same images: make their data sections equal",
         )
     return recipes
@@ -90,7 +90,7 @@ def ablate(
 
     A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model,
     a float32 file and one of `export.type` of each, and their scores on the same images. `ablation.json` is renewed
-    after each. The same call goes on after a kill; all repeats train and are scored on the same data.
+    after each. The same call resumes after a kill; all repeats train and are scored on the same data.
 
     Args:
         recipes: from `recipes_of`.
@@ -105,7 +105,7 @@ def ablate(
     Raises:
         ConfigError: if the folder holds an ablation with other settings, or something else.
         DataError: if the data set has no such split, or one without masks.
-        ModelError: if the initial weights of a backbone are not to be had.
+        ModelError: if the initial weights of a backbone cannot be fetched.
     """
     first = next(iter(recipes.values()))
     dataset = open_dataset(first.data, seed=first.seed)  # what is wrong is said before anything is trained
@@ -159,7 +159,7 @@ def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -
     """Check that the folder is new, or what lies in it was made with these settings."""
     is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_new and not (folder / ABLATION).is_file():
-        raise ConfigError(f"`{folder}` exists and is no ablation", hint="choose another --out")
+        raise ConfigError(f"`{folder}` exists and is not an ablation", hint="choose another --out")
     for config in recipes.values():
         for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):
             path = _repeat_folder(folder, settings) / "dense" / CONFIG
@@ -207,7 +207,7 @@ def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[st
 
 
 def _variants(config: Config) -> list[tuple[str, FormatName]]:
-    """Run and number format of the four models, in the order of the paper's Table II."""
+    """Return the run and number format of the four models, in the order of the paper's Table II."""
     kinds: tuple[FormatName, ...] = ("float32", config.export.type)
     return [(run, kind) for kind in kinds for run in ("dense", "pruned")]
 

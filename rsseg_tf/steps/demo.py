@@ -1,4 +1,4 @@
-"""The job of `rsseg-tf demo`: the whole main job on generated scenes, and what each step of it cost and won."""
+"""The job of `rsseg-tf demo`: the whole main job on generated scenes, and what each step of it cost and gained."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DemoRow:
 
 
 def demo_config() -> Config:
-    """Return settings that bring the whole job to its end in minutes on two cores.
+    """Return settings that finish the whole job in minutes on two cores.
 
     Whole scenes at 256×256: smaller windows save little, since the dilated convolutions of the ASPP pad their input
     by more than its size. Scenes cost less to draw than to train on, so there are as many as training draws.
@@ -118,11 +118,11 @@ def _recipe(section: str, *, epochs: int, steps_per_epoch: int, learning_rate: f
 def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Train, prune, quantize, score and time on generated scenes; leave everything in `folder`.
 
-    The same call on a folder in which it was killed goes on with the step that it was at.
+    The same call on the folder of a killed demo resumes at the step that was interrupted.
 
     Args:
         folder: of the demo.
-        overwrite: start anew where a finished demo lies in `folder`.
+        overwrite: replace a finished demo in `folder`.
 
     Returns:
         `rows` (see `DemoRow`), `baseline_miou` (a per-pixel color classifier), `page` (path) and
@@ -159,7 +159,7 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
 
 
 def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
-    """Remove what an earlier demo left, but for an unfinished one of the same settings."""
+    """Remove what an earlier demo left, except an unfinished one with the same settings."""
     if (folder / RESULT).exists() and not overwrite:
         raise ConfigError(f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite it")
     if (folder / RESULT).exists() or not _has_settings(folder / "dense", config):
@@ -195,7 +195,7 @@ def _row(name: str, file: Path, dataset: Dataset, *, cost: Mapping[str, Any], la
 
 
 def color_baseline_miou(dataset: Dataset) -> float:
-    """Return mean IoU on the test split of a classifier that knows nothing but a pixel's color."""
+    """Return the mean IoU on the test split of a classifier that knows nothing but a pixel's color."""
     num_classes = len(dataset.palette.names)
     baseline = ColorBaseline()
     baseline.fit((dataset.read(sample) for sample in dataset.samples("train")), num_classes)

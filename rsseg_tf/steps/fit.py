@@ -34,7 +34,7 @@ PRUNING_LOG = "pruning.csv"
 def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Train the configured network and leave `model.keras`, `log.csv` and `manifest.json` in `folder`.
 
-    The same call on a folder in which it was killed goes on from the last saved step. Where several workers train
+    The same call on the folder of a killed run resumes from the last saved step. Where several workers train
     together, only the first of them keeps its folder.
 
     Args:
@@ -56,7 +56,7 @@ def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mappi
 
 @contextlib.contextmanager
 def keeping(folder: Path, replicas: Replicas) -> Iterator[Path]:
-    """Yield the run folder of this process: `folder` of the chief, of others one that is gone after the block."""
+    """Yield the run folder of this process: `folder` for the chief, for others one that is removed after the block."""
     if replicas.is_chief:
         yield folder
         return

@@ -63,7 +63,7 @@ def open_model(
 
     Raises:
         ConfigError: if there is no such file, or no settings for a `.keras` file.
-        ModelError: if the file is damaged, or no segmentation network for the classes of the data.
+        ModelError: if the file is damaged, or not a segmentation network for the classes of the data.
         MissingExtraError: for a `.keras` file where TensorFlow is not installed.
     """
     model = find_model(path)

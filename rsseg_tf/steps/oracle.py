@@ -28,14 +28,14 @@ RANKINGS = {
 def compare_criteria(
     dense_path: Path, config: Config, *, limit: int, progress: Progress | None = None
 ) -> Mapping[str, Any]:
-    """Return rank correlation of every criterion with the true loss change of removing each group alone.
+    """Return the rank correlation of every criterion with the true loss change of removing each group alone.
 
     Scores and true changes are taken on the same batches, `prune.batches` of the training split.
 
     Args:
         dense_path: a trained `.keras` model.
         config: of its data; `prune.retrain` says how batches are drawn and what the loss is.
-        limit: measure so many groups, drawn evenly over the families; 0 for all.
+        limit: measure this many groups, drawn evenly over the families; 0 for all.
         progress: called after each group with how many are done and how many there are.
 
     Returns:

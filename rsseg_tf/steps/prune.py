@@ -40,7 +40,7 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 
     The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
     model's MACs and parameters left after each loop), `log.csv` and `manifest.json`.
-    The same call on a folder in which it was killed goes on where it was. Several workers share the batches that
+    The same call on the folder of a killed run resumes where it stopped. Several workers share the batches that
     are scored, those that retrain, and the validation; only the first of them keeps its folder.
 
     Args:
@@ -151,9 +151,9 @@ def _latencies(plan: pruning.Plan) -> dict[str, float]:
 
 
 class _LoopLog:
-    """A line of `pruning.csv` for each loop, beside what shows it; loops that are repeated replace their lines.
+    """Writes a line of `pruning.csv` for each loop, and shows it; loops that are repeated replace their lines.
 
-    Where a profile was measured, the estimated milliseconds stand in a column of their own.
+    If a profile was measured, the estimated milliseconds are in a column of their own.
     """
 
     def __init__(self, path: Path, show: PruningProgress) -> None:
@@ -170,7 +170,7 @@ class _LoopLog:
 
 
 class _Accuracy:
-    """mIoU of a model on the val split; a model that comes again is not traced again."""
+    """Measures a model's mIoU on the val split; a model that was measured before is not traced again."""
 
     def __init__(self, dataset: Dataset, config: Config, replicas: Replicas) -> None:
         self._data = dataset, config, replicas

@@ -65,7 +65,7 @@ def qat_flatbuffer(
 
 
 def _fitting(config: Config) -> FitConfig:
-    """Return data and loss of `fit`, learned from by plain Adam with a learning rate that falls to zero as a cosine."""
+    """Return the settings of `fit` with plain Adam and a learning rate that decays to zero on a cosine schedule."""
     settings = config.export.qat
     return replace(
         config.fit,

@@ -27,7 +27,7 @@ class Placement:
 
 
 def arena_bytes(model: TFLiteModel) -> int:
-    """Return bytes of the arena that holds all activations.
+    """Return the bytes of the arena that holds all activations.
 
     Scratch memory is not in it: the interpreter's own convolutions add a buffer of several times their input
     (im2col), which XNNPACK does without.

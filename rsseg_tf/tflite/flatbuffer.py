@@ -42,10 +42,10 @@ def read_model(path: Path | str) -> TFLiteModel:
 
 
 def read_content(path: Path | str) -> bytes:
-    """The bytes of a model file.
+    """Return the bytes of a model file.
 
     Raises:
-        ModelError: there is no such file, or it cannot be read.
+        ModelError: if there is no such file, or it cannot be read.
     """
     try:
         return Path(path).read_bytes()

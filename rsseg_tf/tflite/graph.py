@@ -167,7 +167,7 @@ class TFLiteModel:
 
 
 def item_bytes(dtype: str) -> int:
-    """Return bytes of one number; 0 for types that NumPy does not know, such as strings and packed 4-bit integers."""
+    """Return the bytes of one number; 0 for types that NumPy does not know, such as strings or packed 4-bit ones."""
     return np.dtype(dtype).itemsize if dtype in _NUMPY_DTYPES else 0
 
 

@@ -24,7 +24,7 @@ _checked: set[tuple[str, str, int, int]] = set()
 
 
 def check_loads(path: Path, content: bytes, *, delegate: Path | None = None) -> None:
-    """Return if the file `path` loads and runs; it is tried at most once in a process.
+    """Check that the file `path` loads and runs; it is tried at most once in a process.
 
     Args:
         path: the model file.

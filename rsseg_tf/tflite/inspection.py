@@ -23,7 +23,7 @@ _NAME_WIDTH = 48
 
 
 def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
-    """Return facts about any TFLite file, as JSON values; with `edgetpu` also what the Edge TPU would run of it.
+    """Return facts about any TFLite file, as JSON values; with `edgetpu` also how much of it the Edge TPU would run.
 
     Returns:
         `file_bytes`, `sha256`, `partitions` (delegate partitions that the interpreter makes), `undelegated`

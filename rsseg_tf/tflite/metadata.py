@@ -38,7 +38,7 @@ class ModelMetadata:
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` for tiles of `input_size`, `resize` for whole images resized to it.
         head: `logits` at full size, `logits-low` before the last resize, or `classes`.
-        ground_sampling_distance_m: meters a pixel, 0 where unknown.
+        ground_sampling_distance_m: meters per pixel, 0 where unknown.
         overlap: pixels that neighboring tiles share.
         hashes: `model` and `data` → SHA-256 of what the file was made from.
         versions: package → version that made it.
@@ -142,7 +142,7 @@ def _to_json(metadata: ModelMetadata, original: bytes) -> bytes:
 
 
 def _seal(original: bytes, values: Mapping[str, Any]) -> str:
-    """Return one hash over the model and what is said of it."""
+    """Return one hash over the model and what is said about it."""
     digest = hashlib.sha256(original)
     digest.update(json.dumps(values, sort_keys=True).encode())
     return digest.hexdigest()
@@ -215,7 +215,7 @@ def _padding(size: int) -> int:
 def _prepend(original: bytes, document: bytes) -> bytes:
     """Build, in front of `original`, a root table that shares all of its tables but two lists.
 
-    FlatBuffers are built from the end and refer forwards only, so the old file is laid into the
+    FlatBuffers are built from the end and refer forward only, so the old file is laid into the
     builder as if it had just been written, and the new tables refer to it by its offsets.
     """
     tail = original + bytes(_padding(len(original)))

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def use_determinism(asked: bool) -> None:
-    """Have TensorFlow compute in one order only from now on, if that is asked for.
+    """Make TensorFlow compute in one order only from now on, if that is asked for.
 
     It holds for the process: TensorFlow has no way back. Call it before the model is built.
     """

@@ -11,12 +11,12 @@ _BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
 def use_precision(precision: str) -> str:
-    """Have the graphs that are traced from now on compute convolutions in `float32`, `bfloat16` or `auto`.
+    """Make the graphs that are traced from now on compute convolutions in `float32`, `bfloat16` or `auto`.
 
     TensorFlow's graph optimizer inserts the casts, so the model, its weights and its file stay float32.
 
     Returns:
-        What `auto` came to on this machine, else `precision`.
+        What `auto` chose on this machine, else `precision`.
     """
     chosen = native_precision() if precision == "auto" else precision
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": chosen == "bfloat16"})

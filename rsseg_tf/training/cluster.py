@@ -105,7 +105,7 @@ def _addresses(value: Any, kind: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise _fault(f"is wrong: `{kind}` must be a list of HOST:PORT, got {json.dumps(value)}")
     if kind == "chief" and len(value) > 1:
-        raise _fault(f"names {len(value)} chiefs, and there can be one")
+        raise _fault(f"names {len(value)} chiefs, at most one is allowed")
     for address in value:
         try:
             split_address(address)
@@ -119,7 +119,7 @@ def _addresses(value: Any, kind: str) -> tuple[str, ...]:
 def _task(task: Mapping[str, Any], addresses: Mapping[str, Sequence[str]]) -> tuple[str, int]:
     for key in ("type", "index"):
         if key not in task:
-            raise _fault(f"lacks the `{key}` of `task`, by which a process knows which one it is")
+            raise _fault(f"lacks the `{key}` of `task`, needed to identify this process")
     kind, index = task["type"], task["index"]
     if kind not in KINDS:
         raise _fault(f"is wrong: the `type` of `task` must be chief or worker, got {json.dumps(kind)}")

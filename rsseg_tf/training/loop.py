@@ -45,7 +45,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to: the model holds the weights of `best_epoch`, which is 0 without validation."""
+    """The result of a training: the model holds the weights of `best_epoch`, which is 0 without validation."""
 
     best_epoch: int
     best_val_miou: float
@@ -82,17 +82,17 @@ class _State:
 
 
 class Progress(Protocol):
-    """Where a training tells how far it is."""
+    """Where a training reports how far it is."""
 
     def step(self, *, epoch: int, step: int, steps: int, loss: float) -> None:
-        """Tell of a step that is done; `epoch` and `step` count from 1."""
+        """Report a step that is done; `epoch` and `step` count from 1."""
 
     def epoch(self, row: EpochRow) -> None:
-        """Tell of an epoch that is done."""
+        """Report an epoch that is done."""
 
 
 def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> float:
-    """Return learning rate of global step `step`, counted from 0.
+    """Return the learning rate of global step `step`, counted from 0.
 
     A linear warm-up, then `step`: lr · factor^⌊epoch / step_epochs⌋ (the paper's section 3.2),
     `cosine`: from lr to 0 over all steps (Loshchilov and Hutter 2017, eq. 5, without restarts), or `constant`.
@@ -112,7 +112,7 @@ def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> fl
 
 
 class Trainer:
-    """Trains one model in one folder; a second `Trainer` on the same folder goes on where the first stopped.
+    """Trains one model in one folder; a second `Trainer` on the same folder resumes where the first stopped.
 
     Args:
         model: trained in place; of Keras 3 or tf_keras.
@@ -159,9 +159,9 @@ class Trainer:
 
         Args:
             validate: mIoU of the model as it is, on held-out data; the highest wins, the later of equals.
-            progress: is told of every step and epoch.
+            progress: called for every step and epoch.
             replicas: share each batch; the model was built in their scope.
-            inputs: name → hash of what the training reads; it goes on only with what it began with.
+            inputs: name → hash of what the training reads; resuming requires the same.
 
         Raises:
             ConfigError: if the batch cannot be shared evenly, or the folder's state is of a training on other inputs.
@@ -266,12 +266,12 @@ class Trainer:
         other = [f"`{name}`" for name, digest in self._state.inputs.items() if inputs.get(name) != digest]
         if other:
             raise ConfigError(
-                f"the unfinished run in `{self._folder}` began with other {' and '.join(other)}",
-                hint="put back what was there, choose another --out, or --overwrite to start anew",
+                f"the unfinished run in `{self._folder}` was started with different {' and '.join(other)}",
+                hint="restore it, choose another --out, or --overwrite to start anew",
             )
 
     def _restore(self) -> None:
-        """Go on from the saved state, where there is one; every process from the chief's."""
+        """Resume from the saved state, where there is one; every process from the chief's."""
         if (self._folder / STATE).exists():
             info = load_arrays(self._folder / STATE, self._variables())
             self._require_same(info.get("inputs", self._state.inputs))

@@ -20,7 +20,7 @@ def cross_entropy(
     hard_pixels: float = 1.0,
     ignore: int = IGNORE,
 ) -> Loss:
-    """Return softmax cross-entropy, averaged over the pixels that are not ignored, or over the hardest of them.
+    """Return the softmax cross-entropy, averaged over the pixels that are not ignored, or over the hardest of them.
 
     Args:
         class_weights: float32 (C,), weight of a pixel by its true class; the mean is weighted too.

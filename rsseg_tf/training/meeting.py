@@ -27,7 +27,7 @@ def meet(cluster: Cluster) -> None:
     """Wait until all processes of `cluster` are there; stderr says for whom.
 
     Raises:
-        RssegError: if the port of this process is taken, or another one did not come.
+        RssegError: if the port of this process is taken, or another one did not answer.
     """
     with _listening(split_address(cluster.own)[1]):
         if cluster.others:
@@ -46,7 +46,7 @@ def wait_for(addresses: Sequence[str], *, patience_s: float = PATIENCE_S, pause:
         pause: called between two rounds.
 
     Raises:
-        RssegError: if some did not come; it names them, and why the first could not be reached.
+        RssegError: if some did not answer; it names them, and why the first could not be reached.
     """
     deadline = time.monotonic() + patience_s
     missing = _unreached(addresses)
@@ -56,9 +56,9 @@ def wait_for(addresses: Sequence[str], *, patience_s: float = PATIENCE_S, pause:
     if missing:
         reason = next(iter(missing.values()))
         raise RssegError(
-            f"{len(missing)} of {len(addresses)} other workers did not come in {patience_s / 60:.0f} minutes: "
+            f"{len(missing)} of {len(addresses)} other workers did not answer within {patience_s / 60:.0f} minutes: "
             f"{', '.join(missing)} ({reason})",
-            hint=f"start the same command on each machine that {CLUSTER} names, and let these ports through",
+            hint=f"start the same command on each machine that {CLUSTER} names, and open these ports in the firewall",
         )
 
 
@@ -92,8 +92,8 @@ def _listening(port: int) -> Iterator[None]:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         raise RssegError(
-            f"this process cannot listen on port {port}, which {CLUSTER} gives it: "
-            f"{'another process does' if taken else error.strerror}",
+            f"this process cannot listen on port {port}, assigned by {CLUSTER}: "
+            f"{'already in use' if taken else error.strerror}",
             hint="end that process, give each worker of one machine its own `index`, or name another port"
             if taken
             else "name another port",

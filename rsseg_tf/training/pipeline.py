@@ -82,7 +82,7 @@ class TrainingSource:
         return np.maximum(1, np.rint(areas / (self.size[0] * self.size[1]))).astype(np.int64)
 
     def class_counts(self, num_classes: int) -> NDArray[np.int64]:
-        """Return pixels of each class in all masks, int64 (num_classes,)."""
+        """Return the pixels of each class in all masks, int64 (num_classes,)."""
         counts = np.zeros(IGNORE + 1, np.int64)
         for index in range(self.count):
             counts += np.bincount(self.pair(index)[1].ravel(), minlength=IGNORE + 1)
@@ -125,7 +125,7 @@ class BatchSchedule:
         return cls(source, batch_size, steps)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return indices of the pairs of one epoch in their order, int64 (steps · batch_size,)."""
+        """Return the indices of the pairs of one epoch in their order, int64 (steps · batch_size,)."""
         pool = np.repeat(np.arange(self.source.count), self.source.windows_per_pair())
         rng = np.random.default_rng([self.source.seed, epoch])
         needed = self.steps * self.batch_size
@@ -178,7 +178,7 @@ class BatchSchedule:
         return windows.batch(places.shape[1], drop_remainder=True).prefetch(2)
 
     def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
-        """Return the first `count` batches of one epoch in memory; goes on with later epochs where one is shorter."""
+        """Return the first `count` batches of one epoch in memory; continue with later epochs where one is shorter."""
         return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(self._endless(epoch), count)]
 
     def _endless(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:

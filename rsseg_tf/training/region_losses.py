@@ -54,7 +54,7 @@ def lovasz_softmax(*, ignore: int = IGNORE) -> Loss:
 
 
 def _by_class(labels: tf.Tensor, logits: tf.Tensor, ignore: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return probabilities and labels as 0 or 1, both float32 (C, pixels) and 0 at ignored pixels."""
+    """Return the probabilities and labels as 0 or 1, both float32 (C, pixels) and 0 at ignored pixels."""
     classes = logits.shape[-1]
     labels = tf.reshape(tf.cast(labels, tf.int32), [-1])
     counted = tf.cast(tf.not_equal(labels, ignore), tf.float32)

@@ -49,7 +49,7 @@ def train_step(
 
     L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
     with its default factors, which the paper trained with. Of `settings.accumulate` parts and of replicas
-    the losses and gradients are averaged by the pixels that count, so that they come to those of the whole batch;
+    the losses and gradients are averaged by the pixels that count, so that they equal those of the whole batch;
     batch norms normalize by the statistics of one part, of all replicas together.
 
     Raises:

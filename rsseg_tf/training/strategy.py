@@ -244,7 +244,7 @@ def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
             raise
         raise RssegError(
             f"a worker was lost in {where()}: {first_line(error)}",
-            hint="start the same command on all workers again: the run goes on from its last saved step",
+            hint="start the same command on all workers again: the run resumes from its last saved step",
         ) from error
 
 

@@ -41,7 +41,7 @@ def test_a_hint_follows_the_message(capsys):
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (PermissionError(13, "Permission denied", "data"), "right to read"),
+        (PermissionError(13, "Permission denied", "data"), "permission to read"),
         (FileNotFoundError(2, "No such file or directory", "b.png"), "check the path"),
         (OSError(28, "No space left on device"), "free some space"),
         (OSError(5, "Input/output error", "b.png"), "check the disk"),

@@ -46,11 +46,11 @@ def test_a_new_word_wins_over_a_former_name_in_a_file(tmp_path):
 def test_both_names_at_once_are_refused(tmp_path):
     path = write(tmp_path / "both.yaml", "prune: {normalise: l2, normalize: mean}\n")
 
-    with pytest.raises(ConfigError, match="are one setting") as caught:
+    with pytest.raises(ConfigError, match="are the same setting") as caught:
         load_config(path)
     assert "both.yaml" in caught.value.message
     assert caught.value.hint == "keep `prune.normalize`"
-    with pytest.raises(ConfigError, match="are one setting"):
+    with pytest.raises(ConfigError, match="are the same setting"):
         load_config(overrides=["prune.normalise=l2", "prune.normalize=mean"])
 
 

@@ -193,7 +193,7 @@ def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name
     dataset = list_dataset(DataConfig(name=name, root=str(tmp_path), folder=FolderConfig(classes=classes)))
     sample = dataset.samples("train")[0]
     write_image(sample.mask, np.full((8, 12), 77, np.uint8))
-    with pytest.raises(DataError, match=r"that are no class|outside the palette") as caught:
+    with pytest.raises(DataError, match=r"that are not classes|outside the palette") as caught:
         dataset.read(sample)
     assert ("data.folder.classes" in caught.value.hint) == (name == "folder")
     assert "data.unknown_colors=ignore" in caught.value.hint

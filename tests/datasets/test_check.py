@@ -156,7 +156,7 @@ def test_a_file_that_may_not_be_read_is_a_problem_beside_others(sound, monkeypat
     empty, unreadable = checked(sound).problems
     assert "it is empty" in empty.message
     assert unreadable.message == f"cannot read `{sound / 'i1.png'}`: Permission denied"
-    assert "right to read" in unreadable.hint
+    assert "permission to read" in unreadable.hint
 
 
 def test_one_picture_under_two_names_in_two_splits_is_a_problem(sound):
@@ -168,7 +168,7 @@ def test_one_picture_twice_in_a_split_is_a_warning(sound):
     (sound / "i1.png").write_bytes((sound / "i0.png").read_bytes())
     report = checked(sound)
     assert report.problems == ()
-    assert "one image is there several times" in messages(report.warnings)
+    assert "one image appears several times" in messages(report.warnings)
 
 
 def test_a_class_without_pixels_is_a_warning(sound):

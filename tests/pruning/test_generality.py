@@ -292,13 +292,13 @@ FROZEN = {
     "x/y": (quotient, "has no value, such as 0/0"),
     "padded sigmoid": (
         lambda: between(layers.ZeroPadding2D(), before="sigmoid"),
-        "`second` would go on receiving a constant",
+        "`second` would keep receiving a constant",
     ),
-    "a constant and 0": (twice_with_other_constants, "`second` would go on receiving a constant"),
+    "a constant and 0": (twice_with_other_constants, "`second` would keep receiving a constant"),
     "recurrent": (recurrent, "`both_ways` is a Bidirectional, which has no rule"),
     "attention": (attention, "`attention` is a MultiHeadAttention, which has no rule"),
     "dot": (dot_product, "`dot` is a Dot, which has no rule"),
-    "LoRA": (low_rank, "holds `kernel`, of which its rule says nothing"),
+    "LoRA": (low_rank, "holds `kernel`, which its rule does not mention"),
 }
 
 
@@ -317,7 +317,7 @@ def test_int8_layers_are_frozen():
     inputs = keras.Input((8,))
     model = keras.Model(inputs, layers.Dense(3)(layers.Dense(6, name="first")(inputs)))
     model.get_layer("first").quantize("int8")
-    assert pruning.find_groups(model).frozen["first"] == "holds `kernel_scale`, of which its rule says nothing"
+    assert pruning.find_groups(model).frozen["first"] == "holds `kernel_scale`, which its rule does not mention"
 
 
 def test_channels_first_layers_are_frozen_and_the_rest_is_pruned():

@@ -220,7 +220,7 @@ def test_a_constant_is_never_sent_into_zero_padding():
     x = layers.Conv2D(5, 3, padding="same", name="pads")(x)
     model = keras.Model(inputs, layers.Conv2D(4, 1)(x))
     reason = pruning.find_groups(model).frozen["sends"]
-    assert reason == "`pads` would go on receiving a constant from them that no bias can take over"
+    assert reason == "`pads` would keep receiving a constant that no bias can absorb"
 
 
 def test_a_constant_is_never_sent_through_explicit_padding():

@@ -195,7 +195,7 @@ def test_scores_of_other_pixels_and_of_other_models_are_named(inputs, made, tmp_
         ("notes.txt", "hello", "cannot be reported"),
         ("broken.json", "{", "is not JSON"),
         ("empty.json", "", "is not JSON"),
-        ("other.json", '{"a": 1}', "no result that a report can show"),
+        ("other.json", '{"a": 1}', "not a result that a report can show"),
         ("list.json", "[]", "no JSON object"),
     ],
 )

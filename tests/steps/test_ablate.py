@@ -130,7 +130,7 @@ def test_other_settings_are_refused(recipes, tmp_path, monkeypatch, capsys):
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, capsys):
     (tmp_path / "letter.txt").write_text("dear")
     assert main(["ablate", "-o", str(tmp_path), *SETTINGS]) == 2
-    assert "is no ablation" in capsys.readouterr().err
+    assert "is not an ablation" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -181,7 +181,7 @@ def test_an_ablation_of_one_backbone_grows_by_another(config, tmp_path, monkeypa
     [
         (lambda config: config, (), "two configurations name the backbone `resnet18`"),
         (lambda config: replace(config, data=replace(config.data, root="elsewhere")), (), "differ in `data`"),
-        (lambda config: config, ("resnet50",), "--backbones cannot be said of several"),
+        (lambda config: config, ("resnet50",), "--backbones cannot be combined with several"),
     ],
 )
 def test_configurations_that_make_no_ablation_are_refused(change, backbones, message, config):

@@ -119,7 +119,7 @@ def test_what_may_be_meant_is_a_warning_and_no_error(tmp_path, capfd):
     (tmp_path / "survey/images/a1.png").write_bytes((tmp_path / "survey/images/a0.png").read_bytes())
 
     assert fit(tmp_path) == 0
-    assert "warning: one image is there several times" in capfd.readouterr().err
+    assert "warning: one image appears several times" in capfd.readouterr().err
 
 
 def test_a_missing_root_is_named(tmp_path, capsys):

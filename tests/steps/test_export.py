@@ -145,7 +145,7 @@ def test_too_few_windows_to_calibrate_on_are_told(workshop, capsys):
     assert export(workshop) == 0
     assert "only" not in capsys.readouterr().out
     assert export(workshop, "export.calibration_samples=500") == 0
-    assert "only 8 training windows to calibrate on, 500 were asked for" in capsys.readouterr().out
+    assert "calibrated on only 8 training windows, 500 were asked for" in capsys.readouterr().out
 
 
 def test_a_tflite_file_is_not_exported_again(workshop, capsys):

@@ -124,7 +124,7 @@ def test_a_training_goes_on_with_what_it_began_with_alone(tmp_path):
     began = {"data:train": "a", "data:val": "b"}
     with pytest.raises(KeyboardInterrupt):
         run(began, Silent(4))
-    with pytest.raises(ConfigError, match="began with other `data:val`"):
+    with pytest.raises(ConfigError, match="was started with different `data:val`"):
         run({**began, "data:val": "c"}, Silent())
 
     assert len(run(began, Silent()).rows) == SETTINGS.epochs

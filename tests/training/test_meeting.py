@@ -72,7 +72,7 @@ def test_who_never_comes_is_named(host):
         with pytest.raises(RssegError) as caught:
             wait_for([there, never], patience_s=0)
 
-    assert "1 of 2 other workers did not come" in caught.value.message
+    assert "1 of 2 other workers did not answer" in caught.value.message
     assert never in caught.value.message
     assert there not in caught.value.message
     assert "each machine" in caught.value.hint

@@ -28,7 +28,7 @@ config_option = click.option(
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 model_argument = click.argument("model", type=ANY_PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace a run that lies in the output folder.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing run in the output folder.")
 delegate_option = click.option("--delegate", help="Delegate: edgetpu, or the path of a shared library (TFLite).")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite)."
@@ -46,9 +46,9 @@ def split_option(description: str = "Split to score.", *, default: str = "test")
 
 
 def opening_options(command: Command) -> Command:
-    """Return how a .tflite file is opened; `opening` makes arguments of them."""
+    """Return the options for opening a .tflite file; `opening` turns them into arguments."""
     for option in (
-        click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it sees (pixel - mean) / std."),
+        click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it gets (pixel - mean) / std."),
         click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
         click.option(
             "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
@@ -62,7 +62,7 @@ def opening_options(command: Command) -> Command:
 
 
 def opening(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the values of `opening_options` ask of `rsseg_tf.steps.opening.open_model`."""
+    """Return the arguments of `rsseg_tf.steps.opening.open_model` that the values of `opening_options` stand for."""
     return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
 
 
@@ -80,12 +80,12 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
     overrides = tuple(word for word in words if "=" in word and not Path(word).exists())
     paths = [Path(word) for word in words if word not in overrides]
     if not paths:
-        raise ConfigError("nothing but settings was given", hint="name a file or folder first")
+        raise ConfigError("only settings were given", hint="name a file or folder first")
     return paths, overrides
 
 
 def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
-    """Return what is said of a file that does not describe itself; None where nothing is."""
+    """Return what the options say about a file that does not describe itself; None where they say nothing."""
     if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
@@ -102,7 +102,7 @@ def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow and start it while stderr is closed: its C++ side greets with lines about drivers.
+    """Import TensorFlow and start it while stderr is closed: its C++ side prints lines about drivers.
 
     A worker of a cluster is not started here: it has to join the others first.
     """

@@ -56,10 +56,10 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def first_directory(stream: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return what a file says of its first image, tag → whole numbers of those `wanted`, and where that ends.
+    """Return the whole numbers of the `wanted` tags of a file's first image, by tag, and where the directory ends.
 
     Raises:
-        struct.error: it is cut off, or the numbers of a wanted tag lie outside the file.
+        struct.error: if it is cut off, or the numbers of a wanted tag lie outside the file.
     """
     length = stream.seek(0, os.SEEK_END)
 

@@ -1,7 +1,7 @@
 """Damage in image files, found from their structure.
 
 OpenCV hands back a half-decoded picture for some damaged files and only warns on stderr; a training
-that reads such a picture goes wrong without a word.
+that reads such a picture goes wrong silently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many b
 
 
 def damage(data: bytes) -> str:
-    """Return what is wrong with the file that holds `data`, in a few words; empty where nothing shows.
+    """Return what is wrong with the file that holds `data`, in a few words; empty where nothing is.
 
     PNG: chunk check sums and the end chunk. JPEG: the end marker. TIFF: everything that the
     directory points at lies inside the file.
@@ -37,7 +37,7 @@ def damage(data: bytes) -> str:
             return "" if _tiff_end(data) <= len(data) else "it is truncated"
         except struct.error:
             return "it is truncated"
-    return f"it is no PNG, JPEG or TIFF file (it starts with {data[:4]!r})"
+    return f"it is not a PNG, JPEG or TIFF file (it starts with {data[:4]!r})"
 
 
 def png_as_gray(data: bytes) -> tuple[bytes, int]:

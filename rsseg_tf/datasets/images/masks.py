@@ -13,7 +13,7 @@ from rsseg_tf.datasets.palette import IGNORE, ColorTable, Pixels, format_color
 from rsseg_tf.errors import DataError
 
 _COLORS_LISTED = 8
-_REMEDY = "mend the mask, or set data.unknown_colors=ignore"
+_REMEDY = "fix the mask, or set data.unknown_colors=ignore"
 
 
 class MaskReader(Protocol):
@@ -23,7 +23,7 @@ class MaskReader(Protocol):
         """Return the mask: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
-            DataError: if the file is damaged, or holds something that is no class.
+            DataError: if the file is damaged, or holds something that is not a class.
         """
         ...
 
@@ -77,7 +77,7 @@ class IndexMasks:
         strange = [number for number in np.argsort(-counts, kind="stable").tolist() if counts[number]]
         if strange and not self._ignore_unknown:
             found = ((str(number), int(counts[number])) for number in strange)
-            raise _strangers(path, "numbers that are no class", found, total=len(strange), remedy=self._remedy)
+            raise _strangers(path, "numbers that are not classes", found, total=len(strange), remedy=self._remedy)
         return self._table[numbers]
 
 

@@ -16,7 +16,7 @@ _LOGGER: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the functions 
 
 @contextlib.contextmanager
 def opencv_log(level: int = SILENT) -> Iterator[None]:
-    """Yield OpenCV's log at a level for a while; what it says of failures is in our errors."""
+    """Set OpenCV's log level within the block; our errors report the failures."""
     before = _LOGGER.getLogLevel()
     _LOGGER.setLogLevel(level)
     try:

@@ -18,7 +18,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 """The file endings that are read and written, in lower case."""
 
 
-_SCALED = "scale it to 8 bits, such as with gdal_translate -ot Byte -scale"
+_SCALED = "scale it to 8 bits, for example with gdal_translate -ot Byte -scale"
 _UNSCALED = "export it with 8 bits and the same values: gdal_translate -ot Byte keeps those up to 255"
 
 
@@ -41,7 +41,7 @@ def read_image(path: Path | str, *, labels: bool = False) -> Pixels:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     if pixels.shape[2] not in (3, 4):
         raise DataError(
-            f"`{path}` has {pixels.shape[2]} channels", hint="keep the three that the network is to see, as RGB"
+            f"`{path}` has {pixels.shape[2]} channels", hint="keep the three that the network should see, as RGB"
         )
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
 

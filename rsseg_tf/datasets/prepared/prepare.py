@@ -1,4 +1,4 @@
-"""Fills a store of prepared pairs, in parallel processes; a killed or failed run goes on where it was."""
+"""Fills a store of prepared pairs, in parallel processes; a killed or failed run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def prepare(
     processes: int = 0,
     progress: Progress | None = None,
 ) -> Preparation:
-    """Have the store hold `samples`, but for those with problems.
+    """Fill the store with `samples`, except those with problems.
 
-    What is there and was made from other files is made again. Two runs that fill one store wait for each other.
+    Entries that were made from other files are made again. Two runs that fill one store wait for each other.
 
     Args:
         dataset: reads the files.
         store: what to fill.
-        samples: what it shall hold.
-        processes: how many to read files in; 0 for one a CPU, fewer for few samples.
-        progress: is told of samples, if anything is to be done.
+        samples: what it should hold.
+        processes: how many to read files in; 0 for one per CPU, fewer for few samples.
+        progress: called with (samples done, samples in all), if there is anything to do.
 
     Raises:
         RssegError: if the disk is full, or a process ended early.
@@ -127,13 +127,13 @@ def _in_processes(
 def _ended(code: int | None) -> RssegError:
     return RssegError(
         f"a process that prepares images ended with exit code {code}",
-        hint="is memory short? the same command goes on where it was",
+        hint="out of memory? rerun the same command to resume",
     )
 
 
 @contextlib.contextmanager
 def _locked(store: Store) -> Iterator[None]:
-    """Yield the only run that fills the store, after what a killed one left half-written has been removed."""
+    """Hold the store's lock, after removing what a killed run left half-written."""
     import fcntl  # not on Windows, where no other command needs it
 
     try:

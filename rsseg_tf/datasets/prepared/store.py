@@ -1,6 +1,6 @@
 """A data set whose images and masks have been decoded, and resized, once and for all.
 
-Beside memory for every step of a training, what a prepared pair spares is the decoder: a 4K PNG takes
+Besides memory, what a prepared pair saves at every step of a training is the decoder: a 4K PNG takes
 longer to decode than a network takes to learn from it.
 """
 
@@ -37,7 +37,7 @@ class Store:
     Attributes:
         folder: of this data set under these settings.
         size: height and width that pairs are resized to, or None where windows will be cut out of whole images.
-        facts: everything that the stored pixels depend on, beside the files.
+        facts: everything that the stored pixels depend on, besides the files.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Store:
             return None
 
     def make(self, dataset: FileDataset, sample: Sample) -> Examination:
-        """Read and keep a sample; nothing is kept of one that has problems.
+        """Read and keep a sample; one that has problems is not kept.
 
         Raises:
             RssegError: if the disk is full.
@@ -107,7 +107,7 @@ def _told_what_to_do() -> Iterator[None]:
     try:
         yield
     except RssegError as error:
-        hint = "free some space, or set data.cache_dir to a folder elsewhere; what is there is used again"
+        hint = "free some space, or set data.cache_dir to a folder elsewhere; existing entries are reused"
         raise RssegError(error.message, hint=hint) from error
 
 

@@ -13,7 +13,7 @@ from rsseg_tf.child import serve
 
 
 def examinations(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """Prepare the samples that are asked for after the data set and its store."""
+    """Prepare the requested samples; the first request holds the data set and its store."""
     dataset, store = next(requests)
     cv2.setNumThreads(1)
     for sample in requests:

@@ -1,4 +1,4 @@
-"""What all data sets of files share: pairs in splits, and reading them."""
+"""What all file-based data sets share: pairs in splits, and reading them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Listing:
 
     Attributes:
         splits: split → its samples; a training reads `train` and `val`.
-        problems: everything about the files that does not fit, such as an image without a mask. Nothing opens the
-            data set until they are mended; `data check` lists them all.
-        doubts: what may be meant that way, such as fewer images than were published: warnings of check and training.
+        problems: everything about the files that does not fit, such as an image without a mask. The data set does not
+            open until they are fixed; `data check` lists them all.
+        doubts: what may be intended, such as fewer images than were published: warnings of check and training.
         incomplete: the splits that would hold more samples without `problems`, so that an empty one is not reported as
             a problem of its own.
     """
@@ -110,16 +110,16 @@ def paired(
         if stem in masks:
             samples.append(Sample(f"{prefix}{stem}", files[0], masks[stem][0]))
         else:
-            problems.append(DataError(f"the image `{files[0]}` has no mask", hint="add its mask or take the image out"))
+            problems.append(DataError(f"the image `{files[0]}` has no mask", hint="add its mask or remove the image"))
     for stem, files in masks.items():
         if stem not in images:
-            problems.append(DataError(f"the mask `{files[0]}` has no image", hint="add its image or take the mask out"))
+            problems.append(DataError(f"the mask `{files[0]}` has no image", hint="add its image or remove the mask"))
     return samples, problems
 
 
 def _twice(stem: str, files: Sequence[Path]) -> DataError:
     listed = ", ".join(f"`{path}`" for path in files)
-    return DataError(f"`{stem}` is there more than once: {listed}", hint="keep one of them")
+    return DataError(f"`{stem}` exists more than once: {listed}", hint="keep one of them")
 
 
 def _size(path: Path | None) -> int | None:

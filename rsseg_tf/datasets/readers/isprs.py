@@ -163,7 +163,7 @@ def _files(root: Path, patterns: tuple[str, ...]) -> Mapping[str, Path]:
 
 
 def _fullest(files: Mapping[str, Path], patterns: tuple[str, ...], tiles: list[str]) -> tuple[str, ...]:
-    """Return the pattern that most tiles have a file of; all where none has any."""
+    """Return the pattern for which most tiles have a file; all where there is none."""
     counts = [sum(pattern.format(tile) in files for tile in tiles) for pattern in patterns]
     return (patterns[counts.index(max(counts))],) if any(counts) else patterns
 

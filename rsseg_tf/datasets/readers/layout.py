@@ -1,4 +1,4 @@
-"""What lies in a data set's folders, and what to do where it does not lie there as it should."""
+"""What lies in a data set's folders, and what to do where that is not as it should be."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def existing_root(root: str, *, layout: str) -> Path:
 
 
 def contents(folder: Path) -> list[Path]:
-    """Return what lies in a folder, in natural order, but for what is hidden; nothing where it is not there.
+    """Return what lies in a folder, in natural order, without hidden files; nothing if there is no such folder.
 
     Raises:
         DataError: if it may not be listed.
@@ -54,7 +54,7 @@ def contents(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:
-    """Return the images below `folder`: path without ending → files, in natural order; hidden files are passed over.
+    """Return the images below `folder`: path without ending → files, in natural order; hidden files are skipped.
 
     Raises:
         DataError: if a folder in it may not be listed.

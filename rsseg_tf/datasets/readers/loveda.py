@@ -42,7 +42,7 @@ class Loveda(FileDataset):
 
     Args:
         root: the folder that holds `Train`, `Val` and `Test`.
-        ignore_unknown: whether numbers that are no class become 255 instead of an error.
+        ignore_unknown: whether numbers that are not classes become 255 instead of an error.
 
     Raises:
         DataError: if `root` is missing or holds no image of the data set.
@@ -75,7 +75,7 @@ def _listing(root: Path) -> Listing:
             problems += wrong
             incomplete |= {split} if wrong else set()
             if part.is_dir() and len(found) != published:
-                counted = f"`{name}/{domain}` holds {len(found)} pairs of the {published} of LoveDA"
+                counted = f"`{name}/{domain}` holds {len(found)} of the {published} pairs of LoveDA"
                 doubts.append(DataError(counted, hint="unpack the whole archive"))
         splits[split] = tuple(samples)
     if not any(splits.values()) and not problems:
@@ -106,5 +106,5 @@ def _repeated(splits: Mapping[str, tuple[Sample, ...]]) -> list[DataError]:
         known = first.setdefault(sample.name, sample)
         if known is not sample:
             both = f"`{known.image}` and `{sample.image}`"
-            problems.append(DataError(f"the image number {sample.name} is there twice: {both}", hint="keep one"))
+            problems.append(DataError(f"the image number {sample.name} appears twice: {both}", hint="keep one"))
     return problems

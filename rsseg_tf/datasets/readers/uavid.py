@@ -45,7 +45,7 @@ SEQUENCES: Mapping[str, tuple[int, ...]] = {
 """Split → the numbers of its sequences, as published."""
 
 _FRAMES = 10
-_PUBLISHED = "scores compare with published ones only on the published splits"
+_PUBLISHED = "scores are comparable with published ones only on the published splits"
 
 _LAYOUT = "UAVid holds uavid_train/seq1/Images/000000.png with …/Labels/000000.png, and so on"
 
@@ -100,13 +100,15 @@ def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
         if samples and missing:
             yield DataError(f"`{split}` lacks {', '.join(missing)} of UAVid", hint="unpack the whole archive")
         if short:
-            yield DataError(f"`{split}` has not {_FRAMES} frames of {', '.join(short)}", hint=_PUBLISHED)
+            yield DataError(f"`{split}` does not have {_FRAMES} frames of {', '.join(short)}", hint=_PUBLISHED)
         if foreign:
-            yield DataError(f"`{split}` holds {', '.join(foreign)}, which UAVid has not there", hint=_PUBLISHED)
+            yield DataError(
+                f"`{split}` holds {', '.join(foreign)}, which UAVid does not have in that split", hint=_PUBLISHED
+            )
 
 
 def _part(folders: list[Path], *, labeled: bool) -> tuple[list[Sample], list[DataError]]:
-    """Return the samples in a split's folder; an archive left beside its sequences is none of them."""
+    """Return the samples in a split's folder; an archive left beside its sequences is not one of them."""
     try:
         found = [path for folder in folders for path in contents(unwrapped(folder)) if path.name.startswith("seq")]
     except DataError as error:

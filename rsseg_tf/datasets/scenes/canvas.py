@@ -85,7 +85,7 @@ class Canvas:
         cv2.fillPoly(self._shade, [cv2.convexHull(_fixed_point(points)[0])], 255, shift=_SUBPIXEL_BITS)
 
     def light(self, points: Points) -> None:
-        """Take the shadow off a polygon that rises above it."""
+        """Remove the shadow from a polygon that rises above it."""
         cv2.fillPoly(self._shade, _fixed_point(points), 0, shift=_SUBPIXEL_BITS)
 
     def material_at(self, x: float, y: float) -> Material | None:

@@ -22,7 +22,7 @@ from rsseg_tf.datasets.scenes.plan import blocks_between, lay_streets, start_tow
 from rsseg_tf.errors import DataError
 
 VERSION = 1
-"""Goes up when the same seed begins to give other pixels."""
+"""Goes up when the same seed gives other pixels than before."""
 
 
 def render_scene(rng: np.random.Generator, *, size: int) -> tuple[Pixels, Pixels]:
@@ -98,7 +98,7 @@ class Scenes:
         """See `Dataset.read`; both are rendered together, so this costs as much as either alone."""
         split, _, index = sample.name.partition("/")
         if split not in self._splits or not index.isdecimal():
-            raise DataError(f"`{sample.name}` is no generated scene", hint="take samples from this data set")
+            raise DataError(f"`{sample.name}` is not a generated scene", hint="take samples from this data set")
         rng = np.random.default_rng([self._seed, zlib.crc32(split.encode()), int(index)])
         return render_scene(rng, size=self._config.size)
 

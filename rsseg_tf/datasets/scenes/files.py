@@ -31,7 +31,7 @@ def write_scenes(
 ) -> dict[str, Any]:
     """Write scenes as images/ and masks/ with a list of splits and a configuration that reads them.
 
-    The same call goes on where an earlier one was stopped; the manifest comes last.
+    The same call resumes where an earlier one was stopped; the manifest comes last.
 
     Args:
         folder: new, empty, or left by a stopped call.

@@ -167,7 +167,7 @@ class Building:
 
 
 def draw_tree(canvas: Canvas, x: float, y: float, radius: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """Draw a crown with its shadow, bright towards the sun."""
+    """Draw a crown with its shadow, bright toward the sun."""
     crown = blob(x, y, radius, rng)
     canvas.shadow(sun.cast(crown, radius * 0.8))
     canvas.light(crown)
@@ -191,7 +191,7 @@ def draw_container(canvas: Canvas, x: float, y: float, angle: float, *, sun: Sun
 
 
 def draw_heap(canvas: Canvas, x: float, y: float, radius: float, *, sun: Sun, rng: np.random.Generator) -> None:
-    """Draw a heap of soil or rubble, bright towards the sun."""
+    """Draw a heap of soil or rubble, bright toward the sun."""
     color = varied((150, 124, 96), rng, spread=14)
     outline = blob(x, y, radius, rng)
     canvas.shadow(sun.cast(outline, radius * 0.25))

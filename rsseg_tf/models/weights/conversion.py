@@ -51,7 +51,7 @@ def check_finite(arrays: Arrays, *, path: object) -> None:
     if broken:
         raise ModelError(
             f"`{path}` holds values that are not finite, in {len(broken)} of {len(arrays)} arrays ({_some(broken)})",
-            hint="take weights from before the training in which they became so",
+            hint="use an earlier checkpoint",
         )
 
 

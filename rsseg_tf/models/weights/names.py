@@ -29,7 +29,7 @@ class Naming:
     Attributes:
         title: for messages.
         module: our layer → the file's name of it.
-        variables: our variable → what the file's name of the layer goes on with.
+        variables: our variable → what the file appends to its name of the layer.
         is_torch: kernels lie as PyTorch's, (out, in, height, width).
         head: beginnings of names that belong to the classifier, which a backbone does without.
         normalization: what the weights were trained to see.

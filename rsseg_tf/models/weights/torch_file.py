@@ -58,13 +58,13 @@ class _Storage:
             raise pickle.UnpicklingError("a tensor without its values")
         elements = np.frombuffer(self.data, _DTYPES[self.kind])
         if len(elements) != self.count:
-            raise pickle.UnpicklingError(f"{len(elements)} values where {self.count} were announced")
+            raise pickle.UnpicklingError(f"{len(elements)} values where {self.count} were declared")
         return from_bfloat16(elements) if self.kind == "BFloat16Storage" else elements
 
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage: what a pickle says of a tensor."""
+    """A view of a storage: what a pickle says about a tensor."""
 
     storage: _Storage
     offset: int
@@ -72,7 +72,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def array(self) -> Array:
-        """Return the tensor's values, after a look at whether all of them lie inside the storage."""
+        """Return the tensor's values, after checking that all of them lie inside the storage."""
         elements = self.storage.elements()
         if len(self.shape) != len(self.strides) or min((self.offset, *self.shape, *self.strides)) < 0:
             raise pickle.UnpicklingError("a tensor with impossible sizes")
@@ -130,7 +130,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, _location, count, *_view = pid
         if kind != "storage" or not isinstance(storage_type, _StorageType):
-            raise pickle.UnpicklingError("a reference to something that is no storage")
+            raise pickle.UnpicklingError("a reference to something that is not a storage")
         return self._storage(str(key), storage_type.name, int(count))
 
 

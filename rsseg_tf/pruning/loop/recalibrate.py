@@ -1,4 +1,4 @@
-"""Measuring batch-norm statistics again after channels went."""
+"""Measuring batch-norm statistics again after channels were removed."""
 
 from __future__ import annotations
 

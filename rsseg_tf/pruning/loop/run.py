@@ -1,8 +1,8 @@
-"""The pruning loop: score, choose, remove, many times, in small steps towards the target.
+"""The pruning loop: score, choose, remove, many times, in small steps toward the target.
 
 Between loops removed channels are only zeroed, so nothing is traced again; the graph is rebuilt smaller at
 the few loops where that pays (`shrinking.py`). The plan is kept in terms of the dense model, so it replays on
-it, and a run that is killed goes on from one small file (`state.py`).
+it, and a run that is killed resumes from one small file (`state.py`).
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Hooks:
     Attributes:
         on_loop: after each loop, with its number, counted from 1, and the plan so far.
         tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
-            It must depend on nothing but its arguments, or a resumed run comes to another plan.
+            It must depend on nothing but its arguments, or a resumed run produces a different plan.
         accuracy: of the model as it is, for the accuracy floor.
         together: those that prune the same model together, each scoring a part of the batches; the model, the
             batches, the settings and the state file have to be the same for all.
-        state_path: an `.npz` file that each loop renews, and from which a killed run goes on to the same plan.
+        state_path: an `.npz` file that each loop renews, and from which a killed run resumes to reach the same plan.
     """
 
     on_loop: Callable[[int, Plan], None] | None = None
@@ -89,10 +89,10 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         target: what may be left of the dense model at most.
         loop: how it gets there: criterion, ranking, limits, number of loops, schedule.
         hooks: what is called on the way, and the file that makes it resumable.
-        rules: of layers that `RULES` does not know, as for `find_groups`.
+        rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
-        The slim model, not compiled, and the plan of what went. Where weights were neither tuned nor
+        The slim model, not compiled, and the plan of what was removed. Where weights were neither tuned nor
         recalibrated on the way, the plan makes the same model from the dense one.
 
     Raises:
@@ -119,8 +119,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     end = state.result
     if end.loop == 0:
         raise RssegError(
-            f"{loop.check_every} loops cost too much: accuracy {state.stopped['accuracy']:.4f} is below the "
-            f"floor of {loop.accuracy_floor:g}",
+            f"accuracy fell below the floor within {loop.check_every} loops: {state.stopped['accuracy']:.4f} is less "
+            f"than {loop.accuracy_floor:g}",
             hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
@@ -141,13 +141,15 @@ class _Steps:
         self._slim: Shrinking | None = None
 
     def start(self) -> LoopState:
-        """Return the dense model, after a look at whether the work can succeed."""
+        """Return the dense model, after checking that the work can succeed."""
         everything = self._choose.everything
         self._choose(Scores("none", {}), done=1.0, start=everything)
         floor = self._settings.accuracy_floor
         accuracy = self._hooks.accuracy(self._dense) if floor and self._hooks.accuracy else floor
         if accuracy < floor:
-            raise ConfigError(f"`prune.accuracy_floor` is {floor:g}, and the dense model itself reaches {accuracy:.4f}")
+            raise ConfigError(
+                f"`prune.accuracy_floor` is {floor:g}, but the dense model itself reaches only {accuracy:.4f}"
+            )
         first = Snapshot(0, everything, everything)
         return LoopState(first, good=first, stopped={})
 
@@ -191,7 +193,7 @@ class _Chooser:
         self._profile = _profile(target, loop)
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
-        """Return the plan that goes on from `start` when `done`, from 0 to 1, of the loops are."""
+        """Return the plan that continues from `start` when the share `done`, 0 to 1, of the loops is done."""
         return choose(
             self._groups,
             scores,
@@ -224,7 +226,7 @@ def _profile(target: Target, loop: Loop) -> LatencyProfile | None:
 
 
 def _is_turn(loop: int, every: int, loops: int) -> bool:
-    """Return whether something that comes every so many loops, and after the last, comes after `loop`, from 0."""
+    """Return whether what is due after every `every` loops, and after the last, is due after `loop`, from 0."""
     return (loop + 1) % every == 0 or loop + 1 == loops
 
 

@@ -34,8 +34,8 @@ class Snapshot:
 
     Attributes:
         loop: loops that are done.
-        plan: what is gone.
-        base: what of it the graph was last rebuilt without.
+        plan: what was removed.
+        base: the part of it that the graph was last rebuilt without.
         weights: of that graph, in Keras' order, empty while they are still the dense model's.
     """
 
@@ -67,10 +67,10 @@ class Shrinking:
         criterion: of the scores.
         loss: of (y, prediction), a scalar that is a mean over the batch.
         together: those that score together.
-        rules: of layers that `RULES` does not know.
+        rules: for layers that `RULES` does not know.
 
     Attributes:
-        model: the graph as it is, what is gone since it was rebuilt being zero.
+        model: the current graph, with zeros for what was removed since it was rebuilt.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Shrinking:
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
-        """Return scores of the dense model's channels; 0 for those that are gone."""
+        """Return scores of the dense model's channels; 0 for those that were removed."""
         found = self._scorer(batches)
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 
@@ -108,7 +108,7 @@ class Shrinking:
             self._mask()
 
     def trained(self) -> None:
-        """Zero what is gone again, after `model`'s weights were changed from outside."""
+        """Zero again what was removed, after `model`'s weights were changed from outside."""
         self.model.set_weights(self._together.from_chief(self.model.get_weights()))
         self._trained = True
         self._alive[:] = True
@@ -131,7 +131,7 @@ class Shrinking:
         self._mask()
 
     def _mask(self) -> None:
-        """Zero what is gone and was not zero yet."""
+        """Zero what was removed and is not zero yet."""
         kept = kept_ids(self._wiring, within(self._plan, self._base))
         mask_wired(self.model, self._wiring, kept | ~self._alive)
         self._alive = kept

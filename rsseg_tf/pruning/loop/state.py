@@ -1,4 +1,4 @@
-"""A pruning loop's state in a file, from which a killed run goes on to the same plan."""
+"""A pruning loop's state in a file, from which a killed run resumes to reach the same plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LoopState:
     Attributes:
         now: the last loop that is done.
         good: the last one that passed the accuracy floor.
-        stopped: `loop` and `accuracy` at which the floor was passed, empty while it was not.
+        stopped: `loop` and `accuracy` at which accuracy fell below the floor, empty until then.
     """
 
     now: Snapshot

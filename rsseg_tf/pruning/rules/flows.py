@@ -15,7 +15,7 @@ _PROBES = (-1.0, 0.0, 1.0)
 
 
 def frozen(site: Site, reason: str) -> Signal:
-    """All channels that come in stay. Where their number does not change they are also those that go out.
+    """Keep all channels that come in. Where their number does not change they are also those that go out.
 
     What they would emit if they were removed does not matter: 0 stands for it.
     """
@@ -29,27 +29,27 @@ def frozen(site: Site, reason: str) -> Signal:
 
 
 def passing(site: Site) -> Signal:
-    """The channels that come in go out, and constants with them: pooling, cropping, dropout."""
+    """Pass on the channels that come in, and constants with them: pooling, cropping, dropout."""
     x = site.inputs[0]
     return site.output(x.ids, x.dead)
 
 
 def padded(site: Site) -> Signal:
-    """As `passing`, but zeros may be put around: what is constant and not 0 is no longer the same everywhere."""
+    """Pass channels on as `passing`, with zeros put around: constants other than 0 are no longer so everywhere."""
     x = site.inputs[0]
     pads = getattr(site.layer, "pad_to_aspect_ratio", True)
     return site.output(x.ids, np.where(x.dead == 0, 0.0, np.nan) if pads else x.dead)
 
 
 def scaled(site: Site) -> Signal:
-    """The channels that come in go out, each multiplied by a weight of its own (label `out`)."""
+    """Pass on the channels that come in, each multiplied by a weight of its own (label `out`)."""
     x = site.inputs[0]
     site.axis("out", x.ids)
     return site.output(x.ids, 0.0)
 
 
 def elementwise(site: Site) -> Signal:
-    """The channels that come in go out, each element changed without regard to the others."""
+    """Pass on the channels that come in, each element changed without regard to the others."""
     x = site.inputs[0]
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
@@ -57,21 +57,21 @@ def elementwise(site: Site) -> Signal:
 
 
 def rescaled(site: Site) -> Signal:
-    """As `elementwise`, with one scale and offset for all channels."""
+    """Pass channels on as `elementwise`, with one scale and offset for all channels."""
     if np.size(site.layer.scale) > 1 or np.size(site.layer.offset) > 1:
         return frozen(site, "holds constants for each channel")
     return elementwise(site)
 
 
 def activation(site: Site) -> Signal:
-    """As `elementwise` where the activation is known to be."""
+    """Pass channels on as `elementwise` where the activation is known to be so, else keep them all."""
     if not is_elementwise(site.activation):
         return frozen(site, f"applies `{_name(site.activation)}`, which may mix channels")
     return elementwise(site)
 
 
 def merged(site: Site) -> Signal:
-    """The tensors' channels go together, one by one; a tensor with one channel is spread over all."""
+    """Join the tensors' channels one by one; a tensor with one channel is spread over all."""
     wide, narrow = _by_width(site)
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
@@ -84,7 +84,7 @@ def merged(site: Site) -> Signal:
 
 
 def product(site: Site) -> Signal:
-    """As `merged`, and what is 0 in one tensor is 0 in the product: squeeze-and-excite."""
+    """Join channels as `merged`; what is 0 in one tensor is 0 in the product: squeeze-and-excite."""
     out = merged(site)
     wide, _ = _by_width(site)
     zero = np.any([signal.dead == 0 for signal in wide if len(signal.ids) == len(out.ids)], axis=0)
@@ -92,7 +92,7 @@ def product(site: Site) -> Signal:
 
 
 def concatenated(site: Site) -> Signal:
-    """One tensor's channels after the other's; along another axis, the tensors' channels go together."""
+    """Put one tensor's channels after the other's; along another axis, join the tensors' channels."""
     axis = site.layer.axis
     if axis in (-1, len(site.output_shape)):
         ids = np.concatenate([signal.ids for signal in site.inputs])
@@ -105,7 +105,7 @@ def concatenated(site: Site) -> Signal:
 
 
 def reduced(site: Site) -> Signal:
-    """A mean or extreme over axes that are not the channels."""
+    """Pass the channels on through a mean or extreme over other axes."""
     x = site.inputs[0]
     axes = np.atleast_1d(site.layer.axis if site.layer.axis is not None else -1)
     if np.any((axes == -1) | (axes == len(x.shape)) | (axes == 0)):
@@ -116,7 +116,7 @@ def reduced(site: Site) -> Signal:
 
 
 def reshaped(site: Site) -> Signal:
-    """Channels that stay the last axis, or are laid out once for every position, or come back from that."""
+    """Follow channels that stay the last axis, or are laid out once for every position, or come back from that."""
     x = site.inputs[0]
     order = _reshape_order(x, site.width)
     if order is None:
@@ -130,7 +130,7 @@ def reshaped(site: Site) -> Signal:
 
 
 def convolution(site: Site) -> Signal:
-    """New channels from a sum over all, or over the blocks of a grouped convolution."""
+    """Create channels from a sum over all, or over the blocks of a grouped convolution."""
     if getattr(site.layer, "groups", 1) > 1:
         return _grouped(site)
     site.contract(site.inputs[0], can_fold=site.has_bias and not _pads(site.layer))
@@ -138,13 +138,13 @@ def convolution(site: Site) -> Signal:
 
 
 def transposed(site: Site) -> Signal:
-    """New channels; the borders of the output see fewer terms, so that no constant can be folded."""
+    """Create channels; the borders of the output see fewer terms, so that no constant can be folded."""
     site.contract(site.inputs[0], can_fold=False)
     return activated(site, site.created(site.width))
 
 
 def depthwise(site: Site) -> Signal:
-    """Each channel that comes in, as many times as the output is wider."""
+    """Repeat each channel that comes in as many times as the output is wider."""
     x = site.inputs[0]
     site.axis("through", x.ids)
     ids = np.repeat(x.ids, site.width // len(x.ids))
@@ -153,7 +153,7 @@ def depthwise(site: Site) -> Signal:
 
 
 def separable(site: Site) -> Signal:
-    """A depthwise convolution, which sends 0 where its kernel is zeroed, then new channels from a sum over all."""
+    """Repeat channels as `depthwise`, with 0 where its kernel is zeroed, then create channels from a sum over all."""
     layer, x = site.layer, site.inputs[0]
     site.axis("through", x.ids)
     ids = np.repeat(x.ids, layer.depth_multiplier)
@@ -162,13 +162,13 @@ def separable(site: Site) -> Signal:
 
 
 def dense(site: Site) -> Signal:
-    """New channels from a sum over all."""
+    """Create channels from a sum over all."""
     site.contract(site.inputs[0], can_fold=site.has_bias)
     return activated(site, site.created(site.width))
 
 
 def batch_norm(site: Site) -> Signal:
-    """The channels that come in; with scale and offset zeroed they emit 0 whatever comes in."""
+    """Pass on the channels that come in; with scale and offset zeroed they emit 0 whatever comes in."""
     layer, x = site.layer, site.inputs[0]
     if layer.axis not in (-1, len(x.shape)):
         return frozen(site, f"normalizes axis {layer.axis}, which is not the last")
@@ -177,7 +177,7 @@ def batch_norm(site: Site) -> Signal:
 
 
 def group_norm(site: Site) -> Signal:
-    """Prunable only where each channel is a group of its own (instance normalization)."""
+    """Pass channels on where each is a group of its own (instance normalization), else keep them all."""
     layer, x = site.layer, site.inputs[0]
     if layer.axis not in (-1, len(x.shape)) or layer.groups not in (-1, len(x.ids)):
         return frozen(site, "normalizes over groups of channels, so each depends on others")
@@ -187,14 +187,14 @@ def group_norm(site: Site) -> Signal:
 
 
 def prelu(site: Site) -> Signal:
-    """The channels that come in; slopes are shared over channels or one for each."""
+    """Pass on the channels that come in; slopes are shared over channels or one for each."""
     x = site.inputs[0]
     site.axis("out", x.ids)
     return site.output(x.ids, np.where(x.dead >= 0, x.dead, np.nan))
 
 
 def activated(site: Site, ids: Ids) -> Signal:
-    """The output of a layer with weights: removed channels emit its activation of 0."""
+    """Return the output of a layer with weights: removed channels emit its activation of 0."""
     function = site.activation
     if not is_elementwise(function):
         site.freeze(ids, f"applies `{_name(function)}`, which may mix channels")
@@ -203,7 +203,7 @@ def activated(site: Site, ids: Ids) -> Signal:
 
 
 def _grouped(site: Site) -> Signal:
-    """Blocks stay equal: the j-th channel of every block goes together; one channel a block is depthwise."""
+    """Keep blocks equal: the j-th channels of all blocks go together; one channel per block is depthwise."""
     layer, x = site.layer, site.inputs[0]
     blocks = layer.groups
     if len(x.ids) == blocks:
@@ -230,19 +230,19 @@ def _at_zero(function: Callable[..., object]) -> float:
 
 
 def _pads(layer: keras.Layer) -> bool:
-    """Whether zeros may be put around what the layer sums over: so of a layer that does not say."""
+    """Return whether zeros may be put around what the layer sums over; true of a layer that does not say."""
     return getattr(layer, "padding", "") != "valid" and max(getattr(layer, "kernel_size", (2,))) > 1
 
 
 def _by_width(site: Site) -> tuple[list[Signal], list[Signal]]:
-    """The tensors with all channels, and those with one channel that is spread over them."""
+    """Return the tensors with all channels, and those with one channel that is spread over them."""
     width = max(len(signal.ids) for signal in site.inputs)
     wide = [signal for signal in site.inputs if len(signal.ids) == width or len(signal.ids) != 1]
     return wide, [signal for signal in site.inputs if len(signal.ids) == 1 and width > 1]
 
 
 def _emitted(site: Site, ids: Ids, signals: list[Signal]) -> Values:
-    """What a removed channel emits: NaN where that is not the same everywhere. Where it is no number, it stays."""
+    """Return what a removed channel emits: NaN where that is not the same everywhere. Elsewhere keep what has none."""
     unknown = np.any([np.isnan(signal.dead) for signal in signals], axis=0)
     values = [site.evaluate(probe) for probe in _PROBES]
     site.freeze(ids[~np.isfinite(values).all(axis=0)], "has no value, such as 0/0, where channels are removed")
@@ -254,7 +254,7 @@ def _wide_constant(site: Site) -> bool:
 
 
 def _reshape_order(x: Signal, width: int) -> Ids | None:
-    """Indices of input channels along the output's last axis; None where the layout does not keep channels whole."""
+    """Return the input channels along the output's last axis; None where the layout does not keep channels whole."""
     channels = len(x.ids)
     if not width or channels == 0:
         return None

@@ -50,7 +50,7 @@ class LayerNotes:
     Attributes:
         axes: label of a variable's axis (such as `in`, `out`) → the ids that index it.
         resize: key of the layer's config → the ids whose number it holds.
-        folds: per channel of `in`, the constant that a removed one goes on sending; None until known.
+        folds: per channel of `in`, the constant that a removed one keeps sending; None until known.
         creates: whether the ids of `out` are the layer's own.
         positions: `in` or `out` → positions summed over the calls, None where unknown.
         emitted: the ids of what the layer returns; None where no rule says so.
@@ -75,7 +75,7 @@ class Freeze:
 
 @dataclass
 class Ledger:
-    """Everything that the walk wrote down: notes by layer, couples of ids that go together, and freezes."""
+    """Everything that the walk wrote down: notes by layer, pairs of ids that go together, and freezes."""
 
     count: int = 0
     notes: dict[str, LayerNotes] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class Site:
             self._ledger.couples.append(np.stack([first, second]))
 
     def freeze(self, ids: Ids, reason: str) -> None:
-        """Say that channels must stay. `reason` goes on from the layer's name."""
+        """Say that channels must stay. `reason` continues a sentence that begins with the layer's name."""
         if len(ids):
             self._ledger.freezes.append(Freeze(ids, self.layer.name, reason))
 
@@ -178,7 +178,7 @@ class Site:
         lost = np.isnan(dead) | ((dead != 0) & (not (can_fold and self._folds)))
         if earlier is not None:
             lost |= earlier != dead
-        self.freeze(signal.ids[lost], "would go on receiving a constant from them that no bias can take over")
+        self.freeze(signal.ids[lost], "would keep receiving a constant that no bias can absorb")
         self._notes.folds = np.where(lost, 0.0, dead)
 
     def evaluate(self, unknown: float = np.nan) -> Values:
@@ -205,13 +205,13 @@ class Site:
 
 
 def new_signal(ledger: Ledger, tensor: keras.KerasTensor) -> Signal:
-    """Return a tensor that no rule speaks of, whose channels must stay; one of unknown width has no ids."""
+    """Return a tensor that no rule describes, whose channels must stay; one of unknown width has no ids."""
     shape = tuple(tensor.shape[1:])
     width = shape[-1] if shape and shape[-1] is not None else 0
     return Signal(shape, ledger.new_ids(width), np.zeros(width))
 
 
 def product_of(sizes: tuple[int | None, ...]) -> int | None:
-    """Return product of sizes, None where one is unknown."""
+    """Return the product of sizes, None where one is unknown."""
     known = [size for size in sizes if size is not None]
     return int(np.prod(known, dtype=np.int64)) if len(known) == len(sizes) else None

@@ -56,9 +56,13 @@ class Rule:
     def __post_init__(self) -> None:
         known = {"in", "out", "through", *(label for labels in self.axes.values() for label in labels)}
         faults = [
-            *(f"`macs` names `{name}`, of which `axes` says nothing" for name in self.macs if name not in self.axes),
+            *(f"`macs` names `{name}`, which `axes` does not mention" for name in self.macs if name not in self.axes),
             *(f"`macs` has `{label}`, not `in` or `out`" for label in self.macs.values() if label not in ("in", "out")),
-            *(f"`config` has `{label}`, no label of `axes`" for label in self.config.values() if label not in known),
+            *(
+                f"`config` has `{label}`, which is not a label of `axes`"
+                for label in self.config.values()
+                if label not in known
+            ),
         ]
         if faults:
             raise ConfigError(f"a rule cannot hold: {faults[0]}", hint="see `help(rsseg_tf.pruning.Rule)`")

@@ -126,13 +126,13 @@ def score(
         criterion: a name in `CRITERIA`; see the table at the head of this module.
         loss: of (y, prediction), a function; of a loss for each example or pixel the mean is taken.
         seed: of the criterion `random`.
-        rules: of layers that `RULES` does not know, as for `find_groups`.
+        rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
         Scores of every layer with filters, and of batch norms that follow none where they are gates.
 
     Raises:
-        ConfigError: if the criterion is not known, or needs a loss and batches that did not come.
+        ConfigError: if the criterion is not known, or needs a loss and batches that were not given.
         ModelError: if the model's graph cannot be read.
 
     Example:
@@ -153,7 +153,7 @@ class Scorer:
         loss: of (y, prediction), a function; of a loss for each example or pixel the mean is taken.
         seed: of the criterion `random`.
         together: those that score together, each a part of the batches.
-        rules: of layers that `RULES` does not know.
+        rules: for layers that `RULES` does not know.
     """
 
     def __init__(

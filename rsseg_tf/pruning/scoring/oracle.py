@@ -1,4 +1,4 @@
-"""The oracle: what removing each group alone really does to the loss, and how well criteria tell it beforehand."""
+"""The oracle: what removing each group alone really does to the loss, and how well criteria predict it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def oracle(
 
 
 def spread_groups(groups: Groups, count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Return sorted numbers of `count` groups, drawn evenly over the families; all if there are fewer."""
+    """Return the sorted numbers of `count` groups, drawn evenly over the families; all if there are fewer."""
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(family.groups) for family in groups.families]
     longest = max((len(family) for family in shuffled), default=0)
@@ -140,7 +140,7 @@ def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 
 def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) -> Any:
-    """Return a function to the mean loss over the batches, traced once."""
+    """Return a function that computes the mean loss over the batches, traced once."""
     tensors = [tree.map_structure(tf.convert_to_tensor, batch) for batch in batches]
     step = tf.function(lambda x, y: loss(y, flat(x, training=False)), reduce_retracing=True)
 

@@ -16,11 +16,11 @@ from rsseg_tf.pruning.scoring.scores import Scores
 def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np.float64]:
     """Return the score of each group, float64 (groups,), before any division by cost.
 
-    Of squared scores the root is taken, after the members of a group were aggregated: what is divided by a cost has to
+    Squared scores get their root taken after the members of a group were aggregated: what is divided by a cost has to
     be in proportion to the change of the loss.
 
     Raises:
-        ModelError: if the scores are of another model, or say nothing of some group.
+        ModelError: if the scores are of another model, or do not cover some group.
     """
     total, most, number = (np.zeros(len(groups)) for _ in range(3))
     for name, values in scores.layers.items():
@@ -39,7 +39,7 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
 def _refuse_unscored(groups: Groups, group: int) -> NoReturn:
     names = ", ".join(f"`{name}`" for name in groups.members(group))
     raise ModelError(
-        f"the scores say nothing of {names}",
+        f"the scores do not cover {names}",
         hint="give `score` the `rules` that `find_groups` had; a rule's `macs` names the variable that is scored",
     )
 

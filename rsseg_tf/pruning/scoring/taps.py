@@ -26,7 +26,7 @@ class Tap:
     Attributes:
         layer: whose output channels.
         tensors: outputs, one a call; empty where `weights` are to be used.
-        bias: what the output contains beside the filters' products, or None.
+        bias: what the output contains besides the filters' products, or None.
         weights: kernel and bias with their variables' wiring, where the tensors hide behind an activation.
         filter_size: number of weights of one filter.
     """
@@ -60,7 +60,7 @@ class TapFinder:
         return [self._filter(layer, with_bias=with_bias) for layer in self._multiplying()]
 
     def gates(self) -> list[Tap]:
-        """Return one tap for each place that a removed channel is zeroed last: batch norms, or filters without one."""
+        """Return one tap for each place where a removed channel is zeroed last: batch norms, or filters without one."""
         taps = []
         for layer in self._multiplying():
             norm = self.norm_after(layer.name)
@@ -93,11 +93,11 @@ class TapFinder:
         return self._calls[name][0].operation
 
     def width(self, name: str) -> int:
-        """Return number of output channels of a layer."""
+        """Return the number of output channels of a layer."""
         return len(self._wiring.layers[name].axes["out"])
 
     def multiplying(self) -> list[str]:
-        """Return names of the layers that have filters, in topological order."""
+        """Return the names of the layers that have filters, in topological order."""
         return [layer.name for layer in self._multiplying()]
 
     def _multiplying(self) -> list[LayerWiring]:

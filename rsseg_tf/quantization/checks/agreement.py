@@ -1,4 +1,4 @@
-"""Does the TFLite file say what the Keras model says? Compared on the same real images."""
+"""Whether a TFLite file says what its Keras model says, compared on the same real images."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def compare(
     tflite_classes: Classify,
     num_classes: int,
 ) -> Agreement:
-    """Return agreement over images uint8 (h, w, 3) with masks uint8 (h, w), each classified by both sides to (h, w)."""
+    """Return the agreement on images uint8 (h, w, 3) with masks uint8 (h, w), both sides classifying each to (h, w)."""
     theirs, ours = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes)
     samples = same = pixels = 0
     for image, mask in pairs:
@@ -65,7 +65,7 @@ def require(agreement: Agreement, *, max_drop: float, number_format: str) -> Non
     """Check that the file, of `number_format`, loses at most `max_drop` mIoU points.
 
     Raises:
-        CheckFailedError: if it loses more, or no image told.
+        CheckFailedError: if it loses more, or no image has a label.
     """
     if not math.isfinite(agreement.drop):
         raise CheckFailedError(
@@ -75,6 +75,6 @@ def require(agreement: Agreement, *, max_drop: float, number_format: str) -> Non
     if agreement.drop > max_drop:
         more_samples = "raise export.calibration_samples, or " if FORMATS[number_format].calibration else "raise "
         raise CheckFailedError(
-            f"the file loses {agreement.drop:.2f} mIoU points on {agreement.samples} images, allowed are {max_drop:g}",
+            f"the file loses {agreement.drop:.2f} mIoU points on {agreement.samples} images, {max_drop:g} allowed",
             hint=f"{more_samples}export.max_drop to accept it",
         )

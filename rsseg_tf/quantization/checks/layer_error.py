@@ -33,7 +33,7 @@ class LayerError:
         layer: the Keras layer that it came from.
         op: such as `CONV_2D`.
         tensor: name of what it computes.
-        local_db: of its result, when it alone is int8 and reads what the int8 layers before it put out.
+        local_db: of its result, when it alone is int8 and reads what the int8 layers before it output.
         rounding_db: of its exact result on the same inputs, merely rounded to its int8 output.
         cumulative_db: of its result in the whole int8 file against the float model.
         weights_db: of its learned constants, the worst where it has several; int32 biases aside.
@@ -49,7 +49,7 @@ class LayerError:
 
     @property
     def is_range(self) -> bool:
-        """Whether at least half of the local noise comes of the output's range, not of the weights."""
+        """Whether at least half of the local noise comes from the output's range, not of the weights."""
         if self.local_db is None or self.rounding_db is None:
             return False
         return self.rounding_db - self.local_db <= _HALF_DB
@@ -92,9 +92,9 @@ def layer_errors(
 
 
 def float_tensors(errors: Sequence[LayerError], calibrated: bytes, *, count: int) -> tuple[str, ...]:
-    """Return the tensors whose operators must stay float to mend the `count` worst layers, for `quantize`.
+    """Return the tensors whose operators must stay float to fix the `count` worst layers, for `quantize`.
 
-    A layer's own operators; and where its noise comes of its output's range, those that read it too, since
+    A layer's own operators; and where its noise comes from its output's range, those that read it too, since
     the result is rounded for any reader that is int8.
     """
     graph = parse_model(calibrated, name="the float model")

@@ -1,4 +1,4 @@
-"""Bias correction: the mean that rounded weights add to a convolution's result is taken off its bias.
+"""Bias correction: the mean that rounded weights add to a convolution's result is subtracted from its bias.
 
 A weight's rounding error is fixed, so over an input that is mostly positive, as after ReLU, the errors of a
 kernel add up to a shift of the whole channel (Nagel et al. 2019, "Data-Free Quantization Through Weight

@@ -21,12 +21,12 @@ _SHRINKAGES = np.linspace(0.2, 1.0, 41)
 
 
 def everything(observed: Observed) -> Range:
-    """Return from the least to the greatest value."""
+    """Return the range from the least to the greatest value."""
     return _with_zero(observed.low, observed.high)
 
 
 def percentile(observed: Observed) -> Range:
-    """Return from the 0.005th to the 99.995th percentile, zeros counted, linear within a bin."""
+    """Return the range from the 0.005th to the 99.995th percentile, zeros counted, linear within a bin."""
     if observed.low == observed.high:
         return everything(observed)
     edges = np.linspace(observed.low, observed.high, len(observed.counts) + 1)
@@ -38,7 +38,7 @@ def percentile(observed: Observed) -> Range:
 
 
 def moving_average(observed: Observed) -> Range:
-    """Return moving averages of each image's extremes (Jacob et al. 2018, section 3.1), first image first."""
+    """Return the range of the moving averages of each image's extremes, in order (Jacob et al. 2018, section 3.1)."""
     return _with_zero(_averaged(observed.minima), _averaged(observed.maxima))
 
 
@@ -84,7 +84,7 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 
 
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
-    """Return what `with_method` does, of values seen already."""
+    """Return what `with_method` does, for values seen already."""
     chosen = {index: _finite(METHODS[method](observed), observed, method) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
 
@@ -112,7 +112,7 @@ def _averaged(extremes: Float64Array) -> float:
 
 
 def _overshoot(distances: Float64Array, counts: Float64Array) -> tuple[float, float]:
-    """Sum of squared distances of the values outside one end of a range, and how many they are."""
+    """Return the sum of squared distances of the values outside one end of a range, and how many they are."""
     outside = distances > 0
     return float(counts[outside] @ distances[outside] ** 2), float(counts[outside].sum())
 

@@ -1,4 +1,4 @@
-"""Cross-layer equalization: channels of a tensor made equally loud, so that one int8 scale fits them all.
+"""Cross-layer equalization: channels of a tensor made equal in magnitude, so that one int8 scale fits them all.
 
 Between two convolutions each channel may be scaled by any positive number, if the second one's kernel takes it
 back: ReLU lets it through (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias

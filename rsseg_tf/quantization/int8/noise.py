@@ -14,14 +14,14 @@ LIMIT_DB = 100.0
 
 
 class ChannelNoise:
-    """Sums over several runs, from which the signal and the noise of each channel (last axis) are told."""
+    """Sums over several runs, from which the signal and the noise of each channel (last axis) follow."""
 
     def __init__(self) -> None:
         self._count = 0
         self._sums: NDArray[np.float64] | None = None
 
     def add(self, reference: NDArray[Any], got: NDArray[Any]) -> None:
-        """Take one run into account: what should have come, and what came, both (…, C)."""
+        """Add one run: the expected and the actual values, both (…, C)."""
         exact = reference.reshape(-1, reference.shape[-1]).astype(np.float64)
         noise = got.reshape(exact.shape) - exact
         sums = np.stack([exact.sum(axis=0), (exact**2).sum(axis=0), (noise**2).sum(axis=0)])
@@ -39,7 +39,7 @@ class ChannelNoise:
 
 
 def dequantized(tensor: Tensor, stored: NDArray[Any]) -> NDArray[np.float64]:
-    """Return real values of a tensor's stored numbers."""
+    """Return the real values of a tensor's stored numbers."""
     if not tensor.scales.size:
         return stored.astype(np.float64)
     scales, zeros = _along(tensor, tensor.scales.astype(np.float64)), _along(tensor, tensor.zero_points)

@@ -90,7 +90,7 @@ def _weights(source: keras.layers.Layer, norm: layers.BatchNormalization | None)
 
 
 def _product_and_sum(norm: layers.BatchNormalization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return scale and offset of a batch norm at inference, float64 (C,) each."""
+    """Return the scale and offset of a batch norm at inference, float64 (C,) each."""
     mean, variance = (np.asarray(value, np.float64) for value in (norm.moving_mean, norm.moving_variance))
     scale = (np.asarray(norm.gamma, np.float64) if norm.scale else 1.0) / np.sqrt(variance + norm.epsilon)
     return scale, (np.asarray(norm.beta, np.float64) if norm.center else 0.0) - mean * scale

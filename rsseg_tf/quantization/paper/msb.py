@@ -28,7 +28,7 @@ class Histogram:
 
     Attributes:
         lowest: position of the first of `counts`.
-        counts: values by position, upwards; its ends are above 0, and it is empty where every value is 0.
+        counts: values by position, upward; its ends are above 0, and it is empty where every value is 0.
         zeros: values without an MSB: 0, and what float32 can only hold denormalized (below 2⁻¹²⁶).
     """
 

@@ -40,7 +40,7 @@ def rounded(values: Any, window: Window) -> Any:
 
 @keras.saving.register_keras_serializable("rsseg_tf")
 class PowerOfTwoRounding(keras.layers.Layer):
-    """Its input as 8 bits hold it; see `rounded`.
+    """Rounds its input to what 8 bits hold; see `rounded`.
 
     Args:
         high: position of the window's first magnitude bit.
@@ -56,11 +56,11 @@ class PowerOfTwoRounding(keras.layers.Layer):
         return rounded(values, Window(self.high))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's."""
+        """Return the input's shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the layer is made again from."""
+        """Return what the layer can be rebuilt from."""
         return {**super().get_config(), "high": self.high}
 
 

@@ -110,7 +110,7 @@ def measure(
         DataError: if there are no batches.
     """
     if len(model.inputs) != 1:
-        raise ModelError(f"`{model.name}` has {len(model.inputs)} inputs, 1 is needed")
+        raise ModelError(f"`{model.name}` has {len(model.inputs)} inputs, expected one")
     outputs = rounded_outputs(model)
     weights = [
         _range(kind, layer, variable.path, exponent_counts(np.asarray(variable)))
@@ -142,7 +142,7 @@ def _activation_counts(
 
 
 def _counter(model: keras.Model, outputs: list[keras.KerasTensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function of a batch to the counts of exponent fields of each output: int32 (outputs, 256)."""
+    """Return a function from a batch to the counts of exponent fields of each output: int32 (outputs, 256)."""
     observer = keras.Model(model.inputs, outputs)
 
     @tf.function(reduce_retracing=True)

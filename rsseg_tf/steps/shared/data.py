@@ -11,7 +11,7 @@ from rsseg_tf.steps.shared.progress import warn
 
 
 def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
-    """Return the configured data set after a check of all of it; what may be meant is told on stderr.
+    """Return the configured data set after a check of all of it; what may be intended is reported on stderr.
 
     Returns:
         The data set, and name → hash of what a training reads of it: `data:SPLIT` of what the split lists, and but for
@@ -29,7 +29,7 @@ def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
 
 
 def prepared_dataset(config: Config) -> Dataset:
-    """Return the configured data set, which has been checked when the model was trained.
+    """Return the configured data set, which was checked when the model was trained.
 
     Raises:
         RssegError: if it cannot be opened or prepared.

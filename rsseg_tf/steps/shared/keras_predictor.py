@@ -52,12 +52,12 @@ def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] |
     """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
-            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, one each is needed"
+            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
     shape, logits = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
     if len(shape) != 3 or None in shape or shape[2] != 3 or logits[:2] != shape[:2] or len(logits) != 3:
         raise ModelError(
-            f"`{model.name}` maps {shape} to {logits}, needed is a fixed (height, width, 3) to (height, width, classes)"
+            f"`{model.name}` maps {shape} to {logits}, expected a fixed (height, width, 3) to (height, width, classes)"
         )
     if logits[-1] != len(palette.names):
         raise ModelError(

@@ -14,7 +14,7 @@ from rsseg_tf.training.loop import EpochRow
 
 
 class TrainingProgress:
-    """Tells of steps (on a terminal only) and epochs.
+    """Reports steps (on a terminal only) and epochs.
 
     Args:
         title: what is being trained.
@@ -45,7 +45,7 @@ class TrainingProgress:
 
 
 class PruningProgress:
-    """Tells of pruning loops; called once after each.
+    """Reports pruning loops; called once after each.
 
     Args:
         loops: how many there will be.
@@ -57,7 +57,7 @@ class PruningProgress:
         self._line = Line(stream)
 
     def __call__(self, loop: int, plan: Plan) -> None:
-        """Tell what is left after loop `loop`, counted from 1; of the time too, where it was measured."""
+        """Report what is left after loop `loop`, counted from 1; the time too, if it was measured."""
         text = f"prune loop {loop}/{self._loops}  MACs {plan.share('macs'):.1%}  params {plan.share('params'):.1%}"
         if LATENCY in plan.cost:
             text += f"  {plan.cost[LATENCY]:.1f} ms (estimated)"
@@ -73,5 +73,5 @@ def say(message: str, *, stream: TextIO | None = None) -> None:
 
 
 def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
-    """Print a line on stderr about something that may be meant."""
+    """Print a line on stderr about something that may be intended."""
     (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")

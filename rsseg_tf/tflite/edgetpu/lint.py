@@ -131,7 +131,7 @@ def require_mapped(path: Path, *, out: Path, layer_names: Sequence[str] = ()) ->
 
 
 def format_report(facts: Mapping[str, Any]) -> str:
-    """Return what `EdgeTPUReport.record` holds, as text: the shares, then two lines a kind of finding."""
+    """Return what `EdgeTPUReport.record` holds, as text: the shares, then two lines per kind of finding."""
     share, worst = facts["mac_share"], facts["mac_share_at_worst"]
     at_worst = f", at worst {worst:.1%}" if worst != share else ""
     streamed = f", at least {facts['streamed_bytes'] / 1e6:.2f} MB streamed" if facts["streamed_bytes"] else ""
@@ -159,7 +159,7 @@ def _quantizes_input(op: Op, inputs: set[int]) -> bool:
 
 
 def _limits(op: Op, model: TFLiteModel) -> list[Limit]:
-    """Return those of the operator; the host can do what the last enlargement does."""
+    """Return the limits of the operator; the host can do what the last enlargement does."""
     is_last = any(tensor is result for tensor in op.outputs for result in model.outputs)
     if not (is_last and op.name == "RESIZE_BILINEAR"):
         return limits_of(op)
@@ -186,7 +186,7 @@ def _weight_bytes(ops: Sequence[Op]) -> int:
 
 
 def _mac_share(ops: Sequence[Op], model: TFLiteModel) -> float:
-    """Return of the multiply-accumulates; of the operators where there are none."""
+    """Return the share of the multiply-accumulates; of the operators where there are none."""
     return sum(op.macs for op in ops) / model.macs if model.macs else len(ops) / len(model.ops)
 
 

@@ -28,7 +28,7 @@ class Supported:
 
 
 def limits_of(op: Op) -> list[Limit]:
-    """What the Edge TPU minds about `op` alone."""
+    """Return the limits that `op` by itself runs into."""
     row = SUPPORTED.get(op.name)
     if row is None:
         fix = _ALTERNATIVES.get(op.name, "use operators of the table in docs/edgetpu.md")

@@ -37,7 +37,7 @@ _AXIS_INPUTS = {**dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), (1,
 
 @dataclass(frozen=True)
 class Limit:
-    """Something about an operator that the Edge TPU minds.
+    """Something about an operator that may keep it from the Edge TPU.
 
     Attributes:
         severity: `cpu` where it does not map, `risk` where reports say that it may not, `note` where it does and
@@ -57,7 +57,7 @@ Check: TypeAlias = Callable[[Op], Iterator[Limit]]
 
 
 def eight_bits(op: Op) -> Iterator[Limit]:
-    """Activations and weights are 8-bit integers, biases 32-bit."""
+    """Check that activations and weights are 8-bit integers, biases 32-bit."""
     found = {tensor.dtype for tensor in op.activations if tensor.dtype not in _DTYPES}
     found |= {tensor.dtype for tensor in op.inputs if tensor and tensor.is_weight} - {*_DTYPES, "int32"}
     if found:
@@ -66,7 +66,7 @@ def eight_bits(op: Op) -> Iterator[Limit]:
 
 
 def static_shapes(op: Op) -> Iterator[Limit]:
-    """Sizes are known, and only the three inner dimensions are above 1."""
+    """Check that sizes are known, and only the three inner dimensions are above 1."""
     if any(tensor.is_dynamic for tensor in op.activations):
         yield Limit(CPU, "a size is left open", "export the model with a fixed size and batch 1", CORAL)
     for tensor in op.activations:
@@ -78,7 +78,7 @@ def static_shapes(op: Op) -> Iterator[Limit]:
 
 
 def fits_on_chip(op: Op) -> Iterator[Limit]:
-    """What it reads and writes fits into the memory of the chip."""
+    """Check that what it reads and writes fits into the memory of the chip."""
     needed = sum(tensor.nbytes for tensor in op.activations)
     if needed > CACHE_BYTES:
         reason = f"its inputs and outputs take {needed / 1e6:.1f} MB, more than the {CACHE_BYTES >> 20} MiB on the chip"
@@ -86,14 +86,14 @@ def fits_on_chip(op: Op) -> Iterator[Limit]:
 
 
 def not_constant(op: Op, positions: tuple[int, ...]) -> Iterator[Limit]:
-    """The inputs at `positions` are in the file."""
+    """Check that the inputs at `positions` are in the file."""
     tensors = (op.inputs[position] for position in positions if position < len(op.inputs))
     if any(tensor and tensor.elements and not tensor.is_constant for tensor in tensors):
         yield Limit(CPU, "a parameter of it is computed", "make weights, sizes and axes constants of the graph", CORAL)
 
 
 def equal_dilation(op: Op) -> Iterator[Limit]:
-    """It dilates alike in both directions."""
+    """Check that it dilates alike in both directions."""
     down, across = op.attributes.get("dilation_h_factor", 1), op.attributes.get("dilation_w_factor", 1)
     if down != across:
         reason = f"it dilates {down} times down and {across} times across"
@@ -101,14 +101,14 @@ def equal_dilation(op: Op) -> Iterator[Limit]:
 
 
 def no_activation(op: Op) -> Iterator[Limit]:
-    """No activation function is fused into it."""
+    """Check that no activation function is fused into it."""
     fused = op.attributes.get("fused_activation_function", "NONE")
     if fused != "NONE":
         yield Limit(CPU, f"{fused} is fused into it", "put the activation before it", CORAL)
 
 
 def zero_constants(op: Op) -> Iterator[Limit]:
-    """A constant is joined only as zeros beside one other input."""
+    """Check that a constant is joined only as zeros beside one other input."""
     constants = [tensor for tensor in op.inputs if tensor and tensor.is_constant]
     if constants and (len(op.inputs) != 2 or not all(_is_zero(tensor) for tensor in constants)):
         reason = "a constant is joined that is not zeros beside one other input"
@@ -121,41 +121,41 @@ def _is_zero(tensor: Tensor) -> bool:
 
 
 def small_concatenation(op: Op) -> Iterator[Limit]:
-    """It is below what a maintainer called too large."""
+    """Check that it is below what a maintainer called too large."""
     if op.outputs[0].elements >= math.prod(_REFUSED_CONCAT):
         reason = f"it joins into {_size(op.outputs[0])}; {_times(_REFUSED_CONCAT)} is reported to be refused"
         yield Limit(RISK, reason, SMALLER, f"{ISSUE}309")
 
 
 def one_dimensional(op: Op) -> Iterator[Limit]:
-    """Its output has one dimension."""
+    """Check that its output has one dimension."""
     result = op.outputs[0]
     if result.elements != result.shape[-1]:
         yield Limit(CPU, f"its output {_size(result)} has more than one dimension", "use a 1×1 convolution", CORAL)
 
 
 def default_weights(op: Op) -> Iterator[Limit]:
-    """Its weights are stored in the default order."""
+    """Check that its weights are stored in the default order."""
     if op.attributes.get("weights_format", 0):
         yield Limit(CPU, "its weights are stored shuffled", "convert it again with the default format", CORAL)
 
 
 def short_softmax(op: Op) -> Iterator[Limit]:
-    """It runs over one dimension of at most 16,000."""
+    """Check that it runs over one dimension of at most 16,000."""
     scores = op.outputs[0]
     if scores.elements != scores.shape[-1] or scores.elements > _MOST_SOFTMAX:
         reason = f"it runs on {_size(scores)}, which is more than one dimension of {_MOST_SOFTMAX:,}"
-        yield Limit(CPU, reason, "put out the logits: the largest is the same", CORAL)
+        yield Limit(CPU, reason, "output the logits: the largest is the same", CORAL)
 
 
 def not_the_batch(op: Op) -> Iterator[Limit]:
-    """It leaves the batch dimension alone."""
+    """Check that it leaves the batch dimension alone."""
     if 0 in _axes(op):
         yield Limit(CPU, "it works along the batch", "leave the batch dimension as it is", CORAL)
 
 
 def depth_of_four(op: Op) -> Iterator[Limit]:
-    """Where it averages channels, they are a multiple of 4."""
+    """Check that, where it averages channels, they are a multiple of 4."""
     source = op.inputs[0]
     if source and len(source.shape) - 1 in _axes(op) and source.shape[-1] % 4:
         reason = f"it averages {source.shape[-1]} channels, not a multiple of 4"
@@ -163,7 +163,7 @@ def depth_of_four(op: Op) -> Iterator[Limit]:
 
 
 def _axes(op: Op) -> set[int]:
-    """Along which dimensions an operator works, counted from the front; dimensions, not channels alone."""
+    """Return the dimensions along which an operator works, counted from the front; all of them, not channels alone."""
     axis_input, operand = _AXIS_INPUTS.get(op.name, (None, 0))
     rank = len(op.outputs[0].shape) if axis_input is None else len(_shape(op, operand))
     if axis_input is None:
@@ -175,14 +175,14 @@ def _axes(op: Op) -> set[int]:
 
 
 def unpadded_batch(op: Op) -> Iterator[Limit]:
-    """It pads the three inner dimensions alone."""
+    """Check that it pads the three inner dimensions alone."""
     paddings = _constant(op, 1)
     if paddings is not None and len(paddings) > 3 and paddings[:-3].any():
         yield Limit(CPU, "it pads the batch", "pad rows, columns and channels alone", CORAL)
 
 
 def plain_strides(op: Op) -> Iterator[Limit]:
-    """It takes a plain window: strides of 1, no ellipsis, no new axis."""
+    """Check that it takes a plain window: strides of 1, no ellipsis, no new axis."""
     strides = _constant(op, 3)
     masks = [name for name in ("ellipsis_mask", "new_axis_mask") if op.attributes.get(name, 0)]
     if masks or (strides is not None and (strides != 1).any()):
@@ -191,7 +191,7 @@ def plain_strides(op: Op) -> Iterator[Limit]:
 
 
 def flat_alpha(op: Op) -> Iterator[Limit]:
-    """It has one slope a channel."""
+    """Check that it has one slope per channel."""
     shape = _shape(op, 1)
     if math.prod(shape[:-1]) > 1:
         reason = f"its slopes {_times(shape)} differ from place to place"
@@ -199,21 +199,21 @@ def flat_alpha(op: Op) -> Iterator[Limit]:
 
 
 def large_reshape(op: Op) -> Iterator[Limit]:
-    """It is not larger than what is reported to map."""
+    """Check that it is not larger than what is reported to map."""
     if op.outputs[0].elements > math.prod(_MAPPED_RESIZE):
         reason = f"it reshapes {op.outputs[0].elements:,} numbers, and large ones are reported to be left out"
         yield Limit(RISK, reason, SMALLER, f"{CORAL}, {ISSUE}512")
 
 
 def strided_transpose(op: Op) -> Iterator[Limit]:
-    """It keeps the size."""
+    """Check that it keeps the size."""
     if max(op.attributes.get("stride_h", 1), op.attributes.get("stride_w", 1)) > 1:
         reason = "enlarging transposed convolutions are reported to be left out"
         yield Limit(RISK, reason, "train with model.upsampling=bilinear", f"{ISSUE}509, {ISSUE}686")
 
 
 def small_resize(op: Op) -> Iterator[Limit]:
-    """Its output is not larger than what is reported to map."""
+    """Check that its output is not larger than what is reported to map."""
     result = op.outputs[0]
     pixels = math.prod(result.shape[-3:-1])
     if pixels >= _UNMAPPED_RESIZE_PIXELS or result.elements >= math.prod(_UNMAPPED_RESIZE):
@@ -225,7 +225,7 @@ def small_resize(op: Op) -> Iterator[Limit]:
 
 
 def pixel_centers(op: Op) -> Iterator[Limit]:
-    """It needs no notice of where a pixel's center is."""
+    """Check that it does not depend on where a pixel's center is."""
     if op.attributes.get("half_pixel_centers"):
         reason = "it has half_pixel_centers, which compilers before 16 refuse or shift"
         fix = "compile with edgetpu_compiler 16 and compare the board's class maps with the CPU's"
@@ -243,7 +243,7 @@ def _constant(op: Op, position: int) -> NDArray[Any] | None:
 
 
 def _size(tensor: Tensor) -> str:
-    """Its sides, without the ones in front."""
+    """Return its sides as text, without the ones in front."""
     return _times(tuple(itertools.dropwhile(lambda side: side == 1, tensor.shape)) or (1,))
 
 

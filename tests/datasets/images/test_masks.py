@@ -56,7 +56,7 @@ def test_a_class_may_be_number_255(tmp_path):
 
 
 def test_every_unknown_number_is_named_with_its_pixels(tmp_path):
-    with pytest.raises(DataError, match=r"numbers that are no class: 9 \(2 pixels\), 4 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"numbers that are not classes: 9 \(2 pixels\), 4 \(1 pixels\)"):
         IndexMasks({0: 0}).read(numbered(tmp_path, 4, 9, 0, 9))
 
 

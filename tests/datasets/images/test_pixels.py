@@ -150,7 +150,7 @@ def test_sixteen_bits_are_refused_with_a_way_out(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "it is empty"), (b"<html>not found</html>", "no PNG, JPEG or TIFF"), (b"BM" + b"\0" * 60, "no PNG")],
+    [(b"", "it is empty"), (b"<html>not found</html>", "not a PNG, JPEG or TIFF"), (b"BM" + b"\0" * 60, "not a PNG")],
 )
 def test_what_is_no_image_is_an_error_that_says_so(tmp_path, content, words):
     path = tmp_path / "a.png"

@@ -200,7 +200,7 @@ def test_a_process_that_is_killed_is_told_and_what_it_made_is_used(survey, tmp_p
         patched.setattr(sys, "executable", str(tmp_path / "python"))
         with pytest.raises(RssegError, match="ended with exit code -9") as caught:
             prepare(dataset, store_of(data, dataset), all_samples(dataset), processes=2)
-    assert "goes on where it was" in caught.value.hint
+    assert "rerun the same command to resume" in caught.value.hint
     assert 1 <= len(entries(survey)) <= 2
     assert_same_pixels(open_prepared(data), data)
 

@@ -62,7 +62,7 @@ def test_a_mask_without_image_is_an_error_that_names_it(paired):
 
 def test_one_stem_with_two_endings_is_an_error(paired):
     write_flat(paired / "images/b9.png")
-    with pytest.raises(DataError, match=r"`b9` is there more than once: .*b9\.jpg`, .*b9\.png`"):
+    with pytest.raises(DataError, match=r"`b9` exists more than once: .*b9\.jpg`, .*b9\.png`"):
         open_dataset(config(paired))
 
 

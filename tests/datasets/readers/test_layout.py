@@ -112,7 +112,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_that_names_it(tmp_path, mon
     with pytest.raises(DataError) as caught:
         open_dataset(settings(name, tmp_path))
     assert caught.value.message == f"cannot read `{tmp_path / part}`: Permission denied"
-    assert "right to read" in caught.value.hint
+    assert "permission to read" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_root_that_may_not_be_listed_is_an_error_with_what_to_do(tmp_path, mon
     forbid(monkeypatch, tmp_path)
     with pytest.raises(DataError, match=f"cannot read `{tmp_path}`: Permission denied") as caught:
         existing_root(str(tmp_path), layout="")
-    assert "right to read" in caught.value.hint
+    assert "permission to read" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["vaihingen", "potsdam"])

@@ -92,7 +92,7 @@ def test_a_number_in_two_splits_is_a_problem(tmp_path):
     write_loveda(tmp_path)
     for kind in ("images_png", "masks_png"):
         (tmp_path / f"Val/Rural/{kind}/2522.png").rename(tmp_path / f"Val/Rural/{kind}/1366.png")
-    with pytest.raises(DataError, match=r"number 1366 is there twice: .*Train/Urban.*Val/Rural"):
+    with pytest.raises(DataError, match=r"number 1366 appears twice: .*Train/Urban.*Val/Rural"):
         open_dataset(config(tmp_path))
 
 
@@ -100,7 +100,7 @@ def test_a_number_that_is_no_class_is_named_with_its_pixels(tmp_path):
     write_loveda(tmp_path)
     write_image(tmp_path / "Train/Urban/masks_png/1367.png", np.full((8, 12), 9, np.uint8))
     dataset = open_dataset(config(tmp_path))
-    with pytest.raises(DataError, match=r"1367\.png` holds numbers that are no class: 9 \(96 pixels\)"):
+    with pytest.raises(DataError, match=r"1367\.png` holds numbers that are not classes: 9 \(96 pixels\)"):
         dataset.read(dataset.samples("train")[1])
 
 
@@ -121,7 +121,7 @@ def test_a_folder_that_is_not_loveda_is_an_error_with_the_layout(tmp_path):
 def test_fewer_images_than_were_published_are_doubted(tmp_path):
     write_loveda(tmp_path)
     report = check_dataset(list_dataset(config(tmp_path)))
-    assert "`Train/Urban` holds 2 pairs of the 1156 of LoveDA" in [finding.message for finding in report.warnings]
+    assert "`Train/Urban` holds 2 of the 1156 pairs of LoveDA" in [finding.message for finding in report.warnings]
 
 
 def test_the_published_images_are_5987():

@@ -144,13 +144,13 @@ def test_what_the_published_splits_hold_beyond_these_files_is_doubted(tmp_path):
     write_uavid(tmp_path)
     found = doubts(tmp_path)
     assert any(message.startswith("`train` lacks seq1, seq3, seq4") for message in found)
-    assert "`val` has not 10 frames of seq16 (2 frames)" in found
+    assert "`val` does not have 10 frames of seq16 (2 frames)" in found
 
 
 def test_a_sequence_in_another_than_its_published_split_is_doubted(tmp_path):
     write_uavid(tmp_path)
     (tmp_path / "uavid_val/seq16").rename(tmp_path / "uavid_val/seq3")
-    assert "`val` holds seq3, which UAVid has not there" in doubts(tmp_path)
+    assert "`val` holds seq3, which UAVid does not have in that split" in doubts(tmp_path)
 
 
 def test_the_published_files_raise_no_doubt(tmp_path):

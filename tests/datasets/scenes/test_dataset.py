@@ -83,7 +83,7 @@ def test_a_split_of_none_is_absent():
 def test_a_sample_of_another_data_set_is_refused():
     other = Scenes(ScenesConfig()).samples("train")[0]
     foreign = type(other)("seq1/000000x", None, None)
-    with pytest.raises(DataError, match="no generated scene"):
+    with pytest.raises(DataError, match="not a generated scene"):
         scenes().read(foreign)
 
 

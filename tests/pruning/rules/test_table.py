@@ -190,14 +190,14 @@ def test_a_row_that_forgets_a_weight_freezes():
     frozen = pruning.find_groups(
         with_layer(Gain(name="gain")), rules={Gain: pruning.Rule(pruning.flows.passing)}
     ).frozen
-    assert frozen["before"] == "`gain` holds `gain`, of which its rule says nothing"
+    assert frozen["before"] == "`gain` holds `gain`, which its rule does not mention"
 
 
 def test_a_row_with_a_wrong_axis_is_a_clear_error():
     wrong = {Gain: pruning.Rule(pruning.flows.scaled, axes={"gain": (None,)})}
     model = with_layer(Gain(name="gain"))
     plan = pruning.random_plan(pruning.find_groups(model, rules=wrong), seed=0)
-    with pytest.raises(ModelError, match=r"`gain` \(Gain\) has `gain` of shape \(3,\) once it is slim") as caught:
+    with pytest.raises(ModelError, match=r"`gain` \(Gain\) has `gain` of shape \(3,\) after slimming") as caught:
         pruning.rebuild(model, plan, rules=wrong)
     assert "which axes channels index" in caught.value.hint
 
@@ -239,7 +239,7 @@ def test_scores_that_forgot_the_rules_are_refused():
     model = with_layer(Mixing(7, "relu", name="own"))
     groups = pruning.find_groups(model, rules=MIXING_RULE)
     scores = pruning.score(model, criterion="l1")
-    with pytest.raises(ModelError, match="the scores say nothing of `own`") as caught:
+    with pytest.raises(ModelError, match="the scores do not cover `own`") as caught:
         pruning.choose(groups, scores, pruning.Target(macs=0.5), round_to=1, min_channels=1)
     assert "`rules`" in caught.value.hint
 

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from rsseg_tf.pruning.loop.together import Alone
 
 from rsseg_tf import pruning
 from rsseg_tf.config.listing import chosen_sections
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
-from rsseg_tf.pruning.scoring.criteria import Scorer
-from rsseg_tf.pruning.together import Alone
-from rsseg_tf.pruning.loop.together import Alone
 from rsseg_tf.pruning.scoring.criteria import GRADIENT_CRITERIA, Scorer
+from rsseg_tf.pruning.together import Alone
 from tests.pruning.networks import batches, loss, tiny_network
 
 FILTERS = ("stem", "middle", "last", "classifier")
