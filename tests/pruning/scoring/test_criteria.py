@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from rsseg_tf.pruning.loop.together import Alone
 
 from rsseg_tf import pruning
 from rsseg_tf.config.listing import chosen_sections
