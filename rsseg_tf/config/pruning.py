@@ -10,7 +10,7 @@ from rsseg_tf.config.setting import setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
 
 LATENCY = "latency_ms"
-"""The one metric whose target is no share."""
+"""The one metric whose target is not a share."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PruneConfig(Loop, Target):
         batches: training batches that each loop scores on.
         class_weights: class weights of the loss that scores come from: those of `retrain`, `none` or `balanced`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
-        retrain: the training after it; the paper's is 20 epochs of the same settings.
+        retrain: the training after pruning; the paper's is 20 epochs of the same settings.
         distill: learning from the dense model during it.
     """
 
