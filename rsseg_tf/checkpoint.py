@@ -36,7 +36,7 @@ def read_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
             info: dict[str, Any] = json.loads(str(stored[_INFO]))
             return [stored[f"a{index}"] for index in range(len(stored.files) - 1)], info
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise RssegError(f"cannot read the state `{path}`: {error}", hint="delete that file to start anew") from error
+        raise RssegError(f"cannot read the state `{path}`: {error}", hint="delete that file to start over") from error
 
 
 def load_arrays(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def load_arrays(path: Path, variables: Sequence[Any]) -> dict[str, Any]:
     arrays, info = read_arrays(path)
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != shapes:
-        raise RssegError(f"the state `{path}` belongs to another network", hint="delete that file to start anew")
+        raise RssegError(f"the state `{path}` belongs to another network", hint="delete that file to start over")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return info

@@ -1,4 +1,4 @@
-"""A process of its own, for native code that may crash, is measured, or runs beside others of its kind.
+"""A process of its own, for native code that may crash, is measured, or runs alongside others of its kind.
 
 Requests go down as pickled values; every answer comes up as JSON, or as an error that is raised here. An answer is
 marked as in RFC 7464, so that nothing else that native code prints is taken for one.
@@ -74,7 +74,7 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
 def open_child(
     module: str, *, ended: Callable[[int | None], RssegError], most_s: float | None = None, is_quiet: bool = True
 ) -> Iterator[Child]:
-    """Run `python -m module`, which calls `serve`; the process is ended with the block.
+    """Run `python -m module`, which calls `serve`; the process ends with the block.
 
     It is in a session of its own, so that Ctrl-C reaches us alone.
 

@@ -44,12 +44,12 @@ class Line:
         self.is_live = self._stream.isatty()
 
     def redraw(self, text: str = "") -> None:
-        """Put `text` in the place of what the line says; a pipe gets nothing."""
+        """Replace what the line says by `text`; a pipe gets nothing."""
         if self.is_live:
             self._write(f"{_CLEAR}{text}")
 
     def print(self, text: str) -> None:
-        """Put `text` in the place of what the line says, and leave it there for good."""
+        """Replace what the line says by `text`, and leave it there for good."""
         self._write(f"{_CLEAR if self.is_live else ''}{text}\n")
 
     def _write(self, text: str) -> None:

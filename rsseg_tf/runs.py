@@ -193,7 +193,7 @@ def require_startable(folder: Path, config_text: str, *, overwrite: bool = False
 def _check_run_folder(folder: Path, config_text: str) -> bool:
     """Return whether a run is to be resumed there; an error where none may be started."""
     if (folder / MANIFEST).exists():
-        raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start anew")
+        raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start over")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"`{folder}` is a file", hint="choose another --out")
     if not folder.exists() or _contents(folder) <= {CONFIG}:
@@ -203,7 +203,7 @@ def _check_run_folder(folder: Path, config_text: str) -> bool:
     if not same_settings((folder / CONFIG).read_text(encoding="utf-8"), config_text):
         raise ConfigError(
             f"`{folder}` holds an unfinished run with other settings",
-            hint="repeat its command to resume it, choose another --out, or --overwrite to start anew",
+            hint="repeat its command to resume it, choose another --out, or --overwrite to start over",
         )
     return True
 

@@ -124,7 +124,7 @@ def profile(
         progress: called after every round with how many runs are done and how many there are.
 
     Raises:
-        ModelError: if the file is no model, crashes, or has operators that cannot be cut out.
+        ModelError: if the file is not a model, crashes, or has operators that cannot be cut out.
         ConfigError: if there are no repeats or no threads.
     """
     check_settings((threads,), repeats, warmup)

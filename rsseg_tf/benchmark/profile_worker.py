@@ -17,7 +17,7 @@ from rsseg_tf.child import serve
 from rsseg_tf.tflite.interpreter import invoke, open_interpreter
 
 PIECES = "pieces.json"
-"""File beside the pieces: for each in the order of execution `file`, `inputs` and `outputs`, as in `cutting.Piece`."""
+"""File next to the pieces: for each in the order of execution `file`, `inputs` and `outputs`, as in `cutting.Piece`."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def command(
     four on the same images. The same command resumes after a kill, and with a larger --repeats keeps what is done;
     rsseg-tf report OUT makes a page of it.
 
-    Give -c once for every backbone that has a recipe of its own, or once and the --backbones that share it.
+    Give -c once for every backbone that has a recipe of its own, or once with the --backbones that share it.
 
     For example: rsseg-tf ablate -c uavid_r18.yaml -c uavid_r50.yaml --split val -o out
     """

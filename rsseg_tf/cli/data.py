@@ -45,7 +45,9 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
 @command.command(name="show")
 @options.config_option
 @options.split_option("Split to show.", default="train")
-@click.option("--count", type=click.IntRange(min=1, max=200), default=4, show_default=True, help="Samples, one a row.")
+@click.option(
+    "--count", type=click.IntRange(min=1, max=200), default=4, show_default=True, help="Number of samples, one per row."
+)
 @click.option(
     "--cell", type=click.IntRange(min=32, max=4096), default=256, show_default=True, help="Picture size in pixels."
 )
@@ -87,7 +89,7 @@ def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...])
 
 @command.command(name="scenes")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Scenes in all splits together."
+    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Number of scenes, all splits together."
 )
 @click.option(
     "--size", type=click.IntRange(min=32, max=16384), default=256, show_default=True, help="Height and width, pixels."

@@ -45,8 +45,8 @@ def command(
     """Write MODEL as a TFLite file and prove what is in it.
 
     MODEL is a .keras file or the folder of a finished run, whose settings are used without -c.
-    Exits with 3 and writes nothing when the file is not what its type promises, or when an operator would not map
-    to the Edge TPU that it is for (--for edgetpu, or export.target=edgetpu). A quantization-aware training that was
+    Exits with 3 and writes nothing when the file is not what its type promises, or, with --for edgetpu (or
+    export.target=edgetpu), when an operator would not map to the Edge TPU. A quantization-aware training that was
     stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8

@@ -26,7 +26,7 @@ def command(
 
     Counts where the most significant bits of all weights, biases and activations lie, and places 8 bits over
     them by the paper's rule; --evaluate simulates those. MODEL is a .keras file or the folder of a finished run,
-    whose settings serve where no -c is given.
+    whose settings are used without -c.
 
     For example: rsseg-tf ranges runs/dubai -o ranges --evaluate test
     """

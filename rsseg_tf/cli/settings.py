@@ -21,7 +21,7 @@ def setting_choices() -> listing.Choices:
 def command(section: str, as_json: bool) -> None:
     """List every setting: what it may be, its default, what it does.
 
-    SECTION is one of their sections, such as fit or prune.retrain, or a single setting.
+    SECTION is a section of settings, such as fit or prune.retrain, or a single setting.
 
     For example: rsseg-tf settings fit.augment
     """

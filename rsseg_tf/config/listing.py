@@ -23,7 +23,7 @@ _WIDTH = 100
 _HEAD = """# Settings
 
 Made from the dataclasses in `rsseg_tf/config/` by `make docs`; `rsseg-tf settings [SECTION]` prints the same. A setting
-stands in the YAML file of `-c` (`fit: {epochs: 3}`) or follows a command as a word (`fit.epochs=3`), which wins.
+goes into the YAML file of `-c` (`fit: {epochs: 3}`) or follows a command as a word (`fit.epochs=3`), which wins.
 """
 
 

@@ -13,7 +13,7 @@ Criterion = Literal["taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2"
 """How a channel can be scored; `rsseg_tf.pruning.scoring.criteria` has the formula of each."""
 
 LATENCY = "latency_ms"
-"""The one metric whose target is no share."""
+"""The one metric whose target is not a share."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class PruneConfig(Loop, Target):
         batches: training batches that each loop scores on.
         class_weights: class weights of the loss that scores come from: those of `retrain`, `none` or `balanced`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
-        retrain: the training afterward; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
+        retrain: the training after pruning; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
         distill: learning from the dense model during it.
     """
 

@@ -90,7 +90,7 @@ class FitConfig:
         class_sampling: share of the windows that are laid around a pixel of a class drawn at random, whatever its
             area, instead of anywhere; 0 for off. With `resize` fitting it only chooses the images.
         deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
-        accumulate: parts that a batch is computed in, one after the other, where all of it does not fit in memory.
+        accumulate: parts that a batch is computed in, one after the other, if it does not fit in memory as a whole.
     """
 
     epochs: int = setting(80, at_least=1)

@@ -24,7 +24,7 @@ _SPLIT_BY_FOLDER = "images of one flight or video look alike: split by folder fo
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and what to do about it; `split` and `sample` are empty where none is meant."""
+    """One thing that is wrong, and what to do about it; `split` and `sample` are empty if it concerns none."""
 
     message: str
     hint: str = ""

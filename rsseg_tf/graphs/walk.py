@@ -46,7 +46,7 @@ class Call:
         return [value for value in arguments if hasattr(value, "shape") and not isinstance(value, keras.KerasTensor)]
 
     def evaluate(self, values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-        """Return what the operation makes of arrays in the places of its symbolic inputs."""
+        """Return what the operation makes of arrays in place of its symbolic inputs."""
         known = {id(tensor): value for tensor, value in zip(self.inputs, values, strict=True)}
         return np.asarray(keras.ops.convert_to_numpy(self.run(known)), np.float64)
 
@@ -103,7 +103,7 @@ def makers(every: Iterable[Call]) -> dict[int, keras.Operation]:
 
 
 def all_operations(model: keras.Model) -> Iterator[keras.Operation]:
-    """Yield the layers and operations of a model but its inputs; in the place of a model inside it, those of that."""
+    """Yield the layers and operations of a model except its inputs; in place of a model inside it, those of that."""
     graph = private.functional_of(model) if isinstance(model, keras.Sequential) else model
     for operation in getattr(graph, "operations", ()):
         if is_graph(operation):

@@ -58,7 +58,7 @@ def predict_raster(
 ) -> dict[str, Any]:
     """Predict a raster and write `NAME_classes.tif` and a small `NAME_overlay.png`.
 
-    Until both are there, finished bands lie in the folder `NAME_parts`.
+    Until both exist, finished bands lie in the folder `NAME_parts`.
 
     Args:
         predictor: the model.

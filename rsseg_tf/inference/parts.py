@@ -43,7 +43,7 @@ class Parts:
             )
 
     def done(self) -> int:
-        """Return how many bands are there, counted from the first without a gap."""
+        """Return how many bands are done, counted from the first without a gap."""
         row = 0
         while self._path(row).exists():
             row += 1

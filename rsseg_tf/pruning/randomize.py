@@ -1,6 +1,6 @@
 """Random weights that hide nothing, for verifying networks that were never trained.
 
-With biases of 0 and scales of 1 a wrongly sliced bias cannot be seen; with statistics that have nothing to do
+With biases of 0 and scales of 1 a wrongly sliced bias does not show; with statistics that have nothing to do
 with the data, the input's share of the output fades by a factor a layer (to 1e-7 in MobileNetV3), and with it
 whatever goes wrong in the first layers. So biases, slopes and batch norms become random, and kernels and
 statistics are fitted to what flows through, one layer after the other.

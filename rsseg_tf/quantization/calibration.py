@@ -15,7 +15,7 @@ from rsseg_tf.errors import DataError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A training window that could serve: its name, image uint8 (H, W, 3) and mask uint8 (H, W)."""
+    """A training window that could be chosen: its name, image uint8 (H, W, 3) and mask uint8 (H, W)."""
 
     name: str
     image: NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Calibration:
 
 
 def choose_calibration(candidates: Sequence[Candidate], *, count: int, num_classes: int, seed: int) -> Calibration:
-    """Return a choice of `count` candidates in which the classes take turns, so that rare ones are there too.
+    """Return a choice of `count` candidates in which the classes take turns, so that rare ones are included.
 
     Turn by turn, the class with the fewest pixels so far gets a random candidate that shows it; once no
     candidate shows it, the class drops out, and what is then missing is filled at random.

@@ -23,7 +23,7 @@ from rsseg_tf.quantization.int16 import int16_file
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a format may need to know beside the model."""
+    """What a format may need to know besides the model."""
 
     head: str
     calibration: Images
@@ -65,7 +65,7 @@ def convert(
 def calibrated_model(
     model: keras.Model, *, head: str, calibration: Images, method: str = MIN_MAX, equalize: bool = False
 ) -> bytes:
-    """Return the float file with ranges of which `rsseg_tf.quantization.int8.calibrated.quantize` makes an int8 file.
+    """Return the float file with ranges that `rsseg_tf.quantization.int8.calibrated.quantize` makes an int8 file from.
 
     Arguments and errors as `convert`; `equalize` is for `rsseg_tf.quantization.int8.equalize`.
     """

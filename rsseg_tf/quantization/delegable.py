@@ -29,8 +29,8 @@ _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 def delegable(model: keras.Model) -> keras.Model:
     """Return a network with the outputs of `model`, up to rounding; `model` itself if nothing has to change.
 
-    Layers keep their names. A network that is not functional, in which a model is nested, or of which a layer cannot be
-    made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
+    Layers keep their names. A network that is not functional, in which a model is nested, or with a layer that cannot
+    be made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
 
     Args:
         model: any model.
@@ -90,7 +90,7 @@ def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
 
 
 class _AveragePooling2D(layers.AveragePooling2D):
-    """The mean of each window as a depthwise convolution; at a padded border, of the pixels that are there."""
+    """The mean of each window as a depthwise convolution; at a padded border, of the pixels inside."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         means = _depthwise(inputs, self, 1 / math.prod(self.pool_size))

@@ -115,7 +115,7 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
 
 
 def scored_pixels(scores: Facts) -> tuple[Any, ...]:
-    """Return what tells the images that were scored, and their size, from others."""
+    """Return what identifies the images that were scored, and their size."""
     return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
 
 
@@ -140,7 +140,7 @@ def _row_of_file(
 
 
 def _number_format(file: ExportedFile) -> str:
-    """Return the target that the record beside the file names, else the file itself does."""
+    """Return the format that the record beside the file names, else that of the file itself."""
     noted = file.metadata.notes if file.metadata else {}
     return str(file.record.get("type") or noted.get("type") or "unknown")
 

@@ -20,7 +20,7 @@ _BY_CLASS = (
     ("precision", "Precision by class, %", ""),
     ("recall", "Recall by class, %", ""),
 )
-"""Score beside the IoU, as `Evaluation` names it, the title of its table, and a remark under it."""
+"""Score besides the IoU, as `Evaluation` names it, the title of its table, and a remark under it."""
 
 _PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "paper params M")
 

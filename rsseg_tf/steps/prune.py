@@ -170,7 +170,7 @@ class _LoopLog:
 
 
 class _Accuracy:
-    """Measures a model's mIoU on the val split; a model that was measured before is not traced again."""
+    """Measures the mIoU of a model on the val split; a model that was measured before is not traced again."""
 
     def __init__(self, dataset: Dataset, config: Config, replicas: Replicas) -> None:
         self._data = dataset, config, replicas

@@ -10,7 +10,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 EDGE_TPU = "edgetpu"
 EDGE_TPU_LIBRARY = "libedgetpu.so.1"
 EDGE_TPU_OP = "edgetpu-custom-op"
-"""The operator that the Edge TPU compiler puts in the place of everything that it maps."""
+"""The operator that the Edge TPU compiler puts in place of everything that it maps."""
 
 _USB_IDS = {("1a6e", "089a"), ("18d1", "9302")}  # before and after the library has loaded the firmware
 _HELP = "see docs/edge.md"

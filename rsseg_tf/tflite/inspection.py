@@ -96,7 +96,7 @@ def _layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _end_of(name: str) -> str:
-    """Return the end of a long name, which is where the converter puts what tells layers apart."""
+    """Return the end of a long name, which is where the converter puts what distinguishes layers."""
     return name if len(name) <= _NAME_WIDTH else f"…{name[1 - _NAME_WIDTH :]}"
 
 

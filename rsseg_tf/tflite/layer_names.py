@@ -6,7 +6,7 @@ things stand between that name and the layer's:
 
 * A scope that was open before is counted up: the layer `conv2d` is traced as `conv2d_1`, which may be another
   layer's name. Files have either all scopes counted or none, so the reading that explains more names is taken.
-* A layer that is folded into constants may leave no name: a batch norm of which all biases are equal.
+* A layer that is folded into constants may leave no name: a batch norm whose biases are all equal.
 * The graph's outputs are called what the converted function calls them.
 * Some operators are the converter's own, such as QUANTIZE.
 """
@@ -77,7 +77,7 @@ def layers_of_ops(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]])
             that is not known, and then layers without a trace in the file are left out.
 
     Returns:
-        For each operator the names of its layers in the order of `layers`; empty where nothing tells.
+        For each operator the names of its layers in the order of `layers`; empty where unknown.
 
     Example:
         >>> op = OpTensors("net_1/relu_1/Relu;net_1/conv_1/convolution", ("image",), ())

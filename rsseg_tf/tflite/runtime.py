@@ -17,7 +17,7 @@ _SCHEMAS = ("ai_edge_litert.schema_py_generated", "tflite")
 
 
 def first_installed(names: Sequence[str]) -> ModuleType:
-    """Return the first of the modules that is there.
+    """Return the first of the modules that is installed.
 
     Raises:
         ModuleNotFoundError: if none is; it names the first.
@@ -57,7 +57,7 @@ def options_of(operator: Any, tables: ModuleType) -> Mapping[str, Any]:
 
 
 def _fields(table: type) -> list[str]:
-    """Return the accessors of a table's fields; a vector has others beside its own, told by their endings."""
+    """Return the accessors of a table's fields; a vector has others besides its own, recognized by their endings."""
     names = [name for name in vars(table) if name[0].isupper() and not name.startswith("GetRootAs") and name != "Init"]
     endings = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
     return [name for name in names if not any(name.endswith(end) and name != end for end in endings)]

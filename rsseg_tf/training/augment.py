@@ -90,7 +90,7 @@ def _random_affine(
 def _center(
     image_size: tuple[int, int], framing: Framing, *, axis: int, zoom: float, rng: np.random.Generator
 ) -> float:
-    """Return where along one axis of the image the window's center comes to lie, in whole pixels from an edge."""
+    """Return where the window's center lies along one axis of the image, in whole pixels from an edge."""
     extent = framing.size[axis] / zoom
     last = math.floor(image_size[axis] - extent)
     if not framing.crop or last <= 0:

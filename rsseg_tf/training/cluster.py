@@ -61,7 +61,7 @@ def read_cluster() -> Cluster | None:
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _fault(f"is no JSON: {error}") from error
+        raise _fault(f"is not JSON: {error}") from error
     jobs = _mapping(_mapping(facts, "its value"), "`cluster`", key="cluster")
     addresses = {kind: _addresses(value, kind) for kind, value in jobs.items()}
     named = [address for some in addresses.values() for address in some]

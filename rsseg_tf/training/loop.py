@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass
 class _State:
-    """Where a training is: what its state file says beside the values of variables.
+    """Where a training is: what its state file says besides the values of variables.
 
     Attributes:
         epoch: epochs that are done.
@@ -267,7 +267,7 @@ class Trainer:
         if other:
             raise ConfigError(
                 f"the unfinished run in `{self._folder}` was started with different {' and '.join(other)}",
-                hint="restore it, choose another --out, or --overwrite to start anew",
+                hint="restore it, choose another --out, or --overwrite to start over",
             )
 
     def _restore(self) -> None:

@@ -232,7 +232,7 @@ def open_workers(name: str) -> Replicas:
 
 @contextlib.contextmanager
 def watching(replicas: Replicas, where: Callable[[], str]) -> Iterator[None]:
-    """Turn what TensorFlow raises when another worker is gone into one message.
+    """Turn what TensorFlow raises when another worker is lost into one message.
 
     Raises:
         RssegError: if a worker was lost within the block.

@@ -56,7 +56,7 @@ class Store:
         return resized_image(pair[0], self.size), resized_mask(pair[1], self.size)
 
     def find(self, sample: Sample) -> Entry | None:
-        """Return the sample's entry, if it is there and made from the files as they are now."""
+        """Return the sample's entry, if it exists and was made from the files as they are now."""
         try:
             return read_entry(self.path(sample), source_of(sample))
         except OSError:

@@ -141,7 +141,7 @@ def still_packed(root: Path) -> str:
 
 
 def _packed(root: Path) -> str:
-    """Return the ZIP archives in a folder that nobody has unpacked beside them; empty where there are none."""
+    """Return the ZIP archives in a folder that are not unpacked beside them, as text; empty where there are none."""
     packed = [path for path in contents(root) if path.suffix.lower() == ".zip" and not path.with_suffix("").exists()]
     more = len(packed) - _ARCHIVES_LISTED
     listed = ", ".join(f"`{path.name}`" for path in packed[:_ARCHIVES_LISTED])

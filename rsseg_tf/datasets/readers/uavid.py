@@ -90,7 +90,7 @@ def _listing(root: Path) -> Listing:
 
 
 def _doubts(splits: Mapping[str, tuple[Sample, ...]]) -> Iterator[DataError]:
-    """Yield how the splits that are there differ from the published ones."""
+    """Yield how the splits differ from the published ones."""
     for split, samples in splits.items():
         frames = Counter(sample.name.partition("/")[0] for sample in samples)
         own = {f"seq{number}" for number in SEQUENCES[split]}

@@ -204,4 +204,4 @@ _ALLOWED: Mapping[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): _Maker(_rebuild_parameter),
     ("torch", "Size"): tuple,
 }
-"""What a pickle may name, beside storage types → what it gets."""
+"""What a pickle may name, besides storage types → what it gets."""

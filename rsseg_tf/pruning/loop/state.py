@@ -35,7 +35,7 @@ class LoopState:
 
 
 def save_state(path: Path, state: LoopState, fingerprint: str) -> None:
-    """Write the state; `fingerprint` says of which model and settings it is."""
+    """Write the state; `fingerprint` says which model and settings it belongs to."""
     info = {
         "fingerprint": fingerprint,
         "now": _info(state.now),
@@ -60,9 +60,9 @@ def read_state(path: Path | None, fingerprint: str) -> LoopState | None:
         good = _snapshot(info["good"], tuple(arrays[number:]))
         state = LoopState(now, good, {key: float(value) for key, value in info["stopped"].items()})
     except (RssegError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"`{path}` is not the state of a pruning run", hint="delete it to start anew") from error
+        raise ConfigError(f"`{path}` is not the state of a pruning run", hint="delete it to start over") from error
     if info.get("fingerprint") != fingerprint:
-        raise ConfigError(f"`{path}` is the state of another model or other settings", hint="delete it to start anew")
+        raise ConfigError(f"`{path}` is the state of another model or other settings", hint="delete it to start over")
     return state
 
 

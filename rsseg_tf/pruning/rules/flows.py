@@ -35,7 +35,7 @@ def passing(site: Site) -> Signal:
 
 
 def padded(site: Site) -> Signal:
-    """Pass channels on as `passing`, with zeros put around: constants other than 0 are no longer so everywhere."""
+    """Pass channels on as `passing`; where zeros are put around, constants other than 0 are no longer constant."""
     x = site.inputs[0]
     pads = getattr(site.layer, "pad_to_aspect_ratio", True)
     return site.output(x.ids, np.where(x.dead == 0, 0.0, np.nan) if pads else x.dead)

@@ -129,7 +129,7 @@ class Site:
 
     @property
     def constants(self) -> list[Any]:
-        """Arrays that the call takes beside the tensors of the graph."""
+        """Arrays that the call takes besides the tensors of the graph."""
         return self._call.constants
 
     def axis(self, label: str, ids: Ids) -> None:

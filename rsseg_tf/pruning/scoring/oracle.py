@@ -133,7 +133,7 @@ def rank_correlation(groups: Groups, scores: Scores, truth: Truth, ranking: Rank
 
 
 def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return Spearman's correlation; 0 where one side is constant and so tells nothing."""
+    """Return Spearman's correlation; 0 where one side is constant and so says nothing."""
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)

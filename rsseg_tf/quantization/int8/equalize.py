@@ -51,7 +51,7 @@ def equalized(file: bytes, images: Images) -> bytes:
 
 
 def _chains(graph: TFLiteModel) -> Iterator[tuple[Op, Op]]:
-    """Yield pairs of convolutions of which the second alone reads the first."""
+    """Yield pairs of convolutions in which only the second reads the first."""
     readers = Counter(tensor.index for op in graph.ops for tensor in op.inputs if tensor)
     readers.update(tensor.index for tensor in graph.outputs)
     makers = {op.outputs[0].index: op for op in graph.ops if _is_convolution(op)}

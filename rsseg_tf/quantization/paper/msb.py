@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGNITUDE_BITS = 7
-"""Bits of the window beside the sign."""
+"""Bits of the window besides the sign."""
 
 EXPONENTS = 256
 """Values that the exponent field of a float32 can take."""

@@ -33,7 +33,7 @@ def to_tf_keras(model: keras.Model) -> Any:
         A functional `tf_keras.Model` with weights of its own.
 
     Raises:
-        ModelError: if the model is no such graph; the message names the layer and its type.
+        ModelError: if the model is not such a graph; the message names the layer and its type.
 
     Example:
         >>> x = keras.Input((8, 8, 3))
@@ -104,7 +104,7 @@ def _call_options(entry: Mapping[str, Any], options: Mapping[str, Any]) -> Mappi
 
 
 def _resolved(argument: Any, tensor: Callable[[str, int], Any]) -> Any:
-    """Return an argument of a call with the twin's tensors in the places of Keras' own."""
+    """Return an argument of a call with the twin's tensors in place of Keras' own."""
     if isinstance(argument, list | tuple):
         return [_resolved(item, tensor) for item in argument]
     if isinstance(argument, Mapping) and argument.get("class_name") == "__keras_tensor__":

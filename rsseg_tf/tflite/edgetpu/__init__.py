@@ -1,1 +1,1 @@
-"""What a Coral Edge TPU would run of a `.tflite` file, by its published limits; `inspect_tflite` tells it."""
+"""How much of a `.tflite` file a Coral Edge TPU would run, by its published limits; see `inspect_tflite`."""
