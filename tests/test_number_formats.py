@@ -62,4 +62,7 @@ def test_floats_have_none_of_what_is_for_integers():
 
 @pytest.mark.parametrize("number_format", FORMATS)
 def test_amounts_that_a_run_wrote_down_refuse_no_type(number_format):
-    check_export(ExportConfig(type=number_format, calibration_samples=3, check_samples=2, max_drop=7))
+    asked = ExportConfig(type=number_format, calibration_samples=3, check_samples=2, max_drop=7)
+
+    check_export(asked)
+    assert as_type(asked, number_format) == asked

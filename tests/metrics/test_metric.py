@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.config import EvaluateConfig
-from rsseg_tf.evaluation.scoring import Metrics, new_metrics
+from rsseg_tf.evaluation.scoring import new_metrics
 from rsseg_tf.metrics import Metric
 
 SETTINGS = EvaluateConfig(boundary_tolerance_px=2, small_object_px=9)
@@ -27,9 +27,9 @@ def scores(metric: Metric) -> dict[str, Any]:
     return {name: getattr(metric, name) for name in names if not name.startswith("_") and name != "totals"}
 
 
-@pytest.mark.parametrize("name", Metrics._fields)
-def test_totals_of_parts_add_up_to_the_scores_of_the_whole(name):
-    one, two, whole = (getattr(new_metrics(3, SETTINGS), name) for _ in range(3))
+@pytest.mark.parametrize("place", range(len(new_metrics(3))))
+def test_totals_of_parts_add_up_to_the_scores_of_the_whole(place):
+    one, two, whole = (new_metrics(3, SETTINGS)[place] for _ in range(3))
     for seed in range(4):
         for metric in ((one, two)[seed % 2], whole):
             metric.update(*pair(seed))
