@@ -16,7 +16,7 @@ $(READY): constraints.txt setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,report,dev]'
 	touch $@
 
-fix: $(READY)  ## format, and mend what can be mended
+fix: $(READY)  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

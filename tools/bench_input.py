@@ -122,7 +122,7 @@ def drained(stream: Iterator[int]) -> dict[str, float]:
 
 
 def prepared_now(config: Config) -> dict[str, float]:
-    """Return seconds to prepare all frames anew, and bytes of them."""
+    """Return seconds to prepare all frames again, and their bytes."""
     shutil.rmtree(config.data.cache_dir, ignore_errors=True)
     started = time.perf_counter()
     result = prepare_now(config.data)

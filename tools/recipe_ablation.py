@@ -97,7 +97,7 @@ class Base:
     budget: Budget
 
     def words(self, name: str, seed: int) -> tuple[str, ...]:
-        """Return the settings of cell `name` beside the file's."""
+        """Return the settings of cell `name` in addition to the file's."""
         return (*self.overrides, *self.budget.words(), *CELLS[name], f"seed={seed}")
 
     def config(self, name: str, seed: int = 0) -> Config:

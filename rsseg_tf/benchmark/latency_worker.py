@@ -16,7 +16,7 @@ from rsseg_tf.inference.tiling import Image
 
 
 def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
-    """Return milliseconds inside the interpreter, and from the frame to its class map."""
+    """Return the milliseconds inside the interpreter, and from the frame to its class map."""
     started = time.perf_counter_ns()
     runner.set_input(frame)
     called = time.perf_counter_ns()

@@ -39,7 +39,7 @@ class _Network:
         return cls(path, native, dict(zip(named, ports, strict=True)), dict(zip(outputs, results, strict=False)))
 
     def timed_run(self) -> float:
-        """Return milliseconds inside the interpreter."""
+        """Return the milliseconds inside the interpreter."""
         started = time.perf_counter_ns()
         invoke(self.native, path=self.path)
         return (time.perf_counter_ns() - started) / 1e6
@@ -56,13 +56,13 @@ class _Profiler:
         self._sources = {tensor: piece for piece in self._pieces for tensor in piece.outputs}
 
     def run_whole(self) -> float:
-        """Return milliseconds of the whole model."""
+        """Return the milliseconds of the whole model."""
         for tensor, port in self._whole.inputs.items():
             self._whole.native.set_tensor(port, self._frames[tensor])
         return self._whole.timed_run()
 
     def run_pieces(self) -> list[float]:
-        """Return milliseconds of each piece, run one after the other on what those before it computed."""
+        """Return the milliseconds of each piece, run one after the other on what those before it computed."""
         return [self._run_piece(piece) for piece in self._pieces]
 
     def _run_piece(self, piece: _Network) -> float:
@@ -78,7 +78,7 @@ class _Profiler:
         return value
 
     def differing(self) -> list[str]:
-        """Return names of the model's outputs that the pieces do not compute as the whole does; all must have run."""
+        """Return the names of outputs that the pieces do not compute as the whole model does; all must have run."""
         return [
             detail["name"]
             for detail in self._whole.native.get_output_details()
@@ -90,7 +90,7 @@ class _Profiler:
 
 
 def _frames(native: Any, rng: np.random.Generator) -> dict[int, NDArray[Any]]:
-    """Return input → random pixels; zeros where it takes other things than 8-bit or floating-point numbers."""
+    """Return input → random pixels; zeros where it takes anything but 8-bit or floating-point numbers."""
     frames = {}
     for detail in native.get_input_details():
         dtype = np.dtype(detail["dtype"])

@@ -156,7 +156,7 @@ def _about(kind: type) -> str:
 
 
 def _attributes(kind: type) -> dict[str, str]:
-    """Return field → what the docstrings of its class and of the classes above say of it."""
+    """Return field → what the docstrings of its class and of the classes above say about it."""
     found = {}
     for each in reversed(kind.__mro__):
         _, _, block = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")

@@ -39,7 +39,7 @@ class Target:
         return {name: value for name, value in values.items() if (value > 0 if name == LATENCY else value < 1)}
 
     def goals(self, dense: Callable[[str], float]) -> dict[str, float]:
-        """Return metric → the most that may be left, of the targets that are set; `dense` gives the dense totals."""
+        """Return metric → the most that may be left, for the targets that are set; `dense` gives the dense totals."""
         return {name: value if name == LATENCY else value * dense(name) for name, value in self.given.items()}
 
 

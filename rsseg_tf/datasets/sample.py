@@ -66,7 +66,7 @@ class Dataset(Protocol):
         ...
 
     def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
-        """Return image and mask.
+        """Return the image and the mask.
 
         Raises:
             DataError: as above, or their sizes differ.
@@ -91,7 +91,7 @@ def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sa
 
 
 def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Return image and mask as they came.
+    """Return image and mask unchanged.
 
     Raises:
         DataError: if their sizes differ.

@@ -21,7 +21,7 @@ _MASK_SHARE = 0.45
 
 
 def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) -> Pixels:
-    """Return samples spread evenly over a split, one a row.
+    """Return samples spread evenly over a split, one per row.
 
     Args:
         dataset: where they come from.

@@ -43,7 +43,7 @@ class Comparison:
         }
 
     def table(self) -> str:
-        """Return scores and differences as text: a row a model, then IoU by class, a column a model."""
+        """Return scores and differences as text: one row per model, then IoU by class, one column per model."""
         level = f"{100 * self.differences[0].level:.0f} % interval"
         rows: list[tuple[str, ...]] = [("", "model", " mIoU %", " acc. %", "  BF1 %", " Δ mIoU", level)]
         differences = [(), *map(_difference, self.differences)]

@@ -237,7 +237,7 @@ class _Scores:
 
 
 def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
-    """Return height and width that images are resized to before they are scored, None for not at all."""
+    """Return the height and width that images are resized to before they are scored, None for not at all."""
     sizes = {each.input_size if each.fitting == "resize" else None for each in predictors}
     if len(sizes) > 1:
         named = ", ".join(sorted("whole images" if size is None else f"{size[0]}×{size[1]}" for size in sizes))

@@ -39,7 +39,7 @@ def area_table(
 
 
 def counts_by_row(classes: Image, num_classes: int) -> NDArray[np.int64]:
-    """Return pixels of each class in each row: uint8 (H, W) → int64 (H, C); other numbers are not counted."""
+    """Return the pixels of each class in each row: uint8 (H, W) → int64 (H, C); other numbers are not counted."""
     return np.stack([np.count_nonzero(classes == number, axis=1) for number in range(num_classes)], axis=1)
 
 

@@ -177,7 +177,7 @@ class _Summary:
         self._classes[first:last] = band.classes[offset :: self._step, :: self._step]
 
     def record(self) -> dict[str, Any]:
-        """Return `classes` (see `area_table`), `nodata_pixels`, and `overlay_step`: pixels for one of the overlay."""
+        """Return `classes` (see `area_table`), `nodata_pixels`, and `overlay_step`, pixels per pixel of the overlay."""
         pixels = self._counts.sum(0)
         areas = None if self._row_areas is None else self._row_areas @ self._counts
         return {

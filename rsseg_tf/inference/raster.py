@@ -76,7 +76,7 @@ class Raster:
         self._has_gaps = _has_gaps(dataset, self._bands)
 
     def rows(self, top: int, bottom: int) -> tuple[Image, NDArray[np.bool_] | None]:
-        """Return pixels of some rows, uint8 (rows, W, 3) RGB, and where they hold data (None for everywhere).
+        """Return the pixels of some rows, uint8 (rows, W, 3) RGB, and where they hold data (None for everywhere).
 
         Raises:
             DataError: if the file is damaged there.
@@ -94,7 +94,7 @@ class Raster:
         return np.ascontiguousarray(np.moveaxis(self._to_bytes(planes), 0, -1)), valid
 
     def row_areas_m2(self, ground_sampling_distance_m: float = 0.0) -> NDArray[np.float64] | None:
-        """Return square meters of a pixel in each row (H,), None where unknown.
+        """Return the square meters of a pixel in each row (H,), None where unknown.
 
         Args:
             ground_sampling_distance_m: meters per pixel where the file itself does not say.
@@ -165,7 +165,7 @@ def _strip(row: int, pixels: Image, valid: NDArray[np.bool_] | None, grid: TileG
 
 
 def _usual_bands(path: Path, dataset: Any) -> tuple[int, ...]:
-    """Return red, green and blue of a file that leaves no doubt about them."""
+    """Return the bands of red, green and blue in a file that leaves no doubt about them."""
     from rasterio.enums import ColorInterp
 
     count = dataset.count

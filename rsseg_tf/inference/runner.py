@@ -130,7 +130,7 @@ class TFLiteRunner:
         return len(self.metadata.class_names)
 
     def logits(self, image: Image) -> Logits:
-        """Return scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
+        """Return the scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
 
         Low scores are resized to full size, a `classes` head gives one-hot scores.
 

@@ -159,7 +159,7 @@ class _Inliner:
 
 
 def _sizes(x: keras.KerasTensor, dilation: int) -> Size:
-    """Return height and width that the original has where ours has those of `x`."""
+    """Return the height and width that the original has where ours has those of `x`."""
     return math.ceil(x.shape[1] / dilation), math.ceil(x.shape[2] / dilation)
 
 
@@ -174,5 +174,5 @@ def _same_before(sizes: Size, kernel: Size, layer: keras.Layer) -> Size:
 
 
 def _pads(kernel: int, before: int, dilation: int) -> Size:
-    """Return zeros before and behind that keep the size at stride 1."""
+    """Return how many zeros before and after keep the size at stride 1."""
     return dilation * before, max(dilation * (kernel - 1 - before), 0)

@@ -190,7 +190,7 @@ def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None
 
 
 def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
-    """Return why the call's rule cannot be asked, None where it can."""
+    """Return why the call's rule cannot be applied, None where it can."""
     if getattr(call.operation, "data_format", None) == "channels_first":
         return "has the channels first"
     if len(call.outputs) != 1 or not inputs or any(not len(signal.ids) for signal in inputs):

@@ -39,7 +39,7 @@ class Calibration:
     sha256: str
 
     def record(self) -> dict[str, Any]:
-        """Return count, hash and class histogram, for manifests and the model's own metadata."""
+        """Return the count, hash and class histogram, for manifests and the model's own metadata."""
         return {"samples": len(self.names), "sha256": self.sha256, "class_pixels": list(self.class_pixels)}
 
 

@@ -109,7 +109,7 @@ class _Panel:
         return self.high - self.low + 1
 
     def shares(self, rows: Sequence[str]) -> NDArray[np.float64]:
-        """Return percent of each tensor's values by row and position, nan in the rows of other kinds."""
+        """Return the percentages of each tensor's values by row and position, nan in the rows of other kinds."""
         table = np.full((len(rows), self.high - self.low + 1), np.nan)
         for label, tensor in self.tensors.items():
             columns = np.maximum(np.arange(len(tensor["counts"])) + tensor["lowest"] - self.low, 0)

@@ -173,7 +173,7 @@ def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _described(sources: Sources) -> Iterable[tuple[str, Config, str]]:
-    """Yield name, settings and fingerprint of the data of every input that has them."""
+    """Yield the name, settings and data fingerprint of every input that has them."""
     yield from ((str(run.path), run.config, run.data_sha256) for run in sources.runs)
     yield from ((str(file.path), file.config, file.data_sha256) for file in sources.files if file.config)
 

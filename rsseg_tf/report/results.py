@@ -149,7 +149,7 @@ def _class_table(
 
 
 def ablation_table(ablation: Facts, place: int = 1) -> Table:
-    """Return Table II over repeats: mean ± sample standard deviation over the seeds, the paper's mIoU beside."""
+    """Return Table II over repeats: mean ± sample standard deviation over the seeds, beside the paper's mIoU."""
     groups: dict[tuple[str, bool, bool], list[Facts]] = {}
     for cell in ablation["cells"]:
         groups.setdefault((cell["backbone"], cell["pruned"], cell["quantized"]), []).append(cell)

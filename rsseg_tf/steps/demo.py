@@ -161,7 +161,9 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
 def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
     """Remove what an earlier demo left, except an unfinished one with the same settings."""
     if (folder / RESULT).exists() and not overwrite:
-        raise ConfigError(f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite it")
+        raise ConfigError(
+            f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite to replace it"
+        )
     if (folder / RESULT).exists() or not _has_settings(folder / "dense", config):
         for run in ("dense", "pruned"):
             shutil.rmtree(folder / run, ignore_errors=True)

@@ -247,7 +247,7 @@ def _prepend(original: bytes, document: bytes) -> bytes:
 
 
 def _fields(root: Any, size: int) -> dict[int, int]:
-    """Return slot of the root table → offset from the end, of everything that it refers to."""
+    """Return the slot in the root table → offset from the end, of everything that it refers to."""
     table = root._tab
     places = {slot: table.Offset(4 + 2 * slot) for slot in range(1, _SLOTS)}
     return {slot: size - table.Indirect(table.Pos + place) for slot, place in places.items() if place}

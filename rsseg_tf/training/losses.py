@@ -54,7 +54,7 @@ def cross_entropy(
 
 
 def _hardest(costs: tf.Tensor, counted: tf.Tensor, share: float) -> tf.Tensor:
-    """Return 1 at the `share` of counted pixels that cost most, and where as much as the last of them, else 0."""
+    """Return 1 for the `share` of counted pixels with the largest loss, ties with the last included, else 0."""
     count = tf.reduce_sum(tf.cast(counted, tf.float32))
     wanted = tf.maximum(1, tf.cast(tf.math.round(share * count), tf.int32))
     ordered, _ = tf.math.top_k(tf.reshape(tf.where(counted, costs, -1.0), [-1]), k=wanted)

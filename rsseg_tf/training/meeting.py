@@ -103,7 +103,7 @@ def _listening(port: int) -> Iterator[None]:
 
 
 def _unreached(addresses: Sequence[str]) -> dict[str, str]:
-    """Return address → why, of those at which nothing listens."""
+    """Return address → reason, for those at which nothing listens."""
     missing = {}
     for address in addresses:
         try:

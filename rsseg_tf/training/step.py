@@ -118,7 +118,7 @@ def _accumulated(
 
 
 def _split(values: tf.Tensor, parts: int) -> tf.Tensor:
-    """Return (N, …) to (parts, N / parts, …)."""
+    """Return (N, …) reshaped to (parts, N / parts, …)."""
     return tf.reshape(values, (parts, values.shape[0] // parts, *values.shape[1:]))
 
 

@@ -69,7 +69,7 @@ def _png_damage(data: bytes) -> str:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and body of each chunk up to the end chunk; ValueError where one is cut off or damaged."""
+    """Yield the name and body of each chunk up to the end chunk; ValueError where one is cut off or damaged."""
     view = memoryview(data)
     place = len(PNG)
     name = b""

@@ -151,7 +151,7 @@ def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ..
 
 
 def _files(root: Path, patterns: tuple[str, ...]) -> Mapping[str, Path]:
-    """Return path as a pattern has it → file; its ending may be in upper case, and folders may lie in themselves."""
+    """Return path as in a pattern → file, whose ending may be in upper case; folders may hold one of their own name."""
     found = {}
     for folder in {PurePosixPath(pattern).parent for pattern in patterns}:
         place = root

@@ -86,7 +86,7 @@ class _Tensor:
 
 
 def from_bfloat16(bits: Array) -> NDArray[np.float32]:
-    """Return values float32 of bfloat16 bits uint16: the upper half of a float32."""
+    """Return the float32 values of bfloat16 bits in uint16: the upper half of a float32."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 

@@ -94,7 +94,7 @@ class Shrinking:
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
-        """Return scores of the dense model's channels; 0 for those that were removed."""
+        """Return the scores of the dense model's channels; 0 for those that were removed."""
         found = self._scorer(batches)
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 

@@ -156,7 +156,7 @@ def check_rules(rules: Rules | None) -> None:
 
 
 def why_frozen(operation: keras.Operation, rules: Rules | None = None) -> str:
-    """Return why channels that meet a layer without a rule must stay, to follow the layer's name."""
+    """Return why channels that meet a layer without a rule must stay, in words that follow the layer's name."""
     for kind, reason in _REASONS.items():
         if isinstance(operation, kind):
             return reason

@@ -259,7 +259,7 @@ class _Contributions:
 
 
 def _over_positions(product: tf.Tensor, *, by_example: bool) -> tf.Tensor:
-    """Return (N, …, C) to (C,): summed; or by example the absolute mean over positions, summed over examples."""
+    """Return (N, …, C) as (C,): summed; or by example the absolute mean over positions, summed over examples."""
     axes = list(range(1, product.shape.rank - 1))
     if by_example:
         return tf.reduce_sum(tf.abs(tf.reduce_mean(product, axis=axes)), axis=0)

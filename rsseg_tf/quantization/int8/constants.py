@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def constant_views(content: bytearray) -> dict[int, NDArray[np.float32]]:
-    """Return tensor number → its float32 values, of every constant; to write to them is to change the file."""
+    """Return tensor number → its float32 values, for every constant; writing to them changes the file."""
     root = schema.Model.GetRootAs(content)
     graph = root.Subgraphs(0)
     views = {}

@@ -92,7 +92,7 @@ class TensorReader:
 
 
 def observe(calibrated: bytes, images: Images) -> dict[int, Observed]:
-    """Return tensor number → what the activation is like, of every tensor with a range in the file.
+    """Return tensor number → what the activation is like, for every tensor with a range in the file.
 
     Every value is seen by itself, unlike in TensorFlow's calibrator; see `with_range_slots`.
     """

@@ -20,7 +20,7 @@ _FUSED = ("relu", "relu6", "leaky_relu", "bent_relu")
 
 
 def rounded_variables(model: keras.Model) -> Iterator[tuple[str, str, Any]]:
-    """Yield kind (`weights` or `biases`), layer and variable of everything that is multiplied or added, in order."""
+    """Yield the kind (`weights` or `biases`), layer and variable of all that is multiplied or added, in order."""
     for layer in model.layers:
         for variable in layer.weights:
             if keras.backend.is_float_dtype(variable.dtype) and variable.name not in STATISTICS:

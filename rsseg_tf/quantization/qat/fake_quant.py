@@ -145,7 +145,7 @@ def _behind_transposed(layer: Any) -> bool:
 
 
 def _diagonal(rescaling: Any) -> list[NDArray[np.float32]]:
-    """Return kernel and bias of the 1×1 convolution that rescales."""
+    """Return the kernel and bias of the 1×1 convolution that rescales."""
     channels = rescaling.output.shape[-1]
     scale, offset = (np.broadcast_to(np.float32(value), channels) for value in (rescaling.scale, rescaling.offset))
     return [np.diag(scale)[None, None], offset]
@@ -173,7 +173,7 @@ def _annotated(twin: Any) -> Any:
 
 
 def _configs() -> Mapping[str, Any]:
-    """Return type of layer → where it is quantized, for types that TFMOT does not know or does badly.
+    """Return type of layer → where it is quantized, for types that TFMOT does not know or handles badly.
 
     A bilinear upsampling keeps the scale of its input in TFLite; a range of its own would put a step of
     requantization before it.

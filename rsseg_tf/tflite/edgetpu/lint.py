@@ -198,7 +198,7 @@ def _streaming(streamed_bytes: int) -> Iterator[Finding]:
 
 
 def _grouped(findings: Sequence[Mapping[str, Any]], severities: set[str]) -> Iterator[str]:
-    """Yield two lines for all findings of a severity that say the same of one kind of operator."""
+    """Yield two lines for all findings of a severity that say the same about one kind of operator."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for severity in (CPU, RISK, NOTE):
         for each in findings:
