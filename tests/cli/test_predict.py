@@ -215,4 +215,4 @@ def test_what_describes_itself_is_not_described(
     model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words(model, survey, "-o", tmp_path / "out", "--mean", "1")) == 2
-    assert "says itself" in capsys.readouterr().err
+    assert "already describes itself" in capsys.readouterr().err

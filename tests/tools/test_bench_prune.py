@@ -11,6 +11,7 @@ from bench_work import Work
 from click.testing import CliRunner
 
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning import Plan
 
 WORK = Work("resnet18", 64, 2, 4, 2, 0.5, "float32")
 MEMORY = {"memory_train": {"peak_mb": 100.0}, "memory_prune": {"peak_mb": 130.0}}
@@ -54,7 +55,7 @@ def test_every_loop_is_matched_by_its_gradient_steps(loops, block):
     turns = bench_prune.Turns(trained.append, ["a", "b"], block=block, loops=loops)
     counts = []
     for loop in range(1, loops + 1):
-        turns(loop, 0.9, 0.9)
+        turns(loop, Plan(keep={}, widths={}, cost={"macs": 9, "params": 9}, dense_cost={"macs": 10, "params": 10}))
         counts.append(len(trained))
 
     assert counts[-1] == len(turns.step_seconds) == 2 * loops
