@@ -82,7 +82,7 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(tmp_path, alone):
 
     assert (chief_code, other_code) == (1, -9), message
     assert "a worker was lost in epoch 2" in message
-    assert "goes on from its last saved step" in message
+    assert "resumes from its last saved step" in message
     ended = two_workers(tmp_path)
     assert [code for code, _ in ended] == [0, 0], ended
     for ours, theirs in zip(result(tmp_path / "0")["weights"], alone["weights"], strict=True):

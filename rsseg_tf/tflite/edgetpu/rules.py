@@ -163,7 +163,7 @@ def depth_of_four(op: Op) -> Iterator[Limit]:
 
 
 def _axes(op: Op) -> set[int]:
-    """Return the dimensions along which an operator works, counted from the front; all of them, not channels alone."""
+    """Return the dimensions along which an operator works, counted from the front."""
     axis_input, operand = _AXIS_INPUTS.get(op.name, (None, 0))
     rank = len(op.outputs[0].shape) if axis_input is None else len(_shape(op, operand))
     if axis_input is None:

@@ -235,7 +235,7 @@ def test_a_missing_file_is_named_with_where_it_may_be(tmp_path, small, name, nea
     with pytest.raises(ModelError) as caught:
         initialize(small, str(tmp_path / name))
 
-    assert hints == [f"there is no folder `{tmp_path / 'folder'}`", f"it is looked for in `{tmp_path}`"]
+    assert hints == [f"there is no folder `{tmp_path / 'folder'}`", f"searched in `{tmp_path}`"]
     assert caught.value.hint == f"did you mean `{tmp_path / near}`?"
 
 
@@ -247,7 +247,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, small, state, write, 
 
     with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(_bn0\.bias\)") as caught:
         initialize(small, str(write(tmp_path / name, broken)), backbone="efficientnet_lite0")
-    assert "before the training" in caught.value.hint
+    assert "earlier checkpoint" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["broken.keras", "broken.weights.h5"])

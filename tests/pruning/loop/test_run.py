@@ -188,7 +188,7 @@ def test_a_floor_that_the_dense_model_or_the_first_loops_miss_is_told():
             settings=dataclasses.replace(SETTINGS, accuracy_floor=0.9),
             hooks=pruning.Hooks(accuracy=lambda _: 0.5),
         )
-    with pytest.raises(RssegError, match="12 loops cost too much"):
+    with pytest.raises(RssegError, match="floor within 12 loops"):
         prune(network(), settings=dataclasses.replace(SETTINGS, accuracy_floor=0.99, check_every=12), hooks=hooks)
 
 
