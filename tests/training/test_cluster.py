@@ -33,8 +33,8 @@ def test_the_chief_comes_first_and_a_process_knows_the_others(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "must be a mapping, got []"),
         ("{}", "lacks `cluster`"),
         ('{"cluster": 3}', "`cluster` must be a mapping, got 3"),

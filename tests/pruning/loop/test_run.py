@@ -182,7 +182,7 @@ def test_a_floor_that_is_never_passed_changes_nothing_of_the_target():
 
 def test_a_floor_that_the_dense_model_or_the_first_loops_miss_is_told():
     hooks = pruning.Hooks(accuracy=share_of_live_filters)
-    with pytest.raises(ConfigError, match=r"the dense model itself reaches 0\.5"):
+    with pytest.raises(ConfigError, match=r"the dense model itself reaches only 0\.5"):
         prune(
             network(),
             settings=dataclasses.replace(SETTINGS, accuracy_floor=0.9),
