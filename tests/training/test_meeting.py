@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_named():
             meet(Cluster({"worker": [taken]}, "worker", 0))
 
     assert f"port {taken.split(':')[1]}" in caught.value.message
-    assert "another process" in caught.value.message
+    assert "already in use" in caught.value.message
     assert "`index`" in caught.value.hint
 
 
