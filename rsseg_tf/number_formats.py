@@ -54,11 +54,6 @@ class NumberFormat:
     trained_from: FormatName | None = None
 
     @property
-    def is_integer(self) -> bool:
-        """Whether it computes on integers alone."""
-        return not any(kind.startswith("float") for kind in self.activations)
-
-    @property
     def is_int8(self) -> bool:
         """Whether it computes on 8-bit integers alone, as an Edge TPU does."""
         return self.activations <= {"uint8", "int8"}

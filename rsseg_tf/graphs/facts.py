@@ -21,7 +21,8 @@ class Facts:
     """What holds of every layer of one type.
 
     Attributes:
-        keeps_channels: each channel goes out as it came in, but for its positions: a constant one stays that constant.
+        keeps_channels: under every setting each channel goes out as it came in, but for its positions: a constant one
+            stays that constant.
         keeps_values: what goes out is values that came in, and zeros: rounded numbers stay as they are.
         is_elementwise: acts on each element alone.
         is_activation: is what stands behind a layer with weights, and nothing else.

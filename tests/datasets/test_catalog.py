@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,6 +185,32 @@ def test_the_classes_are_known_before_the_files_are_listed(tmp_path, name, word)
     data = load_config(overrides=[*words, word]).data
 
     assert palette_of(data) == list_dataset(data).palette
+
+
+@pytest.mark.parametrize("word", CHOICES_OF_READERS)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_pairs_are_kept_apart_where_a_choice_changes_what_is_read_of_a_mask(tmp_path, name, word):
+    LAYOUTS[name].write(tmp_path)
+    words = [f"data.name={name}", f"data.root={tmp_path}", f"data.cache_dir={tmp_path / 'kept'}"]
+    usual, other = (
+        load_config(overrides=[*words, "data.folder.classes={road: 1}", *more]).data for more in ([], [word])
+    )
+    kept, masks = zip(
+        *((store_of(data, list_dataset(data)).folder, masks_read(data)) for data in (usual, other)), strict=True
+    )
+
+    changed = [place for place in set(masks[0]) & set(masks[1]) if not np.array_equal(masks[0][place], masks[1][place])]
+    assert not changed or kept[0] != kept[1]
+
+
+def masks_read(data):
+    """The file of each mask that is there, and its class ids; none where the reader refuses its colors."""
+    dataset, found = list_dataset(data), {}
+    for split in dataset.splits():
+        for sample in dataset.samples(split):
+            with contextlib.suppress(DataError):
+                found[sample.mask] = dataset.read(sample)[1]
+    return found
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

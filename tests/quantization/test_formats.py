@@ -13,6 +13,7 @@ from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import CONVERTERS, convert
+from rsseg_tf.quantization.int8 import clipping
 from rsseg_tf.quantization.int8.observe import TensorReader
 from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.tiny import classifier, pixels, pointwise, segmenter
@@ -53,6 +54,23 @@ def test_what_a_format_must_hold_it_may_hold(known):
 
 def test_every_format_keeps_its_promise(files):
     assert {name: proof.prove(path).faults(name) for name, path in files.items()} == {name: [] for name in files}
+
+
+@pytest.mark.parametrize(("name", "head"), [(name, head) for name in CONVERTERS for head in FORMATS[name].heads])
+def test_every_head_that_a_format_names_is_made_and_keeps_the_promise(model, tmp_path, name, head):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, number_format=name, head=head, calibration=IMAGES))
+
+    assert proof.prove(path).faults(name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "method"), [(name, method) for name in CONVERTERS for method in FORMATS[name].calibration[1:]]
+)
+def test_every_calibration_method_that_a_format_names_decides_its_ranges(model, files, monkeypatch, name, method):
+    monkeypatch.setitem(clipping.METHODS, method, lambda seen: clipping.Range(seen.low / 2, seen.high / 2))
+
+    assert convert(model, number_format=name, calibration=IMAGES, method=method) != files[name].read_bytes()
 
 
 @pytest.mark.parametrize("claimed", FORMATS)

@@ -19,11 +19,13 @@ class Layout:
         write: writes some of its files below a folder, as they are published; pictures of 8×12 pixels.
         classes: how many classes its recipes have.
         parts: folders directly in it; without one of them the reader says what to do.
+        parts_are_splits: whether each part holds a split, so that only an empty root or split lacks it.
     """
 
     write: Callable[[Path], None]
     classes: int
     parts: tuple[str, ...] = ()
+    parts_are_splits: bool = False
 
 
 def write_folder(root):
@@ -39,10 +41,10 @@ def write_potsdam(root):
 
 LAYOUTS = {
     "folder": Layout(write_folder, classes=5),
-    "uavid": Layout(write_uavid, classes=8, parts=("uavid_train", "uavid_test")),
+    "uavid": Layout(write_uavid, classes=8, parts=("uavid_train", "uavid_test"), parts_are_splits=True),
     "vaihingen": Layout(write_vaihingen, classes=5, parts=("top", "gts_for_participants")),
     "potsdam": Layout(write_potsdam, classes=5, parts=("2_Ortho_RGB", "5_Labels_all")),
-    "loveda": Layout(write_loveda, classes=7, parts=("Train", "Val")),
+    "loveda": Layout(write_loveda, classes=7, parts=("Train", "Val"), parts_are_splits=True),
 }
 """`data.name` → its layout; `folder` has no parts, as it takes any files in two folders."""
 

@@ -81,7 +81,7 @@ def test_the_current_folder_as_a_root_too_deep_is_pointed_back(tmp_path, monkeyp
 @pytest.mark.parametrize(("name", "part"), [*PARTS, ("folder", "masks")])
 def test_an_archive_that_is_still_packed_is_named(tmp_path, name, part):
     LAYOUTS[name].write(tmp_path)
-    if name in ("uavid", "loveda"):
+    if LAYOUTS[name].parts_are_splits:
         for other in {path for path in tmp_path.iterdir() if path.name != part}:
             shutil.rmtree(other)
     shutil.rmtree(tmp_path / part, ignore_errors=True)
