@@ -43,6 +43,9 @@ from rsseg_tf.tflite.layer_names import OpTensors
 KIND = "rsseg-tf latency profile"
 FORMAT = 1
 
+_FAR_APART = 0.1
+"""Share of a model's time by which its operators' sum may differ; on a quiet machine they agree within a percent."""
+
 
 @dataclass(frozen=True)
 class OpLatency:
@@ -95,6 +98,16 @@ class LatencyProfile:
     def sum_ms(self) -> float:
         """Sum of the operators' medians."""
         return sum(layer.ms for layer in self.layers)
+
+    @property
+    def doubt(self) -> str:
+        """Why the figures may be wrong, as sum and whole are far apart if other work ran; empty if they are not."""
+        if abs(self.sum_ms - self.total_ms) <= _FAR_APART * self.total_ms:
+            return ""
+        return (
+            f"the operators take {self.sum_ms:.1f} ms in sum, the whole model {self.total_ms:.1f} ms: "
+            "the machine was likely busy, so measure again"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -201,6 +214,8 @@ def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
     if len(measured.layers) > len(slowest):
         lines.append(f"{rest:8.3f} {rest / measured.sum_ms:6.1%}          {len(measured.layers) - len(slowest)} others")
     lines.append(f"sum of operators {measured.sum_ms:.2f} ms, whole model {measured.total_ms:.2f} ms")
+    if measured.doubt:
+        lines.append(f"warning: {measured.doubt}")
     if not measured.exact:
         lines.append("one by one, the operators do not compute what the whole model does: treat the figures with care")
     return "\n".join(lines)

@@ -40,7 +40,7 @@ class ExportConfig:
         head: `logits` at full size, `logits-low` before the last resize, or `classes` (argmax in the graph).
         calibration_samples: training samples that the ranges of activations are measured on, for types that have such.
         check_samples: samples on which the file and the Keras model are compared.
-        max_drop: mIoU points that the file may lose on them before the export fails.
+        max_drop: mIoU points that the file may lose on them before the export fails; below 0, points that it must win.
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
         recover: (int8) what to do if the file loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
@@ -57,7 +57,7 @@ class ExportConfig:
     head: Head = "logits"
     calibration_samples: int = setting(128, at_least=1)
     check_samples: int = setting(32, at_least=1)
-    max_drop: float = setting(2.0, at_least=0)
+    max_drop: float = 2.0
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)

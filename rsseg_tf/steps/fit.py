@@ -18,10 +18,11 @@ from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
-from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.progress import TrainingProgress, say
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
+from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
 
@@ -77,6 +78,11 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
         validate = validation(model, dataset, config, replicas)
+        start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
+        say(
+            f"fit: {config.fit.epochs} epochs of {schedule.steps} steps from {start}, "
+            f"in {use_precision(config.fit.precision)}"
+        )
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
         cost = pruning.cost(model)
         results = {

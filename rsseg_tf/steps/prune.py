@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
+from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.config.pruning import LATENCY
 from rsseg_tf.datasets import Dataset
@@ -20,7 +21,7 @@ from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
-from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, say
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, say, warn
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
@@ -62,6 +63,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
+    if config.prune.profile and (doubt := load_profile(Path(config.prune.profile)).doubt):
+        warn(f"`{config.prune.profile}`: {doubt}")
     replicas = open_replicas(config.strategy)
     check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
     with keeping(Path(folder), replicas) as own:
@@ -122,7 +125,9 @@ def _slimmed(
 ) -> tuple[keras.Model, pruning.Plan]:
     """Return the pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
     settings = config.prune
-    use_precision(settings.retrain.precision)
+    precision = use_precision(settings.retrain.precision)
+    then = f"{settings.retrain.epochs} epochs of {schedule.steps} steps" if settings.retrain.epochs else "no retraining"
+    say(f"prune: {settings.loops} loops of {settings.batches} batches, then {then}, in {precision}")
     loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
     replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(

@@ -67,7 +67,7 @@ def test_figures_are_medians_of_the_timed_runs(models: Path, fake: FakeChild) ->
 def test_operators_that_compute_something_else_are_told(models: Path) -> None:
     measured = profile(models / "int8.tflite", repeats=1)
     assert not measured.exact
-    assert "something else" in format_profile(measured)
+    assert "do not compute what the whole model does" in format_profile(measured)
 
 
 @pytest.mark.parametrize("name", ["int8", "float32"])
@@ -136,13 +136,21 @@ def test_a_missing_profile_is_named(tmp_path: Path) -> None:
 
 
 def test_the_table_lists_the_slowest_first() -> None:
-    shown = dataclasses.replace(MADE, layers=(ADD, CONV))
+    shown = dataclasses.replace(MADE, layers=(ADD, CONV), total_ms=3.9)
     assert format_profile(shown, most=1).splitlines() == [
         "      ms  share  GMAC/s  type     output          layer",
         "   3.000  75.0%     2.0  CONV_2D  1×8×8×4         stem_1",
         "   1.000  25.0%          1 others",
-        "sum of operators 4.00 ms, whole model 3.50 ms",
+        "sum of operators 4.00 ms, whole model 3.90 ms",
     ]
+
+
+def test_a_profile_of_a_busy_machine_is_doubted() -> None:
+    quiet = dataclasses.replace(MADE, layers=(ADD, CONV), total_ms=3.9)
+    busy = dataclasses.replace(quiet, total_ms=5.0)
+    assert quiet.doubt == ""
+    assert busy.doubt.startswith("the operators take 4.0 ms in sum, the whole model 5.0 ms")
+    assert f"warning: {busy.doubt}" in format_profile(busy)
 
 
 @pytest.mark.parametrize("options", [{"repeats": 0}, {"threads": 0}, {"warmup": -1}])

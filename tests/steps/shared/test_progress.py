@@ -24,6 +24,17 @@ def test_a_pipe_gets_one_line_an_epoch_and_nothing_else():
     assert stream.getvalue() == "fit epoch 2/3  loss 0.5000  val mIoU 43.21  lr 0.001  61 s\n"
 
 
+def test_a_pipe_gets_a_line_when_none_came_for_a_minute():
+    stream, seconds = io.StringIO(), iter([0, 30, 61, 90, 122])
+    progress = TrainingProgress("fit", 1, stream, clock=lambda: next(seconds))
+    progress.step(epoch=1, step=1, steps=9, loss=0.6)
+    assert stream.getvalue() == ""
+    progress.step(epoch=1, step=2, steps=9, loss=0.5)
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("fit epoch 1/1 ")
+    assert "2/9 loss 0.500" in line
+
+
 def test_an_epoch_without_validation_shows_no_score():
     stream = io.StringIO()
     TrainingProgress("fit", 3, stream).epoch(row(math.nan))
