@@ -79,10 +79,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
         validate = validation(model, dataset, config, replicas)
         start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
-        say(
-            f"fit: {config.fit.epochs} epochs of {schedule.steps} steps from {start}, "
-            f"in {use_precision(config.fit.precision)}"
-        )
+        say(f"fit: {config.fit.epochs * schedule.steps} steps from {start}, in {use_precision(config.fit.precision)}")
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
         cost = pruning.cost(model)
         results = {

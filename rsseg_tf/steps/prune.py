@@ -126,8 +126,8 @@ def _slimmed(
     """Return the pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
     settings = config.prune
     precision = use_precision(settings.retrain.precision)
-    then = f"{settings.retrain.epochs} epochs of {schedule.steps} steps" if settings.retrain.epochs else "no retraining"
-    say(f"prune: {settings.loops} loops of {settings.batches} batches, then {then}, in {precision}")
+    steps = settings.retrain.epochs * schedule.steps
+    say(f"prune: {settings.loops} loops, then {steps} steps of retraining, in {precision}")
     loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
     replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
