@@ -50,19 +50,13 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
     if path is not None:
         config = changed(config, file, source=f"`{path}`", is_record=is_record)
     config = _named(overridden(config, words))
-    asks_for_macs = not is_record and "macs" in (file.get("prune") or {})
-    if not asks_for_macs and not any(word.startswith("prune.macs=") for word in words):
-        config = _without_default_target(config)
+    asked = {word.partition("=")[0].removeprefix("prune.") for word in words if word.startswith("prune.")}
+    asked |= set() if is_record else set(file.get("prune") or ())
+    targets = asked & {item.name for item in dataclasses.fields(Target)}
+    if targets and "macs" not in targets and config.prune.macs == Config().prune.macs:
+        config = dataclasses.replace(config, prune=dataclasses.replace(config.prune, macs=Target.macs))
     check(config)
     return config
-
-
-def _without_default_target(config: Config) -> Config:
-    """Return `config` without the default target of pruning, if another target stands beside it."""
-    default = Config().prune.macs
-    if config.prune.macs != default or set(config.prune.given) == {"macs"}:
-        return config
-    return dataclasses.replace(config, prune=dataclasses.replace(config.prune, macs=Target.macs))
 
 
 def _named(config: Config) -> Config:

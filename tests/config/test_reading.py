@@ -169,6 +169,10 @@ def test_a_target_of_the_file_stays_beside_one_of_the_command_unless_it_is_a_rec
     words = ["prune.latency_ms=45"]
     assert load_config(path, words).prune.given == {"macs": 0.5, "latency_ms": 45.0}
     assert load_config(path, words, is_record=True).prune.given == {"latency_ms": 45.0}
+    path.write_text("prune: {macs: 0.5, latency_ms: 45}")
+    assert load_config(path, is_record=True).prune.given == {"macs": 0.5, "latency_ms": 45.0}
+    path.write_text("prune: {latency_ms: 45}")
+    assert load_config(path).prune.given == {"latency_ms": 45.0}
     path.write_text("prune: {macs: 0.3}")
     assert load_config(path, words, is_record=True).prune.given == {"macs": 0.3, "latency_ms": 45.0}
 
