@@ -6,10 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-
-from rsseg_tf.metrics import miou_difference
-from rsseg_tf.report.models import ModelRow, scored_pixels
+from rsseg_tf.report.differences import difference_tables
+from rsseg_tf.report.models import ModelRow, base_of
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
 from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Spread, Table, Value
@@ -31,7 +29,7 @@ def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_
         *(ablation_table(facts, place) for place, facts in enumerate(ablations, start=1)),
         summary_table(rows, data_name=data_name),
         compression_table(rows),
-        difference_table(rows),
+        *difference_tables(rows),
         *class_tables(rows, data_name=data_name),
     ]
     return [table for table in tables if table.rows]
@@ -64,7 +62,7 @@ def _summary(row: ModelRow) -> tuple[Value, ...]:
 
 
 def _paper_figures(row: ModelRow, data_name: str) -> tuple[float | None, ...]:
-    known = row.backbone is not None and row.is_pruned is not None
+    known = row.backbone is not None and row.is_pruned is not None and not row.control
     printed = known and paper_row(
         data_name, backbone=str(row.backbone), pruned=bool(row.is_pruned), quantized=row.is_quantized
     )
@@ -77,8 +75,9 @@ def compression_table(rows: Sequence[ModelRow]) -> Table:
     """Return Table III's question, within one method: what is left of the dense model, and what it costs."""
     values: list[tuple[Value, ...]] = []
     for _, group in groupby(rows, key=lambda row: row.backbone):
-        first, *others = group
-        for row in others:
+        known = list(group)
+        first = base_of(known[0], known)
+        for row in (row for row in known if row is not first):
             shares = [_ratio(getattr(row, key), getattr(first, key)) for key in ("params", "macs", "file_bytes")]
             faster = _ratio(first.latency_ms, row.latency_ms, scale=1)
             lost = [_less(row.score(key), first.score(key)) for key in ("miou", "boundary_f1")]
@@ -88,28 +87,6 @@ def compression_table(rows: Sequence[ModelRow]) -> Table:
         *(Column("file left %", 1), Column("times faster"), Column("Δ mIoU points"), Column("Δ mBF points")),
     )
     return Table("compression", "What is left, and what it costs (the paper's Table III)", columns, tuple(values))
-
-
-def difference_table(rows: Sequence[ModelRow]) -> Table:
-    """Return each model's mean IoU less the first's, with a paired bootstrap interval over the same images."""
-    scored = [(row, row.scores) for row in rows if row.scores and row.scores.get("image_confusions")]
-    values: list[tuple[Value, ...]] = []
-    for row, scores in scored[1:]:
-        base_row, base = scored[0]
-        if scored_pixels(base) == scored_pixels(scores):
-            counts = [np.array(each["image_confusions"], np.int64) for each in (base, scores)]
-            found = miou_difference(*counts)
-            points = (100 * found.difference, 100 * found.low, 100 * found.high)
-            values.append((row.name, base_row.name, *points, "yes" if found.is_clear else "no", found.images))
-    columns = (
-        *(Column("model"), Column("against"), Column("Δ mIoU points"), Column("low"), Column("high")),
-        *(Column("clear of 0"), Column("images")),
-    )
-    note = (
-        "95 % interval: the images are drawn again, the same for both models. It tells how far the choice of test "
-        "images matters, not how far another training would; only models scored on the same pixels are compared."
-    )
-    return Table("differences", "Is the difference in mIoU more than chance?", columns, tuple(values), note)
 
 
 def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
@@ -125,7 +102,20 @@ def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
     for key, title, remark in _BY_CLASS:
         if any(row.scores and row.scores.get(key) for row in scored):
             tables.append(_class_table(key, title, names, scored, remark, {}))
-    return tables
+    counted = [row for row in scored if row.scores and row.scores.get("small_objects_found")]
+    return [*tables, *([_objects_table(names, counted)] if counted else [])]
+
+
+def _objects_table(names: Sequence[str], rows: Sequence[ModelRow]) -> Table:
+    """Return how many small objects there are, and how many of them each model found."""
+    scores = [row.scores or {} for row in rows]
+    columns = (Column("class"), Column("small objects"), *(Column(f"{row.name} found") for row in rows))
+    values = [
+        (name, scores[0]["small_objects"][name], *(each["small_objects_found"][name] for each in scores))
+        for name in names
+    ]
+    note = "The counts behind the shares: with few objects, one more or less is many percent."
+    return Table("small_objects_found", "Small objects, counted", columns, tuple(values), note)
 
 
 def _class_table(

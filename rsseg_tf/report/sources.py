@@ -63,6 +63,11 @@ class Run:
         return str(self.manifest["outputs"].get(MODEL, ""))
 
     @property
+    def control(self) -> str:
+        """Which control of a pruning it is, `plain` or `teacher`; empty for any other run."""
+        return str(self.manifest["results"].get("control", ""))
+
+    @property
     def data_sha256(self) -> str:
         """Fingerprint of the training split, empty where unknown."""
         return str(self.manifest["inputs"].get("data:train", ""))
