@@ -9,6 +9,7 @@ from typing import Any
 
 from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.metrics import Interval, iou_differences, recall_differences
+from rsseg_tf.runs import json_ready
 
 CLEAR = "*"
 """Marks a difference whose interval is clear of zero."""
@@ -40,7 +41,7 @@ class ClassDifference:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, each interval with `is_clear`."""
         plain = asdict(self)
-        return {**plain, **{key: with_clear(getattr(self, key)) for key in ("iou", "small_object_recall")}}
+        return {**plain, **{key: _with_clear(getattr(self, key)) for key in ("iou", "small_object_recall")}}
 
 
 def class_differences(names: Sequence[str], first: ImageCounts, second: ImageCounts) -> dict[str, ClassDifference]:
@@ -92,8 +93,24 @@ def in_points(interval: Interval, between: str = ", ") -> tuple[str, str]:
     return values[0], between.join(values[1:])
 
 
-def with_clear(interval: Interval) -> dict[str, Any]:
-    """Return an interval as JSON values, and whether it is clear of zero."""
+def difference_facts(miou: Interval, classes: Mapping[str, ClassDifference]) -> dict[str, Any]:
+    """Return how a model differs from another as JSON values.
+
+    Returns:
+        The interval of the mean IoU with `is_clear`; `lost_most` (a class or null) and `loss` (in words); and
+        `classes`: name → what `ClassDifference.to_dict` gives.
+    """
+    facts: dict[str, Any] = json_ready(
+        {
+            **_with_clear(miou),
+            **{"lost_most": lost_most(classes), "loss": loss_in_words(classes)},
+            "classes": {name: each.to_dict() for name, each in classes.items()},
+        }
+    )
+    return facts
+
+
+def _with_clear(interval: Interval) -> dict[str, Any]:
     return {**asdict(interval), "is_clear": interval.is_clear}
 
 

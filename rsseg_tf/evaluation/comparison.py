@@ -12,15 +12,13 @@ from rsseg_tf.evaluation.by_class import (
     CLEAR,
     ClassDifference,
     class_differences,
+    difference_facts,
     in_points,
     loss_in_words,
-    lost_most,
-    with_clear,
 )
 from rsseg_tf.evaluation.scoring import Evaluation, Seen, evaluate_all, percent
 from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.metrics import Interval, miou_difference
-from rsseg_tf.runs import json_ready
 from rsseg_tf.text import text_table
 
 _DEFAULTS = EvaluateConfig()
@@ -46,16 +44,14 @@ class Comparison:
         """Return all of it as JSON values, for each model what `Evaluation.to_dict` gives."""
         models = zip(self.names, self.evaluations, strict=True)
         others = zip(self.names[1:], self.differences, self.by_class, strict=True)
-        found = [
-            {
-                **{"model": name, "against": self.names[0], **with_clear(interval)},
-                **{"lost_most": lost_most(classes), "loss": loss_in_words(classes)},
-                "classes": {key: each.to_dict() for key, each in classes.items()},
-            }
+        differences = [
+            {"model": name, "against": self.names[0], **difference_facts(interval, classes)}
             for name, interval, classes in others
         ]
-        result = {"models": [{"model": name, **evaluation.to_dict()} for name, evaluation in models]}
-        return {**result, "differences": json_ready(found)}
+        return {
+            "models": [{"model": name, **evaluation.to_dict()} for name, evaluation in models],
+            "differences": differences,
+        }
 
     def table(self) -> str:
         """Return scores and differences as text.

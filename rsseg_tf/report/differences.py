@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from rsseg_tf.metrics import Interval, miou_difference
 from rsseg_tf.report.models import ModelRow, base_of, scored_pixels
 from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Table, Value
+from rsseg_tf.runs import json_ready
 
 _ENDS = (Column("low"), Column("high"), Column("clear of 0"))
 
@@ -35,7 +35,7 @@ def difference_tables(rows: Sequence[ModelRow]) -> list[Table]:
             continue
         counts, classes = [_by_image(each)["image_confusions"] for each in (base, row)], _classes(base, row)
         found = miou_difference(*(np.asarray(each, np.int64) for each in counts))
-        overall.append((row.name, base.name, *points(found), found.images, loss_in_words(classes)))
+        overall.append((row.name, base.name, *_points(found), found.images, loss_in_words(classes)))
         by_class += [(row.name, base.name, name, *_class_values(each)) for name, each in classes.items()]
     heads = (Column("model"), Column("against"))
     note = _NOTE if any(row.control for row in rows) or not any(row.is_pruned for row in rows) else f"{_NOTE} {_LONGER}"
@@ -76,15 +76,35 @@ def summary(rows: Sequence[ModelRow]) -> list[str]:
     return [f"{words}; its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points).", *by_class]
 
 
-def class_changes(base: Facts, scores: Facts) -> Mapping[str, ClassDifference]:
-    """Return class → how one evaluation, as JSON, differs there from that of the `base` on the same pixels."""
-    return class_differences(scores["class_names"], *(ImageCounts.of(facts) for facts in (base, scores)))
+def control_table(ablation: Facts, place: int = 1) -> Table:
+    """Return what each pruned network of an ablation lost against the controls of its seed, as a whole and by class.
+
+    It has no rows where the ablation had no controls.
+    """
+    values = []
+    for each in ablation.get("differences", ()):
+        first = (each["backbone"], each["seed"], each["quantized"], f"control-{each['control']}")
+        values.append((*first, *_points_of(each), each["images"], each["loss"]))
+    columns = (
+        *(Column("backbone"), Column("seed"), Column("Q"), Column("against"), Column("Δ mIoU points"), *_ENDS),
+        *(Column("images"), Column("which class")),
+    )
+    note = (
+        "Pruned less control, of one number format: the dense network trained on for as many steps, with (teacher) or "
+        f"without it (plain). {_NOTE}"
+    )
+    name = "control" if place == 1 else f"control_{place}"
+    return Table(name, "What pruning cost: against the dense network trained as long", columns, tuple(values), note)
 
 
-def points(interval: Interval) -> tuple[Value, ...]:
+def _points(interval: Interval) -> tuple[Value, ...]:
     """Return a difference, its ends and whether it is clear of zero as cells, in points of a hundred."""
-    values = (interval.difference, interval.low, interval.high)
-    return (*(None if math.isnan(value) else 100 * value for value in values), "yes" if interval.is_clear else "no")
+    return _points_of({**json_ready(vars(interval)), "is_clear": interval.is_clear})
+
+
+def _points_of(facts: Facts) -> tuple[Value, ...]:
+    values = (facts[key] for key in ("difference", "low", "high"))
+    return (*(None if value is None else 100 * value for value in values), "yes" if facts["is_clear"] else "no")
 
 
 def _by_image(row: ModelRow) -> Facts:
@@ -99,9 +119,10 @@ def _comparable(base: ModelRow, row: ModelRow) -> bool:
 
 
 def _classes(base: ModelRow, row: ModelRow) -> Mapping[str, ClassDifference]:
-    return class_changes(_by_image(base), _by_image(row))
+    first, second = _by_image(base), _by_image(row)
+    return class_differences(second["class_names"], ImageCounts.of(first), ImageCounts.of(second))
 
 
 def _class_values(each: ClassDifference) -> tuple[Value, ...]:
     objects: tuple[Value, ...] = (each.small_objects, each.found, each.found_before)
-    return (*points(each.iou), *objects, *points(each.small_object_recall))
+    return (*_points(each.iou), *objects, *_points(each.small_object_recall))

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from rsseg_tf.report.differences import difference_tables
+from rsseg_tf.report.differences import control_table, difference_tables
 from rsseg_tf.report.models import ModelRow, base_of
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
 from rsseg_tf.report.sources import Facts
@@ -26,7 +26,11 @@ _PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "pape
 def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_name: str) -> list[Table]:
     """Return every table that the models and ablations have figures for."""
     tables = [
-        *(ablation_table(facts, place) for place, facts in enumerate(ablations, start=1)),
+        *(
+            table
+            for place, facts in enumerate(ablations, start=1)
+            for table in (ablation_table(facts, place), control_table(facts, place))
+        ),
         summary_table(rows, data_name=data_name),
         compression_table(rows),
         *difference_tables(rows),
@@ -139,27 +143,36 @@ def _class_table(
 
 
 def ablation_table(ablation: Facts, place: int = 1) -> Table:
-    """Return Table II over repeats: mean ± sample standard deviation over the seeds, beside the paper's mIoU."""
-    groups: dict[tuple[str, bool, bool], list[Facts]] = {}
+    """Return Table II over repeats: mean ± sample standard deviation over the seeds, beside the paper's mIoU.
+
+    Where there are controls they stand between the dense and the pruned networks, in a column of their own.
+    """
+    groups: dict[tuple[str, bool, bool, str], list[Facts]] = {}
     for cell in ablation["cells"]:
-        groups.setdefault((cell["backbone"], cell["pruned"], cell["quantized"]), []).append(cell)
-    values = []
-    for (backbone, pruned, quantized), cells in sorted(groups.items(), key=lambda item: (item[0][0], *item[0][:0:-1])):
+        key = (cell["backbone"], cell["quantized"], cell["pruned"], cell.get("control", ""))
+        groups.setdefault(key, []).append(cell)
+    values: list[tuple[Value, ...]] = []
+    for (backbone, quantized, pruned, control), cells in sorted(groups.items()):
         scores = [_spread(cells, key, 0.01) for key in ("accuracy", "miou", "boundary_f1")]
         sizes = [_spread(cells, *each) for each in (("params", 1e6), ("file_bytes", 1e6), ("macs", 1e9))]
         printed = paper_row(ablation["data"], backbone=backbone, pruned=pruned, quantized=quantized)
-        paper = (printed.accuracy, printed.miou, printed.boundary_f1) if printed else (None,) * 3
-        values.append((backbone, pruned, quantized, len(cells), *scores, *sizes, *paper))
-    with_paper = any(value is not None for row in values for value in row[-3:])
+        paper = (printed.accuracy, printed.miou, printed.boundary_f1) if printed and not control else (None,) * 3
+        values.append((backbone, pruned, quantized, control, len(cells), *scores, *sizes, *paper))
     columns = (
-        *(Column("backbone"), Column("P"), Column("Q"), Column("seeds"), Column("accuracy %", best="max")),
-        *(Column("mIoU %", best="max"), Column("mBF %", best="max"), Column("params M"), Column("file MB")),
-        *(Column("GMACs"), *(Column(head) for head in _PAPER_HEADS[:3] if with_paper)),
+        *(Column("backbone"), Column("P"), Column("Q"), Column("control"), Column("seeds")),
+        *(Column("accuracy %", best="max"), Column("mIoU %", best="max"), Column("mBF %", best="max")),
+        *(Column("params M"), Column("file MB"), Column("GMACs"), *map(Column, _PAPER_HEADS[:3])),
     )
-    rows = tuple(tuple(row) if with_paper else tuple(row[:-3]) for row in values)
+    with_paper = any(value is not None for row in values for value in row[-3:])
+    with_control = any(row[3] for row in values)
+    hidden = {*(() if with_control else (3,)), *(() if with_paper else range(len(columns) - 3, len(columns)))}
+    shown = [number for number in range(len(columns)) if number not in hidden]
+    rows = tuple(tuple(row[number] for number in shown) for row in values)
     note = f"Mean ± standard deviation over the seeds, on the {ablation['split']} split of {ablation['data']}."
+    note += "" if with_control else " The pruned networks were trained for longer than the dense ones: --control tells."
     name = "ablation" if place == 1 else f"ablation_{place}"
-    return Table(name, "Ablation: backbone × pruning × quantization (the paper's Table II)", columns, rows, note)
+    title = "Ablation: backbone × pruning × quantization (the paper's Table II)"
+    return Table(name, title, tuple(columns[number] for number in shown), rows, note)
 
 
 def _spread(cells: Sequence[Facts], key: str, scale: float) -> Spread | None:

@@ -176,7 +176,8 @@ def _read_ablation(path: Path, found: Sources) -> None:
 
 
 def _parts(folder: Path) -> Iterator[Path]:
-    yield from (folder / run for run in ("dense", "pruned") if (folder / run).is_dir())
+    runs = ("dense", "control-plain", "control-teacher", "pruned")
+    yield from (folder / run for run in runs if (folder / run).is_dir())
     yield from sorted(folder.glob("*.tflite"))
     yield folder / "evaluation.json"
 

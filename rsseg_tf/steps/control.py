@@ -6,7 +6,7 @@ well. What pruning cost shows only beside a network that had both and kept its c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,21 @@ def control_folder(folder: Path, control: Control) -> Path:
     return folder / f"control-{control}"
 
 
-def check_controls(settings: PruneConfig) -> None:
-    """Check that the controls that are asked for can tell something.
+def check_controls(settings: PruneConfig, controls: Sequence[Control]) -> None:
+    """Check that the controls that are asked for can tell something about a pruning by `settings`.
 
     Raises:
         ConfigError: if there is no retraining to repeat, or no teacher in it.
     """
-    if settings.controls and not settings.retrain.epochs:
+    if controls and not settings.retrain.epochs:
         raise ConfigError(
             "a control is trained for as long as the pruned network is, and `prune.retrain.epochs` is 0",
             hint="retrain for some epochs, or do without controls",
         )
-    if "teacher" in settings.controls and not settings.distill.weight:
+    if "teacher" in controls and not settings.distill.weight:
         raise ConfigError(
-            f"`prune.control={settings.control}` asks for a teacher, and `prune.distill.weight` is 0",
-            hint="prune.control=plain is the control of a retraining without one",
+            "the control `teacher` learns from the dense model, and `prune.distill.weight` is 0",
+            hint="prune.control=plain is the control of a retraining without a teacher",
         )
 
 

@@ -61,7 +61,7 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
-    check_controls(config.prune)
+    check_controls(config.prune, config.prune.controls)
     if config.prune.profile and (doubt := load_profile(Path(config.prune.profile)).doubt):
         warn(f"`{config.prune.profile}`: {doubt}")
     replicas = open_replicas(config.strategy)

@@ -162,7 +162,7 @@ def test_the_command_prints_each_control(folder):
     ("words", "message"),
     [
         (["prune.control=both", "prune.retrain.epochs=0"], "trained for as long as the pruned network is"),
-        (["prune.control=teacher", "prune.distill.weight=0"], "asks for a teacher"),
+        (["prune.control=teacher", "prune.distill.weight=0"], "the control `teacher` learns from the dense model"),
         (["prune.floor.cart=0.3"], "did you mean `car`"),
         (["prune.small_object_floor={tram: 0.3}"], "the class in `prune.small_object_floor` must be one of"),
         (["prune.floor={car: 1.5}"], "from 0 to 1"),
