@@ -24,7 +24,7 @@ from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.training_data import scoring_loss
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.training.loop import STATE
-from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 from rsseg_tf.training.tune import Tuner
 
 
@@ -82,7 +82,8 @@ def train_control(
 
 def carry_out(job: Retraining, folder: Path, control: Control, *, loops: int) -> dict[str, Any]:
     """Return what `train_control` returns, of a job whose data and model are open."""
-    known = _finished(folder, job.replicas)
+    with watching(job.replicas, lambda: f"the training of {folder.name}"):
+        known = _finished(folder, job.replicas)
     if known is None:
         with open_run(folder, job.config_text):
             model = job.replicas.mirrored(_tuned(job, loops, has_state=(folder / STATE).exists()))
