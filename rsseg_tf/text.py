@@ -11,6 +11,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def listed(names: Sequence[str], *, most: int) -> str:
+    """Return names for a sentence, those after the first `most` as a number."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 def text_table(rows: Iterable[Sequence[str]], *, align: str = "<") -> str:
     """Lay out rows of cells as lines, columns two spaces apart and as wide as their widest cell.
 

@@ -10,7 +10,7 @@ from typing import Literal
 from rsseg_tf.config.setting import Rule, setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
 
-Criterion = Literal["taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2", "bn-scale", "random"]
+Criterion = Literal["fisher", "taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2", "bn-scale", "random"]
 """How a channel can be scored; `rsseg_tf.pruning.scoring.criteria` has the formula of each."""
 
 Control = Literal["plain", "teacher"]
@@ -62,13 +62,13 @@ class Ranking:
     Attributes:
         aggregate: how the scores of the channels that go together become one: `sum` is what first-order theory says.
         normalize: how layers are made comparable: by their `mean` or `l2` norm of scores, or `none`.
-        cost: divide a group's score by what it adds to this metric, to the metrics of the targets that are not met
-            yet (`target`), or by nothing (`none`).
+        cost: divide a group's score by what it adds to this metric, to the metrics of the targets (`target`), weighted
+            so that several are met together, or by nothing (`none`).
     """
 
     aggregate: Literal["sum", "mean", "max"] = "sum"
     normalize: Literal["none", "mean", "l2"] = "none"
-    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "none"
+    cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,14 @@ class Loop(Ranking, Limits):
     """How pruning reaches its target in many small steps.
 
     Attributes:
-        criterion: how a channel is scored. The default agrees best with the oracle (docs/results.md); the paper's is
-            `taylor`.
+        criterion: how a channel is scored. The default keeps the predictions best (docs/results.md); the paper's is
+            `taylor`. In `rsseg-tf prune`, `fisher` is of labels drawn from the model's own predictions, the others are
+            of the masks.
         loops: times that scores are computed and groups removed.
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
+        reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
+            what those that go did for the layers that read them.
         tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -107,10 +110,11 @@ class Loop(Ranking, Limits):
         check_every: loops between two checks of these floors.
     """
 
-    criterion: Criterion = "taylor-bn"
+    criterion: Criterion = "fisher"
     loops: int = setting(60, at_least=1)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""
+    reconstruct: bool = True
     tune_steps: int = setting(0, at_least=0)
     recalibrate_every: int = setting(0, at_least=0)
     accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
@@ -143,7 +147,11 @@ class PruneConfig(Loop, Target):
 
     Attributes:
         batches: training batches that each loop scores on.
-        class_weights: class weights of the loss that scores come from: those of `retrain`, `none` or `balanced`.
+        params_margin: where `params` is no target of its own: parameters that may be left beyond the share that the
+            other targets leave, as a share of the dense ones; 1 for as many as come out. Without it a network keeps
+            most of its parameters, since those of small maps cost little time.
+        class_weights: class weights of the loss that scores come from: `balanced`, so that frequent classes do not
+            decide alone, `none`, or those of `retrain`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
         retrain: the training after pruning; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
         distill: learning from the dense model during it.
@@ -153,7 +161,8 @@ class PruneConfig(Loop, Target):
     """
 
     batches: int = setting(4, at_least=1)
-    class_weights: Literal["retrain", "none", "balanced"] = "retrain"
+    params_margin: float = setting(0.1, at_least=0, at_most=1)
+    class_weights: Literal["retrain", "none", "balanced"] = "balanced"
     recalibration_batches: int = setting(16, at_least=1)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)

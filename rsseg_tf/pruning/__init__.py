@@ -14,6 +14,7 @@ from rsseg_tf.pruning.rules import flows
 from rsseg_tf.pruning.rules.site import Signal, Site
 from rsseg_tf.pruning.rules.table import RULES, Rule
 from rsseg_tf.pruning.scoring.criteria import CRITERIA, score
+from rsseg_tf.pruning.scoring.drawn_labels import drawn_labels
 from rsseg_tf.pruning.scoring.oracle import RankCorrelation, Truth, oracle, rank_correlation, spread_groups
 from rsseg_tf.pruning.scoring.ranking import group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
@@ -44,6 +45,7 @@ __all__ = [
     "Verification",
     "choose",
     "cost",
+    "drawn_labels",
     "find_groups",
     "flatten",
     "flows",

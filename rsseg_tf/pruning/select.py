@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -177,6 +177,13 @@ def _allowed(family: Family, limits: Limits) -> list[int]:
     return [size, *(count for count in range(size - 1, 0, -1) if count % step == 0 and count >= least)]
 
 
+_TURNS = 8
+"""Times that the weights of several targets are corrected."""
+
+_HASTE = 8
+"""Power of a target's shortfall that its weight is corrected by."""
+
+
 class _Greedy:
     """Takes the block with the lowest score until every target is met."""
 
@@ -193,27 +200,52 @@ class _Greedy:
         self._goals = target.goals(self._dense.__getitem__)
 
     def run(self, gone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return what is removed, bool (groups,)."""
         self._check_reachable()
-        steps = np.zeros(len(self._queues), np.int64)
-        counts = np.asarray([queue.stops[0] for queue in self._queues], np.float64)
-        scores = np.asarray([queue.block_score(0) for queue in self._queues])
-        while unmet := self._unmet(counts):
-            best = int(np.argmin(self._ranked(scores, counts, unmet)))
-            steps[best] += 1
-            counts[best] = self._queues[best].stops[steps[best]]
-            scores[best] = self._queues[best].block_score(int(steps[best]))
         removed = gone.copy()
-        for queue, count in zip(self._queues, counts.astype(int), strict=True):
+        for queue, count in zip(self._queues, self._best_counts().astype(int), strict=True):
             removed[queue.order[: len(queue.order) - count]] = True
         return removed
 
+    def _best_counts(self) -> NDArray[np.float64]:
+        """Return how many groups of each family stay, (families,).
+
+        Where a score is divided by what a group saves of several targets, the weights of the targets are searched so
+        that none is overshot while another is not met yet (Lagrange's multipliers of the constraints).
+        """
+        if self._metric != "target":
+            return self._counts({} if self._metric == "none" else {self._metric: 1.0})
+        weights = dict.fromkeys(self._goals, 1.0)
+        best = counts = self._counts(weights)
+        for _ in range(_TURNS if len(weights) > 1 else 0):
+            used = self._used(counts)
+            weights = {metric: weight * used[metric] ** _HASTE for metric, weight in weights.items()}
+            counts = self._counts(weights)
+            best = max(best, counts, key=lambda each: sum(self._used(each).values()))
+        return best
+
+    def _used(self, counts: NDArray[np.float64]) -> dict[str, float]:
+        """Return metric → share of what its target allows that is left, 1 where it is just met."""
+        return {metric: self._terms.total(metric, counts) / goal for metric, goal in self._goals.items()}
+
+    def _counts(self, mix: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return how many groups of each family stay, (families,), once every target is met."""
+        steps = np.zeros(len(self._queues), np.int64)
+        counts = np.asarray([queue.stops[0] for queue in self._queues], np.float64)
+        scores = np.asarray([queue.block_score(0) for queue in self._queues])
+        while self._unmet(counts):
+            best = int(np.argmin(self._ranked(scores, counts, mix)))
+            steps[best] += 1
+            counts[best] = self._queues[best].stops[steps[best]]
+            scores[best] = self._queues[best].block_score(int(steps[best]))
+        return counts
+
     def _ranked(
-        self, scores: NDArray[np.float64], counts: NDArray[np.float64], unmet: list[str]
+        self, scores: NDArray[np.float64], counts: NDArray[np.float64], mix: Mapping[str, float]
     ) -> NDArray[np.float64]:
-        if self._metric == "none":
+        if not mix:
             return scores
-        metrics = unmet if self._metric == "target" else [self._metric]
-        slopes = sum(self._terms.slope(metric, counts) / self._dense[metric] for metric in metrics)
+        slopes = sum(weight * self._terms.slope(metric, counts) / self._dense[metric] for metric, weight in mix.items())
         return np.asarray(scores / np.maximum(slopes, 1e-15))
 
     def _unmet(self, counts: NDArray[np.float64]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from rsseg_tf import pruning
 from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config
 from rsseg_tf.config.parsing import no_such_choice
-from rsseg_tf.config.pruning import ACCURACY, LATENCY, PruneConfig
+from rsseg_tf.config.pruning import ACCURACY, LATENCY, Limits, PruneConfig, Target
+from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.runs import open_run, write_text
 from rsseg_tf.steps.control import carry_out, check_controls, control_folder
@@ -23,12 +25,19 @@ from rsseg_tf.steps.shared.progress import PruningProgress, say, warn
 from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
 from rsseg_tf.steps.shared.validation import evaluation, validation
+from rsseg_tf.text import counted, listed
 from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.loop import BEST, STATE, Outcome
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 from rsseg_tf.training.tune import Tuner
 
 _STATE = "pruning.npz"
+
+_THIN = 0.1
+"""Share of its channels that a layer has to keep, or there is a warning."""
+
+_NAMED = 6
+"""Layers that a message names."""
 
 
 @extras_named()
@@ -116,7 +125,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
         job.dense,
         batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
         loss=loss,
-        target=settings,
+        target=_target(job.dense, settings),
         loop=settings,
         hooks=pruning.Hooks(
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
@@ -128,9 +137,34 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     )
     if plan.details["stopped"]:
         say(f"a floor was passed in loop {plan.details['stopped']['loop']:g}: back to loop {plan.details['loops']}")
+    if thin := _thin_layers(plan, settings):
+        warn(f"{counted(len(thin), 'layer')} left with a tenth of the channels or less: {listed(thin, most=_NAMED)}")
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
     return job.replicas.mirrored(slim), plan
+
+
+def _target(dense: keras.Model, settings: PruneConfig) -> Target:
+    """Return the targets, with one for the parameters that follows from the others where none is set."""
+    target = part(settings, Target)
+    shares = [share for metric, share in target.given.items() if metric != LATENCY]
+    if LATENCY in target.given and settings.profile:
+        shares.append(target.latency_ms / load_profile(Path(settings.profile)).total_ms)
+    params = max(shares, default=1.0) + settings.params_margin
+    if "params" in target.given or params >= 1:
+        return target
+    least = pruning.largest_cut(pruning.find_groups(dense), **vars(part(settings, Limits)))
+    return replace(target, params=min(1.0, max(params, least.share("params"))))
+
+
+def _thin_layers(plan: pruning.Plan, settings: PruneConfig) -> list[str]:
+    """Return the layers of which so little is left that what they did for a rare class may be gone, in words."""
+    left = {name: (len(kept), plan.widths[name]) for name, kept in plan.keep.items()}
+    return [
+        f"`{name}` ({kept} of {width})"
+        for name, (kept, width) in left.items()
+        if kept <= max(_THIN * width, min(settings.min_channels, width / 2))
+    ]
 
 
 def _controls(job: Retraining, folder: Path, pruned: Outcome, *, loops: int) -> dict[str, Any]:

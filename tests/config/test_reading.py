@@ -83,7 +83,7 @@ def test_every_shipped_configuration_loads(path):
         ("folder.pairs=a.csv", "unknown setting `folder`", "did you mean `data.folder.pairs`?"),
         ("data.clases={road: 1}", "unknown setting `data.clases`", "did you mean `data.folder.classes`?"),
         ("fit.xyz=1", "unknown setting `fit.xyz`", "known here: epochs, batch_size"),
-        ("prune.criterion=tailor", "must be one of taylor, ", "did you mean `taylor`?"),
+        ("prune.criterion=tailor", "must be one of fisher, ", "did you mean `taylor`?"),
         ("own.yaml", "expected `key=value`, got `own.yaml`", "-c own.yaml"),
         ("fit.epochs=1.5", "must be a whole number, got `1.5`", ""),
         ("fit.epochs=inf", "must be a whole number", ""),

@@ -19,7 +19,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.fit import PLAN
 from rsseg_tf.steps.shared.progress import PruningProgress
-from rsseg_tf.steps.shared.training_data import float_batches
+from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 
@@ -122,17 +122,18 @@ def _planned(maker: Callable[[Task, Path], pruning.Plan]) -> Callable[[Task, Pat
     return rebuilt
 
 
-def _ours(task: Task, folder: Path) -> pruning.Plan:
+def _ours(task: Task, folder: Path) -> keras.Model:
     settings = task.config.prune
-    _, plan = pruning.prune_loop(
+    slim, plan = pruning.prune_loop(
         task.dense,
         batches=lambda loop: float_batches(task.schedule, epoch=loop, count=settings.batches),
-        loss=task.loss,
+        loss=scoring_loss(task.schedule, task.config, num_classes=task.dense.output_shape[-1]),
         target=settings,
         loop=settings,
         hooks=pruning.Hooks(on_loop=PruningProgress(settings.loops), state_path=folder / _STATE),
     )
-    return plan
+    write_text(folder / PLAN, plan.to_json())
+    return slim
 
 
 def _l1_uniform(task: Task, _folder: Path) -> pruning.Plan:
@@ -162,7 +163,7 @@ def _tfmot(task: Task, _folder: Path) -> keras.Model:
 
 
 MAKERS: Mapping[str, Callable[[Task, Path], Any]] = {
-    "ours": _planned(_ours),
+    "ours": _ours,
     "l1-uniform": _planned(_l1_uniform),
     "random": _planned(_random),
     "kept": _planned(_kept),

@@ -43,7 +43,7 @@ def same_share_plan(groups: pruning.Groups, values: Values, settings: PruneConfi
         round_to=settings.round_to,
         min_channels=settings.min_channels,
         skip=settings.skip,
-        ranking=pruning.Ranking(aggregate="max"),
+        ranking=pruning.Ranking(aggregate="max", cost="none"),
     )
 
 

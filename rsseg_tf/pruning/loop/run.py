@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -94,8 +94,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         rules: for layers that `RULES` does not know, as for `find_groups`.
 
     Returns:
-        The slim model, not compiled, and the plan of what was removed. Where weights were neither tuned nor
-        recalibrated on the way, the plan makes the same model from the dense one.
+        The slim model, not compiled, and the plan of what was removed. Where weights were neither reconstructed,
+        tuned nor recalibrated on the way, the plan makes the same model from the dense one.
 
     Raises:
         RssegError: if the target cannot be met, or the first removals already pass a floor.
@@ -154,7 +154,11 @@ class _Steps:
         """Return the state after one more loop."""
         settings, number = self._settings, state.now.loop
         slim = self._model_at(state)
-        plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
+        pairs: list[tuple[Any, Any]] = []
+        scores = slim.scores(_noted(batches(number), pairs))
+        plan = self._choose(scores, done=(number + 1) / settings.loops, start=state.now.plan)
+        if settings.reconstruct and pairs:
+            slim.reconstruct(plan, pairs)
         slim.remove(plan, loops_left=settings.loops - number - 1)
         if settings.tune_steps and self._hooks.tune:
             self._hooks.tune(slim.model, number)
@@ -221,6 +225,13 @@ def _profile(target: Target, loop: Loop) -> LatencyProfile | None:
     return None
 
 
+def _noted(batches: Iterable[tuple[Any, Any]], notes: list[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Yield the batches, and keep them in `notes`."""
+    for batch in batches:
+        notes.append(batch)
+        yield batch
+
+
 def _is_turn(loop: int, every: int, loops: int) -> bool:
     """Return whether what is due after every `every` loops, and after the last, is due after `loop`, from 0."""
     return (loop + 1) % every == 0 or loop + 1 == loops
@@ -242,7 +253,8 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     settings = {**asdict(target), **asdict(loop)}
     without = ("control", *(() if loop.tune_steps else ("retrain", "distill")))
-    without += tuple(name for name in ("floor", "small_object_floor") if not settings[name])  # states from before them
+    later = ("floor", "small_object_floor", "reconstruct")
+    without += tuple(name for name in later if not settings[name])  # states from before them still serve
     relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())

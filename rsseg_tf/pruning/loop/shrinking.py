@@ -10,7 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.groups import kept_ids
+from rsseg_tf.pruning.loop.reconstruct import Reconstruction
 from rsseg_tf.pruning.plan import Plan, within
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.rules.table import Rules
@@ -91,12 +93,21 @@ class Shrinking:
         self._together = together
         self._plan = start.plan
         self._trained = bool(start.weights)
+        self._reconstruction: Reconstruction | None = None
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
         """Return the scores of the dense model's channels; 0 for those that were removed."""
         found = self._scorer(batches)
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
+
+    def reconstruct(self, plan: Plan, batches: Iterable[tuple[Any, Any]]) -> None:
+        """Let the channels that `plan` keeps take over what the others did, before `remove` takes those out."""
+        if self._reconstruction is None:
+            self._reconstruction = Reconstruction(flatten(self.model), self._wiring, self._together)
+        after = kept_ids(self._wiring, within(plan, self._base))
+        self._reconstruction(batches, self._alive, after)
+        self._trained = True
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
         """Take out what `plan` removes, by mask or by rebuilding."""
@@ -121,6 +132,7 @@ class Shrinking:
 
     def _take(self, model: keras.Model, base: Plan) -> None:
         self.model = model
+        self._reconstruction = None
         self._base = base
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model, self._rules)

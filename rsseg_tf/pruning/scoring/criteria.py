@@ -1,9 +1,11 @@
 """Criteria: how much the loss depends on each channel.
 
-With g = ∂L/∂w, m over the weights of one filter, y the output of the layer named, and E over batches:
+With g = ∂L/∂w, m over the weights of one filter, y the output of the layer named, i over its positions, and E over
+batches:
 
 | criterion | of a filter | source |
 | --- | --- | --- |
+| `fisher` | mean over examples of (Σ_i y·∂L/∂y)² of the batch norm behind it, or the filter | Theis 2018, eq. (5) |
 | `taylor` | abs of E[Σ_m g·w] / M, the kernel alone | Nguyen and Huynh-The 2024, eq. (8) |
 | `taylor-fo` | E[(Σ_m g·w)²], kernel and bias | Molchanov 2019, eq. (8) on filters |
 | `taylor-bn` | E[(γ·gγ + β·gβ)²] of the batch norm behind it, without one E[(Σ_m g·w)²] | Molchanov 2019, gates |
@@ -14,13 +16,18 @@ With g = ∂L/∂w, m over the weights of one filter, y the output of the layer 
 
 Gradients are taken under moving statistics: under batch statistics Σ_m g·w is zero for every filter before
 a batch norm, since the loss does not depend on the filter's scale.
+
+`fisher` is `taylor-bn` of each example instead of each batch. With a loss of labels that are drawn from the model's own
+predictions (`rsseg_tf.pruning.drawn_labels`) it is the Fisher information of a gate on the channel: twice the
+divergence of the predictions without the channel from those with it, to second order. At a minimum of the training
+loss the first-order terms of a whole batch cancel out, and what is left of them is noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -47,12 +54,19 @@ Pairs = Iterator[tuple[tf.Tensor, tf.Tensor]]
 
 @dataclass(frozen=True)
 class _Gradient:
-    """A criterion that needs gradients: where to measure, what to average over batches, what to make of it."""
+    """A criterion that needs gradients: where to measure, what to average over batches, what to make of it.
+
+    Attributes:
+        taps: of a model.
+        finish: from the mean over batches, (C,), to the score.
+        squared: whether sums are squared: of a `batch`, of an `example`, or not at all.
+        absolute: whether means over the positions of an example count by their absolute values.
+    """
 
     taps: Callable[[TapFinder], list[Tap]]
     finish: Callable[[Values, Tap], Values]
-    squared: bool = False
-    by_example: bool = False
+    squared: Literal["", "batch", "example"] = ""
+    absolute: bool = False
 
 
 def _unit_length(values: Values, _: Tap) -> Values:
@@ -60,12 +74,13 @@ def _unit_length(values: Values, _: Tap) -> Values:
 
 
 _GRADIENT_CRITERIA: Mapping[str, _Gradient] = {
+    "fisher": _Gradient(lambda find: find.gates(), lambda values, _: values, squared="example"),
     "taylor": _Gradient(
         lambda find: find.filters(with_bias=False), lambda values, tap: np.abs(values) / tap.filter_size
     ),
-    "taylor-fo": _Gradient(lambda find: find.filters(with_bias=True), lambda values, _: values, squared=True),
-    "taylor-bn": _Gradient(lambda find: find.gates(), lambda values, _: values, squared=True),
-    "taylor-act": _Gradient(lambda find: find.activations(), _unit_length, by_example=True),
+    "taylor-fo": _Gradient(lambda find: find.filters(with_bias=True), lambda values, _: values, squared="batch"),
+    "taylor-bn": _Gradient(lambda find: find.gates(), lambda values, _: values, squared="batch"),
+    "taylor-act": _Gradient(lambda find: find.activations(), _unit_length, absolute=True),
 }
 
 
@@ -222,7 +237,7 @@ class _Contributions:
         with native_dilation(self._probe):
             for found in self._together.each(self._run, map(_tensors, batches)):
                 values = [np.asarray(value, np.float64) for value in found]
-                values = [value**2 for value in values] if self._criterion.squared else values
+                values = [value**2 for value in values] if self._criterion.squared == "batch" else values
                 totals = [a + b for a, b in zip(totals, values, strict=True)]
                 number += 1
         number, *totals = self._together.summed([np.float64(number), *totals])
@@ -240,30 +255,40 @@ class _Contributions:
         sources = [tree.flatten(found["taps"]), weights]
         gradients = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         products = [
-            iter([(tf.cast(v, tf.float32), tf.cast(g, tf.float32)) for v, g in zip(values, slopes, strict=True)])
+            iter([(_float32(v), _float32(g)) for v, g in zip(values, slopes, strict=True)])
             for values, slopes in zip(sources, gradients, strict=True)
         ]
         return [self._contribution(tap, *products) for tap in self._taps]
 
     def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
         """Return one tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
-        terms = []
+        products = []
         for _ in tap.tensors:
             activation, gradient = next(activations)
-            products = gradient * (activation if tap.bias is None else activation - tf.cast(tap.bias.value, tf.float32))
-            terms.append(_over_positions(products, by_example=self._criterion.by_example))
+            products.append(gradient * (activation if tap.bias is None else activation - _float32(tap.bias.value)))
+        terms = []
         for _, variable in tap.weights:
             weight, gradient = next(weights)
             terms.append(tf.reduce_sum(_by_filter(weight * gradient, variable.labels), axis=0))
-        return tf.add_n(terms)
+        if self._criterion.absolute:
+            return tf.add_n(terms + [_sum(tf.abs(_over_positions(product, tf.reduce_mean))) for product in products])
+        examples = [_over_positions(product, tf.reduce_sum) for product in products]
+        if self._criterion.squared == "example":  # Where the weights alone are known, their sum over the examples is.
+            return _sum(tf.add_n(examples) ** 2) if examples else tf.add_n(terms) ** 2
+        return tf.add_n(terms + [_sum(each) for each in examples])
 
 
-def _over_positions(product: tf.Tensor, *, by_example: bool) -> tf.Tensor:
-    """Return (N, …, C) as (C,): summed; or by example the absolute mean over positions, summed over examples."""
-    axes = list(range(1, product.shape.rank - 1))
-    if by_example:
-        return tf.reduce_sum(tf.abs(tf.reduce_mean(product, axis=axes)), axis=0)
-    return tf.reduce_sum(product, axis=[0, *axes])
+def _float32(value: Any) -> tf.Tensor:
+    return tf.cast(value, tf.float32)
+
+
+def _sum(examples: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(examples, axis=0)
+
+
+def _over_positions(product: tf.Tensor, reduced: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """Return (N, …, C) as (N, C)."""
+    return reduced(product, axis=list(range(1, product.shape.rank - 1)))
 
 
 def _by_filter(weight: Any, labels: Mapping[int, str]) -> Any:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig, Config, FitConfig
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.pruning.scoring.drawn_labels import drawn_labels
 from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summed
 from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
 from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
@@ -44,9 +46,7 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
 
 def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
     """Return the loss that `fitting` asks for, with class weights from the training masks."""
-    weights = None
-    if fitting.class_weights == "balanced":
-        weights = balanced_weights(schedule.source.class_counts(num_classes))
+    weights = _class_weights(schedule, fitting.class_weights, num_classes)
     pixels = cross_entropy(
         class_weights=weights, label_smoothing=fitting.label_smoothing, hard_pixels=fitting.hard_pixels
     )
@@ -55,11 +55,20 @@ def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: i
 
 
 def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
-    """Return the loss whose change by removing channels is estimated: the cross-entropy of every pixel."""
+    """Return the loss whose change by removing channels is estimated: the cross-entropy of every pixel.
+
+    Of labels that are drawn from the model's predictions where the criterion is `fisher`, else of the masks.
+    """
     retrain = config.prune.retrain
-    weights = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
-    scored = replace(retrain, class_weights=weights, hard_pixels=1.0, dice=0.0, lovasz=0.0)
+    kind = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
+    if config.prune.criterion == "fisher":
+        return drawn_labels(class_weights=_class_weights(schedule, kind, num_classes), ignore=IGNORE)
+    scored = replace(retrain, class_weights=kind, hard_pixels=1.0, dice=0.0, lovasz=0.0)
     return training_loss(schedule, scored, num_classes=num_classes)
+
+
+def _class_weights(schedule: BatchSchedule, kind: str, num_classes: int) -> NDArray[np.float32] | None:
+    return balanced_weights(schedule.source.class_counts(num_classes)) if kind == "balanced" else None
 
 
 def float_batches(

@@ -61,6 +61,20 @@ def gate_of_the_batch_norm(model):
     return {"stem": np.mean(squares, axis=0)}
 
 
+def gate_of_each_example(model):
+    """As `taylor-bn`, of one example after the other: the loss of a batch is the mean of theirs."""
+    totals = {"stem": 0.0, "last": 0.0}
+    for x, y in batches():
+        for n in range(len(x)):
+            with tf.GradientTape() as tape:
+                value = loss(y[n : n + 1], model(x[n : n + 1], training=False)) / len(x)
+            found = tape.gradient(value, [v.value for v in model.trainable_variables])
+            pairs = {v.path: (v.numpy(), g.numpy()) for v, g in zip(model.trainable_variables, found, strict=True)}
+            totals["stem"] += products(pairs, "stem_bn/gamma", "stem_bn/beta") ** 2
+            totals["last"] += products(pairs, "last/kernel", "last/bias") ** 2
+    return {name: total / len(batches()) for name, total in totals.items()}
+
+
 def activation_times_gradient_by_example(model):
     ends = ("stem_relu", "middle", "last", "classifier")
     probe = keras.Model(model.input, [model.output, *(model.get_layer(name).output for name in ends)])
@@ -84,6 +98,7 @@ def gamma_and_1_without_one(model):
 
 
 FORMULAS = {
+    "fisher": gate_of_each_example,
     "taylor": mean_over_the_filter,
     "taylor-fo": mean_square_with_bias,
     "taylor-bn": gate_of_the_batch_norm,

@@ -1,0 +1,193 @@
+"""Least squares after a removal: what channels that go did for the layers that read them, those that stay take over.
+
+A channel of a tensor is close to a linear function of the others at the same place, x_r ≈ Σ_k A_kr·x_k + c_r. Where a
+convolution or dense layer sums it with kernel W, W_k + Σ_r A_kr·W_r on the kept channels and Σ_r c_r·W_r in the offset
+give the same sums without it: exactly where the channel is such a function, and in the least squares of the tensor
+otherwise. A is found from the tensor's covariance over a few batches, with a ridge: no gradients, no training.
+The idea is of He, Zhang and Sun 2017, "Channel pruning for accelerating very deep neural networks", eq. 2, with the
+regression at each place instead of over each window.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+from numpy.typing import NDArray
+
+from rsseg_tf.graphs import calls
+from rsseg_tf.pruning.scoring.taps import TapFinder
+from rsseg_tf.pruning.together import ALONE, Together
+from rsseg_tf.pruning.wiring import CONTRACTED, Variable, Wiring
+from rsseg_tf.tracing.dilation import native_dilation
+
+Kept = NDArray[np.bool_]
+Array = NDArray[np.float64]
+Places = NDArray[np.signedinteger[Any]]
+
+_RIDGE = 0.1
+"""Of the mean variance, added to each: places of a few images say less than their number, and a regression that
+follows them too closely does harm (docs/results.md)."""
+
+_ROWS_A_CHANNEL = 4
+"""Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
+
+_LEAST_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A layer that sums over the channels of a tensor: its kernel, and what takes the constant of its sums."""
+
+    layer: str
+    operation: keras.Operation
+    kernel: Variable
+    offset: keras.Variable | None
+    sign: float
+    reach: Array
+
+    @property
+    def axis(self) -> int:
+        """The kernel's axis that the channels index."""
+        return next(axis for axis, label in self.kernel.labels.items() if label == CONTRACTED)
+
+
+class Reconstruction:
+    """Lets the layers of one flat model make up for channels before they are masked.
+
+    Args:
+        flat: the model; its weights are changed.
+        wiring: its wiring.
+        together: those that prune together, each measuring a part of the batches.
+        ridge: share of a tensor's mean variance that is added to each of its variances.
+    """
+
+    def __init__(self, flat: keras.Model, wiring: Wiring, together: Together = ALONE, *, ridge: float = _RIDGE) -> None:
+        self._ridge = ridge
+        self._wiring = wiring
+        self._readers, tensors = _readers(flat, wiring)
+        self._probe = keras.Model(flat.input, tensors) if tensors else flat
+        self._together = together
+        self._run = together.traced(self._batch)
+
+    def __call__(self, batches: Iterable[tuple[Any, Any]], before: Kept, after: Kept) -> None:
+        """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.
+
+        Args:
+            batches: pairs (x, y); y is ignored.
+            before: the ids that are there.
+            after: those that are to stay.
+        """
+        if not self._readers:
+            return
+        moments = self._moments(batches)
+        for readers, (number, total, square) in zip(self._readers, moments, strict=True):
+            ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
+            stay, go = np.flatnonzero(after[ids]), np.flatnonzero(before[ids] & ~after[ids])
+            if len(stay) and len(go):
+                shares, rest = _explained(number, total, square, stay, go, ridge=self._ridge)
+                for reader in readers:
+                    _take_over(reader, stay, go, shares, rest)
+
+    def _moments(self, batches: Iterable[tuple[Any, Any]]) -> list[tuple[float, Array, Array]]:
+        """Return the number, sum and sum of products of the rows of each tensor."""
+        widths = [len(self._wiring.layers[readers[0].layer].axes[CONTRACTED]) for readers in self._readers]
+        totals: list[Any] = [np.zeros(shape) for width in widths for shape in ((), (width,), (width, width))]
+        inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
+        with native_dilation(self._probe):
+            for found in self._together.each(self._run, inputs):
+                totals = [total + np.asarray(value, np.float64) for total, value in zip(totals, found, strict=True)]
+        summed = iter(self._together.summed(totals))
+        return [(float(number), total, square) for number, total, square in zip(summed, summed, summed, strict=True)]
+
+    def _batch(self, x: Any) -> list[tf.Tensor]:
+        return [moment for tensor in self._probe(x, training=False) for moment in _moments_of(tensor)]
+
+
+def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], list[keras.KerasTensor]]:
+    """Return the readers of each tensor that layers sum over, and those tensors."""
+    find = TapFinder(flat, wiring)
+    every = calls(flat)
+    times: dict[str, int] = defaultdict(int)
+    for call in every:
+        times[call.operation.name] += 1
+    found: dict[int, list[_Reader]] = defaultdict(list)
+    tensors: dict[int, keras.KerasTensor] = {}
+    for call in every:
+        name = call.operation.name
+        layer = wiring.layers[name]
+        kernels = [variable for variable in layer.variables if variable.positions != 0]
+        if len(kernels) != 1 or times[name] > 1 or CONTRACTED not in kernels[0].labels.values():
+            continue
+        tensor = call.inputs[0]
+        if tensor.shape[-1] != len(layer.axes[CONTRACTED]):
+            continue
+        bias, norm = getattr(call.operation, layer.bias, None), find.norm_after(name)
+        offset, sign = (bias, 1.0) if bias is not None else (norm.operation.moving_mean, -1.0) if norm else (None, 0.0)
+        reach = _reach(call.operation, kernels[0], tensor)
+        found[id(tensor)].append(_Reader(name, call.operation, kernels[0], offset, sign, reach))
+        tensors[id(tensor)] = tensor
+    return list(found.values()), list(tensors.values())
+
+
+def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTensor) -> Array:
+    """Return the share of a kernel's output places at which each of its positions meets the picture, not padding.
+
+    Of the shape of the kernel's axes that hold no channels. What a constant input adds to an output is its sum, with
+    the kernel; a widely dilated kernel on a small picture meets it with its center alone.
+    """
+    positions = [axis for axis in range(len(kernel.shape)) if axis not in kernel.labels]
+    if getattr(operation, "padding", "valid") != "same" or not positions:
+        return np.ones([kernel.shape[axis] for axis in positions])
+    if "Transpose" in type(operation).__name__:
+        return np.full([kernel.shape[axis] for axis in positions], 1 / float(np.prod(operation.strides)))
+    shares = []
+    for axis, (stride, dilation) in enumerate(zip(operation.strides, operation.dilation_rate, strict=True)):
+        size, length = kernel.shape[positions[axis]], tensor.shape[1 + axis]
+        if length is None:
+            shares.append(np.ones(size))
+            continue
+        number = -(-length // stride)
+        before = max(0, (number - 1) * stride + (size - 1) * dilation + 1 - length) // 2
+        places = np.arange(number)[:, None] * stride + np.arange(size) * dilation - before
+        shares.append(((places >= 0) & (places < length)).mean(axis=0))
+    return np.asarray(np.prod(np.ix_(*shares)) if len(shares) == 1 else np.multiply.outer(*shares))
+
+
+def _moments_of(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    channels = tensor.shape[-1]
+    rows = tf.reshape(tf.cast(tensor, tf.float32), (-1, channels))
+    number = tf.shape(rows)[0]
+    rows = rows[:: tf.maximum(1, number // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]
+    return tf.cast(tf.shape(rows)[0], tf.float32), tf.reduce_sum(rows, axis=0), tf.matmul(rows, rows, transpose_a=True)
+
+
+def _explained(
+    number: float, total: Array, square: Array, stay: Places, go: Places, *, ridge: float
+) -> tuple[Array, Array]:
+    """Return A, (stay, go), and c, (go,), of the channels that go by those that stay."""
+    mean = total / number
+    covariance = square / number - np.outer(mean, mean)
+    inner = covariance[np.ix_(stay, stay)]
+    added = ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
+    shares: Array = np.linalg.solve(inner + added * np.eye(len(stay)), covariance[np.ix_(stay, go)])
+    return shares, mean[go] - shares.T @ mean[stay]
+
+
+def _take_over(reader: _Reader, stay: Places, go: Places, shares: Array, rest: Array) -> None:
+    weight = reader.operation.weights[reader.kernel.index]
+    kernel = np.moveaxis(np.asarray(weight, np.float64), reader.axis, 0)
+    lost = kernel[go]
+    kernel[stay] += np.tensordot(shares, lost, 1)
+    kernel[go] = 0
+    weight.assign(np.moveaxis(kernel, 0, reader.axis).astype(np.float32))
+    if reader.offset is not None:
+        sums = np.tensordot(rest, lost, 1)
+        sums = (sums * reader.reach[..., None]).reshape(-1, sums.shape[-1]).sum(axis=0)
+        reader.offset.assign_add((reader.sign * sums).astype(np.float32))

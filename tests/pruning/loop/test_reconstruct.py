@@ -1,0 +1,51 @@
+"""Laws of the reconstruction: what can be taken over is taken over exactly, and what cannot in the least squares."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from rsseg_tf.graphs import flatten
+from rsseg_tf.pruning.groups import find_groups
+from rsseg_tf.pruning.loop.reconstruct import Reconstruction
+from rsseg_tf.pruning.randomize import randomize
+from rsseg_tf.pruning.rebuild import mask_wired
+from rsseg_tf.pruning.wiring import trace
+
+_SIZE = 12
+
+
+def _twin_model(*, kernel: int, activation: str = "relu", norm: bool = True, bias: bool = True) -> keras.Model:
+    """Return a network whose `twins` has channels 4 to 7 that equal sums of channels 0 to 3 wherever it is read."""
+    image = keras.Input((_SIZE, _SIZE, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="twins")(image)
+    x = keras.layers.Activation(activation)(x)
+    y = keras.layers.Conv2D(6, kernel, padding="valid", use_bias=bias, name="reader")(x)
+    y = keras.layers.BatchNormalization(name="norm")(y) if norm else y
+    return keras.Model(image, keras.layers.Conv2D(2, 1, name="head")(keras.layers.ReLU()(y)))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_channels_that_are_linear_in_the_others_go_without_a_trace(kernel: int, norm: bool, bias: bool) -> None:
+    model = _twin_model(kernel=kernel, activation="linear", norm=norm, bias=bias)
+    randomize(model)
+    rng = np.random.default_rng(0)
+    weights, offsets = model.get_layer("twins").get_weights()
+    mix = rng.normal(size=(4, 4)).astype(np.float32)
+    constant = 0.5 if norm or bias else 0.0
+    weights[..., 4:] = weights[..., :4] @ mix
+    offsets[4:] = offsets[:4] @ mix + constant
+    model.get_layer("twins").set_weights([weights, offsets])
+    images = rng.normal(size=(4, _SIZE, _SIZE, 3)).astype(np.float32)
+    expected = model(images).numpy()
+    wiring = trace(model)
+    before = np.ones(len(wiring.group_of), bool)
+    after = before.copy()
+    after[wiring.layers["twins"].axes["out"][4:]] = False
+    Reconstruction(flatten(model), wiring, ridge=1e-6)([(images, None)], before, after)
+    mask_wired(model, wiring, after)
+    assert find_groups(model)
+    np.testing.assert_allclose(model(images).numpy(), expected, atol=1e-3 * np.abs(expected).max())
