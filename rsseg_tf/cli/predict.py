@@ -15,7 +15,7 @@ from rsseg_tf.progress import advance_line
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
-    from rsseg_tf.inference.raster import Channels
+    from rsseg_tf.datasets.images.channels import Channels
 
 
 @click.command(name="predict")
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @options.out_option("Folder for the results.")
 @options.config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
-@click.option("--gsd", type=click.FloatRange(min=0), help="Meters per pixel, for areas; by default as the model says.")
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0),
+    help="Meters per pixel, for areas; by default as the image says, or else the model.",
+)
 @click.option("--bands", metavar="R,G,B", help="Numbers of the red, green and blue bands, such as 4,3,2.")
 @click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for images that are not 8-bit.")
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
@@ -81,7 +85,7 @@ def command(
     if overlap is not None:
         predictor = with_overlap(predictor, overlap)
     if gsd is not None:
-        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd)
+        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd, overrides_georeference=gsd > 0)
     with advance_line("predict") as progress:
         records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
     played = []
@@ -93,7 +97,7 @@ def command(
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:
-    from rsseg_tf.inference.raster import Channels
+    from rsseg_tf.datasets.images.channels import Channels
 
     chosen = _numbers(bands, count=3, example="--bands 4,3,2")
     limits = _numbers(scale, count=2, example="--scale 0,4000")

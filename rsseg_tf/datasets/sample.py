@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.errors import DataError
 
@@ -58,7 +59,7 @@ class Dataset(Protocol):
         ...
 
     def read_mask(self, sample: Sample) -> Pixels:
-        """Return the mask: uint8 (H, W) class ids, 255 for ignore.
+        """Return the labels: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
             DataError: if there is none, the file is damaged, or it holds colors that are not classes.
@@ -66,7 +67,7 @@ class Dataset(Protocol):
         ...
 
     def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
-        """Return the image and the mask.
+        """Return the image and the mask, which is 255 too where the image has no data.
 
         Raises:
             DataError: as above, or their sizes differ.
@@ -76,6 +77,32 @@ class Dataset(Protocol):
     def fingerprint(self, split: str) -> str:
         """Return the SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
         ...
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A data set whose large pairs need not be read as a whole."""
+
+    def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
+        """Return height and width of a pair that is too large to be read as a whole; None for one that is not.
+
+        Raises:
+            DataError: if a file cannot be opened, or their sizes differ.
+        """
+        ...
+
+    def read_part(self, sample: Sample, box: Box) -> tuple[Pixels, Pixels]:
+        """Return some rows and columns of what `Dataset.read` returns, without reading the rest of a large pair.
+
+        Raises:
+            DataError: as `Dataset.read`.
+        """
+        ...
+
+
+def size_in_parts(dataset: Dataset, sample: Sample) -> tuple[int, int] | None:
+    """Return height and width of a pair that is to be read in parts, None for one that is read as a whole."""
+    return dataset.size_in_parts(sample) if isinstance(dataset, InParts) else None
 
 
 def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sample, ...]:
@@ -90,19 +117,18 @@ def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sa
     return splits[split]
 
 
-def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Return image and mask unchanged.
+def require_equal_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
+    """Check that an image and its mask have one height and width.
 
     Raises:
-        DataError: if their sizes differ.
+        DataError: if they have not.
     """
-    if image.shape[:2] != mask.shape:
-        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+    if image != mask:
+        (height, width), (mask_height, mask_width) = image, mask
         raise DataError(
             f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
             hint="resize the mask with nearest-neighbor sampling, or drop the pair",
         )
-    return image, mask
 
 
 def hash_of(facts: Any) -> str:

@@ -62,6 +62,7 @@ class TiledPredictor:
         overlap: (crop) pixels that neighboring tiles share.
         ground_sampling_distance_m: meters per pixel of the images it is made for, 0 where unknown.
         model_sha256: of the model file, so that results can tell what made them.
+        overrides_georeference: whether that size of a pixel holds whatever an image says of its own.
     """
 
     infer: Infer
@@ -71,6 +72,7 @@ class TiledPredictor:
     overlap: int = 0
     ground_sampling_distance_m: float = 0.0
     model_sha256: str = ""
+    overrides_georeference: bool = False
 
     def predict(self, image: Image) -> Image:
         """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).

@@ -17,6 +17,7 @@ import cv2
 from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.catalog import masks_of
 from rsseg_tf.datasets.examine import Examination, Pair, examine
+from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.datasets.prepared.entry import Entry, read_entry, write_entry
@@ -25,7 +26,7 @@ from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_json
 
-_VERSION = 2
+_VERSION = 3
 _ENTRY = ".pair"
 FACTS = "prepared.json"
 
@@ -82,6 +83,8 @@ def store_of(data: DataConfig, dataset: FileDataset) -> Store:
     facts = {
         "version": _VERSION,
         "opencv": cv2.__version__,
+        "bands": data.bands,
+        "scale": data.scale,
         "size": size,
         "palette": asdict(dataset.palette),
         "masks": {
@@ -156,6 +159,15 @@ class PreparedDataset:
     def read_mask(self, sample: Sample) -> Pixels:
         """See `Dataset.read_mask`."""
         return self.read(sample)[1] if sample.mask else self._base.read_mask(sample)
+
+    def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
+        """See `InParts.size_in_parts`; none is where whole images are resized, or lie raw on the disk."""
+        is_whole = self._store.size is not None or sample in self._entries
+        return None if is_whole else self._base.size_in_parts(sample)
+
+    def read_part(self, sample: Sample, box: Box) -> Pair:
+        """See `InParts.read_part`."""
+        return self._base.read_part(sample, box)
 
     def read(self, sample: Sample) -> Pair:
         """See `Dataset.read`."""

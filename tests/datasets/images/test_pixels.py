@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image, read_indices, write_image
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES as SUFFIXES
+from rsseg_tf.datasets.images.channels import Channels
+from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
 
 LOSSLESS = (".png", ".tif", ".tiff")
@@ -145,7 +147,9 @@ def test_sixteen_bits_are_refused_with_a_way_out(tmp_path, suffix):
     cv2.imencode(suffix, np.full((4, 4), 40_000, np.uint16))[1].tofile(path)
     with pytest.raises(DataError, match="uint16 pixels, expected 8 bits") as caught:
         read_image(path)
-    assert "gdal_translate -ot Byte -scale" in caught.value.hint
+    assert "data.scale=[0,4000]" in caught.value.hint
+    levels = read_image(path, channels=Channels(scale=(0, 51_000)))
+    assert (levels == 200).all()
 
 
 @pytest.mark.parametrize(

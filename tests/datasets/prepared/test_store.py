@@ -83,7 +83,9 @@ def test_prepared_pixels_are_those_of_the_files(survey, fitting):
 def test_the_second_time_no_file_is_decoded(survey, monkeypatch):
     data = settings(survey)
     open_prepared(data)
-    monkeypatch.setattr("rsseg_tf.datasets.readers.files.read_image", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(
+        "rsseg_tf.datasets.readers.files.read_picture", lambda path, *_, **__: pytest.fail(f"decoded {path}")
+    )
     prepared = open_prepared(data)
     assert [prepared.read(sample)[1].shape for sample in prepared.samples("val")] == [(22, 34), (27, 44)]
 
