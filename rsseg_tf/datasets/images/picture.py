@@ -39,9 +39,9 @@ class Picture:
         self.height, self.width = stored.height, stored.width
         self._stored = stored
         self._scale = channels.scale
-        self._bands = channels.bands or usual_bands(stored)
+        self._alpha = _alpha_band(stored, channels, labels=labels)
+        self._bands = channels.bands or _usual_bands(stored, alpha=self._alpha)
         _check_bands(stored, self._bands, channels, labels=labels)
-        self._alpha = 0 if labels and not stored.is_alpha_sure else _alpha_band(stored, channels)
         self._blank = tuple(
             number
             for number, name in enumerate(stored.names, start=1)
@@ -113,8 +113,8 @@ def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool =
         yield Picture(stored, channels, labels=labels)
 
 
-def usual_bands(stored: Stored) -> tuple[int, ...]:
-    """Return the bands of red, green and blue in a file that leaves no doubt about them.
+def _usual_bands(stored: Stored, *, alpha: int) -> tuple[int, ...]:
+    """Return the bands of red, green and blue in a file that leaves no doubt about them; `alpha` is none of them.
 
     Raises:
         DataError: if it does.
@@ -122,11 +122,9 @@ def usual_bands(stored: Stored) -> tuple[int, ...]:
     places = [stored.names.index(name) + 1 for name in _RGB if stored.names.count(name) == 1]
     if len(places) == 3:
         return tuple(places)
-    colors = [number for number, name in enumerate(stored.names, start=1) if name != "alpha"]
-    if len(colors) == 1:
-        return (colors[0],) * 3
-    if len(colors) == 3:
-        return tuple(colors)
+    colors = len(stored.names) - bool(alpha)
+    if colors in (1, 3) and alpha in (0, colors + 1):
+        return (1, 2, 3) if colors == 3 else (1, 1, 1)
     raise DataError(
         f"`{stored.path}` has {len(stored.names)} bands and does not say which are red, green and blue",
         hint="say so: data.bands=[1,2,3] for a data set, --bands 1,2,3 for `predict`",
@@ -148,7 +146,7 @@ def _check_bands(stored: Stored, bands: tuple[int, ...], channels: Channels, *, 
         )
 
 
-def _alpha_band(stored: Stored, channels: Channels) -> int:
+def _alpha_band(stored: Stored, channels: Channels, *, labels: bool) -> int:
     """Return the number of the band that says where there is data; 0 for none.
 
     GDAL marks a fourth band of 8 bits as alpha whatever it holds, so that one of near infrared is told by its values.
@@ -159,7 +157,7 @@ def _alpha_band(stored: Stored, channels: Channels) -> int:
     number = stored.names.index("alpha") + 1 if "alpha" in stored.names else 0
     if not number or number in channels.bands:
         return 0
-    if stored.is_alpha_sure:
+    if stored.is_alpha_sure or labels:
         return number
     values = _probed(stored, number)
     top = _top(values)
