@@ -40,7 +40,8 @@ class FolderConfig:
 
     Attributes:
         pairs: a CSV file below `data.root` with columns `image,mask,split`; empty: `images/` and `masks/` matched by
-            stem, a seventh each for val and test by a hash of the name, where there are at least 7 pairs.
+            stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
+            each for val and test by a hash of the name, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.

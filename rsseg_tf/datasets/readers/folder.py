@@ -1,4 +1,4 @@
-"""Any images with masks: two folders matched by stem, or a CSV file that lists pairs and splits."""
+"""Any images with masks: folders matched by stem, one pair of them a split, or a CSV file that lists pairs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rsseg_tf.datasets.palette import (
 )
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
+from rsseg_tf.datasets.readers.split_folders import split_listing
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.text import counted
@@ -53,8 +54,8 @@ class Folder(FileDataset):
     """
 
     split_hint = (
-        "train, val and test are named in the CSV file of data.folder.pairs; "
-        f"without one, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
+        "train, val and test are named in the CSV file of data.folder.pairs, or are folders in images/ and masks/; "
+        f"without either, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
     )
 
     def __init__(self, root: str, settings: FolderConfig, *, ignore_unknown: bool = False) -> None:
@@ -117,6 +118,8 @@ def _unusable(message: str) -> ConfigError:
 
 
 def _stem_listing(root: Path) -> Listing:
+    if (listing := split_listing(root)) is not None:
+        return listing
     for name in ("images", "masks"):
         if not (root / name).is_dir():
             hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
