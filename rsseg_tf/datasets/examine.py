@@ -19,7 +19,8 @@ from rsseg_tf.datasets.files.stored import strips
 from rsseg_tf.datasets.images.header import PNG
 from rsseg_tf.datasets.images.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.palette import IGNORE, Pixels
-from rsseg_tf.datasets.sample import Dataset, InParts, Sample, size_in_parts
+from rsseg_tf.datasets.parts import InParts, size_in_parts
+from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
 from rsseg_tf.quiet import quiet_stderr
 from rsseg_tf.runs import file_hash

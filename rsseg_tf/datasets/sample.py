@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.errors import DataError
 
@@ -77,32 +76,6 @@ class Dataset(Protocol):
     def fingerprint(self, split: str) -> str:
         """Return the SHA-256, in hexadecimal, over what `split` lists: names and file sizes, without reading pixels."""
         ...
-
-
-@runtime_checkable
-class InParts(Protocol):
-    """A data set whose large pairs need not be read as a whole."""
-
-    def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
-        """Return height and width of a pair that is too large to be read as a whole; None for one that is not.
-
-        Raises:
-            DataError: if a file cannot be opened, or their sizes differ.
-        """
-        ...
-
-    def read_part(self, sample: Sample, box: Box) -> tuple[Pixels, Pixels]:
-        """Return some rows and columns of what `Dataset.read` returns, without reading the rest of a large pair.
-
-        Raises:
-            DataError: as `Dataset.read`.
-        """
-        ...
-
-
-def size_in_parts(dataset: Dataset, sample: Sample) -> tuple[int, int] | None:
-    """Return height and width of a pair that is to be read in parts, None for one that is read as a whole."""
-    return dataset.size_in_parts(sample) if isinstance(dataset, InParts) else None
 
 
 def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sample, ...]:

@@ -64,6 +64,9 @@ class Decoded:
         """See `Stored.mask`."""
         return None
 
+    def close(self) -> None:
+        """See `Stored.close`."""
+
 
 def decode(path: Path, *, numbers: bool) -> Decoded:
     """Return what a PNG, JPEG or TIFF file holds.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from rsseg_tf.datasets.files.decoded import decode
-from rsseg_tf.datasets.files.raster import library, open_raster
+from rsseg_tf.datasets.files.raster import Raster, library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS, Stored
 from rsseg_tf.datasets.images.header import PNG, TIFFS, read_header
 from rsseg_tf.datasets.images.integrity import JPEG, tiff_damage
@@ -18,9 +17,8 @@ SUFFIXES = (*OPENCV_SUFFIXES, ".jp2", ".vrt")
 """The file endings that are looked for in folders, in lower case; the last two need rasterio."""
 
 
-@contextlib.contextmanager
-def open_stored(path: Path, *, numbers: bool = False) -> Iterator[Stored]:
-    """Yield what a file holds, open while the block runs.
+def open_stored(path: Path, *, numbers: bool = False) -> Stored:
+    """Return what a file holds, for its user to close.
 
     PNG and JPEG are decoded by OpenCV, a large PNG and everything else is read by GDAL. Where rasterio is not
     installed, OpenCV reads the TIFFs that it reads as GDAL does.
@@ -33,11 +31,7 @@ def open_stored(path: Path, *, numbers: bool = False) -> Iterator[Stored]:
         DataError: if the file is missing, damaged or of another kind.
         MissingExtraError: if rasterio, which alone reads such a file, is not installed.
     """
-    if is_read_by_gdal(path):
-        with open_raster(path) as raster:
-            yield raster
-    else:
-        yield decode(path, numbers=numbers)
+    return Raster(path) if is_read_by_gdal(path) else decode(path, numbers=numbers)
 
 
 def is_read_by_gdal(path: Path) -> bool:
@@ -73,5 +67,5 @@ def windowed_size(path: Path) -> tuple[int, int] | None:
         start = stream.read(len(PNG))
     if start.startswith(PNG) or (start.startswith(TIFFS) and read_header(path).pixels <= LARGE_PIXELS):
         return None
-    with open_raster(path) as raster:
+    with contextlib.closing(Raster(path)) as raster:
         return (raster.height, raster.width) if raster.height * raster.width > LARGE_PIXELS else None

@@ -20,9 +20,18 @@ _OPAQUE = 255
 
 
 class Raster:
-    """An open file; implements `Stored`. See `open_raster`."""
+    """An open file; implements `Stored`.
 
-    def __init__(self, path: Path, dataset: Any) -> None:
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it cannot be read.
+        MissingExtraError: if rasterio is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        dataset = _opened(path)
         self.path = path
         self.height: int = dataset.height
         self.width: int = dataset.width
@@ -48,23 +57,15 @@ class Raster:
         with _told(self.path), library_settings():
             return self._dataset.read_masks(1, window=self._window(box)) > 0
 
+    def close(self) -> None:
+        """See `Stored.close`."""
+        self._dataset.close()
+
     def _window(self, box: Box) -> Any:
         from rasterio.windows import Window
 
         top, bottom, left, right = bounds(box, height=self.height, width=self.width)
         return Window(left, top, right - left, bottom - top)
-
-
-@contextlib.contextmanager
-def open_raster(path: Path) -> Iterator[Raster]:
-    """Yield a file, open while the block runs.
-
-    Raises:
-        DataError: if it cannot be read.
-        MissingExtraError: if rasterio is not installed.
-    """
-    with open_dataset_of(path) as dataset:
-        yield Raster(path, dataset)
 
 
 @contextlib.contextmanager
@@ -75,14 +76,17 @@ def open_dataset_of(path: Path) -> Iterator[Any]:
         DataError: if it cannot be read.
         MissingExtraError: if rasterio is not installed.
     """
+    with _opened(path) as dataset:
+        yield dataset
+
+
+def _opened(path: Path) -> Any:
     rasterio = required_library()
     from rasterio.errors import NotGeoreferencedWarning
 
     with _told(path), library_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.open(path)
-    with dataset:
-        yield dataset
+        return rasterio.open(path)
 
 
 def library() -> Any:

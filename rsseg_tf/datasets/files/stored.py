@@ -64,6 +64,10 @@ class Stored(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
 
 def bounds(box: Box, *, height: int, width: int) -> tuple[int, int, int, int]:
     """Return the top, bottom, left and right of a part of an image."""

@@ -26,7 +26,7 @@ Valid = NDArray[np.bool_] | None
 
 
 class Picture:
-    """A file as colors; see `open_picture`.
+    """A file as colors; see `open_picture`, which takes the same and raises the same.
 
     Attributes:
         path: the file.
@@ -34,7 +34,7 @@ class Picture:
         width: in pixels.
     """
 
-    def __init__(self, stored: Stored, channels: Channels, *, labels: bool) -> None:
+    def __init__(self, stored: Stored, channels: Channels = AS_THEY_ARE, *, labels: bool = False) -> None:
         self.path = stored.path
         self.height, self.width = stored.height, stored.width
         self._stored = stored
@@ -109,7 +109,7 @@ def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool =
         ConfigError: if `channels` asks for bands that it does not have.
         MissingExtraError: if rasterio, which alone reads such a file, is not installed.
     """
-    with open_stored(path) as stored:
+    with contextlib.closing(open_stored(path)) as stored:
         yield Picture(stored, channels, labels=labels)
 
 
