@@ -61,8 +61,9 @@ def command(
     and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run
     resumes where it stopped, within a large image too.
 
-    A GeoTIFF, or a PNG or TIFF of more than 50 megapixels, is read a few rows at a time (extra `geo`). Its class
-    map is a tiled, compressed GeoTIFF, NAME_classes.tif, with the same georeference, and overviews.
+    An image with a georeference, a world file or ground control points, and a PNG or TIFF of more than 50
+    megapixels, is read a few rows at a time (extra `geo`). Its class map is a tiled, compressed GeoTIFF,
+    NAME_classes.tif, with the same georeference, and overviews. Where an image has no data, the class map has 255.
 
     For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. Ctrl-C ends a
     camera.

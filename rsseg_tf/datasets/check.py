@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
@@ -123,11 +123,24 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         for split, members in samples.items()
     }
     leaks, doubts = _shared(dataset, samples, examinations)
+    doubts += _doubted(samples, examinations)
     doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
     contents = {split: _content(members, examinations) for split, members in samples.items()}
     repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
     contents |= {split: contents[shown] for split, shown in repeats.items()}
     return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)), repeats)
+
+
+def _doubted(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
+    """Yield the doubts about single samples, those with one hint once."""
+    found: dict[str, list[Finding]] = {}
+    for split, members in samples.items():
+        for sample in members:
+            for message, hint in examinations[sample].doubts:
+                found.setdefault(hint, []).append(Finding(message, hint, split, sample.name))
+    for alike in found.values():
+        more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        yield replace(alike[0], message=f"{alike[0].message}{more}")
 
 
 def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examination]) -> str:

@@ -90,20 +90,6 @@ def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sa
     return splits[split]
 
 
-def require_equal_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
-    """Check that an image and its mask have one height and width.
-
-    Raises:
-        DataError: if they have not.
-    """
-    if image != mask:
-        (height, width), (mask_height, mask_width) = image, mask
-        raise DataError(
-            f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
-            hint="resize the mask with nearest-neighbor sampling, or drop the pair",
-        )
-
-
 def hash_of(facts: Any) -> str:
     """Return the SHA-256 of JSON facts."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -8,8 +8,8 @@ from pathlib import Path
 from rsseg_tf.datasets.files.decoded import decode
 from rsseg_tf.datasets.files.raster import Raster, library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS, Stored
-from rsseg_tf.datasets.images.header import PNG, TIFFS, read_header
-from rsseg_tf.datasets.images.integrity import JPEG, tiff_damage
+from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, read_header
+from rsseg_tf.datasets.images.integrity import tiff_damage
 from rsseg_tf.errors import DataError, unreadable
 
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Collection, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How files of these kinds begin."""
 
@@ -17,7 +19,8 @@ _LAYOUTS = {1: "B", 2: "s", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _NO_LAYOUT = "!"  # an error of struct
 _MOST_TAGS = 4096
 _MOST_DIRECTORIES = 64
-_WIDTH, _HEIGHT = 256, 257
+_WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
+_EXIF_WITHIN = 1 << 17  # a segment of a JPEG has up to 64 KiB, and others may come first
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys (OGC GeoTIFF 1.1, annex B)
 
 
@@ -54,6 +57,25 @@ def read_header(path: Path) -> ImageHeader:
         except struct.error:
             pass
     return ImageHeader()
+
+
+def orientation(path: Path) -> int:
+    """Return how a viewer turns an image: the number in its EXIF data or TIFF tags, 1 for not at all.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(_EXIF_WITHIN)
+        tags: BinaryIO | None = stream if start.startswith(TIFFS) else None
+        place = start.find(b"Exif\0\0") + 6 if start.startswith(JPEG) else start.find(b"eXIf") + 4
+        if tags is None and place >= 6:
+            tags = io.BytesIO(start[place:])
+        try:
+            found = first_directory(tags, (_ORIENTATION,))[0].get(_ORIENTATION) if tags else None
+        except struct.error:
+            found = None
+    return found[0] if found and found[0] in range(1, 9) else 1
 
 
 def first_directory(stream: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, tuple[Any, ...]], int]:

@@ -14,9 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from rsseg_tf.datasets.images.header import PNG, TIFFS, first_directory
-
-JPEG = b"\xff\xd8\xff"
+from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, first_directory
 
 _OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many bytes they have
 

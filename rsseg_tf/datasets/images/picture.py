@@ -32,6 +32,7 @@ class Picture:
         path: the file.
         height: in pixels.
         width: in pixels.
+        is_alpha_doubted: whether a band is marked as alpha and not taken for it, though nobody said so.
     """
 
     def __init__(self, stored: Stored, channels: Channels = AS_THEY_ARE, *, labels: bool = False) -> None:
@@ -40,6 +41,7 @@ class Picture:
         self._stored = stored
         self._scale = channels.scale
         self._alpha = _alpha_band(stored, channels, labels=labels)
+        self.is_alpha_doubted = "alpha" in stored.names and not self._alpha and not channels.bands
         self._bands = channels.bands or _usual_bands(stored, alpha=self._alpha)
         _check_bands(stored, self._bands, channels, labels=labels)
         self._blank = tuple(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from rsseg_tf.datasets.agreement import require_equal_sizes
 from rsseg_tf.datasets.files.opening import windowed_size
 from rsseg_tf.datasets.files.stored import WHOLE, Box
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.masks import MaskReader
 from rsseg_tf.datasets.images.windows import read_picture
 from rsseg_tf.datasets.palette import IGNORE, Palette, Pixels
-from rsseg_tf.datasets.sample import Sample, hash_of, require_equal_sizes, samples_of
+from rsseg_tf.datasets.sample import Sample, hash_of, samples_of
 from rsseg_tf.errors import DataError, unreadable
 
 

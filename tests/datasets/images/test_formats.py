@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from rsseg_tf.datasets.images.masks import IndexMasks
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.readers.files import FileDataset
-from rsseg_tf.errors import DataError, RssegError
+from rsseg_tf.errors import DataError, MissingExtraError, RssegError
 from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.folders import predict_files
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.training.pipeline import TrainingSource
 from tests.datasets.images.formats import FORMATS, LABELS, MASKS, SHAPE, Format, MaskFormat, tiff
 from tests.inference.rasters import PALETTE as CLASSES
+from tests.test_architecture import ROOT
 
 IDS = {number: number for number in range(6)}
 READ = [each for each in FORMATS if each.pixels is not None]
@@ -189,3 +191,53 @@ def test_numbers_that_are_no_class_are_named_whatever_their_type(tmp_path: Path)
     assert "300 (1 pixels)" in caught.value.message
     ignoring = IndexMasks(IDS, ignore_unknown=True).read(path)
     np.testing.assert_array_equal(ignoring[0, :4], [IGNORE, IGNORE, IGNORE, LABELS[0, 3]])
+
+
+PAGE = ROOT / "docs/data.md"
+
+
+def outcome(read: Callable[[], object], kind: Format | MaskFormat) -> str:
+    """What the table says: read, or the end of the error's first sentence."""
+    try:
+        read()
+    except MissingExtraError:
+        return "needs rasterio"
+    except DataError as error:
+        return "needs rasterio" if "rsseg-tf[geo]" in error.hint else f"refused: {error.message.partition('` ')[2]}"
+    return "read" if kind.valid is None else "read, gaps ignored"
+
+
+def table(folder: Path, use: pytest.FixtureRequest) -> str:
+    """The table of docs/data.md, from files that are written and read now."""
+    datasets = [pair_of(kind, folder / f"image{number}") for number, kind in enumerate(FORMATS)]
+    masks = [written(kind, folder / f"mask{number}") for number, kind in enumerate(MASKS)]
+    samples = [dataset.samples("train")[0] for dataset in datasets]
+
+    def trained() -> list[str]:
+        pairs = zip(datasets, samples, FORMATS, strict=True)
+        return [outcome(partial(dataset.read, sample), kind) for dataset, sample, kind in pairs]
+
+    def predicted(out: str) -> list[str]:
+        return [
+            outcome(partial(predict_files, Eye().predictor(), [sample.image], folder / out / str(number)), kind)
+            for number, (sample, kind) in enumerate(zip(samples, FORMATS, strict=True))
+        ]
+
+    def labeled() -> list[str]:
+        return [outcome(partial(IndexMasks(IDS).read, path), kind) for path, kind in zip(masks, MASKS, strict=True)]
+
+    columns, numbers = [trained(), predicted("with")], [labeled()]
+    use.getfixturevalue("without_rasterio")
+    columns, numbers = [*columns, trained(), predicted("without")], [*numbers, labeled()]
+    assert columns[2] == columns[3]
+    images = zip([kind.name for kind in FORMATS], *columns[:3], strict=True)
+    heads = ("image", "`data check`, `fit`, `export-tflite`, `evaluate`", "`predict`", "all, without rasterio")
+    lines = [heads, ("---",) * 4, *images]
+    of_masks = zip([kind.name for kind in MASKS], *numbers, strict=True)
+    more = [("mask of numbers", "read", "without rasterio"), ("---",) * 3, *of_masks]
+    return "\n\n".join("\n".join(f"| {' | '.join(row)} |" for row in rows) for rows in (lines, more))
+
+
+def test_the_page_has_the_table_of_what_is_read(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    made = table(tmp_path, request)
+    assert made in PAGE.read_text(encoding="utf-8"), f"put this into {PAGE}:\n\n{made}"
