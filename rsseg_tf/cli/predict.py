@@ -29,8 +29,16 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="Meters per pixel, for areas; by default as the image says, or else the model.",
 )
-@click.option("--bands", metavar="R,G,B", help="Numbers of the red, green and blue bands, such as 4,3,2.")
-@click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for images that are not 8-bit.")
+@click.option(
+    "--bands",
+    metavar="R,G,B",
+    help="Numbers of the red, green and blue bands, such as 4,3,2; by default as the model says, or else the image.",
+)
+@click.option(
+    "--scale",
+    metavar="LOW,HIGH",
+    help="Values that become 0 and 255, for images that are not 8-bit; by default as the model says.",
+)
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
     "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."

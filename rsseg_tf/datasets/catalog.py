@@ -93,7 +93,7 @@ def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
     """
     dataset = _reader(data).open(data, seed)
     if isinstance(dataset, FileDataset):
-        dataset.channels = Channels(data.bands, (data.scale[0], data.scale[1]) if data.scale else None)
+        dataset.channels = Channels.of(data.bands, data.scale)
     if unread := _unread(data):
         named = ", ".join(f"`{name}`" for name in unread)
         doubt = DataError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import DataConfig, EvaluateConfig
+from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.parts import read_in_blocks
@@ -254,15 +254,6 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
             hint="compare models with the same `data.fitting`, and, for `resize`, the same `data.input_size`",
         )
     return sizes.pop() if sizes else None
-
-
-def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
-    """Return the settings to read data with: prepared pairs are used only where they have every input's size."""
-    same = all(
-        each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
-        for each in predictors
-    )
-    return data if same else replace(data, cache_dir="")
 
 
 def _check_classes(model: Palette, data: Palette) -> None:

@@ -74,10 +74,10 @@ def predict_files(
 ) -> list[dict[str, Any]]:
     """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
 
-    An image that says where it lies (in it, or in a world file beside it), a PNG or TIFF of more than 50 megapixels,
-    and every image whose `channels` are chosen needs rasterio: it is read in rows, its class map is `NAME_classes.tif`
-    with the same georeference or ground control points, its overlay at most 2048 pixels wide and high. Without
-    rasterio a world file is copied beside the class map.
+    An image that says where it lies (in it, or in a world file beside it), and a PNG or TIFF of more than 50
+    megapixels, needs rasterio: it is read in rows, its class map is `NAME_classes.tif` with the same georeference or
+    ground control points, its overlay at most 2048 pixels wide and high. Without rasterio a world file is copied
+    beside the class map.
 
     The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
     square meters of every class. An image that was predicted before by the same model is not predicted again, and a
@@ -87,7 +87,7 @@ def predict_files(
         predictor: the model.
         images: an image file, a folder of them or a glob pattern, or several of these.
         out: the folder for the results.
-        channels: what the network gets from images that are not 8-bit RGB.
+        channels: what the network gets from images that are not 8-bit RGB; what the model says, where they say nothing.
         overwrite: predict again what lies in `out`.
         progress: called after every image, and after every few rows of a large one.
 
@@ -103,6 +103,7 @@ def predict_files(
     found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
     if any(image.resolve().parent == folder.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
+    channels = channels.over(predictor.channels)
     records: list[dict[str, Any]] = []
     pixels = 0
     for image, name in zip(found, output_names(found), strict=True):
@@ -209,13 +210,13 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     """Return what the record says about an image, after its files are written."""
     header = read_header(job.image)
-    if job.channels.are_chosen or header.is_geotiff or header.pixels > LARGE_PIXELS:
+    if header.is_geotiff or header.pixels > LARGE_PIXELS:
         required_library()
     place = place_of(job.image)
     with open_picture(job.image, job.channels) as picture:
         known = job.image.suffix.lower() in OPENCV_SUFFIXES
         pixels = header.pixels if known else picture.height * picture.width
-        if place is None and not job.channels.are_chosen and pixels <= LARGE_PIXELS:
+        if place is None and pixels <= LARGE_PIXELS:
             return _predict_whole(job, picture)
         mosaic = Mosaic(picture, place or Place(), _row_areas(job, picture, place))
         return predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)

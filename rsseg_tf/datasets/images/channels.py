@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsseg_tf.errors import ConfigError
@@ -32,10 +33,14 @@ class Channels:
         if self.scale and not -math.inf < self.scale[0] < self.scale[1] < math.inf:
             raise ConfigError(f"the scale must be ascending, got {self.scale}", hint="for example 0,4000")
 
-    @property
-    def are_chosen(self) -> bool:
-        """Whether anything was given."""
-        return bool(self.bands) or self.scale is not None
+    @classmethod
+    def of(cls, bands: Sequence[int], scale: Sequence[float]) -> Channels:
+        """Return what settings or a model file say; each may be empty."""
+        return cls(tuple(bands), (scale[0], scale[1]) if scale else None)
+
+    def over(self, others: Channels) -> Channels:
+        """Return these, and the others where these say nothing."""
+        return Channels(self.bands or others.bands, self.scale or others.scale)
 
 
 AS_THEY_ARE = Channels()
