@@ -30,6 +30,10 @@ _STRAIGHT_ALPHA = 2
 _IS_MASK = 4
 _WANTED = (_KIND, _BITS, _COMPRESSION, _COLORS, _TURNED, _BANDS, _EXTRA, _NODATA)
 _TOO_MANY = "CV_IO_MAX_IMAGE"
+_TILED = (
+    'python -c "import rasterio.shutil as files; '
+    "files.copy('IMAGE', 'NEW.tif', driver='GTiff', tiled=True, compress='deflate', bigtiff='if_safer')\""
+)
 
 
 class Decoded:
@@ -113,7 +117,7 @@ def _values(path: Path, data: bytes) -> Values:
         if _TOO_MANY in str(error):
             raise DataError(
                 f"`{path}` has more pixels than OpenCV decodes",
-                hint="write it as a tiled TIFF, which is read in parts: gdal_translate -co TILED=YES",
+                hint=f"write it as a tiled TIFF, which rasterio (pip install 'rsseg-tf[geo]') reads in parts: {_TILED}",
             ) from error
         raise DataError(f"cannot read `{path}`: {' '.join(str(error).split())}") from error
     if values is None:

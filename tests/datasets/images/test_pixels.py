@@ -1,4 +1,7 @@
+import shlex
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,8 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from rsseg_tf.datasets.files import opening
+from rsseg_tf.datasets.files.decoded import decode
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES as SUFFIXES
+from rsseg_tf.datasets.files.raster import Raster
 from rsseg_tf.datasets.images.channels import Channels
+from rsseg_tf.datasets.images.header import read_header
+from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
 
@@ -228,3 +236,37 @@ def test_a_png_whose_stream_is_wrong_under_right_check_sums_is_an_error(tmp_path
     with pytest.raises(DataError, match=r"a\.png"):
         read_image(path)
     capfd.readouterr()
+
+
+def enormous_png(path: Path) -> None:
+    encoded = bytearray(cv2.imencode(".png", PICTURE)[1].tobytes())
+    encoded[16:24] = struct.pack(">II", 40_000, 40_000)
+    encoded[29:33] = struct.pack(">I", zlib.crc32(encoded[12:29]))
+    path.write_bytes(encoded)
+
+
+def enormous_jpeg(path: Path) -> None:
+    encoded = bytearray(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    frame = encoded.index(b"\xff\xc0")
+    encoded[frame + 5 : frame + 9] = struct.pack(">HH", 40_000, 40_000)
+    path.write_bytes(encoded)
+
+
+@pytest.mark.parametrize("write", [enormous_png, enormous_jpeg])
+def test_more_pixels_than_opencv_takes_are_refused_with_a_way_out(tmp_path, write):
+    write(tmp_path / "a.img")
+    with pytest.raises(DataError, match=r"a\.img` has more pixels than OpenCV decodes") as caught:
+        decode(tmp_path / "a.img", numbers=False)
+    write_image(tmp_path / "small.png", PICTURE)
+    command = shlex.split(caught.value.hint.partition("parts: ")[2].replace("IMAGE", "small.png"))
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "NEW.tif"), PICTURE)
+    assert read_header(tmp_path / "NEW.tif").pixels == PICTURE[..., 0].size
+
+
+def test_an_enormous_png_is_read_in_parts_where_rasterio_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "LARGE_PIXELS", 100)
+    write_image(tmp_path / "a.png", PICTURE)
+    with open_picture(tmp_path / "a.png") as picture:
+        np.testing.assert_array_equal(picture.read((slice(3, 9), slice(5, 50)))[0], PICTURE[3:9, 5:50])
+    assert isinstance(opening.open_stored(tmp_path / "a.png"), Raster)
