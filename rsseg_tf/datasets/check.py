@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
@@ -128,7 +129,9 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     contents = {split: _content(members, examinations) for split, members in samples.items()}
     repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
     contents |= {split: contents[shown] for split, shown in repeats.items()}
-    return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)), repeats)
+    return DatasetReport(
+        summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(dataset, summaries)), repeats
+    )
 
 
 def _doubted(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
@@ -232,9 +235,14 @@ def _cut(items: list[str]) -> list[str]:
     return [*items[:_FOLDERS_LISTED], f"and {more} more"] if more > 0 else items
 
 
-def _unseen(summaries: dict[str, SplitSummary]) -> list[Finding]:
+def _unseen(dataset: AnyDataset, summaries: dict[str, SplitSummary]) -> list[Finding]:
+    hint = dataset.unseen_hint if isinstance(dataset, FileDataset) else ""
     return [
-        Finding(f"no pixel of {', '.join(f'`{name}`' for name in missing)} in `{split}`", "", split)
+        Finding(
+            f"no pixel of {', '.join(f'`{name}`' for name in missing)} in `{split}`",
+            hint * bool(summary.ignored),
+            split,
+        )
         for split, summary in summaries.items()
         if summary.labeled and (missing := [name for name, count in summary.pixels.items() if not count])
     ]

@@ -56,6 +56,9 @@ class FileDataset:
     folders_are_sequences = False
     """Whether the images of one folder show one place, so that one in several splits is a problem, not a warning."""
 
+    unseen_hint = ""
+    """What to think of where a class has no pixel in a split, and some pixels have no label."""
+
     split_hint = "unpack that part of the data set too"
     """What to do where `train` or `val` is empty: the hint of that problem. A reader says its own, and adds
     `layout.still_packed` to it for the archives that lie there."""

@@ -37,6 +37,8 @@ _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by 
 _REMEDY = (
     "mend the mask, name them in data.folder.classes or data.folder.ignore_colors, or set data.unknown_colors=ignore"
 )
+_HIDDEN = "255 in masks of numbers is ignored: where it is that class, give the class the number 255"
+_UNEQUAL = f"name them alike, or list them in a CSV file, {','.join(COLUMNS)} a line, and set data.folder.pairs"
 _EXAMPLE = "for example data.folder.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
@@ -63,6 +65,8 @@ class Folder(FileDataset):
         place = existing_root(root, layout=_LAYOUT)
         listing = _csv_listing(place, settings.pairs) if settings.pairs else _stem_listing(place)
         super().__init__(palette, masks, listing)
+        if isinstance(masks, IndexMasks):
+            self.unseen_hint = _HIDDEN
 
 
 def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tuple[Palette, MaskReader]:
@@ -124,7 +128,11 @@ def _stem_listing(root: Path) -> Listing:
         if not (root / name).is_dir():
             hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
             raise DataError(f"there is no folder `{root / name}`", hint=hint)
-    samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
+    images, masks = image_files(root / "images"), image_files(root / "masks")
+    if images and masks and not images.keys() & masks.keys():
+        (image, *_), (mask, *_) = next(iter(images.values())), next(iter(masks.values()))
+        raise DataError(f"no image has the stem of a mask: there are `{image}` and `{mask}`", hint=_UNEQUAL)
+    samples, problems = paired(images, masks)
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
     return Listing(dealt(samples), tuple(problems), incomplete=frozenset({"train"} if problems else ()))

@@ -327,3 +327,12 @@ def test_an_image_of_a_split_without_its_mask_is_a_problem(tmp_path):
     (tmp_path / "masks/val/a.png").unlink()
     with pytest.raises(DataError, match=r"images/val/a\.jpg` has no mask"):
         open_dataset(config(tmp_path))
+
+
+@pytest.mark.parametrize(("image", "mask"), [("{}_sat", "{}_mask"), ("{}", "{}_lab")])
+def test_stems_that_differ_by_their_endings_are_one_error_with_a_way_out(tmp_path, image, mask):
+    for stem in "abc":
+        write_pair(tmp_path, stem, image=f"images/{image}.jpg", mask=f"masks/{mask}.png")
+    with pytest.raises(DataError, match="no image has the stem of a mask") as caught:
+        open_dataset(config(tmp_path))
+    assert "data.folder.pairs" in caught.value.hint
