@@ -100,7 +100,7 @@ class _Read:
 
 def _read(dataset: Dataset, sample: Sample) -> _Read:
     if _withheld(sample):
-        return _Read(_size(dataset.read_image(sample)))
+        return _Read(_image_size(dataset, sample))
     size = size_in_parts(dataset, sample)
     if size is None or not isinstance(dataset, InParts):
         pair = dataset.read(sample)
@@ -109,6 +109,16 @@ def _read(dataset: Dataset, sample: Sample) -> _Read:
     for box in strips(*size):
         counts.update(_counted(dataset.read_part(sample, box)[1]))
     return _Read(size[::-1], dict(counts))
+
+
+def _image_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:
+    """Return width and height of an image without labels, after reading all of it."""
+    if sample.image is None or not isinstance(dataset, FileDataset) or (size := windowed_size(sample.image)) is None:
+        return _size(dataset.read_image(sample))
+    with open_picture(sample.image, dataset.channels) as picture:
+        for box in strips(*size):
+            picture.read(box)
+    return size[::-1]
 
 
 def _hash(path: Path | None) -> str:

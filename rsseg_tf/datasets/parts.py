@@ -39,6 +39,20 @@ def size_in_parts(dataset: Dataset, sample: Sample) -> tuple[int, int] | None:
     return dataset.size_in_parts(sample) if isinstance(dataset, InParts) else None
 
 
+def read_some(dataset: Dataset, sample: Sample) -> tuple[Pixels, Pixels]:
+    """Return image and mask of a sample, or the middle 4096 × 4096 pixels of a large pair.
+
+    Raises:
+        DataError: as `Dataset.read`.
+    """
+    size = size_in_parts(dataset, sample)
+    if size is None or not isinstance(dataset, InParts):
+        return dataset.read(sample)
+    starts = [max(0, (side - BLOCK_PX) // 2) for side in size]
+    rows, columns = (slice(start, min(start + BLOCK_PX, side)) for start, side in zip(starts, size, strict=True))
+    return dataset.read_part(sample, (rows, columns))
+
+
 def read_in_blocks(dataset: Dataset, sample: Sample) -> Iterator[tuple[str, Pixels, Pixels]]:
     """Yield the name, image and mask of a sample: one, or of a large pair one for every 4096 × 4096 pixels of it.
 

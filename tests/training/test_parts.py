@@ -19,6 +19,7 @@ from rsseg_tf.datasets.check import check_dataset
 from rsseg_tf.datasets.files import opening
 from rsseg_tf.datasets.opening import open_prepared
 from rsseg_tf.datasets.readers.files import FileDataset
+from rsseg_tf.datasets.sheet import contact_sheet
 from rsseg_tf.errors import DataError
 from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.predict import TiledPredictor
@@ -175,3 +176,29 @@ def test_a_mask_of_another_size_is_told_before_anything_is_read(
     no_whole(monkeypatch)
     with pytest.raises(DataError, match=r"700×600 pixels but its mask .* is 300×300"):
         dataset.size_in_parts(dataset.samples("train")[0])
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_sheet_shows_the_middle_of_a_large_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = mosaic(tmp_path)
+    monkeypatch.setattr(parts, "BLOCK_PX", 200)
+    dataset = list_dataset(settings(tmp_path).data)
+    no_whole(monkeypatch)
+    pixels, labels = parts.read_some(dataset, dataset.samples("train")[0])
+    np.testing.assert_array_equal(pixels, image[200:400, 250:450])
+    assert labels.shape == (200, 200)
+    assert contact_sheet(dataset, "train", count=1, cell=64).shape[2] == 3
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_a_large_image_without_labels_is_checked_in_strips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mosaic(tmp_path)
+    with (tmp_path / "pairs.csv").open("a") as stream:
+        stream.write("images/b.tif,,test\n")
+    tiff(np.full((*SHAPE, 3), 7, np.uint8), photometric="RGB", **TILES)(tmp_path / "images/b.tif")
+    monkeypatch.setattr(FileDataset, "read_image", lambda _self, sample: pytest.fail(f"read {sample.name} as a whole"))
+    report = check_dataset(list_dataset(settings(tmp_path).data))
+    assert (report.splits["test"].sizes, report.splits["test"].labeled) == (("700×600",), 0)
+    whole = (tmp_path / "images/b.tif").read_bytes()
+    (tmp_path / "images/b.tif").write_bytes(whole.replace(whole[-400:-300], bytes(100)))
+    assert any("b.tif" in problem.message for problem in check_dataset(list_dataset(settings(tmp_path).data)).problems)
