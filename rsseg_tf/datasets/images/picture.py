@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Picture:
         self._blank = tuple(
             number
             for number, name in enumerate(stored.names, start=1)
-            if name != "alpha" and any(value is not None for value in stored.nodata)
+            if name != "alpha" and (any(value is not None for value in stored.nodata) or "float" in stored.kinds[0])
         )
         wanted = (*self._bands, *self._blank, *([self._alpha] if self._alpha else []))
         self._read = tuple(sorted(set(wanted)))
@@ -71,9 +72,7 @@ class Picture:
         if palette is not None and self._bands == (1, 1, 1):
             return np.ascontiguousarray(palette[chosen[..., 0], :3])
         if self._scale is not None:
-            low, high = self._scale
-            levels = (chosen.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-            return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0, 255)).astype(np.uint8)
+            return _scaled(chosen, *self._scale)
         if self._stored.bits < 8 and palette is None:
             return chosen * np.uint8(255 // (2**self._stored.bits - 1))
         return np.ascontiguousarray(chosen)
@@ -86,10 +85,9 @@ class Picture:
         if self._stored.palette is not None and (self._stored.palette[:, 3] < 128).any():
             valid = _both(valid, self._stored.palette[values[..., 0], 3] >= 128)
         if self._blank:
-            blanks = np.array([self._stored.nodata[band - 1] for band in self._blank], np.float64)
-            numbers = _of(values, self._read, self._blank)
-            blank = (numbers == blanks) | (np.isnan(numbers) & np.isnan(blanks))
-            valid = _both(valid, ~blank.all(axis=2))
+            places = ((self._read.index(band), self._stored.nodata[band - 1]) for band in self._blank)
+            filled = (_is_filled(values[..., place], nodata) for place, nodata in places)
+            valid = _both(valid, functools.reduce(np.logical_or, filled))
         return None if valid is None or valid.all() else valid
 
 
@@ -183,6 +181,28 @@ def _probed(stored: Stored, band: int) -> Values:
     starts = [np.linspace(0, side - _PROBE_PX, _PROBES).astype(int).tolist() for side in (stored.height, stored.width)]
     sides = [[slice(max(0, start), max(0, start) + _PROBE_PX) for start in each] for each in starts]
     return np.concatenate([stored.read((band,), (rows, columns)).ravel() for rows in sides[0] for columns in sides[1]])
+
+
+def _scaled(values: Values, low: float, high: float) -> Pixels:
+    """Return numbers as uint8, so that `low` becomes 0 and `high` 255; not a number becomes 0."""
+    if values.dtype.itemsize > 2 or not np.issubdtype(values.dtype, np.integer):
+        levels = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+        return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0, 255)).astype(np.uint8)
+    unsigned = np.dtype(f"u{values.dtype.itemsize}")
+    every = np.arange(2 ** (8 * unsigned.itemsize), dtype=unsigned)
+    table = _scaled(every.view(values.dtype).astype(np.float32), low, high)
+    return table[np.ascontiguousarray(values).view(unsigned)]
+
+
+def _is_filled(values: Values, nodata: float | None) -> NDArray[np.bool_]:
+    """Return where a band holds something: a number, and not the one for nothing."""
+    if np.issubdtype(values.dtype, np.floating):
+        filled: NDArray[np.bool_] = ~np.isnan(values)
+        return filled if nodata is None else filled & (values != values.dtype.type(nodata))
+    limits = np.iinfo(values.dtype)
+    if nodata is None or nodata != round(nodata) or not limits.min <= nodata <= limits.max:
+        return np.ones(values.shape, bool)
+    return values != values.dtype.type(nodata)
 
 
 def _of(values: Values, read: tuple[int, ...], bands: tuple[int, ...]) -> Values:

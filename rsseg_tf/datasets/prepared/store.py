@@ -28,6 +28,7 @@ from rsseg_tf.runs import write_json
 
 _VERSION = 3
 _ENTRY = ".pair"
+_BESIDE = (".msk", ".aux.xml")  # what GDAL reads with a file
 FACTS = "prepared.json"
 
 
@@ -115,14 +116,19 @@ def _told_what_to_do() -> Iterator[None]:
 
 
 def source_of(sample: Sample) -> dict[str, Any]:
-    """Return what a sample's pixels come from: path, bytes and time of change of its files.
+    """Return what a sample's pixels come from: path, bytes and time of change of its files, and of masks beside them.
 
     Raises:
         OSError: if one is missing.
     """
+    files = (("image", sample.image), ("mask", sample.mask))
+    beside = [
+        (f"{what} {suffix}", path.with_name(path.name + suffix)) for what, path in files if path for suffix in _BESIDE
+    ]
+    present = [(what, path) for what, path in beside if path.exists()]
     return {
         what: [str(path.resolve()), (status := path.stat()).st_size, status.st_mtime_ns] if path else None
-        for what, path in (("image", sample.image), ("mask", sample.mask))
+        for what, path in (*files, *present)
     }
 
 

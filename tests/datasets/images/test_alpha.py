@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ SHAPE = (64, 80)
 COLORS = np.random.default_rng(1).integers(1, 256, (*SHAPE, 3), np.uint8)
 WATER = np.arange(SHAPE[1]) < 30
 """Where water swallows all near infrared."""
+WATER_ROWS = slice(0, 5)
 
 
 def seen(path: Path, band: np.ndarray, channels: Channels = AS_THEY_ARE, **profile: object) -> np.ndarray | None:
@@ -79,3 +81,47 @@ def test_gray_with_a_band_that_is_not_its_alpha_has_no_colors_of_its_own(tmp_pat
     tiff(COLORS[..., :2], alpha="yes")(tmp_path / "a.tif")
     with pytest.raises(DataError, match="2 bands"), open_picture(tmp_path / "a.tif"):
         pass
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32])
+def test_values_are_scaled_one_way_whatever_their_type(tmp_path: Path, kind: type) -> None:
+    limits = (-120, 120) if kind is np.int8 else (0, 255) if kind is np.uint8 else (-2000, 30_000)
+    low, high = (max(limits[0], 0), limits[1]) if np.dtype(kind).kind == "u" else limits
+    values = np.random.default_rng(0).integers(low, high, (*SHAPE, 3)).astype(kind)
+    tiff(values, photometric="RGB")(tmp_path / "a.tif")
+    with open_picture(tmp_path / "a.tif", Channels(scale=(low / 2 + 3, high / 2))) as picture:
+        seen = picture.read()[0]
+    exact = (values.astype(np.float64) - (low / 2 + 3)) / (high / 2 - low / 2 - 3) * 255
+    assert np.abs(seen - np.clip(exact, 0, 255)).max() <= 0.5001
+    assert len(np.unique(seen)) > 100
+
+
+@pytest.mark.parametrize("nodata", [None, np.nan, -9999.0])
+def test_what_is_not_a_number_is_no_data(tmp_path: Path, nodata: float | None) -> None:
+    values = COLORS.astype(np.float32)
+    values[WATER_ROWS] = np.nan if nodata is None else nodata
+    values[20, 3, 1] = np.nan  # the other bands are there
+    tiff(values, photometric="RGB", nodata=nodata)(tmp_path / "a.tif")
+    with open_picture(tmp_path / "a.tif", Channels(scale=(0, 255))) as picture:
+        pixels, valid = picture.read()
+    assert valid is not None
+    np.testing.assert_array_equal(~valid, np.broadcast_to(np.arange(SHAPE[0])[:, None] < 5, SHAPE))
+    assert pixels[20, 3].tolist() == [COLORS[20, 3, 0], 0, COLORS[20, 3, 2]]
+
+
+@pytest.mark.parametrize("nodata", [-9999, 300, 0.5])
+def test_a_number_for_nothing_that_no_pixel_can_hold_takes_nothing_away(tmp_path: Path, nodata: float) -> None:
+    written = ElementTree.Element("VRTDataset", rasterXSize=str(SHAPE[1]), rasterYSize=str(SHAPE[0]))
+    tiff(COLORS, photometric="RGB")(tmp_path / "a.tif")
+    for number, color in enumerate(("Red", "Green", "Blue"), start=1):
+        band = ElementTree.SubElement(written, "VRTRasterBand", dataType="Byte", band=str(number))
+        ElementTree.SubElement(band, "ColorInterp").text = color
+        ElementTree.SubElement(band, "NoDataValue").text = str(nodata)
+        source = ElementTree.SubElement(band, "SimpleSource")
+        ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = "a.tif"
+        ElementTree.SubElement(source, "SourceBand").text = str(number)
+    (tmp_path / "a.vrt").write_bytes(ElementTree.tostring(written))
+    with open_picture(tmp_path / "a.vrt") as picture:
+        pixels, valid = picture.read()
+    assert valid is None
+    np.testing.assert_array_equal(pixels, COLORS)
