@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +29,7 @@ from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.steps.shared.training_data import windows_of
 from rsseg_tf.training.augment import warped
 from tests.datasets.images.formats import tiff
-from tests.inference.rasters import PALETTE
+from tests.inference.rasters import PALETTE, UTM
 
 CHANGES = AugmentConfig(flip_vertical=True, translate_px=40, rotate_deg=30, scale=(0.5, 2), color=0.1)
 SHAPE = (600, 700)
@@ -202,3 +205,34 @@ def test_a_large_image_without_labels_is_checked_in_strips(tmp_path: Path, monke
     whole = (tmp_path / "images/b.tif").read_bytes()
     (tmp_path / "images/b.tif").write_bytes(whole.replace(whole[-400:-300], bytes(100)))
     assert any("b.tif" in problem.message for problem in check_dataset(list_dataset(settings(tmp_path).data)).problems)
+
+
+_DRAWS = """
+import resource, sys
+from rsseg_tf.config import AugmentConfig, Config, DataConfig, FolderConfig
+from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.steps.shared.training_data import windows_of
+folder = FolderConfig(pairs="pairs.csv", classes={"ground": "0"})
+config = Config(data=DataConfig(name="folder", root=sys.argv[1], folder=folder, input_size=(512, 512)))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+source = windows_of(list_dataset(config.data), config, AugmentConfig(rotate_deg=20, scale=(0.5, 2)))
+before = peak()
+source.preload()
+drawn = [source.window(0, epoch=0, position=position) for position in range(60)]
+assert all(image.shape == (512, 512, 3) for image, _ in drawn)
+print(source.windows_per_pair().tolist(), peak() - before)
+"""
+
+
+def test_windows_of_a_mosaic_of_sixty_thousand_pixels_a_side_take_little_memory(tmp_path: Path) -> None:
+    side = 60_000
+    for name, bands in (("image.tif", 3), ("mask.tif", 1)):
+        shape = {"count": bands, "height": side, "width": side, "dtype": "uint8", "sparse_ok": True}
+        tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "bigtiff": "yes"}
+        rasterio.open(tmp_path / name, "w", driver="GTiff", **UTM, **shape, **tiles).close()
+    (tmp_path / "pairs.csv").write_text("image,mask,split\nimage.tif,mask.tif,train\n")
+    done = subprocess.run([sys.executable, "-c", _DRAWS, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    windows, mebibytes = done.stdout.split()
+    assert windows == f"[{round((side / 512) ** 2)}]"
+    assert int(mebibytes) < 300

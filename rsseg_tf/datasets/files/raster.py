@@ -17,6 +17,7 @@ from rsseg_tf.errors import DataError, MissingExtraError
 _CACHE_BYTES = 96 << 20
 _SURE_OF_ALPHA = ("PNG", "WEBP")
 _OPAQUE = 255
+_NO_CODEC = "missing codec"
 
 
 class Raster:
@@ -135,7 +136,11 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except raster_errors() as error:
-        raise DataError(f"cannot read `{path}`: {reason_of(error)}", hint="fetch or export the file again") from error
+        reason = reason_of(error)
+        hint = (
+            "export it with another compression, such as deflate" if _NO_CODEC in reason else "fetch or export it again"
+        )
+        raise DataError(f"cannot read `{path}`: {reason}", hint=hint) from error
 
 
 def _palette(dataset: Any) -> NDArray[np.uint8]:

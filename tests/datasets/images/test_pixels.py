@@ -21,6 +21,7 @@ from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
+from tests.datasets.images.formats import tiff
 
 LOSSLESS = (".png", ".tif", ".tiff")
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8), (7, 7), 2)
@@ -270,3 +271,15 @@ def test_an_enormous_png_is_read_in_parts_where_rasterio_is(tmp_path, monkeypatc
     with open_picture(tmp_path / "a.png") as picture:
         np.testing.assert_array_equal(picture.read((slice(3, 9), slice(5, 50)))[0], PICTURE[3:9, 5:50])
     assert isinstance(opening.open_stored(tmp_path / "a.png"), Raster)
+
+
+def test_a_compression_that_nobody_here_knows_is_told_with_a_way_out(tmp_path):
+    path = tmp_path / "a.tif"
+    tiff(PICTURE, photometric="RGB", compress="deflate")(path)
+    place = struct.pack("<HHIH", 259, 3, 1, 8)
+    data = path.read_bytes()
+    assert data.count(place) == 1
+    path.write_bytes(data.replace(place, struct.pack("<HHIH", 259, 3, 1, 65_000)))
+    with pytest.raises(DataError, match=r"a\.tif.*missing codec") as caught:
+        read_image(path)
+    assert "deflate" in caught.value.hint
