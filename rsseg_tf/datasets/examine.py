@@ -155,8 +155,13 @@ def _wrongs(sample: Sample, read: _Read, *, failed: Collection[Path | None]) -> 
     """Yield what is wrong with files that can be read."""
     if set(read.pixels) == {IGNORE}:
         yield DataError(f"`{sample.mask}` contains only ignored pixels", hint="drop the pair")
-    if any(read.size) and (elsewhere := misplaced(sample, read.size)):
-        yield elsewhere
+    if any(read.size):
+        try:
+            elsewhere = misplaced(sample, read.size)
+        except DataError as error:  # OpenCV read the file, but GDAL cannot open it
+            elsewhere = error
+        if elsewhere:
+            yield elsewhere
     for path in (sample.image, sample.mask):
         complaint = decoder_complaint(path) if path and path not in failed and _is_for_opencv(path) else ""
         if complaint:

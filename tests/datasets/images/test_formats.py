@@ -16,6 +16,7 @@ from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset
 from rsseg_tf.datasets.images.masks import IndexMasks
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
+from rsseg_tf.datasets.images.windows import read_picture
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.errors import DataError, MissingExtraError, RssegError
@@ -106,6 +107,23 @@ def test_every_command_sees_the_pixels_that_are_there(tmp_path: Path) -> None:
         report = check_dataset(dataset)
         assert [problem for problem in report.problems if problem.sample] == [], kind.name
         assert report.splits["train"].ignored == (~valid).sum(), kind.name
+
+
+def test_a_part_of_a_file_is_that_part_of_the_whole(tmp_path: Path) -> None:
+    boxes = [(slice(3, 17), slice(10, 41)), (slice(0, SHAPE[0]), slice(50, SHAPE[1])), (slice(30, 31), slice(0, 56))]
+    for number, kind in enumerate(READ):
+        path = written(kind, tmp_path / str(number))
+        pixels, valid = read_picture(path)
+        for box in boxes:
+            part, held = read_picture(path, box)
+            np.testing.assert_array_equal(part, pixels[box], err_msg=kind.name)
+            expected = np.ones_like(part[..., 0], bool) if valid is None else valid[box]
+            np.testing.assert_array_equal(np.ones_like(expected) if held is None else held, expected, err_msg=kind.name)
+    masks = IndexMasks(IDS)
+    for number, kind in enumerate(MASKS):
+        path = written(kind, tmp_path / f"mask{number}")
+        for box in boxes:
+            np.testing.assert_array_equal(masks.read(path, box), masks.read(path)[box], err_msg=kind.name)
 
 
 @pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
