@@ -19,6 +19,7 @@ from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import DatasetReport, check_dataset
 from rsseg_tf.datasets.images.header import orientation
 from rsseg_tf.datasets.opening import open_sound
+from rsseg_tf.errors import DataError
 from tests.datasets.images.formats import NIR, tiff
 from tests.inference.rasters import UTM, geotiff, origin
 
@@ -141,3 +142,16 @@ def test_a_check_kept_in_a_cache_doubts_the_same(tmp_path: Path) -> None:
     assert reports[0] is not None
     assert reports[0] == reports[1]
     assert any("EXIF" in found.message for found in reports[0].warnings)
+
+
+def test_a_place_that_cannot_be_read_is_one_more_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(LABELS).save(tmp_path / "m.png")
+
+    def broken(path: Path) -> None:
+        raise DataError(f"cannot read `{path}`: its world file makes no sense")
+
+    monkeypatch.setattr("rsseg_tf.datasets.agreement.place_of", broken)
+    report = checked(tmp_path, image="a.png", mask="m.png")
+    assert [problem.sample for problem in report.problems if "makes no sense" in problem.message] == ["a", "a"]
+    assert report.splits["train"].labeled == 1
