@@ -25,6 +25,9 @@ from rsseg_tf.config import load_config
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Number of seeds for each backbone."
 )
 @click.option("--backbones", default="", help="Backbones to run with one -c, comma-separated; by default its own.")
+@click.option(
+    "--control", is_flag=True, help="Train the dense networks on as well, and judge the pruned ones against them."
+)
 @options.split_option()
 @options.json_option
 @options.overrides_argument
@@ -33,6 +36,7 @@ def command(
     out: Path,
     repeats: int,
     backbones: str,
+    control: bool,
     split: str,
     as_json: bool,
     overrides: tuple[str, ...],
@@ -40,8 +44,9 @@ def command(
     """Repeat the paper's Table II: backbone × pruning × quantization, mean ± deviation over the seeds.
 
     Every repeat trains a dense network, prunes and retrains it, writes both as float and int8 files, and scores the
-    four on the same images. The same command resumes after a kill, and with a larger --repeats keeps what is done;
-    rsseg-tf report OUT makes a page of it.
+    four on the same images. With --control it also trains each dense network on for as many steps as its pruned one,
+    with and without the teacher, and says what the pruned one lost against these. The same command resumes after a
+    kill, and with a larger --repeats, or with --control, keeps what is done; rsseg-tf report OUT makes a page of it.
 
     Give -c once for every backbone that has a recipe of its own, or once with the --backbones that share it.
 
@@ -53,5 +58,5 @@ def command(
     from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
 
     recipes = recipes_of(configs, [name.strip() for name in backbones.split(",") if name.strip()])
-    result = ablate(recipes, out, Extent(repeats, split), announce=lambda line: click.echo(line, err=True))
+    result = ablate(recipes, out, Extent(repeats, split, control), announce=lambda line: click.echo(line, err=True))
     options.print_result(result, format_ablation(result), as_json=as_json)

@@ -28,8 +28,9 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; without -c, the settings of
-    the first are used. All further models are compared with the first: the difference in mean IoU comes with a
-    95 % interval, from a paired bootstrap over the images. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
+    the first are used. All further models are compared with the first: the differences in mean IoU, and of each class
+    in IoU and in small objects found, come with 95 % intervals, from a paired bootstrap over the images. To judge a
+    pruned network, name its control (prune.control) first. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
     names share the images of .keras models; the first of them prints the scores.
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test

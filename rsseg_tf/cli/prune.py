@@ -63,6 +63,11 @@ def command(
     )
     if "latency_ms" in result:
         text += f", {result['latency_ms']:.1f} ms of {result['dense_latency_ms']:.1f} (estimated from the profile)"
+    for kind, control in result.get("controls", {}).items():
+        text += (
+            f"\ncontrol-{kind}, the dense model trained on: val mIoU {100 * control['val_miou']:.2f} in epoch "
+            f"{control['best_epoch']}; the pruned one differs by {100 * control['difference']:+.2f} points"
+        )
     options.print_result(result, text, as_json=as_json)
 
 

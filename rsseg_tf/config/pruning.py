@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from rsseg_tf.config.setting import setting
+from rsseg_tf.config.setting import Rule, setting
 from rsseg_tf.config.training import DistillConfig, FitConfig
 
 Criterion = Literal["taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2", "bn-scale", "random"]
 """How a channel can be scored; `rsseg_tf.pruning.scoring.criteria` has the formula of each."""
 
+Control = Literal["plain", "teacher"]
+"""Without and with the dense model as the teacher of a dense model that is trained on."""
+
 LATENCY = "latency_ms"
 """The one metric whose target is not a share."""
+
+ACCURACY = "accuracy"
+"""What `accuracy_floor` is about, as a loop names it."""
+
+_BY_CLASS = Rule(
+    "numbers from 0 to 1 by class name",
+    lambda floors: all(math.isfinite(least) and 0 <= least <= 1 for least in floors.values()),
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,10 @@ class Loop(Ranking, Limits):
             0 for none before the end.
         accuracy_floor: accuracy, 0 to 1, that the network must keep before retraining (in `rsseg-tf prune`, the
             val mIoU); when it falls below, the loop goes back to the last plan that passed and stops. 0 for none.
-        check_every: loops between two checks of the accuracy floor.
+        floor: class name → IoU, 0 to 1, that the class must keep in the same way, as `{vehicle: 0.3}`; in
+            `rsseg-tf prune`, on val.
+        small_object_floor: class name → share of its small objects, 0 to 1, that must still be found, likewise.
+        check_every: loops between two checks of these floors.
     """
 
     criterion: Criterion = "taylor-bn"
@@ -99,7 +114,16 @@ class Loop(Ranking, Limits):
     tune_steps: int = setting(0, at_least=0)
     recalibrate_every: int = setting(0, at_least=0)
     accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
+    floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
+    small_object_floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
     check_every: int = setting(10, at_least=1)
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """Measure → its least value, for the floors that are set: `accuracy`, and such as `floor.vehicle` by class."""
+        by_class = {"floor": self.floor, "small_object_floor": self.small_object_floor}
+        named = {f"{key}.{name}": least for key, floors in by_class.items() for name, least in floors.items()}
+        return {name: least for name, least in ({ACCURACY: self.accuracy_floor} | named).items() if least > 0}
 
 
 @dataclass(frozen=True)
@@ -123,6 +147,9 @@ class PruneConfig(Loop, Target):
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
         retrain: the training after pruning; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
         distill: learning from the dense model during it.
+        control: train the dense model on too, for as many steps by the same recipe, in a folder `control-plain` or
+            `control-teacher` of the run: `plain` without and `teacher` with the dense model as its teacher, or `both`.
+            Beside these the pruned one shows what pruning itself cost.
     """
 
     batches: int = setting(4, at_least=1)
@@ -130,3 +157,10 @@ class PruneConfig(Loop, Target):
     recalibration_batches: int = setting(16, at_least=1)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    control: Literal["none", "plain", "teacher", "both"] = "none"
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The controls that are asked for."""
+        known: tuple[Control, ...] = ("plain", "teacher")
+        return tuple(each for each in known if self.control in (each, "both"))

@@ -44,8 +44,11 @@ def setting(
         ...
         rsseg_tf.errors.ConfigError: `share` must be above 0 and at most 1, got 2
     """
-    rule = rule or _range(at_least, above, at_most)
-    return field(default=default, metadata={"rule": rule})
+    metadata = {"rule": rule or _range(at_least, above, at_most)}
+    if isinstance(default, dict):
+        own: T = field(default_factory=default.copy, metadata=metadata)  # type: ignore[assignment]
+        return own
+    return field(default=default, metadata=metadata)
 
 
 def check(settings: Any, where: str = "") -> None:

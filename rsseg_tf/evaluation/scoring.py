@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.parts import read_in_blocks
 from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.errors import ModelError
+from rsseg_tf.evaluation.counting import Counting, ImageCounts
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
-from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import json_ready
 from rsseg_tf.text import text_table
@@ -75,11 +75,12 @@ class Evaluation:
         f1: class name → their harmonic mean.
         absent: names of the classes in neither truth nor prediction, which no mean includes.
         small_objects: class name → small connected components in the truth.
-        small_object_recall: class name → share of those that were found; see `SmallObjectRecall`.
+        small_objects_found: class name → how many of those were found; see `SmallObjectRecall`.
+        small_object_recall: class name → share that they are.
         data_sha256: fingerprint of the split.
         pixels: `full` where whole images were scored, else the height and width that they were resized to.
         image_names: of the images, in the order of `image_confusions`.
-        image_confusions: int64 (images, C, C): `confusion` of each image.
+        counts: of each image; in JSON `image_confusions`, `image_small_objects` and `image_small_objects_found`.
     """
 
     split: str
@@ -98,22 +99,34 @@ class Evaluation:
     f1: Mapping[str, float | None]
     absent: tuple[str, ...]
     small_objects: Mapping[str, int]
+    small_objects_found: Mapping[str, int]
     small_object_recall: Mapping[str, float | None]
     data_sha256: str
     pixels: str
     image_names: tuple[str, ...]
-    image_confusions: NDArray[np.int64] = field(repr=False, compare=False)
+    counts: ImageCounts = field(repr=False, compare=False)
+
+    @property
+    def image_confusions(self) -> NDArray[np.int64]:
+        """int64 (images, C, C): `confusion` of each image."""
+        return self.counts.confusions
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values; what could not be scored is null."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {**json_ready(plain), "image_confusions": self.image_confusions.tolist()}
+        plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "counts"}
+        return {
+            **json_ready(plain),
+            "image_confusions": self.image_confusions.tolist(),
+            "image_small_objects": self.counts.objects[..., 0].tolist(),
+            "image_small_objects_found": self.counts.objects[..., 1].tolist(),
+        }
 
     def table(self) -> str:
-        """Return the scores as a text table, in percent."""
+        """Return the scores as a text table, in percent, and the small objects as counts too."""
+        names = self.class_names
         rows = [
-            ("class", *_BY_CLASS.values()),
-            *((name, *(percent(getattr(self, key)[name]) for key in _BY_CLASS)) for name in self.class_names),
+            ("class", *_BY_CLASS.values(), "of them"),
+            *((name, *(percent(getattr(self, key)[name]) for key in _BY_CLASS), self._found(name)) for name in names),
             ("mean", percent(self.miou), percent(self.boundary_f1)),
         ]
         scores = (f"{title} {percent(getattr(self, key))} %" for key, title in _OF_ALL.items())
@@ -121,6 +134,10 @@ class Evaluation:
         if self.absent:
             lines.append(f"not in these images, and in no mean: {', '.join(self.absent)}")
         return "\n".join(lines)
+
+    def _found(self, name: str) -> str:
+        objects = self.small_objects[name]
+        return f"{self.small_objects_found[name]} of {objects}" if objects else "–"
 
 
 def evaluate(
@@ -182,7 +199,7 @@ def evaluate_all(
     size = _common_size(predictors)
     samples = dataset.samples(split)
     require_masks(samples, split)
-    scores = [_Scores(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
+    scores = [Counting(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
     own = range(share.process, len(samples), share.processes)
     for done, index in enumerate(own, start=1):
         for name, image, mask in _pairs(dataset, samples[index], size):
@@ -204,44 +221,6 @@ def _pairs(dataset: Dataset, sample: Sample, size: tuple[int, int] | None) -> It
     else:
         image, mask = dataset.read(sample)
         yield sample.name, resized_image(image, size), resized_mask(mask, size)
-
-
-class Metrics(NamedTuple):
-    """What a predictor is scored by; each is a `Metric`."""
-
-    confusion: ConfusionMatrix
-    boundary: BoundaryF1
-    objects: SmallObjectRecall
-
-
-def new_metrics(num_classes: int, settings: EvaluateConfig = _DEFAULTS) -> Metrics:
-    """Return the metrics before any image was counted."""
-    tolerance, tolerance_px = settings.boundary_tolerance, settings.boundary_tolerance_px
-    return Metrics(
-        ConfusionMatrix(num_classes),
-        BoundaryF1(num_classes, tolerance=tolerance, tolerance_px=tolerance_px),
-        SmallObjectRecall(num_classes, below_px=settings.small_object_px),
-    )
-
-
-class _Scores:
-    """All counts of one predictor."""
-
-    def __init__(self, num_classes: int, settings: EvaluateConfig, *, images: int) -> None:
-        self.metrics = new_metrics(num_classes, settings)
-        self.of_images = np.zeros((images, num_classes, num_classes), np.int64)
-
-    def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
-        before = self.metrics.confusion.counts.copy()
-        for metric in self.metrics:
-            metric.update(mask, prediction)
-        self.of_images[index] += self.metrics.confusion.counts - before
-
-    def add_up(self, share: Share) -> None:
-        """Replace the counts of this process by those of all processes together."""
-        own = [self.of_images, *(total for metric in self.metrics for total in metric.totals)]
-        for counts, total in zip(own, share.summed(own), strict=True):
-            counts[...] = total
 
 
 def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
@@ -270,7 +249,9 @@ def _check_classes(model: Palette, data: Palette) -> None:
         )
 
 
-def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores: _Scores, *, pixels: str) -> Evaluation:
+def _evaluation(
+    dataset: Dataset, split: str, samples: Sequence[Sample], scores: Counting, *, pixels: str
+) -> Evaluation:
     names, (confusion, boundary, objects) = dataset.palette.names, scores.metrics
     return Evaluation(
         split=split,
@@ -289,11 +270,12 @@ def _evaluation(dataset: Dataset, split: str, samples: Sequence[Sample], scores:
         f1=_by_name(names, confusion.f1),
         absent=tuple(names[index] for index in confusion.absent),
         small_objects=dict(zip(names, objects.objects.tolist(), strict=True)),
+        small_objects_found=dict(zip(names, objects.found.tolist(), strict=True)),
         small_object_recall=_by_name(names, objects.scores),
         data_sha256=dataset.fingerprint(split),
         pixels=pixels,
         image_names=tuple(sample.name for sample in samples),
-        image_confusions=scores.of_images,
+        counts=scores.images,
     )
 
 

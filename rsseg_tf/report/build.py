@@ -16,6 +16,7 @@ from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.evaluation.scoring import Seen, evaluate_all
 from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.progress import Progress
+from rsseg_tf.report.differences import summary
 from rsseg_tf.report.figures import drawings, svg_url
 from rsseg_tf.report.gallery import Gallery, place_facts
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
@@ -83,7 +84,7 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
     names = {row.path: row.name for row in rows}
     page = Page(
         title=f"Segmentation report: {_data_title(config)}",
-        summary=_summary(rows),
+        summary=summary(rows),
         problems=sources.problems,
         tables=tables,
         pictures=_pictures(rows, sources, out),
@@ -140,20 +141,6 @@ def _data_title(config: Config | None) -> str:
     if config is None:
         return "models"
     return Path(config.data.root).name or config.data.name if config.data.name == "folder" else config.data.name
-
-
-def _summary(rows: Sequence[ModelRow]) -> list[str]:
-    """Return what the smallest model costs and saves against the first, in a sentence."""
-    scored = [row for row in rows if row.score("miou") is not None]
-    if not scored:
-        return []
-    first, last = scored[0], min(scored, key=lambda row: row.file_bytes)
-    if first is last:
-        return [f"{first.name} has an mIoU of {first.score('miou'):.2f} % and needs {first.file_bytes / 1e6:.1f} MB."]
-    change = (last.score("miou") or 0) - (first.score("miou") or 0)
-    sizes = [f"{row.file_bytes / 1e6:.1f} MB" for row in (first, last)]
-    words = f"{last.name} needs {sizes[1]} instead of the {sizes[0]} of {first.name}"
-    return [f"{words}; its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points)."]
 
 
 def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Picture]:

@@ -24,6 +24,7 @@ class ModelRow:
         sha256: of its file.
         backbone: such as `resnet18`.
         is_pruned: whether channels were removed.
+        control: `plain` or `teacher` of a dense model that was trained on as a control, empty for any other.
         number_format: such as `float32` or `int8`.
         params: of the Keras model.
         macs: multiply-accumulates of one run.
@@ -37,6 +38,7 @@ class ModelRow:
     sha256: str
     backbone: str | None
     is_pruned: bool | None
+    control: str
     number_format: str
     params: int | None
     macs: int | None
@@ -95,7 +97,17 @@ def model_rows(sources: Sources) -> list[ModelRow]:
     names = _short_names([*(file.path for file in sources.files), *(run.path for run in sources.runs)])
     rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
     rows += [_row_of_run(run, names[run.path], scores) for run in sources.runs if run.sha256 in scores]
-    return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned)))
+    return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned), row.control))
+
+
+def base_of(row: ModelRow, rows: Sequence[ModelRow]) -> ModelRow:
+    """Return the one of `rows` that `row` is judged against.
+
+    That is the control of its backbone, with a teacher if there is one: a dense model trained as long as the pruned
+    one. Without a control it is the first of the rows.
+    """
+    controls = [each for each in rows if each.control and each.backbone == row.backbone]
+    return next((each for each in controls if each.control == "teacher"), controls[0] if controls else rows[0])
 
 
 def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
@@ -130,6 +142,7 @@ def _row_of_file(
         sha256=file.sha256,
         backbone=config.model.backbone if config else None,
         is_pruned=run.plan is not None if run else None,
+        control=run.control if run else "",
         number_format=_number_format(file),
         params=run.manifest["results"]["params"] if run else None,
         macs=read_model(file.path).macs,
@@ -152,6 +165,7 @@ def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
         sha256=run.sha256,
         backbone=run.config.model.backbone,
         is_pruned=run.plan is not None,
+        control=run.control,
         number_format="float32",
         params=run.manifest["results"]["params"],
         macs=run.manifest["results"]["macs"],

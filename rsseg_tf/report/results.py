@@ -6,10 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-import numpy as np
-
-from rsseg_tf.metrics import miou_difference
-from rsseg_tf.report.models import ModelRow, scored_pixels
+from rsseg_tf.report.differences import control_table, difference_tables
+from rsseg_tf.report.models import ModelRow, base_of
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
 from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Spread, Table, Value
@@ -28,10 +26,14 @@ _PAPER_HEADS = ("paper acc. %", "paper mIoU %", "paper mBF %", "paper MB", "pape
 def result_tables(rows: Sequence[ModelRow], ablations: Iterable[Facts], *, data_name: str) -> list[Table]:
     """Return every table that the models and ablations have figures for."""
     tables = [
-        *(ablation_table(facts, place) for place, facts in enumerate(ablations, start=1)),
+        *(
+            table
+            for place, facts in enumerate(ablations, start=1)
+            for table in (ablation_table(facts, place), control_table(facts, place))
+        ),
         summary_table(rows, data_name=data_name),
         compression_table(rows),
-        difference_table(rows),
+        *difference_tables(rows),
         *class_tables(rows, data_name=data_name),
     ]
     return [table for table in tables if table.rows]
@@ -64,7 +66,7 @@ def _summary(row: ModelRow) -> tuple[Value, ...]:
 
 
 def _paper_figures(row: ModelRow, data_name: str) -> tuple[float | None, ...]:
-    known = row.backbone is not None and row.is_pruned is not None
+    known = row.backbone is not None and row.is_pruned is not None and not row.control
     printed = known and paper_row(
         data_name, backbone=str(row.backbone), pruned=bool(row.is_pruned), quantized=row.is_quantized
     )
@@ -77,8 +79,9 @@ def compression_table(rows: Sequence[ModelRow]) -> Table:
     """Return Table III's question, within one method: what is left of the dense model, and what it costs."""
     values: list[tuple[Value, ...]] = []
     for _, group in groupby(rows, key=lambda row: row.backbone):
-        first, *others = group
-        for row in others:
+        known = list(group)
+        first = base_of(known[0], known)
+        for row in (row for row in known if row is not first):
             shares = [_ratio(getattr(row, key), getattr(first, key)) for key in ("params", "macs", "file_bytes")]
             faster = _ratio(first.latency_ms, row.latency_ms, scale=1)
             lost = [_less(row.score(key), first.score(key)) for key in ("miou", "boundary_f1")]
@@ -88,28 +91,6 @@ def compression_table(rows: Sequence[ModelRow]) -> Table:
         *(Column("file left %", 1), Column("times faster"), Column("Δ mIoU points"), Column("Δ mBF points")),
     )
     return Table("compression", "What is left, and what it costs (the paper's Table III)", columns, tuple(values))
-
-
-def difference_table(rows: Sequence[ModelRow]) -> Table:
-    """Return each model's mean IoU less the first's, with a paired bootstrap interval over the same images."""
-    scored = [(row, row.scores) for row in rows if row.scores and row.scores.get("image_confusions")]
-    values: list[tuple[Value, ...]] = []
-    for row, scores in scored[1:]:
-        base_row, base = scored[0]
-        if scored_pixels(base) == scored_pixels(scores):
-            counts = [np.array(each["image_confusions"], np.int64) for each in (base, scores)]
-            found = miou_difference(*counts)
-            points = (100 * found.difference, 100 * found.low, 100 * found.high)
-            values.append((row.name, base_row.name, *points, "yes" if found.is_clear else "no", found.images))
-    columns = (
-        *(Column("model"), Column("against"), Column("Δ mIoU points"), Column("low"), Column("high")),
-        *(Column("clear of 0"), Column("images")),
-    )
-    note = (
-        "95 % interval: the images are drawn again, the same for both models. It tells how far the choice of test "
-        "images matters, not how far another training would; only models scored on the same pixels are compared."
-    )
-    return Table("differences", "Is the difference in mIoU more than chance?", columns, tuple(values), note)
 
 
 def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
@@ -125,7 +106,20 @@ def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
     for key, title, remark in _BY_CLASS:
         if any(row.scores and row.scores.get(key) for row in scored):
             tables.append(_class_table(key, title, names, scored, remark, {}))
-    return tables
+    counted = [row for row in scored if row.scores and row.scores.get("small_objects_found")]
+    return [*tables, *([_objects_table(names, counted)] if counted else [])]
+
+
+def _objects_table(names: Sequence[str], rows: Sequence[ModelRow]) -> Table:
+    """Return how many small objects there are, and how many of them each model found."""
+    scores = [row.scores or {} for row in rows]
+    columns = (Column("class"), Column("small objects"), *(Column(f"{row.name} found") for row in rows))
+    values = [
+        (name, scores[0]["small_objects"][name], *(each["small_objects_found"][name] for each in scores))
+        for name in names
+    ]
+    note = "The counts behind the shares: with few objects, one more or less is many percent."
+    return Table("small_objects_found", "Small objects, counted", columns, tuple(values), note)
 
 
 def _class_table(
@@ -149,27 +143,36 @@ def _class_table(
 
 
 def ablation_table(ablation: Facts, place: int = 1) -> Table:
-    """Return Table II over repeats: mean ± sample standard deviation over the seeds, beside the paper's mIoU."""
-    groups: dict[tuple[str, bool, bool], list[Facts]] = {}
+    """Return Table II over repeats: mean ± sample standard deviation over the seeds, beside the paper's mIoU.
+
+    Where there are controls they stand between the dense and the pruned networks, in a column of their own.
+    """
+    groups: dict[tuple[str, bool, bool, str], list[Facts]] = {}
     for cell in ablation["cells"]:
-        groups.setdefault((cell["backbone"], cell["pruned"], cell["quantized"]), []).append(cell)
-    values = []
-    for (backbone, pruned, quantized), cells in sorted(groups.items(), key=lambda item: (item[0][0], *item[0][:0:-1])):
+        key = (cell["backbone"], cell["quantized"], cell["pruned"], cell.get("control", ""))
+        groups.setdefault(key, []).append(cell)
+    values: list[tuple[Value, ...]] = []
+    for (backbone, quantized, pruned, control), cells in sorted(groups.items()):
         scores = [_spread(cells, key, 0.01) for key in ("accuracy", "miou", "boundary_f1")]
         sizes = [_spread(cells, *each) for each in (("params", 1e6), ("file_bytes", 1e6), ("macs", 1e9))]
         printed = paper_row(ablation["data"], backbone=backbone, pruned=pruned, quantized=quantized)
-        paper = (printed.accuracy, printed.miou, printed.boundary_f1) if printed else (None,) * 3
-        values.append((backbone, pruned, quantized, len(cells), *scores, *sizes, *paper))
-    with_paper = any(value is not None for row in values for value in row[-3:])
+        paper = (printed.accuracy, printed.miou, printed.boundary_f1) if printed and not control else (None,) * 3
+        values.append((backbone, pruned, quantized, control, len(cells), *scores, *sizes, *paper))
     columns = (
-        *(Column("backbone"), Column("P"), Column("Q"), Column("seeds"), Column("accuracy %", best="max")),
-        *(Column("mIoU %", best="max"), Column("mBF %", best="max"), Column("params M"), Column("file MB")),
-        *(Column("GMACs"), *(Column(head) for head in _PAPER_HEADS[:3] if with_paper)),
+        *(Column("backbone"), Column("P"), Column("Q"), Column("control"), Column("seeds")),
+        *(Column("accuracy %", best="max"), Column("mIoU %", best="max"), Column("mBF %", best="max")),
+        *(Column("params M"), Column("file MB"), Column("GMACs"), *map(Column, _PAPER_HEADS[:3])),
     )
-    rows = tuple(tuple(row) if with_paper else tuple(row[:-3]) for row in values)
+    with_paper = any(value is not None for row in values for value in row[-3:])
+    with_control = any(row[3] for row in values)
+    hidden = {*(() if with_control else (3,)), *(() if with_paper else range(len(columns) - 3, len(columns)))}
+    shown = [number for number in range(len(columns)) if number not in hidden]
+    rows = tuple(tuple(row[number] for number in shown) for row in values)
     note = f"Mean ± standard deviation over the seeds, on the {ablation['split']} split of {ablation['data']}."
+    note += "" if with_control else " The pruned networks were trained for longer than the dense ones: --control tells."
     name = "ablation" if place == 1 else f"ablation_{place}"
-    return Table(name, "Ablation: backbone × pruning × quantization (the paper's Table II)", columns, rows, note)
+    title = "Ablation: backbone × pruning × quantization (the paper's Table II)"
+    return Table(name, title, tuple(columns[number] for number in shown), rows, note)
 
 
 def _spread(cells: Sequence[Facts], key: str, scale: float) -> Spread | None:

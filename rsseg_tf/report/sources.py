@@ -63,6 +63,11 @@ class Run:
         return str(self.manifest["outputs"].get(MODEL, ""))
 
     @property
+    def control(self) -> str:
+        """Which control of a pruning it is, `plain` or `teacher`; empty for any other run."""
+        return str(self.manifest["results"].get("control", ""))
+
+    @property
     def data_sha256(self) -> str:
         """Fingerprint of the training split, empty where unknown."""
         return str(self.manifest["inputs"].get("data:train", ""))
@@ -171,7 +176,8 @@ def _read_ablation(path: Path, found: Sources) -> None:
 
 
 def _parts(folder: Path) -> Iterator[Path]:
-    yield from (folder / run for run in ("dense", "pruned") if (folder / run).is_dir())
+    runs = ("dense", "control-plain", "control-teacher", "pruned")
+    yield from (folder / run for run in runs if (folder / run).is_dir())
     yield from sorted(folder.glob("*.tflite"))
     yield folder / "evaluation.json"
 

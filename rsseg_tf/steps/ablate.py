@@ -13,17 +13,23 @@ import keras
 from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.config import Config, dump_yaml, same_settings
 from rsseg_tf.config.export import as_type, check_export
+from rsseg_tf.config.pruning import Control
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.evaluation.by_class import class_differences, difference_facts
 from rsseg_tf.evaluation.comparison import compared
+from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
+from rsseg_tf.metrics import miou_difference
 from rsseg_tf.models.backbones import find_backbone
 from rsseg_tf.number_formats import FORMATS, FormatName
+from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
 from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
+from rsseg_tf.steps.control import check_controls, control_folder, train_control
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, build_model, fit
 from rsseg_tf.steps.prune import prune
@@ -42,10 +48,18 @@ class Extent:
     Attributes:
         repeats: seeds of each backbone, from `seed` of its settings upward.
         split: what the models are scored on.
+        control: train the dense networks on too, with the teacher (where `prune.distill` has one) and without.
     """
 
     repeats: int = 5
     split: str = "test"
+    control: bool = False
+
+    def controls(self, config: Config) -> tuple[Control, ...]:
+        """Return the controls of a pruning by `config`: those that its settings ask for, or all."""
+        if not self.control:
+            return config.prune.controls
+        return ("plain", "teacher") if config.prune.distill.weight else ("plain",)
 
 
 def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict[str, Config]:
@@ -88,9 +102,10 @@ def ablate(
 ) -> Mapping[str, Any]:
     """Train, prune, quantize and score every backbone with every seed, and leave everything in `folder`.
 
-    A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model,
-    a float32 file and one of `export.type` of each, and their scores on the same images. `ablation.json` is renewed
-    after each. The same call resumes after a kill; all repeats train and are scored on the same data.
+    A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model, and the
+    controls of `pruned`, a float32 file and one of `export.type` of each, and their scores on the same images.
+    `ablation.json` is renewed after each. The same call resumes after a kill; all repeats train and are scored on the
+    same data.
 
     Args:
         recipes: from `recipes_of`.
@@ -101,15 +116,20 @@ def ablate(
     Returns:
         `data`, `split`, `backbones`, `repeats`, `cells` (a model with one seed each: `backbone`, `seed`, `pruned`,
         `quantized`, `accuracy`, `miou`, `boundary_f1`, `iou`, `params`, `macs`, `file_bytes`), `versions` and `git`.
+        With controls these are cells too, whose `control` says which, and `differences` has for each pruned network
+        (`backbone`, `seed`, `quantized`) and each `control` of its seed what `difference_facts` says.
 
     Raises:
-        ConfigError: if the folder holds an ablation with other settings, or something else.
+        ConfigError: if the folder holds an ablation with other settings, or something else, or controls are asked for
+            and nothing is retrained.
         DataError: if the data set has no such split, or one without masks.
         ModelError: if the initial weights of a backbone cannot be fetched.
     """
     first = next(iter(recipes.values()))
     dataset = open_dataset(first.data, seed=first.seed)  # what is wrong is said before anything is trained
     require_masks(dataset.samples(extent.split), extent.split)
+    for config in recipes.values():
+        check_controls(config.prune, extent.controls(config))
     _check_folder(folder, recipes, extent)
     for backbone, config in recipes.items():
         if config.model.weights != "none" and not (folder / backbone).exists():
@@ -123,6 +143,9 @@ def ablate(
         for config in recipes.values():
             settings = replace(config, seed=config.seed + repeat)
             cells += _repeat(settings, _repeat_folder(folder, settings), extent, announce)
+            if controls := extent.controls(settings):
+                known = result.setdefault("differences", [])
+                known += _differences(settings, _repeat_folder(folder, settings), controls)
             write_json(folder / ABLATION, result)
             keras.backend.clear_session()
     _measure_latency(folder, recipes, announce)
@@ -130,8 +153,9 @@ def ablate(
 
 
 def format_ablation(result: Mapping[str, Any]) -> str:
-    """Return the ablation's table as Markdown."""
-    return ablation_table(result).to_markdown()
+    """Return the ablation's tables as Markdown."""
+    tables = (ablation_table(result), control_table(result))
+    return "\n".join(table.to_markdown() for table in tables if table.rows)
 
 
 def _check_type(config: Config) -> None:
@@ -180,44 +204,75 @@ def _result(data: str, backbones: list[str], extent: Extent, cells: list[dict[st
 
 
 def _repeat(config: Config, folder: Path, extent: Extent, announce: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Return the four models of one backbone and seed."""
+    """Return the models of one backbone and seed."""
+    controls = extent.controls(config)
     if read_manifest(folder / "dense") is None:
         announce(f"{folder}: train")
         fit(config, folder / "dense")
     if read_manifest(folder / "pruned") is None:
         announce(f"{folder}: prune and retrain")
-        prune(folder / "dense" / MODEL, config, folder / "pruned")
-    for run, number_format in _variants(config):
+        prune(folder / "dense" / MODEL, replace(config, prune=replace(config.prune, control="none")), folder / "pruned")
+    for control in controls:
+        out = control_folder(folder, control)
+        if read_manifest(out) is None:
+            announce(f"{out}: train the dense network on")
+            train_control(folder / "dense" / MODEL, config, out, control, loops=_results(folder / "pruned")["loops"])
+    variants = _variants(config, controls)
+    for run, number_format in variants:
         out = _file(folder, run, number_format)
         if not out.with_name(f"{out.name}.json").is_file():
             announce(f"{folder}: export {out.name}")
             wanted = replace(as_type(config.export, number_format), max_drop=_NO_GATE)
             export(folder / run / MODEL, replace(config, export=wanted), out)
-    if not (folder / EVALUATION).is_file():
+    files = [_file(folder, *variant) for variant in variants]
+    scored = _scored(folder)
+    if any(file.name not in scored for file in files):
         announce(f"{folder}: score")
-        _score(config, folder, extent.split)
-    scored = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))["models"]
-    if scored[0]["split"] != extent.split:
+        _score(config, folder, files, extent.split)
+        scored = _scored(folder)
+    if (split := scored[files[0].name]["split"]) != extent.split:
         raise ConfigError(
-            f"`{folder}` was scored on `{scored[0]['split']}`, not on `{extent.split}`",
+            f"`{folder}` was scored on `{split}`, not on `{extent.split}`",
             hint=f"remove its {EVALUATION} to score it again",
         )
-    pairs = zip(_variants(config), scored, strict=True)
-    return [_cell(config, folder, run=run, number_format=kind, scores=scores) for (run, kind), scores in pairs]
+    pairs = zip(variants, files, strict=True)
+    return [_cell(config, folder, run=run, number_format=kind, scores=scored[file.name]) for (run, kind), file in pairs]
 
 
-def _variants(config: Config) -> list[tuple[str, FormatName]]:
-    """Return the run and number format of the four models, in the order of the paper's Table II."""
+def _variants(config: Config, controls: Sequence[Control] = ()) -> list[tuple[str, FormatName]]:
+    """Return the run and number format of the models, in the order of the paper's Table II."""
     kinds: tuple[FormatName, ...] = ("float32", config.export.type)
-    return [(run, kind) for kind in kinds for run in ("dense", "pruned")]
+    runs = ("dense", *(control_folder(Path(), each).name for each in controls), "pruned")
+    return [(run, kind) for kind in kinds for run in runs]
 
 
 def _file(folder: Path, run: str, number_format: str) -> Path:
     return folder / f"{run}_{number_format}.tflite"
 
 
-def _score(config: Config, folder: Path, split: str) -> None:
-    files = [_file(folder, *variant) for variant in _variants(config)]
+def _scored(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the scores that are known, by the file's name."""
+    path = folder / EVALUATION
+    models = json.loads(path.read_text(encoding="utf-8"))["models"] if path.is_file() else []
+    return {each["model"]: each for each in models}
+
+
+def _differences(config: Config, folder: Path, controls: Sequence[Control]) -> list[dict[str, Any]]:
+    """Return how the pruned networks of one backbone and seed differ from each control."""
+    scored, found = _scored(folder), []
+    for kind in ("float32", config.export.type):
+        pruned = scored[_file(folder, "pruned", kind).name]
+        for control in controls:
+            base = scored[_file(folder, control_folder(folder, control).name, kind).name]
+            counts = [ImageCounts.of(each) for each in (base, pruned)]
+            miou = miou_difference(*(each.confusions for each in counts))
+            facts = difference_facts(miou, class_differences(pruned["class_names"], *counts))
+            place = {"backbone": config.model.backbone, "seed": config.seed}
+            found.append({**place, "quantized": FORMATS[kind].is_quantized, "control": control, **facts})
+    return found
+
+
+def _score(config: Config, folder: Path, files: Sequence[Path], split: str) -> None:
     dataset = open_dataset(config.data, seed=config.seed)
     predictors = [open_predictor(file, threads=2) for file in files]
     evaluations: Sequence[Evaluation] = evaluate_all(predictors, dataset, split, settings=config.evaluate)
@@ -228,16 +283,24 @@ def _score(config: Config, folder: Path, split: str) -> None:
 
 
 def _cell(config: Config, folder: Path, *, run: str, number_format: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    manifest = read_manifest(folder / run) or {}
+    known = _results(folder / run)
     return {
         "backbone": config.model.backbone,
         "seed": config.seed,
         "pruned": run == "pruned",
         "quantized": FORMATS[number_format].is_quantized,
         **{key: scores[key] for key in ("accuracy", "miou", "boundary_f1", "iou")},
-        **{key: manifest["results"][key] for key in ("params", "macs")},
+        **{key: known[key] for key in ("params", "macs")},
         "file_bytes": _file(folder, run, number_format).stat().st_size,
+        **{key: known[key] for key in ("control",) if key in known},
     }
+
+
+def _results(run: Path) -> Mapping[str, Any]:
+    """Return the figures of a finished run."""
+    manifest = read_manifest(run) or {}
+    results: Mapping[str, Any] = manifest["results"]
+    return results
 
 
 def _measure_latency(folder: Path, recipes: Mapping[str, Config], announce: Callable[[str], None]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,20 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.benchmark.profile import load_profile
-from rsseg_tf.config import Config, dump_yaml
-from rsseg_tf.config.pruning import LATENCY
-from rsseg_tf.datasets import Dataset
-from rsseg_tf.datasets.sample import hash_of
+from rsseg_tf.config import Config
+from rsseg_tf.config.parsing import no_such_choice
+from rsseg_tf.config.pruning import ACCURACY, LATENCY, PruneConfig
 from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.models.weights.pretrained import load_keras_model
-from rsseg_tf.runs import file_hash, open_run, write_text
+from rsseg_tf.runs import open_run, write_text
+from rsseg_tf.steps.control import carry_out, check_controls, control_folder
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
-from rsseg_tf.steps.shared.data import sound_dataset
-from rsseg_tf.steps.shared.keras_predictor import check_model
-from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, say, warn
-from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_loss, training_schedule
-from rsseg_tf.steps.shared.validation import validation
-from rsseg_tf.tracing.determinism import use_determinism
+from rsseg_tf.steps.shared.progress import PruningProgress, say, warn
+from rsseg_tf.steps.shared.retraining import Retraining
+from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
+from rsseg_tf.steps.shared.validation import evaluation, validation
 from rsseg_tf.tracing.precision import use_precision
-from rsseg_tf.training.loop import BEST, STATE, Outcome, Trainer
-from rsseg_tf.training.pipeline import BatchSchedule
-from rsseg_tf.training.step import Teacher
+from rsseg_tf.training.loop import BEST, STATE, Outcome
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 from rsseg_tf.training.tune import Tuner
 
@@ -40,7 +36,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
     """Remove channels of a trained model loop by loop, retrain, and leave the result in `folder`.
 
     The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
-    model's MACs and parameters left after each loop), `log.csv` and `manifest.json`.
+    model's MACs and parameters left after each loop), `log.csv` and `manifest.json`; a control (`prune.control`) has
+    the folder of a run in there.
     The same call on the folder of a killed run resumes where it stopped. Several workers share the batches that
     are scored, those that retrain, and the validation; only the first of them keeps its folder.
 
@@ -52,8 +49,9 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
-        `val_miou`, `best_epoch`, `loops` (fewer than asked for where the accuracy floor stopped them), `resumed`; with
-        a profile also `latency_ms` and `dense_latency_ms`, estimated from it.
+        `val_miou`, `best_epoch`, `loops` (fewer than asked for where a floor stopped them), `resumed`; with
+        a profile also `latency_ms` and `dense_latency_ms`, estimated from it; with controls also `controls`: by kind
+        their `model`, `val_miou`, `best_epoch`, and the `difference` of the pruned model's val mIoU from theirs.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
@@ -63,6 +61,7 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
+    check_controls(config.prune, config.prune.controls)
     if config.prune.profile and (doubt := load_profile(Path(config.prune.profile)).doubt):
         warn(f"`{config.prune.profile}`: {doubt}")
     replicas = open_replicas(config.strategy)
@@ -72,30 +71,20 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 
 
 def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
-    dataset, inputs = sound_dataset(config)
-    keras.utils.set_random_seed(config.seed)
-    use_determinism(config.prune.retrain.deterministic)
-    dense = load_keras_model(dense_path)
-    check_model(dense, dataset.palette, size=config.data.input_size)
-    dense_hash = file_hash(dense_path)
-    retrain = config.prune.retrain
-    schedule = training_schedule(dataset, config, retrain)
-    loss = training_loss(schedule, retrain, num_classes=len(dataset.palette.names))
-    made_from = f"the model with SHA-256 {dense_hash}, data with SHA-256 {hash_of(inputs)}"
-    config_text = f"# Of {made_from}\n{dump_yaml(config)}"
-    with open_run(folder, config_text, overwrite=overwrite) as resumed:
+    job = Retraining.of(dense_path, config, replicas)
+    _check_floors(config.prune, job.dataset.palette.names)
+    with open_run(folder, job.config_text, overwrite=overwrite) as resumed:
         with watching(replicas, lambda: "pruning"):
-            replicas.check_same(f"`{dense_path}`", dense_hash)
-            slim, plan = _slimmed(dense, dataset, config, schedule, folder=folder, replicas=replicas)
-            score = validation(slim, dataset, config, replicas)
+            replicas.check_same(f"`{dense_path}`", job.all_inputs[str(dense_path)])
+            slim, plan = _slimmed(job, folder)
+            score = validation(slim, job.dataset, config, replicas)
             score_before = score()
         say(f"pruned: val mIoU {100 * score_before:.2f} before retraining")
-        teacher = Teacher(dense, config.prune.distill) if config.prune.distill.weight > 0 else None
         outcome = Outcome(0, score_before, ())
-        if retrain.epochs:
-            trainer = Trainer(slim, schedule, retrain, loss=loss, folder=folder, teacher=teacher)
-            outcome = trainer.run(score, TrainingProgress("retrain", retrain.epochs), replicas=replicas, inputs=inputs)
-        before, after = pruning.cost(dense), pruning.cost(slim)
+        if config.prune.retrain.epochs:
+            has_teacher = config.prune.distill.weight > 0
+            outcome = job.run(slim, score, folder=folder, title="retrain", has_teacher=has_teacher)
+        before, after = pruning.cost(job.dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
             "params": after.params,
@@ -107,31 +96,24 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "best_epoch": outcome.best_epoch,
             "loops": plan.details["loops"],
             **_latencies(plan),
+            **_controls(job, folder, outcome, loops=plan.details["loops"]),
             "resumed": resumed,
         }
-        inputs = {str(dense_path): dense_hash, **inputs}
-        finish_run(folder, slim, config=config, inputs=inputs, results=results, leftovers=(STATE, BEST, _STATE))
+        leftovers = (STATE, BEST, _STATE)
+        finish_run(folder, slim, config=config, inputs=job.all_inputs, results=results, leftovers=leftovers)
     return results
 
 
-def _slimmed(
-    dense: keras.Model,
-    dataset: Dataset,
-    config: Config,
-    schedule: BatchSchedule,
-    *,
-    folder: Path,
-    replicas: Replicas,
-) -> tuple[keras.Model, pruning.Plan]:
+def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     """Return the pruned model with recalibrated batch norms, and its plan, which is left in the folder."""
-    settings = config.prune
+    settings, schedule = job.config.prune, job.schedule
     precision = use_precision(settings.retrain.precision)
     steps = settings.retrain.epochs * schedule.steps
     say(f"prune: {settings.loops} loops, then {steps} steps of retraining, in {precision}")
-    loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
-    replicas.file_from_chief(folder / _STATE)
+    loss = scoring_loss(schedule, job.config, num_classes=job.num_classes)
+    job.replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
-        dense,
+        job.dense,
         batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
         loss=loss,
         target=settings,
@@ -139,20 +121,39 @@ def _slimmed(
         hooks=pruning.Hooks(
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
             tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
-            accuracy=_Accuracy(dataset, config, replicas),
-            together=replicas,
+            accuracy=_Measured(job),
+            together=job.replicas,
             state_path=folder / _STATE,
         ),
     )
+    if plan.details["stopped"]:
+        say(f"a floor was passed in loop {plan.details['stopped']['loop']:g}: back to loop {plan.details['loops']}")
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
-    return replicas.mirrored(slim), plan
+    return job.replicas.mirrored(slim), plan
+
+
+def _controls(job: Retraining, folder: Path, pruned: Outcome, *, loops: int) -> dict[str, Any]:
+    """Return what the controls that are asked for reach on val, and how far the pruned model is from that."""
+    found = {}
+    for kind in job.config.prune.controls:
+        control = carry_out(job, control_folder(folder, kind), kind, loops=loops)
+        kept = {key: control[key] for key in ("model", "val_miou", "best_epoch")}
+        found[kind] = {**kept, "difference": pruned.best_val_miou - control["val_miou"]}
+    return {"controls": found} if found else {}
 
 
 def _latencies(plan: pruning.Plan) -> dict[str, float]:
     """Return the estimated latency of the pruned and the dense model, where a profile was measured."""
     costs = (("latency_ms", plan.cost), ("dense_latency_ms", plan.dense_cost))
     return {name: cost[LATENCY] for name, cost in costs if LATENCY in cost}
+
+
+def _check_floors(settings: PruneConfig, names: Sequence[str]) -> None:
+    for setting in ("floor", "small_object_floor"):
+        for name in getattr(settings, setting):
+            if name not in names:
+                raise no_such_choice(f"the class in `prune.{setting}`", name, names)
 
 
 class _LoopLog:
@@ -174,14 +175,17 @@ class _LoopLog:
         self._show(loop, plan)
 
 
-class _Accuracy:
-    """Measures the mIoU of a model on the val split; a model that was measured before is not traced again."""
+class _Measured:
+    """Measures what floors are about on the val split; a model that was measured before is not traced again."""
 
-    def __init__(self, dataset: Dataset, config: Config, replicas: Replicas) -> None:
-        self._data = dataset, config, replicas
+    def __init__(self, job: Retraining) -> None:
+        self._data = job.dataset, job.config, job.replicas
         self._model: keras.Model | None = None
 
-    def __call__(self, model: keras.Model) -> float:
+    def __call__(self, model: keras.Model) -> dict[str, float]:
         if model is not self._model:
-            self._model, self._score = model, validation(model, *self._data)
-        return self._score()
+            self._model, self._score = model, evaluation(model, *self._data)
+        found = self._score()
+        by_class = {"floor": found.iou, "small_object_floor": found.small_object_recall}
+        values = {f"{key}.{name}": value for key, scores in by_class.items() for name, value in scores.items()}
+        return {ACCURACY: found.miou, **{name: math.nan if value is None else value for name, value in values.items()}}

@@ -1,10 +1,11 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.config.setting import check, setting
+from rsseg_tf.config.setting import Rule, check, setting
 from rsseg_tf.errors import ConfigError
 
 
@@ -35,3 +36,15 @@ def test_an_error_has_the_dotted_name_the_range_and_what_came():
         check(Outer(inner=Inner(2.0)), "outer.")
 
     assert caught.value.message == "`outer.inner.share` must be above 0 and at most 1, got 2.0"
+
+
+def test_a_mapping_is_a_default_of_its_own_for_each_and_is_checked_too():
+    @dataclass(frozen=True)
+    class Floors:
+        floor: Mapping[str, float] = setting({}, rule=Rule("small", lambda floors: max(floors.values(), default=0) < 1))
+
+    assert Floors().floor == {}
+    assert Floors().floor is not Floors().floor
+    check(Floors({"a": 0.5}))
+    with pytest.raises(ConfigError, match=r"must be small, got \{'a': 2\}"):
+        check(Floors({"a": 2}))

@@ -118,8 +118,8 @@ def test_the_json_keys_are_stable() -> None:
     assert list(evaluate(Reader(), Masks(blocks(32, 48, 0)), "test").to_dict()) == [
         *("split", "images", "accuracy", "miou", "boundary_f1", "iou", "boundary_f1_per_class"),
         *("class_names", "confusion", "mean_accuracy", "frequency_weighted_iou", "precision", "recall", "f1"),
-        *("absent", "small_objects", "small_object_recall", "data_sha256", "pixels"),
-        *("image_names", "image_confusions"),
+        *("absent", "small_objects", "small_objects_found", "small_object_recall", "data_sha256", "pixels"),
+        *("image_names", "image_confusions", "image_small_objects", "image_small_objects_found"),
     ]
 
 
@@ -147,7 +147,7 @@ def test_the_text_shows_every_score() -> None:
 def test_the_table_names_every_class() -> None:
     lines = evaluate(Reader(), Masks(blocks(32, 48, 0, 1)), "test").table().splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["road", "roof", "tree", "mean"]
-    assert lines[3].split()[1:] == ["–"] * 6
+    assert lines[3].split()[1:] == ["–"] * 7
     assert "in no mean: tree" in lines[-1]
 
 
@@ -221,9 +221,38 @@ def test_a_comparison_names_the_difference_and_its_interval() -> None:
         "-88.89",
         "…",
         "-88.89",
+        "*",
     ]
-    assert "(holds 0)" in lines[3]
+    assert [line.endswith("*") for line in lines[1:4]] == [False, True, False]
     assert lines[5].split() == ["IoU", "%", "A", "B", "C"]
+    assert [line.split()[0] for line in lines if "against A" in line] == ["B", "C"]
+    assert [line for line in lines if line.startswith("poor: lost most: road -100.00 IoU points [-100.00, -100.00]")]
+    assert lines[-1].startswith("* clear of 0; 4 images")
+    assert (poor["lost_most"], poor["classes"]["tree"]["iou"]["is_clear"]) == ("road", True)
+    assert poor["classes"]["roof"]["iou"]["difference"] == pytest.approx(1 / 3 - 1)
+    assert json.loads(json.dumps(values, allow_nan=False)) == values
+
+
+def test_small_objects_stand_as_counts_beside_their_shares() -> None:
+    """Nine patches of tree, three of which the model that calls a third of them road still finds."""
+    mask = blocks(30, 30, 0)
+    mask[2:28:10, 2:28:10] = mask[3:29:10, 2:28:10] = 2
+
+    class Blind(Reader):
+        def predict(self, image: np.ndarray) -> np.ndarray:
+            return np.where(np.arange(30) < 10, super().predict(image), 0)
+
+    dense, blind = evaluate_all([Reader(), Blind()], Masks(mask, blocks(30, 30, 0)), "test")
+
+    assert blind.small_objects_found["tree"] == 3
+    assert blind.counts.objects[:, 2].tolist() == [[9, 3], [0, 0]]
+    (line,) = [line for line in blind.table().splitlines() if line.startswith("tree")]
+    assert line.endswith("33.33   3 of 9")
+    (difference,) = compared(["dense", "blind"], [dense, blind]).to_dict()["differences"]
+    tree = difference["classes"]["tree"]
+    assert [tree[key] for key in ("small_objects", "found", "found_before")] == [9, 3, 9]
+    assert tree["small_object_recall"]["difference"] == pytest.approx(-2 / 3)
+    assert difference["loss"].startswith("lost most: tree")
 
 
 class Part:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.config import EvaluateConfig
-from rsseg_tf.evaluation.scoring import new_metrics
+from rsseg_tf.evaluation.counting import new_metrics
 from rsseg_tf.metrics import Metric
 
 SETTINGS = EvaluateConfig(boundary_tolerance_px=2, small_object_px=9)

@@ -42,7 +42,7 @@ def make_data(folder: Path, classes: Sequence[str] = METADATA.class_names, *, im
     return load_config(overrides=[*words, *SETTINGS])
 
 
-def make_run(folder: Path, config: Config, *, pruned: bool = False) -> Path:
+def make_run(folder: Path, config: Config, *, pruned: bool = False, control: str = "") -> Path:
     """A finished run folder; its model file is not one."""
     folder.mkdir(parents=True)
     (folder / "model.keras").write_bytes(folder.name.encode())
@@ -50,7 +50,10 @@ def make_run(folder: Path, config: Config, *, pruned: bool = False) -> Path:
     (folder / "log.csv").write_text("epoch,learning_rate,loss,val_miou,seconds\n1,0.1,0.9,nan,3\n2,0.1,0.7,0.5,3\n")
     results = {"params": 500 if pruned else 1000, "macs": 4000 if pruned else 9000, "val_miou": 0.5}
     outputs = ["model.keras", "config.yaml", "log.csv"]
+    if control:
+        results["control"] = control
     if pruned:
+        results["loops"] = 2
         plan = {"keep": {"block_conv": [0, 2], "last_conv": [1]}, "widths": {"block_conv": 8, "last_conv": 4}}
         (folder / "plan.json").write_text(json.dumps(plan))
         (folder / "pruning.csv").write_text("loop,macs,params\n1,0.7,0.8\n2,0.44,0.5\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.config.export import check_export
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.evaluation.comparison import compare
+from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
 from rsseg_tf.steps import ablate as step
-from rsseg_tf.steps.ablate import Extent, ablate, recipes_of
+from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
 from tests.datasets.readers.test_uavid import write_uavid
 from tests.report.data import make_data, make_file, make_run
 from tests.steps.test_whole_job import SETTINGS
@@ -32,7 +35,7 @@ class Work:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, stop_at: int = 0) -> None:
         self.done: list[str] = []
         self._stop_at = stop_at
-        for name in ("fit", "prune", "export", "benchmark"):
+        for name in ("fit", "prune", "train_control", "export", "benchmark"):
             monkeypatch.setattr(step, name, getattr(self, name))
 
     def _note(self, line: str) -> None:
@@ -46,7 +49,12 @@ class Work:
 
     def prune(self, dense, config, folder):
         self._note(f"prune {config.model.backbone} {config.seed} of {dense.parent.name}")
+        assert config.prune.control == "none"
         make_run(folder, config, pruned=True)
+
+    def train_control(self, dense, config, folder, control, *, loops):
+        self._note(f"control {control} {config.model.backbone} {config.seed} of {dense.parent.name}, {loops} loops")
+        make_run(folder, config, control=control)
 
     def export(self, model, config, out):
         self._note(f"export {out.name}")
@@ -125,6 +133,13 @@ def test_other_settings_are_refused(recipes, tmp_path, monkeypatch, capsys):
     arguments = ["ablate", "-o", str(tmp_path / "out"), "--backbones", "resnet18"]
     assert main([*arguments, *SETTINGS]) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_another_split_than_was_scored_is_refused_with_both_named(recipes, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    ablate(recipes, tmp_path / "out", TWICE, announce=silent)
+    with pytest.raises(ConfigError, match=r"was scored on `test`, not on `val`"):
+        ablate(recipes, tmp_path / "out", replace(TWICE, split="val"), announce=silent)
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, capsys):
@@ -270,6 +285,131 @@ def test_an_ablation_half_done_says_so_on_the_page(recipes, tmp_path, monkeypatc
         ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     (problem,) = read_sources([tmp_path / "out"]).problems
     assert "1 of 2 repeats of resnet18" in problem.message
+
+
+CONTROLLED = Extent(repeats=2, control=True)
+RUNS = ("dense", "control-plain", "control-teacher", "pruned")
+
+
+def test_controls_are_cells_beside_the_networks_that_they_judge(recipes, tmp_path, monkeypatch):
+    work = Work(monkeypatch)
+    result = ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    exports = [f"export {run}_{kind}.tflite" for kind in ("float32", "int8") for run in RUNS]
+    assert work.done == [
+        *("fit resnet18 0", "prune resnet18 0 of dense"),
+        *(f"control {kind} resnet18 0 of dense, 2 loops" for kind in ("plain", "teacher")),
+        *exports,
+        *("fit resnet18 1", "prune resnet18 1 of dense"),
+        *(f"control {kind} resnet18 1 of dense, 2 loops" for kind in ("plain", "teacher")),
+        *exports,
+        "time 4 files",
+    ]
+    assert [(cell["seed"], cell["pruned"], cell["quantized"], cell.get("control")) for cell in result["cells"]] == [
+        (seed, run == "pruned", quantized, run.partition("-")[2] or None)
+        for seed in (0, 1)
+        for quantized in (False, True)
+        for run in RUNS
+    ]
+    assert json.loads((tmp_path / "out" / "ablation.json").read_text())["differences"] == result["differences"]
+
+
+def test_each_pruned_network_differs_from_its_control_as_evaluate_says(recipes, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    result = ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    places = [[each[key] for key in ("seed", "quantized", "control")] for each in result["differences"]]
+    assert places == [[s, q, kind] for s in (0, 1) for q in (False, True) for kind in ("plain", "teacher")]
+
+    folder, (config,) = tmp_path / "out" / "resnet18" / "seed1", recipes.values()
+    files = [folder / f"{run}_int8.tflite" for run in ("control-teacher", "pruned")]
+    dataset = open_dataset(config.data, seed=config.seed)
+    (expected,) = compare({file.name: open_predictor(file) for file in files}, dataset).to_dict()["differences"]
+    found = result["differences"][-1]
+    assert {key: found[key] for key in expected if key in found} == {
+        key: value for key, value in expected.items() if key not in ("model", "against")
+    }
+    lines = format_ablation(result).splitlines()
+    (line,) = [line for line in lines if line.startswith("| resnet18 | 1 | × | control-teacher |")]
+    assert line.endswith(f"| {expected['loss']} |")
+
+
+def test_controls_are_added_to_an_ablation_that_had_none(recipes, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    without = ablate(recipes, tmp_path / "out", TWICE, announce=silent)
+    more = Work(monkeypatch)
+    result = ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    assert [line for line in more.done if line.startswith(("fit", "prune", "time"))] == []
+    assert [cell for cell in result["cells"] if "control" not in cell] == without["cells"]
+    assert len(result["differences"]) == 8
+
+    nothing = Work(monkeypatch)
+    again = ablate(recipes, tmp_path / "out", TWICE, announce=silent)
+    assert nothing.done == []
+    assert again["cells"] == without["cells"]
+    assert "differences" not in again
+
+
+@pytest.mark.parametrize("stop_at", [3, 5, 12, 14])
+def test_an_ablation_with_controls_goes_on_where_it_was_stopped(stop_at, recipes, tmp_path, monkeypatch):
+    whole = Work(monkeypatch)
+    expected = ablate(recipes, tmp_path / "whole", CONTROLLED, announce=silent)
+    first = Work(monkeypatch, stop_at=stop_at)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    second = Work(monkeypatch)
+    result = ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    assert first.done + second.done == whole.done
+    assert result["differences"] == expected["differences"]
+
+
+def test_the_settings_may_ask_for_controls_and_a_recipe_without_a_teacher_has_the_plain_one(
+    config, tmp_path, monkeypatch
+):
+    asked = Work(monkeypatch)
+    wanted = replace(config.prune, control="teacher")
+    ablate(recipes_of([replace(config, prune=wanted)]), tmp_path / "asked", Extent(1), announce=silent)
+    assert [line.split()[1] for line in asked.done if line.startswith("control")] == ["teacher"]
+
+    alone = Work(monkeypatch)
+    undistilled = replace(config.prune, distill=replace(config.prune.distill, weight=0))
+    extent = Extent(1, control=True)
+    ablate(recipes_of([replace(config, prune=undistilled)]), tmp_path / "alone", extent, announce=silent)
+    assert [line.split()[1] for line in alone.done if line.startswith("control")] == ["plain"]
+
+
+def test_controls_of_nothing_are_refused_before_anything_is_trained(tmp_path, capsys):
+    words = ["ablate", "--control", "-o", str(tmp_path / "out"), *SETTINGS, "prune.retrain.epochs=0"]
+    assert main(words) == 2
+    assert "trained for as long as the pruned network is" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_an_ablation_with_controls_judges_against_them(recipes, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    ablate(recipes, tmp_path / "out", CONTROLLED, announce=silent)
+    result = report([tmp_path / "out"], tmp_path / "report", Wanted(places=0))
+    assert result["problems"] == []
+    assert result["models"] == [f"{run}_{kind}" for kind in ("float32", "int8") for run in RUNS]
+    tables = tmp_path / "report" / "tables"
+    with (tables / "control.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["seed"], row["against"]) for row in rows] == [
+        (seed, f"control-{kind}") for seed in "01" for _ in range(2) for kind in ("plain", "teacher")
+    ]
+    with (tables / "ablation.csv").open() as stream:
+        assert [row["control"] for row in csv.DictReader(stream)] == ["", "plain", "teacher", ""] * 2
+    for name in ("differences", "compression"):
+        with (tables / f"{name}.csv").open() as stream:
+            assert {row["against"] for row in csv.DictReader(stream)} == {"control-teacher_float32"}
+
+
+@pytest.mark.slow
+def test_a_whole_ablation_with_controls(tmp_path, capsys):
+    words = ["ablate", "-o", str(tmp_path / "out"), "--repeats", "1", "--control", *SETTINGS]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "What pruning cost: against the dense network trained as long" in out
+    result = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert (len(result["cells"]), len(result["differences"])) == (8, 4)
 
 
 @pytest.mark.slow

@@ -15,7 +15,10 @@ import pytest
 from tests.steps.test_whole_job import SETTINGS
 from tests.training.test_strategy import SECONDS, free_ports
 
-PRUNE = (*SETTINGS, "prune.batches=3", "prune.tune_steps=1", "prune.recalibrate_every=2", "prune.accuracy_floor=0.001")
+PRUNE = (
+    *(*SETTINGS, "prune.batches=3", "prune.tune_steps=1", "prune.recalibrate_every=2", "prune.accuracy_floor=0.001"),
+    "prune.control=plain",
+)
 UNDISTURBED = ("step", 10**6)
 
 
@@ -83,6 +86,8 @@ def test_two_workers_prune_as_one_does(alone, tmp_path):
         json.loads((folder / "manifest.json").read_text())["results"] for folder in (tmp_path / "0", alone / "pruned")
     )
     assert ours["val_miou"] == pytest.approx(theirs["val_miou"], abs=0.02)
+    controls = [results["controls"]["plain"]["val_miou"] for results in (ours, theirs)]
+    assert controls[0] == pytest.approx(controls[1], abs=0.02)
 
 
 @pytest.mark.slow

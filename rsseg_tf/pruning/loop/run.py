@@ -23,6 +23,7 @@ from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
+from rsseg_tf.pruning.loop.floors import Floors, Measure
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
@@ -54,7 +55,8 @@ class Hooks:
         on_loop: after each loop, with its number, counted from 1, and the plan so far.
         tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
             It must depend on nothing but its arguments, or a resumed run produces a different plan.
-        accuracy: of the model as it is, for the accuracy floor.
+        accuracy: of the model as it is, for the accuracy floor; where the loop has floors by class, a mapping with a
+            value for every name of `Loop.floors`.
         together: those that prune the same model together, each scoring a part of the batches; the model, the
             batches, the settings and the state file have to be the same for all.
         state_path: an `.npz` file that each loop renews, and from which a killed run resumes to reach the same plan.
@@ -62,7 +64,7 @@ class Hooks:
 
     on_loop: Callable[[int, Plan], None] | None = None
     tune: Callable[[keras.Model, int], None] | None = None
-    accuracy: Callable[[keras.Model], float] | None = None
+    accuracy: Measure | None = None
     together: Together = ALONE
     state_path: Path | str | None = None
 
@@ -96,9 +98,9 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         recalibrated on the way, the plan makes the same model from the dense one.
 
     Raises:
-        RssegError: if the target cannot be met, or the first removals already pass the accuracy floor.
-        ConfigError: if a setting is out of its range, a hook is missing, or the file at `state_path` is of another
-            model or other settings.
+        RssegError: if the target cannot be met, or the first removals already pass a floor.
+        ConfigError: if a setting is out of its range, the dense model does not reach a floor, a hook is missing, or the
+            file at `state_path` is of another model or other settings.
     """
     check(target)
     check(loop)
@@ -119,9 +121,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     end = state.result
     if end.loop == 0:
         raise RssegError(
-            f"accuracy fell below the floor within {loop.check_every} loops: {state.stopped['accuracy']:.4f} is less "
-            f"than {loop.accuracy_floor:g}",
-            hint="lower prune.accuracy_floor or prune.check_every, or raise prune.loops",
+            f"the network fell below its floor within {loop.check_every} loops: {steps.floors.in_words(state.stopped)}",
+            hint="lower that floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
     return end.model_of(model, rules), plan
@@ -138,18 +139,14 @@ class _Steps:
         self._shrink = shrink
         self._settings = loop
         self._hooks = hooks
+        self.floors = Floors(loop, hooks.accuracy)
         self._slim: Shrinking | None = None
 
     def start(self) -> LoopState:
         """Return the dense model, after checking that the work can succeed."""
         everything = self._choose.everything
         self._choose(Scores("none", {}), done=1.0, start=everything)
-        floor = self._settings.accuracy_floor
-        accuracy = self._hooks.accuracy(self._dense) if floor and self._hooks.accuracy else floor
-        if accuracy < floor:
-            raise ConfigError(
-                f"`prune.accuracy_floor` is {floor:g}, but the dense model itself reaches only {accuracy:.4f}"
-            )
+        self.floors.require(self._dense)
         first = Snapshot(0, everything, everything)
         return LoopState(first, good=first, stopped={})
 
@@ -162,7 +159,7 @@ class _Steps:
         if settings.tune_steps and self._hooks.tune:
             self._hooks.tune(slim.model, number)
             slim.trained()
-        is_checked = settings.accuracy_floor > 0 and _is_turn(number, settings.check_every, settings.loops)
+        is_checked = bool(self.floors) and _is_turn(number, settings.check_every, settings.loops)
         if is_checked or (settings.recalibrate_every and _is_turn(number, settings.recalibrate_every, settings.loops)):
             recalibrate(slim.model, batches(number))
             slim.trained()
@@ -174,11 +171,10 @@ class _Steps:
         return self._slim
 
     def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
-        if not is_checked or self._hooks.accuracy is None:
+        if not is_checked:
             return state
-        accuracy = self._hooks.accuracy(model)
-        if accuracy < self._settings.accuracy_floor:
-            return replace(state, stopped={"loop": state.now.loop, "accuracy": accuracy})
+        if missed := self.floors.missed(model):
+            return replace(state, stopped={"loop": state.now.loop, **missed})
         return replace(state, good=state.now)
 
 
@@ -233,7 +229,8 @@ def _is_turn(loop: int, every: int, loops: int) -> bool:
 def _check_hooks(loop: Loop, hooks: Hooks) -> None:
     if loop.schedule not in SCHEDULES:
         raise ConfigError(f"unknown schedule `{loop.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
-    for setting, hook in (("tune_steps", "tune"), ("accuracy_floor", "accuracy")):
+    needs = {"tune_steps": "tune", **dict.fromkeys(("accuracy_floor", "floor", "small_object_floor"), "accuracy")}
+    for setting, hook in needs.items():
         if getattr(loop, setting) and getattr(hooks, hook) is None:
             raise ConfigError(f"`{setting}` needs the hook `{hook}`", hint=f"pass hooks=Hooks({hook}=…)")
 
@@ -243,8 +240,9 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    without = () if loop.tune_steps else ("retrain", "distill")
     settings = {**asdict(target), **asdict(loop)}
+    without = ("control", *(() if loop.tune_steps else ("retrain", "distill")))
+    without += tuple(name for name in ("floor", "small_object_floor") if not settings[name])  # states from before them
     relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())

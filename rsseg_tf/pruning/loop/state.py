@@ -20,8 +20,9 @@ class LoopState:
 
     Attributes:
         now: the last loop that is done.
-        good: the last one that passed the accuracy floor.
-        stopped: `loop` and `accuracy` at which accuracy fell below the floor, empty until then.
+        good: the last one that passed the floors.
+        stopped: the `loop` in which the network fell below a floor, and what was measured by the name of that floor
+            (`accuracy`, `floor.vehicle`); empty until then.
     """
 
     now: Snapshot

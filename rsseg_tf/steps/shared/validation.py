@@ -8,7 +8,7 @@ import keras
 
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
-from rsseg_tf.evaluation.scoring import evaluate
+from rsseg_tf.evaluation.scoring import Evaluation, evaluate
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.steps.shared.keras_predictor import keras_predictor
 
@@ -18,5 +18,14 @@ def validation(model: keras.Model, dataset: Dataset, config: Config, share: Shar
 
     Every worker has to call it at the same point of its work.
     """
+    evaluated = evaluation(model, dataset, config, share)
+    return lambda: evaluated().miou
+
+
+def evaluation(model: keras.Model, dataset: Dataset, config: Config, share: Share = WHOLE) -> Callable[[], Evaluation]:
+    """Return a function that gives all scores of the model, as its weights are then, on the val split.
+
+    Every worker has to call it at the same point of its work.
+    """
     predictor = keras_predictor(model, dataset.palette, config)
-    return lambda: evaluate(predictor, dataset, "val", share=share).miou
+    return lambda: evaluate(predictor, dataset, "val", settings=config.evaluate, share=share)

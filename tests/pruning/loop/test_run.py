@@ -107,13 +107,20 @@ def share_of_live_filters(model):
     return float(sum(live)) / (24 + 24 + 16)
 
 
-HOOKS = {"tune": shift_weights, "accuracy": share_of_live_filters}
+def of_classes(model):
+    """Stands for scores by class: the car's falls twice as fast as the accuracy, few of its small objects stay."""
+    share = share_of_live_filters(model)
+    return {"accuracy": share, "floor.car": 2 * share - 1, "floor.road": 1.0, "small_object_floor.car": share**4}
+
+
+HOOKS = {"tune": shift_weights, "accuracy": of_classes}
 WAYS = {
     "plain": {},
     "tuned": {"tune_steps": 1},
     "recalibrated": {"recalibrate_every": 3},
     "floor": {"accuracy_floor": 0.8, "check_every": 2},
     "all": {"tune_steps": 1, "recalibrate_every": 2, "accuracy_floor": 0.8, "check_every": 3},
+    "class floor": {"floor": {"car": 0.6}, "small_object_floor": {"car": 0.1}, "check_every": 2},
 }
 
 
@@ -172,6 +179,51 @@ def test_past_the_accuracy_floor_it_goes_back_to_the_last_good_plan():
     assert plan.share("macs") > 0.4
 
 
+@pytest.mark.parametrize(
+    ("floors", "missed"),
+    [
+        ({"floor": {"car": 0.6, "road": 0.9}}, {"floor.car"}),
+        ({"accuracy_floor": 0.9, "floor": {"car": 0.2}}, {"accuracy"}),
+        ({"small_object_floor": {"car": 0.4}}, {"small_object_floor.car"}),
+        ({"accuracy_floor": 0.9, "floor": {"car": 0.81}}, {"accuracy", "floor.car"}),
+    ],
+)
+def test_past_the_floor_of_a_class_it_goes_back_as_past_that_of_the_mean(floors, missed):
+    """To the plan that the mean's floor goes back to, where both fall at the same time."""
+    settings = dataclasses.replace(SETTINGS, check_every=1, **floors)
+    model = network()
+    slim, plan = prune(model, settings=settings, hooks=pruning.Hooks(accuracy=of_classes))
+    stopped = plan.details["stopped"]
+    assert set(stopped) - {"loop"} == missed
+    assert all(stopped[name] < settings.floors[name] <= of_classes(slim)[name] for name in missed)
+    assert stopped["loop"] == plan.details["loops"] + 1
+
+    same = {"floor.car": 0.8, "accuracy": 0.9, "small_object_floor.car": 0.4**0.25}[min(missed)]
+    as_mean = dataclasses.replace(SETTINGS, check_every=1, accuracy_floor=same)
+    assert prune(model, settings=as_mean, hooks=pruning.Hooks(accuracy=of_classes))[1].keep == plan.keep
+
+
+def test_a_class_floor_that_the_dense_model_misses_or_nothing_measures_is_told():
+    def refused(values, **floors):
+        with pytest.raises(ConfigError) as caught:
+            prune(
+                network(),
+                settings=dataclasses.replace(SETTINGS, **floors),
+                hooks=pruning.Hooks(accuracy=lambda _: values),
+            )
+        return caught.value.message
+
+    told = refused({"accuracy": 0.9, "floor.car": 0.25}, floor={"car": 0.3})
+    assert told == "`prune.floor.car` is 0.3, but the dense model itself reaches only 0.2500"
+    assert "nothing to measure it on" in refused({"floor.car": float("nan")}, floor={"car": 0.3})
+    assert "does not measure `small_object_floor.car`" in refused(0.9, small_object_floor={"car": 0.3})
+    for wrong in (1.01, -0.1, float("nan")):
+        assert "from 0 to 1" in refused(0.9, floor={"car": wrong})
+    late, hooks = dataclasses.replace(SETTINGS, floor={"car": 0.99}, check_every=12), pruning.Hooks(accuracy=of_classes)
+    with pytest.raises(RssegError, match=r"floor\.car .* is less than 0\.99"):
+        prune(network(), settings=late, hooks=hooks)
+
+
 def test_a_floor_that_is_never_passed_changes_nothing_of_the_target():
     settings = dataclasses.replace(SETTINGS, accuracy_floor=0.01)
     _, plan = prune(network(), settings=settings, hooks=pruning.Hooks(accuracy=share_of_live_filters))
@@ -192,7 +244,7 @@ def test_a_floor_that_the_dense_model_or_the_first_loops_miss_is_told():
         prune(network(), settings=dataclasses.replace(SETTINGS, accuracy_floor=0.99, check_every=12), hooks=hooks)
 
 
-@pytest.mark.parametrize("missing", [{"tune_steps": 1}, {"accuracy_floor": 0.5}])
+@pytest.mark.parametrize("missing", [{"tune_steps": 1}, {"accuracy_floor": 0.5}, {"floor": {"a": 0.1}}])
 def test_settings_whose_hook_is_missing_are_refused(missing):
     with pytest.raises(ConfigError, match="needs the hook"):
         prune(network(), settings=dataclasses.replace(SETTINGS, **missing))
@@ -245,10 +297,11 @@ def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
         prune(model, hooks=pruning.Hooks(state_path=state))
 
 
-def test_a_state_from_before_a_setting_was_renamed_is_gone_on_with(tmp_path):
+def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_path):
     model, path = network(), tmp_path / "state.npz"
     prune(model, hooks=pruning.Hooks(state_path=path))
-    settings = {key: value for key, value in dataclasses.asdict(SETTINGS).items() if key not in ("retrain", "distill")}
+    other = ("retrain", "distill", "floor", "small_object_floor", "control")
+    settings = {key: value for key, value in dataclasses.asdict(SETTINGS).items() if key not in other}
     settings["normalise"] = settings.pop("normalize")
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
     digest.update(json.dumps(settings, sort_keys=True).encode())

@@ -1,0 +1,119 @@
+"""Controls of a pruning: the dense model trained on as the pruned one is, which is what that one is judged against.
+
+A pruned network has been trained for longer than the dense one that it came from, and may have learned from it as
+well. What pruning cost shows only beside a network that had both and kept its channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rsseg_tf import pruning
+from rsseg_tf.config import Config
+from rsseg_tf.config.pruning import Control, PruneConfig
+from rsseg_tf.errors import ConfigError, extras_named
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.runs import open_run, read_manifest
+from rsseg_tf.steps.fit import MODEL, finish_run, keeping
+from rsseg_tf.steps.opening import find_model
+from rsseg_tf.steps.shared.retraining import Retraining
+from rsseg_tf.steps.shared.training_data import scoring_loss
+from rsseg_tf.steps.shared.validation import validation
+from rsseg_tf.training.loop import STATE
+from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
+from rsseg_tf.training.tune import Tuner
+
+
+def control_folder(folder: Path, control: Control) -> Path:
+    """Return the folder below `folder` that a control is trained in."""
+    return folder / f"control-{control}"
+
+
+def check_controls(settings: PruneConfig, controls: Sequence[Control]) -> None:
+    """Check that the controls that are asked for can tell something about a pruning by `settings`.
+
+    Raises:
+        ConfigError: if there is no retraining to repeat, or no teacher in it.
+    """
+    if controls and not settings.retrain.epochs:
+        raise ConfigError(
+            "a control is trained for as long as the pruned network is, and `prune.retrain.epochs` is 0",
+            hint="retrain for some epochs, or do without controls",
+        )
+    if "teacher" in controls and not settings.distill.weight:
+        raise ConfigError(
+            "the control `teacher` learns from the dense model, and `prune.distill.weight` is 0",
+            hint="prune.control=plain is the control of a retraining without a teacher",
+        )
+
+
+@extras_named()
+def train_control(
+    model: Path | str, config: Config, folder: Path | str, control: Control, *, loops: int
+) -> Mapping[str, Any]:
+    """Train a dense model on for as many steps as `prune` trains the pruned one, and leave it in `folder`.
+
+    The batches, the seed and the recipe are those of `config.prune.retrain`, and where `prune.tune_steps` is set it
+    takes these steps too. The folder is that of a run: `export` and `evaluate` take it. The same call on the folder of
+    a killed run resumes, and on that of a finished one returns what it found.
+
+    Args:
+        model: the `.keras` file of the dense model, or the folder of its run.
+        config: the settings that the model is pruned with.
+        folder: of the new run; it is made.
+        control: `plain`, or `teacher` to learn from the dense model as the pruned network does.
+        loops: pruning loops that were carried out, for `prune.tune_steps`.
+
+    Returns:
+        `control`, `model` (path), `val_miou`, `best_epoch`, `params` and `macs`.
+
+    Raises:
+        RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
+    """
+    replicas = open_replicas(config.strategy)
+    check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
+    with keeping(Path(folder), replicas) as own:
+        return carry_out(Retraining.of(find_model(model), config, replicas), own, control, loops=loops)
+
+
+def carry_out(job: Retraining, folder: Path, control: Control, *, loops: int) -> dict[str, Any]:
+    """Return what `train_control` returns, of a job whose data and model are open."""
+    with watching(job.replicas, lambda: f"the training of {folder.name}"):
+        known = _finished(folder, job.replicas)
+    if known is None:
+        with open_run(folder, job.config_text):
+            model = job.replicas.mirrored(_tuned(job, loops, has_state=(folder / STATE).exists()))
+            validate, title = validation(model, job.dataset, job.config, job.replicas), folder.name
+            outcome = job.run(model, validate, folder=folder, title=title, has_teacher=control == "teacher")
+            known = {"val_miou": outcome.best_val_miou, "best_epoch": outcome.best_epoch}
+            results = _results(job.dense, folder, control, known)
+            finish_run(folder, model, config=job.config, inputs=job.all_inputs, results=results)
+    return _results(job.dense, folder, control, known)
+
+
+def _results(dense: keras.Model, folder: Path, control: Control, found: Mapping[str, Any]) -> dict[str, Any]:
+    cost = pruning.cost(dense)
+    return {"control": control, "model": str(folder / MODEL), **found, "params": cost.params, "macs": cost.macs}
+
+
+def _finished(folder: Path, replicas: Replicas) -> dict[str, Any] | None:
+    """Return what the chief's finished control found, in every process; None where it is not finished."""
+    manifest = read_manifest(folder)
+    found = [manifest["results"][key] for key in ("val_miou", "best_epoch")] if manifest else [0.0, 0.0]
+    is_done, val_miou, epoch = replicas.from_chief([float(manifest is not None), *map(float, found)])
+    return {"val_miou": float(val_miou), "best_epoch": int(epoch)} if is_done else None
+
+
+def _tuned(job: Retraining, loops: int, *, has_state: bool) -> keras.Model:
+    """Return the dense model after the steps that a pruned one takes between removals; a state is of a later moment."""
+    model, settings = load_keras_model(job.dense_path), job.config.prune
+    if settings.tune_steps and not has_state:
+        loss = scoring_loss(job.schedule, job.config, num_classes=job.num_classes)
+        tune = Tuner(job.schedule, settings.retrain, loss=loss, steps=settings.tune_steps)
+        for loop in range(loops):
+            tune(model, loop)
+    return model

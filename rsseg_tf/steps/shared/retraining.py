@@ -1,0 +1,98 @@
+"""What the retraining of a pruned model and the training of its controls have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.sample import hash_of
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.runs import file_hash
+from rsseg_tf.steps.shared.data import sound_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
+from rsseg_tf.tracing.determinism import use_determinism
+from rsseg_tf.training.loop import Outcome, Trainer
+from rsseg_tf.training.pipeline import BatchSchedule
+from rsseg_tf.training.step import Teacher
+from rsseg_tf.training.strategy import Replicas
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """One recipe, and all that it is carried out on.
+
+    Attributes:
+        dense_path: the dense model's file.
+        dense: the dense model; it stays as it is.
+        config: the settings; `config.prune.retrain` is the recipe.
+        dataset: checked.
+        inputs: name → hash of what a training reads of it.
+        schedule: the training batches.
+        replicas: share them.
+    """
+
+    dense_path: Path
+    dense: keras.Model
+    config: Config
+    dataset: Dataset
+    inputs: Mapping[str, str]
+    schedule: BatchSchedule
+    replicas: Replicas
+
+    @classmethod
+    def of(cls, dense_path: Path, config: Config, replicas: Replicas) -> Retraining:
+        """Return the recipe of `config` on its data and the model at `dense_path`.
+
+        Raises:
+            RssegError: of any kind, where settings, data or model are at fault.
+        """
+        dataset, inputs = sound_dataset(config)
+        keras.utils.set_random_seed(config.seed)
+        use_determinism(config.prune.retrain.deterministic)
+        dense = load_keras_model(dense_path)
+        check_model(dense, dataset.palette, size=config.data.input_size)
+        schedule = training_schedule(dataset, config, config.prune.retrain)
+        return cls(dense_path, dense, config, dataset, inputs, schedule, replicas)
+
+    @property
+    def num_classes(self) -> int:
+        """Of the data."""
+        return len(self.dataset.palette.names)
+
+    @property
+    def config_text(self) -> str:
+        """The settings as a run folder keeps them, with what its model and data are."""
+        made_from = f"the model with SHA-256 {file_hash(self.dense_path)}, data with SHA-256 {hash_of(self.inputs)}"
+        return f"# Of {made_from}\n{dump_yaml(self.config)}"
+
+    @property
+    def all_inputs(self) -> dict[str, str]:
+        """Name → hash of the dense model and of the data."""
+        return {str(self.dense_path): file_hash(self.dense_path), **self.inputs}
+
+    def run(
+        self, model: keras.Model, validate: Callable[[], float], *, folder: Path, title: str, has_teacher: bool
+    ) -> Outcome:
+        """Train `model` in `folder`, from the dense model too if it has a teacher, and leave the best weights in it.
+
+        Args:
+            model: what is trained, of any width.
+            validate: mIoU of it as it is.
+            folder: gets the log and the states that a killed training resumes from.
+            title: what progress calls it.
+            has_teacher: whether it learns from the dense model, by `prune.distill`.
+        """
+        recipe, teacher = self.config.prune.retrain, Teacher(self.dense, self.config.prune.distill)
+        loss = training_loss(self.schedule, recipe, num_classes=self.num_classes)
+        trainer = Trainer(
+            model, self.schedule, recipe, loss=loss, folder=folder, teacher=teacher if has_teacher else None
+        )
+        progress = TrainingProgress(title, recipe.epochs)
+        return trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
