@@ -26,7 +26,7 @@ def model_table(module: Any) -> Any:
 
 
 USED = [
-    ("rasterio", "rasterio._err", lambda module: module, "CPLE_BaseError", "inference/raster.py"),
+    ("rasterio", "rasterio._err", lambda module: module, "CPLE_BaseError", "datasets/files/raster.py"),
     (
         "ai-edge-litert",
         "ai_edge_litert.interpreter",

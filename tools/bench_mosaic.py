@@ -22,7 +22,8 @@ import numpy as np
 from rsseg_tf.benchmark.system import memory_mb
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared.options import ANY_PATH
-from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image
+from rsseg_tf.datasets.files.opening import SUFFIXES
+from rsseg_tf.datasets.images.pixels import read_image
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import atomic_path, cpu_model, git_state, write_json

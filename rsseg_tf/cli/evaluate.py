@@ -40,7 +40,8 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     config = config_for(paths[0], config_path, overrides)
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.evaluation.comparison import compared
-    from rsseg_tf.evaluation.scoring import Seen, data_for, evaluate_all
+    from rsseg_tf.evaluation.data import data_for
+    from rsseg_tf.evaluation.scoring import Seen, evaluate_all
 
     with _sharing(paths, config) as share:
         predictors = [open_model(path, config, **options.opening(opening)) for path in paths]

@@ -15,7 +15,7 @@ from rsseg_tf.progress import advance_line
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
-    from rsseg_tf.inference.raster import Channels
+    from rsseg_tf.datasets.images.channels import Channels
 
 
 @click.command(name="predict")
@@ -24,9 +24,21 @@ if TYPE_CHECKING:
 @options.out_option("Folder for the results.")
 @options.config_option
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
-@click.option("--gsd", type=click.FloatRange(min=0), help="Meters per pixel, for areas; by default as the model says.")
-@click.option("--bands", metavar="R,G,B", help="Numbers of the red, green and blue bands, such as 4,3,2.")
-@click.option("--scale", metavar="LOW,HIGH", help="Values that become 0 and 255, for images that are not 8-bit.")
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0),
+    help="Meters per pixel, for areas; by default as the image says, or else the model.",
+)
+@click.option(
+    "--bands",
+    metavar="R,G,B",
+    help="Numbers of the red, green and blue bands, such as 4,3,2; by default as the model says, or else the image.",
+)
+@click.option(
+    "--scale",
+    metavar="LOW,HIGH",
+    help="Values that become 0 and 255, for images that are not 8-bit; by default as the model says.",
+)
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
     "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
@@ -57,8 +69,9 @@ def command(
     and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run
     resumes where it stopped, within a large image too.
 
-    A GeoTIFF, or a PNG or TIFF of more than 50 megapixels, is read a few rows at a time (extra `geo`). Its class
-    map is a tiled, compressed GeoTIFF, NAME_classes.tif, with the same georeference, and overviews.
+    An image with a georeference, a world file or ground control points, and a PNG or TIFF of more than 50
+    megapixels, is read a few rows at a time (extra `geo`). Its class map is a tiled, compressed GeoTIFF,
+    NAME_classes.tif, with the same georeference, and overviews. Where an image has no data, the class map has 255.
 
     For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. Ctrl-C ends a
     camera.
@@ -81,7 +94,7 @@ def command(
     if overlap is not None:
         predictor = with_overlap(predictor, overlap)
     if gsd is not None:
-        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd)
+        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd, overrides_georeference=gsd > 0)
     with advance_line("predict") as progress:
         records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
     played = []
@@ -93,7 +106,7 @@ def command(
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:
-    from rsseg_tf.inference.raster import Channels
+    from rsseg_tf.datasets.images.channels import Channels
 
     chosen = _numbers(bands, count=3, example="--bands 4,3,2")
     limits = _numbers(scale, count=2, example="--scale 0,4000")

@@ -9,6 +9,10 @@ from typing import Literal
 from rsseg_tf.config.setting import Rule, setting
 
 _SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
+_BANDS = Rule("three numbers from 1, such as [1,2,3]", lambda bands: not bands or (len(bands) == 3 and min(bands) >= 1))
+_SCALE = Rule(
+    "two ascending numbers, such as [0,4000]", lambda scale: not scale or (len(scale) == 2 and scale[0] < scale[1])
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class FolderConfig:
 
     Attributes:
         pairs: a CSV file below `data.root` with columns `image,mask,split`; empty: `images/` and `masks/` matched by
-            stem, a seventh each for val and test by a hash of the name, where there are at least 7 pairs.
+            stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
+            each for val and test by a hash of the name, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
@@ -70,6 +75,9 @@ class DataConfig:
         name: the reader, a key of `rsseg_tf.datasets.catalog.READERS`. `folder` takes any pairs of images and masks.
         root: the folder of the data set, relative to the current folder.
         unknown_colors: (file-based readers) a color or number that is not a class is an error, or ignored.
+        bands: (file-based readers) the numbers, from 1, of the bands of an image that become red, green and blue; empty
+            for those that it calls so, its three bands, or its one of gray.
+        scale: (file-based readers) the values of an image that become 0 and 255, where it has more than 8 bits.
         ground_sampling_distance_m: meters per pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
@@ -81,6 +89,8 @@ class DataConfig:
     name: str = "scenes"
     root: str = ""
     unknown_colors: Literal["error", "ignore"] = "error"
+    bands: tuple[int, ...] = setting((), rule=_BANDS)
+    scale: tuple[float, ...] = setting((), rule=_SCALE)
     ground_sampling_distance_m: float = setting(0.0, at_least=0)
     input_size: tuple[int, int] = setting((256, 256), rule=_SIZE)
     fitting: Literal["crop", "resize"] = "crop"

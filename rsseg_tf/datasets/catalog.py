@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from rsseg_tf.config import DataConfig
 from rsseg_tf.config.parsing import no_such_choice
+from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.readers import isprs, loveda, uavid
 from rsseg_tf.datasets.readers.files import FileDataset
@@ -91,6 +92,8 @@ def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
         DataError: if there is nothing to read at all.
     """
     dataset = _reader(data).open(data, seed)
+    if isinstance(dataset, FileDataset):
+        dataset.channels = Channels.of(data.bands, data.scale)
     if unread := _unread(data):
         named = ", ".join(f"`{name}`" for name in unread)
         doubt = DataError(

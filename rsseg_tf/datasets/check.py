@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
@@ -123,11 +124,26 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         for split, members in samples.items()
     }
     leaks, doubts = _shared(dataset, samples, examinations)
+    doubts += _doubted(samples, examinations)
     doubts += [Finding(doubt.message, doubt.hint) for doubt in dataset.doubts]
     contents = {split: _content(members, examinations) for split, members in samples.items()}
     repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
     contents |= {split: contents[shown] for split, shown in repeats.items()}
-    return DatasetReport(summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(summaries)), repeats)
+    return DatasetReport(
+        summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(dataset, summaries)), repeats
+    )
+
+
+def _doubted(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
+    """Yield the doubts about single samples, those with one hint once."""
+    found: dict[str, list[Finding]] = {}
+    for split, members in samples.items():
+        for sample in members:
+            for message, hint in examinations[sample].doubts:
+                found.setdefault(hint, []).append(Finding(message, hint, split, sample.name))
+    for alike in found.values():
+        more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        yield replace(alike[0], message=f"{alike[0].message}{more}")
 
 
 def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examination]) -> str:
@@ -219,9 +235,14 @@ def _cut(items: list[str]) -> list[str]:
     return [*items[:_FOLDERS_LISTED], f"and {more} more"] if more > 0 else items
 
 
-def _unseen(summaries: dict[str, SplitSummary]) -> list[Finding]:
+def _unseen(dataset: AnyDataset, summaries: dict[str, SplitSummary]) -> list[Finding]:
+    hint = dataset.unseen_hint if isinstance(dataset, FileDataset) else ""
     return [
-        Finding(f"no pixel of {', '.join(f'`{name}`' for name in missing)} in `{split}`", "", split)
+        Finding(
+            f"no pixel of {', '.join(f'`{name}`' for name in missing)} in `{split}`",
+            hint * bool(summary.ignored),
+            split,
+        )
         for split, summary in summaries.items()
         if summary.labeled and (missing := [name for name, count in summary.pixels.items() if not count])
     ]

@@ -6,16 +6,23 @@ import os
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.agreement import misplaced, turned_doubt
+from rsseg_tf.datasets.files.opening import is_read_by_gdal, windowed_size
+from rsseg_tf.datasets.files.stored import strips
 from rsseg_tf.datasets.images.header import PNG
 from rsseg_tf.datasets.images.opencv_log import ERRORS, opencv_log
+from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.palette import IGNORE, Pixels
+from rsseg_tf.datasets.parts import InParts, size_in_parts
+from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
 from rsseg_tf.quiet import quiet_stderr
@@ -33,6 +40,7 @@ class Examination:
 
     Attributes:
         problems: message and hint of each thing that is wrong.
+        doubts: likewise of what may be intended.
         size: width and height of the image in pixels; (0, 0) where it cannot be read.
         pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
         image_sha256: of the image file; empty for generated images and where it cannot be read.
@@ -44,40 +52,73 @@ class Examination:
     pixels: Mapping[int, int]
     image_sha256: str
     mask_sha256: str
+    doubts: tuple[tuple[str, str], ...] = ()
 
 
 def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
     """Read a sample and say what is wrong with it.
 
-    Checked for: files that do not decode or decode with complaints, image and mask of different sizes, colors
-    that are not classes, a mask without any label.
+    Checked for: files that do not decode or decode with complaints, image and mask of different sizes or, as they say
+    themselves, in different places, colors that are not classes, a mask without any label. In doubt: a band marked as
+    alpha that holds something else, EXIF data that turn the one and not the other.
+
+    A pair that is too large for it is read in parts.
 
     Returns:
-        The examination, and image and mask, None where they cannot be read or the labels are withheld.
+        The examination, and image and mask; None where they cannot be read, were in parts, or the labels are withheld.
     """
     problems: list[DataError] = []
     failed: list[tuple[Path | None, DataError]] = []
-    pair: Pair | None = None
-    size = (0, 0)
+    read = _Read()
     with quiet_stderr():  # what decoders say there is asked for again, file by file
         try:
-            if _withheld(sample):
-                size = _size(dataset.read_image(sample))
-            else:
-                pair = dataset.read(sample)
-                size = _size(pair[0])
+            read = _read(dataset, sample)
         except DataError as error:
-            failed = list(_failures(dataset, sample))
+            failed = [] if _is_large(sample) else list(_failures(dataset, sample))
             problems += [wrong for _, wrong in failed] or [error]
-        problems += _doubts(sample, pair, failed={path for path, _ in failed})
+        problems += _wrongs(sample, read, failed={path for path, _ in failed})
+        doubts = [] if problems else list(_doubts(dataset, sample, read))
     found = Examination(
         problems=tuple((problem.message, problem.hint) for problem in problems),
-        size=size,
-        pixels={} if pair is None else _counted(pair[1]),
+        size=read.size,
+        pixels=read.pixels,
         image_sha256=_hash(sample.image),
         mask_sha256=_hash(sample.mask),
+        doubts=tuple((doubt.message, doubt.hint) for doubt in doubts),
     )
-    return found, pair
+    return found, read.pair
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Width and height, the pixels of each id in the mask, and the pair, unless it was read in parts."""
+
+    size: tuple[int, int] = (0, 0)
+    pixels: Mapping[int, int] = field(default_factory=dict)
+    pair: Pair | None = None
+
+
+def _read(dataset: Dataset, sample: Sample) -> _Read:
+    if _withheld(sample):
+        return _Read(_image_size(dataset, sample))
+    size = size_in_parts(dataset, sample)
+    if size is None or not isinstance(dataset, InParts):
+        pair = dataset.read(sample)
+        return _Read(_size(pair[0]), _counted(pair[1]), pair)
+    counts: Counter[int] = Counter()
+    for box in strips(*size):
+        counts.update(_counted(dataset.read_part(sample, box)[1]))
+    return _Read(size[::-1], dict(counts))
+
+
+def _image_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:
+    """Return width and height of an image without labels, after reading all of it."""
+    if sample.image is None or not isinstance(dataset, FileDataset) or (size := windowed_size(sample.image)) is None:
+        return _size(dataset.read_image(sample))
+    with open_picture(sample.image, dataset.channels) as picture:
+        for box in strips(*size):
+            picture.read(box)
+    return size[::-1]
 
 
 def _hash(path: Path | None) -> str:
@@ -102,20 +143,51 @@ def _failures(dataset: Dataset, sample: Sample) -> Iterator[tuple[Path | None, D
                 yield path, error
 
 
-def _doubts(sample: Sample, pair: Pair | None, *, failed: Collection[Path | None]) -> Iterator[DataError]:
+def _is_large(sample: Sample) -> bool:
+    """Return whether a file of a pair is not to be read as a whole."""
+    try:
+        return any(path is not None and windowed_size(path) is not None for path in (sample.image, sample.mask))
+    except DataError:
+        return False
+
+
+def _wrongs(sample: Sample, read: _Read, *, failed: Collection[Path | None]) -> Iterator[DataError]:
     """Yield what is wrong with files that can be read."""
-    if pair is not None and (pair[1] == IGNORE).all():
+    if set(read.pixels) == {IGNORE}:
         yield DataError(f"`{sample.mask}` contains only ignored pixels", hint="drop the pair")
+    if any(read.size):
+        try:
+            elsewhere = misplaced(sample, read.size)
+        except DataError as error:  # OpenCV read the file, but GDAL cannot open it
+            elsewhere = error
+        if elsewhere:
+            yield elsewhere
     for path in (sample.image, sample.mask):
-        complaint = decoder_complaint(path) if path and path not in failed and not _is_png(path) else ""
+        complaint = decoder_complaint(path) if path and path not in failed and _is_for_opencv(path) else ""
         if complaint:
             yield DataError(f"`{path}` decodes, but with errors: {complaint}", hint="fetch or export the file again")
 
 
-def _is_png(path: Path) -> bool:
-    """Return whether the file is a PNG: its check sums were compared, and what does not decode is an error."""
+def _doubts(dataset: Dataset, sample: Sample, read: _Read) -> Iterator[DataError]:
+    """Yield what may be intended in files that can be read."""
+    if sample.image is None:
+        return
+    if turned := turned_doubt(sample, read.size):
+        yield turned
+    if is_read_by_gdal(sample.image) and isinstance(dataset, FileDataset):
+        with open_picture(sample.image, dataset.channels) as picture:
+            if picture.is_alpha_doubted:
+                yield DataError(
+                    f"a band of `{sample.image}` is marked as alpha and holds other values: it is left out",
+                    hint="data.bands=[1,2,3] says that it is no alpha, and which bands are the colors",
+                )
+
+
+def _is_for_opencv(path: Path) -> bool:
+    """Return whether OpenCV decodes the file and might only complain: of a PNG the check sums were compared."""
     with path.open("rb") as stream:
-        return stream.read(len(PNG)) == PNG
+        is_png = stream.read(len(PNG)) == PNG
+    return not is_png and not is_read_by_gdal(path)
 
 
 def _size(image: Pixels) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class Dataset(Protocol):
         ...
 
     def read_mask(self, sample: Sample) -> Pixels:
-        """Return the mask: uint8 (H, W) class ids, 255 for ignore.
+        """Return the labels: uint8 (H, W) class ids, 255 for ignore.
 
         Raises:
             DataError: if there is none, the file is damaged, or it holds colors that are not classes.
@@ -66,7 +66,7 @@ class Dataset(Protocol):
         ...
 
     def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
-        """Return the image and the mask.
+        """Return the image and the mask, which is 255 too where the image has no data.
 
         Raises:
             DataError: as above, or their sizes differ.
@@ -88,21 +88,6 @@ def samples_of(splits: Mapping[str, tuple[Sample, ...]], split: str) -> tuple[Sa
         known = [f"`{name}`" for name, samples in splits.items() if samples]
         raise DataError(f"there is no split `{split}`", hint=f"known splits: {', '.join(known) or 'none'}")
     return splits[split]
-
-
-def checked_pair(sample: Sample, image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
-    """Return image and mask unchanged.
-
-    Raises:
-        DataError: if their sizes differ.
-    """
-    if image.shape[:2] != mask.shape:
-        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-        raise DataError(
-            f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
-            hint="resize the mask with nearest-neighbor sampling, or drop the pair",
-        )
-    return image, mask
 
 
 def hash_of(facts: Any) -> str:

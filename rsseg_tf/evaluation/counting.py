@@ -72,13 +72,13 @@ class Counting:
         self.images = ImageCounts(confusions, np.zeros((images, num_classes, 2), np.int64))
 
     def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
-        """Count the image of number `index`: class ids (H, W), in the mask 255 for ignore."""
+        """Count the image of number `index`, or a part of it: class ids (H, W), in the mask 255 for ignore."""
         before = self._totals()
         for metric in self.metrics:
             metric.update(mask, prediction)
         after = self._totals()
-        self.images.confusions[index] = after.confusions - before.confusions
-        self.images.objects[index] = after.objects - before.objects
+        self.images.confusions[index] += after.confusions - before.confusions
+        self.images.objects[index] += after.objects - before.objects
 
     def add_up(self, share: Share) -> None:
         """Replace the counts of this process by those of all processes together."""

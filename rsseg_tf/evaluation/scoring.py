@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import DataConfig, EvaluateConfig
+from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.datasets.parts import read_in_blocks
 from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.counting import Counting, ImageCounts
@@ -178,14 +179,15 @@ def evaluate_all(
     """Predict every image of a split with every predictor and score them on the same pixels.
 
     A predictor that resizes is scored at its input size, as in the paper (section 4.1): the mask is
-    resized to it. One that tiles is scored on whole images at full resolution.
+    resized to it. One that tiles is scored on whole images at full resolution; images of more than 50 megapixels that
+    can be read in parts, in blocks of 4096 × 4096 pixels, each predicted and scored like an image.
 
     Args:
         predictors: the models.
         dataset: images and masks.
         split: which of them.
         settings: the tolerance of boundary F1, and what a small object is.
-        watch: called after every image.
+        watch: called after every image, and after every block of a large one.
         share: each of several processes predicts its part of the images, and all return the scores of the whole.
 
     Raises:
@@ -200,19 +202,25 @@ def evaluate_all(
     scores = [Counting(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
     own = range(share.process, len(samples), share.processes)
     for done, index in enumerate(own, start=1):
-        sample = samples[index]
-        image, mask = dataset.read(sample)
-        if size is not None:
-            image, mask = resized_image(image, size), resized_mask(mask, size)
-        predictions = [predictor.predict(image) for predictor in predictors]
-        for score, prediction in zip(scores, predictions, strict=True):
-            score.update(index, mask, prediction)
-        if watch:
-            watch(Seen(done, len(own), sample.name, image, mask, predictions))
+        for name, image, mask in _pairs(dataset, samples[index], size):
+            predictions = [predictor.predict(image) for predictor in predictors]
+            for score, prediction in zip(scores, predictions, strict=True):
+                score.update(index, mask, prediction)
+            if watch:
+                watch(Seen(done, len(own), name, image, mask, predictions))
     for score in scores:
         score.add_up(share)
     pixels = "full" if size is None else f"{size[0]}×{size[1]}"
     return tuple(_evaluation(dataset, split, samples, each, pixels=pixels) for each in scores)
+
+
+def _pairs(dataset: Dataset, sample: Sample, size: tuple[int, int] | None) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Yield name, image and mask of what is scored of a sample: resized to `size`, or as it is."""
+    if size is None:
+        yield from read_in_blocks(dataset, sample)
+    else:
+        image, mask = dataset.read(sample)
+        yield sample.name, resized_image(image, size), resized_mask(mask, size)
 
 
 def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
@@ -225,15 +233,6 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
             hint="compare models with the same `data.fitting`, and, for `resize`, the same `data.input_size`",
         )
     return sizes.pop() if sizes else None
-
-
-def data_for(predictors: Sequence[Predictor], data: DataConfig) -> DataConfig:
-    """Return the settings to read data with: prepared pairs are used only where they have every input's size."""
-    same = all(
-        each.fitting == data.fitting and (data.fitting == "crop" or each.input_size == data.input_size)
-        for each in predictors
-    )
-    return data if same else replace(data, cache_dir="")
 
 
 def _check_classes(model: Palette, data: Palette) -> None:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rsseg_tf.datasets.images.channels import Channels
     from rsseg_tf.inference.folders import predict_files
     from rsseg_tf.inference.predict import ForeignModel, Predictor, TiledPredictor, open_predictor, with_overlap
-    from rsseg_tf.inference.raster import Channels
     from rsseg_tf.inference.runner import Normalization, TFLiteRunner
     from rsseg_tf.inference.video import VideoSettings, predict_video
 else:
@@ -14,9 +14,8 @@ else:
     __getattr__, __dir__ = offering(
         __name__,
         {
-            "folders": ["predict_files"],
+            "folders": ["Channels", "predict_files"],
             "predict": ["ForeignModel", "Predictor", "TiledPredictor", "open_predictor", "with_overlap"],
-            "raster": ["Channels"],
             "runner": ["Normalization", "TFLiteRunner"],
             "video": ["VideoSettings", "predict_video"],
         },

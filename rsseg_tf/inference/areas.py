@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.inference.tiling import Image
 
 _SEMI_MAJOR_M = 6378137.0
 _ECCENTRICITY = 0.0818191908426215
+_SAMPLED_ROWS, _SAMPLED_COLUMNS = 33, 3
+_STEP_PX = 16
+_LONGITUDE_LATITUDE = "EPSG:4326"
 
 
 def class_areas(
@@ -53,3 +57,43 @@ def cell_areas_m2(latitudes: NDArray[np.float64], width: float) -> NDArray[np.fl
     zone = sine / (1 - (e * sine) ** 2) - np.log((1 - e * sine) / (1 + e * sine)) / (2 * e)
     half_square = _SEMI_MAJOR_M**2 * (1 - e**2) / 2
     return np.abs(np.diff(zone)) * half_square * abs(width)
+
+
+def row_areas_m2(place: Place, height: int, width: int) -> NDArray[np.float64] | None:
+    """Return the square meters on the ground of a pixel in each row (H,); None where the file does not say.
+
+    Projections such as Web Mercator enlarge areas, so the pixels are measured on the WGS 84 ellipsoid: exactly where
+    rows are parallels, else at points all over the image.
+    """
+    crs, transform = place.crs, place.transform
+    if crs is None or transform is None or not (crs.is_geographic or crs.is_projected):
+        return None
+    if crs.is_geographic and transform.b == transform.d == 0:
+        _, radians = crs.units_factor
+        borders = transform.f + transform.e * np.arange(height + 1)
+        return cell_areas_m2(borders * radians, transform.a * radians)
+    rows = np.linspace(0, height, min(height, _SAMPLED_ROWS))
+    areas = _pixel_areas_m2(place, *np.meshgrid(rows, np.linspace(0, width, _SAMPLED_COLUMNS), indexing="ij"))
+    if not np.isfinite(areas).all():  # beyond what the projection is made for
+        unit = 1.0 if crs.is_geographic else crs.linear_units_factor[1]
+        return None if crs.is_geographic else np.full(height, abs(transform.determinant) * unit**2)
+    return np.interp(np.arange(height) + 0.5, rows, areas.mean(axis=1))
+
+
+def _pixel_areas_m2(place: Place, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the area of a pixel at some places: the Jacobian from pixels to meters east and north there."""
+    from rasterio.warp import transform as to_crs
+
+    step = np.array([[0, 0], [_STEP_PX, 0], [0, _STEP_PX]])
+    column, row = columns.ravel() + step[:, 1:], rows.ravel() + step[:, :1]
+    a, b, c, d, e, f = place.transform[:6]
+    x, y = a * column + b * row + c, d * column + e * row + f
+    degrees = np.array(to_crs(place.crs, _LONGITUDE_LATITUDE, x.ravel().tolist(), y.ravel().tolist()))
+    longitude, latitude = np.radians(degrees).reshape(2, 3, -1)
+    sine = _ECCENTRICITY * np.sin(latitude[0])
+    east = _SEMI_MAJOR_M / np.sqrt(1 - sine**2) * np.cos(latitude[0])
+    north = _SEMI_MAJOR_M * (1 - _ECCENTRICITY**2) / (1 - sine**2) ** 1.5
+    turned = (longitude[1:] - longitude[0] + np.pi) % (2 * np.pi) - np.pi
+    risen = latitude[1:] - latitude[0]
+    areas: NDArray[np.float64] = np.abs(turned[0] * risen[1] - turned[1] * risen[0]) * east * north / _STEP_PX**2
+    return areas.reshape(rows.shape)

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.files.raster import raster_errors, reason_of
+from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.errors import RssegError
-from rsseg_tf.inference.raster import Raster, raster_errors, reason_of
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.runs import atomic_path
 
@@ -39,8 +41,8 @@ class ClassRaster:
 
 
 @contextlib.contextmanager
-def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[ClassRaster]:
-    """Yield a new class map with the size and the georeference of `like`; it appears as `path` when the block ends.
+def create_class_raster(path: Path, like: Picture, place: Place, palette: Palette) -> Iterator[ClassRaster]:
+    """Yield a new class map with the size of `like`, where `place` says; it appears as `path` when the block ends.
 
     Class numbers are stored with the colors of `palette`, 255 where there is no data. Overviews hold the most
     frequent class.
@@ -54,7 +56,9 @@ def create_class_raster(path: Path, like: Raster, palette: Palette) -> Iterator[
     with atomic_path(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            with rasterio.open(temporary, "w", **_profile(like)) as dataset:
+            with rasterio.open(temporary, "w", **_profile(like, place)) as dataset:
+                if place.control:
+                    dataset.gcps = place.control
                 dataset.write_colormap(1, dict(enumerate(palette.colors)))
                 dataset.update_tags(**{f"CLASS_{number}": name for number, name in enumerate(palette.names)})
                 output = ClassRaster(dataset)
@@ -79,15 +83,15 @@ def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
         raise RssegError(f"cannot write `{path}`: its rows did not arrive as they were", hint="is the disk full?")
 
 
-def _profile(like: Raster) -> dict[str, Any]:
+def _profile(like: Picture, place: Place) -> dict[str, Any]:
     return {
         "driver": "GTiff",
         "dtype": "uint8",
         "count": 1,
         "height": like.height,
         "width": like.width,
-        "crs": like.crs,
-        "transform": like.transform,
+        "crs": place.crs,
+        "transform": place.transform,
         "nodata": IGNORE,
         "tiled": True,
         "blockxsize": _BLOCK,

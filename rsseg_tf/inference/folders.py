@@ -6,26 +6,32 @@ import collections
 import glob
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES, SUFFIXES
+from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
+from rsseg_tf.datasets.files.raster import required_library
+from rsseg_tf.datasets.files.stored import LARGE_PIXELS
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.header import read_header
-from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image, write_image
+from rsseg_tf.datasets.images.picture import Picture, open_picture
+from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, DataError, extras_named
-from rsseg_tf.inference.areas import class_areas
-from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
+from rsseg_tf.inference.areas import class_areas, row_areas_m2
+from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster
 from rsseg_tf.inference.predict import TiledPredictor
-from rsseg_tf.inference.raster import Channels, open_raster
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, Progress
 from rsseg_tf.runs import file_hash, write_json
-
-LARGE_PIXELS = 50_000_000
-"""Images of more are read in rows."""
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
@@ -62,14 +68,16 @@ def predict_files(
     images: Path | str | Iterable[Path | str],
     out: Path | str,
     *,
-    channels: Channels = Channels(),  # noqa: B008 - it is frozen
+    channels: Channels = AS_THEY_ARE,
     overwrite: bool = False,
     progress: Callable[[Advance], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
 
-    A GeoTIFF, a PNG or TIFF of more than 50 megapixels, and every image whose `channels` are chosen is read in rows
-    through rasterio; its class map is `NAME_classes.tif`, its overlay at most 2048 pixels wide and high.
+    An image that says where it lies (in it, or in a world file beside it), and a PNG or TIFF of more than 50
+    megapixels, needs rasterio: it is read in rows, its class map is `NAME_classes.tif` with the same georeference or
+    ground control points, its overlay at most 2048 pixels wide and high. Without rasterio a world file is copied
+    beside the class map.
 
     The JSON file is written last and holds what is returned: pixels, share and, where the size of a pixel is known,
     square meters of every class. An image that was predicted before by the same model is not predicted again, and a
@@ -79,7 +87,7 @@ def predict_files(
         predictor: the model.
         images: an image file, a folder of them or a glob pattern, or several of these.
         out: the folder for the results.
-        channels: what the network gets from images that are not 8-bit RGB.
+        channels: what the network gets from images that are not 8-bit RGB; what the model says, where they say nothing.
         overwrite: predict again what lies in `out`.
         progress: called after every image, and after every few rows of a large one.
 
@@ -95,6 +103,7 @@ def predict_files(
     found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
     if any(image.resolve().parent == folder.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
+    channels = channels.over(predictor.channels)
     records: list[dict[str, Any]] = []
     pixels = 0
     for image, name in zip(found, output_names(found), strict=True):
@@ -177,6 +186,7 @@ def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str
         "fitting": predictor.fitting,
         "overlap_px": predictor.overlap,
         "ground_sampling_distance_m": predictor.ground_sampling_distance_m,
+        **({"overrides_georeference": True} if predictor.overrides_georeference else {}),
         "bands": list(channels.bands),
         "scale": channels.scale and list(channels.scale),
     }
@@ -200,24 +210,46 @@ def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     """Return what the record says about an image, after its files are written."""
     header = read_header(job.image)
-    if not (job.channels.are_chosen or header.is_geotiff or header.pixels > LARGE_PIXELS):
-        return _predict_whole(job.predictor, job.image, job.target)
-    with open_raster(job.image, job.channels) as raster:
-        return predict_raster(job.predictor, raster, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+    if header.is_geotiff or header.pixels > LARGE_PIXELS:
+        required_library()
+    place = place_of(job.image)
+    with open_picture(job.image, job.channels) as picture:
+        known = job.image.suffix.lower() in OPENCV_SUFFIXES
+        pixels = header.pixels if known else picture.height * picture.width
+        if place is None and pixels <= LARGE_PIXELS:
+            return _predict_whole(job, picture)
+        mosaic = Mosaic(picture, place or Place(), _row_areas(job, picture, place))
+        return predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)
 
 
-def _predict_whole(predictor: TiledPredictor, image: Path, target: Path) -> dict[str, Any]:
-    pixels = read_image(image)
-    classes = predictor.predict(pixels)
-    files = {kind: f"{target.name}_{kind}.png" for kind in ("classes", "overlay")}
-    write_image(target.with_name(files["classes"]), classes)
-    colors = predictor.palette.colorize(classes)
-    overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
-    write_image(target.with_name(files["overlay"]), overlay)
-    meters = predictor.ground_sampling_distance_m
+def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:
+    """Return the square meters of a pixel in each row (H,); None where unknown."""
+    if place is not None and not job.predictor.overrides_georeference:
+        areas = row_areas_m2(place, picture.height, picture.width)
+        if areas is not None:
+            return areas
+    side = job.predictor.ground_sampling_distance_m
+    return np.full(picture.height, side**2) if side else None
+
+
+def _predict_whole(job: _Job, picture: Picture) -> dict[str, Any]:
+    pixels, valid = picture.read()
+    classes = job.predictor.predict(pixels)
+    if valid is not None:
+        classes = np.where(valid, classes, np.uint8(IGNORE))
+    files = {kind: f"{job.target.name}_{kind}.png" for kind in ("classes", "overlay")}
+    write_image(job.target.with_name(files["classes"]), classes)
+    palette = job.predictor.palette
+    overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, palette.colorize(classes), OVERLAY_SHARE, 0)
+    write_image(job.target.with_name(files["overlay"]), overlay)
+    if world_file := world_file_of(job.image):  # rasterio, which would write it into a GeoTIFF, is not installed
+        files["world"] = f"{job.target.name}_classes.pgw"
+        shutil.copyfile(world_file, job.target.with_name(files["world"]))
+    side = job.predictor.ground_sampling_distance_m
     return {
         "height": classes.shape[0],
         "width": classes.shape[1],
-        "classes": class_areas(classes, predictor.palette.names, ground_sampling_distance_m=meters),
+        "classes": class_areas(classes, palette.names, ground_sampling_distance_m=side),
+        "nodata_pixels": int(np.count_nonzero(classes == IGNORE)),
         "files": files,
     }

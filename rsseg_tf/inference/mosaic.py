@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.inference.areas import area_table, counts_by_row
@@ -26,7 +28,7 @@ from rsseg_tf.inference.class_raster import ClassRaster, create_class_raster
 from rsseg_tf.inference.parts import Parts
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
-from rsseg_tf.inference.raster import Raster, strips_from
+from rsseg_tf.inference.strips import strips_from
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
 from rsseg_tf.progress import Progress
 
@@ -47,22 +49,31 @@ class _Band:
     classes: Image
 
 
+@dataclass(frozen=True)
+class Mosaic:
+    """What is predicted: the picture, where it lies, and the square meters of a pixel in each row (H,), if known."""
+
+    picture: Picture
+    place: Place
+    row_areas_m2: NDArray[np.float64] | None
+
+
 def predict_raster(
     predictor: TiledPredictor,
-    raster: Raster,
+    mosaic: Mosaic,
     target: Path,
     *,
     key: Mapping[str, Any],
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict a raster and write `NAME_classes.tif` and a small `NAME_overlay.png`.
+    """Predict a mosaic and write `NAME_classes.tif` and a small `NAME_overlay.png`.
 
     Until both exist, finished bands lie in the folder `NAME_parts`.
 
     Args:
         predictor: the model.
-        raster: the image.
+        mosaic: the image.
         target: the folder of the results and NAME.
         key: what the result depends on; only parts with the same key are resumed.
         overwrite: forget the parts.
@@ -72,7 +83,7 @@ def predict_raster(
         Size, area of each class and the run's figures, as JSON values.
 
     Raises:
-        DataError: if the raster is damaged.
+        DataError: if the image is damaged.
         ConfigError: if parts of another run lie there.
         RssegError: if the results cannot be written.
     """
@@ -80,10 +91,10 @@ def predict_raster(
     network = _Stopwatch(predictor.infer)
     parts = Parts(target.with_name(f"{target.name}_parts"), key, overwrite=overwrite)
     kept = parts.done()
-    summary = _Summary(raster, predictor)
+    raster, summary = mosaic.picture, _Summary(mosaic, predictor)
     files = {"classes": f"{target.name}_classes.tif", "overlay": f"{target.name}_overlay.png"}
     unfinished = parts.folder / "classes.tif"  # here, so that what a kill leaves of it goes with the parts
-    with create_class_raster(unfinished, raster, predictor.palette) as output:
+    with create_class_raster(unfinished, raster, mosaic.place, predictor.palette) as output:
         for band in _bands(predictor, raster, parts, infer=network):
             if band.row >= kept:
                 parts.save(band.row, band.classes)
@@ -103,7 +114,7 @@ def predict_raster(
     }
 
 
-def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: Infer) -> Iterator[_Band]:
+def _bands(predictor: TiledPredictor, raster: Picture, parts: Parts, *, infer: Infer) -> Iterator[_Band]:
     """Yield all bands of the class map, those that were kept first."""
     if predictor.fitting != "crop":
         pixels, valid = raster.rows(0, raster.height)
@@ -119,7 +130,7 @@ def _bands(predictor: TiledPredictor, raster: Raster, parts: Parts, *, infer: In
         yield from _predicted(raster, grid, infer, first=kept)
 
 
-def _predicted(raster: Raster, grid: TileGrid, infer: Infer, *, first: int) -> Iterator[_Band]:
+def _predicted(raster: Picture, grid: TileGrid, infer: Infer, *, first: int) -> Iterator[_Band]:
     strips = prefetched(strips_from(raster, grid, first=grid.first_row_into(first)), depth=_STRIPS_AHEAD)
     tiles = prefetched(scored(strips, infer, grid), depth=_BATCHES_AHEAD)
     with contextlib.closing(tiles):
@@ -157,11 +168,12 @@ class _Stopwatch:
 class _Summary:
     """Areas of the classes and a small picture, gathered band by band."""
 
-    def __init__(self, raster: Raster, predictor: TiledPredictor) -> None:
+    def __init__(self, mosaic: Mosaic, predictor: TiledPredictor) -> None:
+        raster = mosaic.picture
         self._palette = predictor.palette
         self._all_pixels = raster.height * raster.width
         self._step = math.ceil(max(raster.height, raster.width) / _OVERLAY_SIDE)
-        self._row_areas = raster.row_areas_m2(predictor.ground_sampling_distance_m)
+        self._row_areas = mosaic.row_areas_m2
         self._counts = np.zeros((raster.height, predictor.palette.num_classes), np.int64)
         shape = (math.ceil(raster.height / self._step), math.ceil(raster.width / self._step))
         self._pixels = np.zeros((*shape, 3), np.uint8)

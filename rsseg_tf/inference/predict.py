@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError
@@ -62,6 +63,8 @@ class TiledPredictor:
         overlap: (crop) pixels that neighboring tiles share.
         ground_sampling_distance_m: meters per pixel of the images it is made for, 0 where unknown.
         model_sha256: of the model file, so that results can tell what made them.
+        channels: which bands of an image it was trained to see, and how.
+        overrides_georeference: whether that size of a pixel holds whatever an image says of its own.
     """
 
     infer: Infer
@@ -71,6 +74,8 @@ class TiledPredictor:
     overlap: int = 0
     ground_sampling_distance_m: float = 0.0
     model_sha256: str = ""
+    channels: Channels = AS_THEY_ARE
+    overrides_georeference: bool = False
 
     def predict(self, image: Image) -> Image:
         """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
@@ -133,6 +138,7 @@ def open_predictor(
         overlap=min(described.overlap, min(runner.input_size) - 1),
         ground_sampling_distance_m=described.ground_sampling_distance_m,
         model_sha256=file_hash(path),
+        channels=Channels.of(described.bands, described.scale),
     )
 
 

@@ -218,6 +218,8 @@ def _metadata(source: _Source, number_format: str) -> ModelMetadata:
         versions=package_versions(),
         notes={"type": number_format, "calibration": source.calibration_record(number_format)},
         layers=tuple(source.layer_names),
+        bands=config.data.bands,
+        scale=config.data.scale,
     )
 
 

@@ -44,6 +44,8 @@ class ModelMetadata:
         versions: package → version that made it.
         notes: anything else that JSON can hold, such as the calibration summary.
         layers: of the Keras model that the file was made from, in topological order.
+        bands: of an image, from 1, that the network sees as red, green and blue; empty where the image says.
+        scale: the values of an image that become 0 and 255; empty for 8-bit values as they are.
     """
 
     class_names: tuple[str, ...]
@@ -57,6 +59,8 @@ class ModelMetadata:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    bands: tuple[int, ...] = ()
+    scale: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no exporter writes, so that a broken file is noticed when it is opened."""
@@ -131,8 +135,9 @@ def verify_seal(model: bytes) -> bool:
 
 def _to_json(metadata: ModelMetadata, original: bytes) -> bytes:
     values = asdict(metadata)
-    if not metadata.layers:  # as in files from before there were any, whose seal is over what they say
-        del values["layers"]
+    for later in ("layers", "bands", "scale"):  # files from before there were any are sealed without
+        if not values[later]:
+            del values[later]
     document = {
         "format": 1,
         "metadata": values,
@@ -163,6 +168,8 @@ def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
             versions=dict(values["versions"]),
             notes=dict(values["notes"]),
             layers=tuple(str(name) for name in values.get("layers", ())),
+            bands=tuple(int(band) for band in values.get("bands", ())),
+            scale=tuple(float(value) for value in values.get("scale", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the model's metadata is damaged: {error!r}", hint="export the model again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig
+from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.palette import IGNORE
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+_BESIDE_PX = 2  # what an interpolation between pixels takes of their neighbors
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,29 @@ def random_window(
     Returns:
         uint8 (h, w, 3) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
     """
-    matrix = _random_affine(settings, image_size=image.shape[:2], framing=framing, rng=rng)
-    flags = cv2.WARP_INVERSE_MAP
-    shape = framing.size[::-1]
-    window = cv2.warpAffine(image, matrix, shape, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    labels = cv2.warpAffine(
-        mask, matrix, shape, flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
+    return random_window_of(
+        (image.shape[0], image.shape[1]), lambda box: (image[box], mask[box]), settings, framing, rng
     )
+
+
+def random_window_of(
+    image_size: tuple[int, int],
+    read: Callable[[Box], Pair],
+    settings: AugmentConfig,
+    framing: Framing,
+    rng: np.random.Generator,
+) -> Pair:
+    """Return a randomly changed window of a sample of which only the part under the window is read.
+
+    Args:
+        image_size: height and width of the sample.
+        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+        settings: see `random_window`, as for the rest and what is returned.
+        framing: likewise.
+        rng: likewise.
+    """
+    matrix = _random_affine(settings, image_size=image_size, framing=framing, rng=rng)
+    window, labels = warped(image_size, read, matrix, framing.size)
     if settings.color > 0:
         window = _random_color(window, settings.color, rng)
     if settings.blur_px > 0:
@@ -64,6 +86,49 @@ def random_window(
     if settings.erase > 0:
         window, labels = _random_erasure(window, labels, settings.erase, rng)
     return window, labels
+
+
+def warped(
+    image_size: tuple[int, int], read: Callable[[Box], Pair], matrix: NDArray[np.float64], size: tuple[int, int]
+) -> Pair:
+    """Return what a window shows of a sample of which only the part under it is read.
+
+    Args:
+        image_size: height and width of the sample.
+        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+        matrix: 2×3, from (x, y) in the window to (x, y) in the image.
+        size: height and width of the window.
+
+    Returns:
+        uint8 (h, w, 3) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
+    """
+    box = _box_under(matrix, size, image_size)
+    image, mask = read(box)
+    within = matrix - np.array([[0, 0, box[1].start], [0, 0, box[0].start]])
+    flags, shape = cv2.WARP_INVERSE_MAP, size[::-1]
+    window = cv2.warpAffine(image, within, shape, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    labels = cv2.warpAffine(
+        mask, within, shape, flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
+    )
+    return window, labels
+
+
+def _box_under(matrix: NDArray[np.float64], size: tuple[int, int], image_size: tuple[int, int]) -> Box:
+    """Return the rows and columns of the image that a window shows, mirrored at its borders too."""
+    height, width = size
+    corners = matrix @ np.array([[0, width - 1, 0, width - 1], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
+    (left, top), (right, bottom) = corners.min(axis=1).tolist(), corners.max(axis=1).tolist()
+    return _span(top, bottom, image_size[0]), _span(left, right, image_size[1])
+
+
+def _span(lowest: float, highest: float, length: int) -> slice:
+    """Return the pixels of one axis that lie between two places, or are mirrored there."""
+    first, end = math.floor(lowest) - _BESIDE_PX, math.ceil(highest) + 1 + _BESIDE_PX
+    if first < 0:
+        end = max(end, 1 - first)
+    if end > length:
+        first = min(first, 2 * length - 1 - end)
+    return slice(max(0, first), min(length, end))
 
 
 def _random_affine(

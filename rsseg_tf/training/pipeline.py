@@ -12,13 +12,30 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig
+from rsseg_tf.datasets.files.stored import Box, strips
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import RssegError
-from rsseg_tf.training.augment import Framing, random_window
+from rsseg_tf.training.augment import Framing, Pair, random_window, random_window_of
 from rsseg_tf.training.places import ClassPlaces
 
-Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+@dataclass(frozen=True)
+class Parts:
+    """A pair that is too large to be read as a whole.
+
+    Attributes:
+        size: its height and width.
+        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+    """
+
+    size: tuple[int, int]
+    read: Callable[[Box], Pair]
+
+    def masks(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield strips of the mask, uint8 (h, W), each with its first row."""
+        for box in strips(*self.size):
+            yield box[0].start, self.read(box)[1]
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,7 @@ class TrainingSource:
         augment: random changes.
         seed: of everything random.
         cache: keep what was read (and resized) in memory.
+        in_parts: (crop) index → the parts of a large pair, of which nothing is kept; None for one that `read` reads.
         by_class: share of the windows that are drawn from `places`.
         places: where each class is, if `by_class` is above 0.
     """
@@ -44,6 +62,7 @@ class TrainingSource:
     augment: AugmentConfig
     seed: int
     cache: bool = True
+    in_parts: Callable[[int], Parts | None] = lambda _index: None
     by_class: float = 0.0
     places: ClassPlaces | None = None
     _kept: dict[int, Pair] = field(default_factory=dict, repr=False)
@@ -60,19 +79,35 @@ class TrainingSource:
             self._kept[index] = pair
         return pair
 
+    def _parts(self, index: int) -> Parts | None:
+        return self.in_parts(index) if self.crop else None
+
+    def _masks(self, index: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Yield the mask of a pair, in strips where it is large, each with its first row."""
+        parts = self._parts(index)
+        if parts is None:
+            yield 0, self.pair(index)[1]
+        else:
+            yield from parts.masks()
+
     def _area(self, index: int) -> int:
         if index not in self._areas:
-            self.pair(index)
+            parts = self._parts(index)
+            if parts is None:
+                self.pair(index)
+            else:
+                self._areas[index] = parts.size[0] * parts.size[1]
         return self._areas[index]
 
     def preload(self) -> None:
-        """Read every pair now, so that a damaged one is found before the first step.
+        """Read every pair now that is read as a whole, so that a damaged one is found before the first step.
 
         Raises:
             DataError: if a pair cannot be read.
         """
         for index in range(self.count):
-            self.pair(index)
+            if self._parts(index) is None:
+                self.pair(index)
 
     def windows_per_pair(self) -> NDArray[np.int64]:
         """Return how many windows of each pair one epoch draws: its area in windows, at least 1."""
@@ -85,12 +120,13 @@ class TrainingSource:
         """Return the pixels of each class in all masks, int64 (num_classes,)."""
         counts = np.zeros(IGNORE + 1, np.int64)
         for index in range(self.count):
-            counts += np.bincount(self.pair(index)[1].ravel(), minlength=IGNORE + 1)
+            for _, mask in self._masks(index):
+                counts += np.bincount(mask.ravel(), minlength=IGNORE + 1)
         return counts[:num_classes]
 
     def drawn_by_class(self, share: float, *, num_classes: int) -> TrainingSource:
         """Return the same source with `share` of its windows laid around a class drawn at random."""
-        places = ClassPlaces.of(lambda index: self.pair(index)[1], count=self.count, num_classes=num_classes)
+        places = ClassPlaces.of(self._masks, count=self.count, num_classes=num_classes)
         return replace(self, by_class=share, places=places if places.blocks else None)
 
     def window(self, index: int, *, epoch: int, position: int) -> Pair:
@@ -99,8 +135,11 @@ class TrainingSource:
         around = None
         if self.places is not None and rng.random() < self.by_class:
             index, around = self.places.draw(rng)
+        framing, parts = Framing(self.size, self.crop, around), self._parts(index)
+        if parts is not None:
+            return random_window_of(parts.size, parts.read, self.augment, framing, rng)
         image, mask = self.pair(index)
-        return random_window(image, mask, self.augment, framing=Framing(self.size, self.crop, around), rng=rng)
+        return random_window(image, mask, self.augment, framing=framing, rng=rng)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +25,21 @@ class ClassPlaces:
     blocks: tuple[NDArray[np.int32], ...]
 
     @classmethod
-    def of(cls, mask: Callable[[int], NDArray[np.uint8]], *, count: int, num_classes: int) -> ClassPlaces:
-        """Return the places in `count` masks uint8 (H, W)."""
+    def of(
+        cls, masks: Callable[[int], Iterable[tuple[int, NDArray[np.uint8]]]], *, count: int, num_classes: int
+    ) -> ClassPlaces:
+        """Return the places in `count` masks.
+
+        Args:
+            masks: index → strips of the mask uint8 (h, W), each with its first row, a multiple of 32.
+            count: number of masks.
+            num_classes: number of classes.
+        """
         found: list[list[NDArray[np.int32]]] = [[] for _ in range(num_classes)]
         for index in range(count):
-            labels = mask(index)
-            for number, places in enumerate(found):
-                places.append(_blocks(labels == number, index))
+            for top, labels in masks(index):
+                for number, places in enumerate(found):
+                    places.append(_blocks(labels == number, index, top))
         joined = (np.concatenate(places) for places in found if places)
         return cls(tuple(places for places in joined if len(places)))
 
@@ -42,11 +50,11 @@ class ClassPlaces:
         return index, (row, column)
 
 
-def _blocks(present: NDArray[np.bool_], index: int) -> NDArray[np.int32]:
-    """Return the blocks that hold a true pixel: int32 (n, 3)."""
+def _blocks(present: NDArray[np.bool_], index: int, top: int) -> NDArray[np.int32]:
+    """Return the blocks that hold a true pixel, in an image where the strip begins at row `top`: int32 (n, 3)."""
     height, width = present.shape
-    rows = np.logical_or.reduceat(present, np.arange(0, height, _BLOCK_PX), axis=0)
-    held = np.logical_or.reduceat(rows, np.arange(0, width, _BLOCK_PX), axis=1)
+    high = np.logical_or.reduceat(present, np.arange(0, height, _BLOCK_PX), axis=0)
+    held = np.logical_or.reduceat(high, np.arange(0, width, _BLOCK_PX), axis=1)
     middles = np.argwhere(held) * _BLOCK_PX + _BLOCK_PX // 2
-    middles = np.minimum(middles, (height - 1, width - 1))
-    return np.column_stack([np.full(len(middles), index), middles]).astype(np.int32)
+    rows, columns = np.minimum(middles, (height - 1, width - 1)).T
+    return np.column_stack([np.full(len(middles), index), rows + top, columns]).astype(np.int32)

@@ -272,3 +272,19 @@ def test_the_decoder_says_nothing_beside_the_problem_that_quotes_it(sound, capfd
 def test_nothing_is_said_about_a_sound_file(sound, capfd):
     assert decoder_complaint(sound / "i0.png") == ""
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("roof", "hint"), [(255, "give the class the number 255"), (1, "")])
+def test_a_class_painted_as_255_is_told_from_one_that_is_not_there(tmp_path, roof, hint):
+    for index in range(2):
+        write_flat(tmp_path / f"i{index}.png", (index, 50, 60))
+        mask = np.zeros((8, 12), np.uint8)
+        mask[:2] = roof
+        write_image(tmp_path / f"m{index}.png", mask)
+    write_csv(tmp_path / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val")
+    folder = FolderConfig("splits.csv", {"ground": "0", "roof": "1", "tree": "2"})
+    report = check_dataset(list_dataset(DataConfig(name="folder", root=str(tmp_path), folder=folder)))
+    assert all(hint in finding.hint for finding in report.warnings)
+    missing = "`roof`, `tree`" if roof == 255 else "`tree`"
+    assert messages(report.warnings) == f"no pixel of {missing} in `train`\nno pixel of {missing} in `val`"
+    assert [bool(finding.hint) for finding in report.warnings] == [bool(hint)] * 2

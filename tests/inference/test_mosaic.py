@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
+from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.pixels import read_image, write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, DataError, RssegError
 from rsseg_tf.inference import folders
 from rsseg_tf.inference.class_raster import ClassRaster
 from rsseg_tf.inference.folders import predict_files
-from rsseg_tf.inference.raster import Channels
 from tests.inference.rasters import PALETTE, geotiff, predictor, smooth, stored
 from tests.tflite.networks import frame
 

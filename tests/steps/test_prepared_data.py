@@ -11,7 +11,8 @@ import pytest
 from rsseg_tf.config import AugmentConfig, Config, DataConfig, FitConfig, FolderConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.prepared.store import PreparedDataset
-from rsseg_tf.evaluation.scoring import data_for, evaluate
+from rsseg_tf.evaluation.data import data_for
+from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.steps.shared.data import prepared_dataset, sound_dataset
 from rsseg_tf.steps.shared.training_data import training_schedule

@@ -30,6 +30,8 @@ def descriptions(draw: st.DrawFn) -> ModelMetadata:
         versions=draw(st.dictionaries(st.text(), st.text(), max_size=3)),
         notes=draw(st.dictionaries(st.text(), st.recursive(st.integers() | st.text(), st.lists), max_size=3)),
         layers=tuple(draw(st.lists(st.text(), max_size=3))),
+        bands=tuple(draw(st.lists(st.integers(1, 16), max_size=4))),
+        scale=draw(st.sampled_from([(), (0.0, 4095.0)])),
     )
 
 

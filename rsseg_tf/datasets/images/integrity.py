@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import BinaryIO
 
-from rsseg_tf.datasets.images.header import PNG, TIFFS, first_directory
-
-JPEG = b"\xff\xd8\xff"
+from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, first_directory
 
 _OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many bytes they have
 
@@ -33,27 +33,22 @@ def damage(data: bytes) -> str:
         start_of_scan = data.find(b"\xff\xda")
         return "" if start_of_scan > 0 and data.rfind(b"\xff\xd9") > start_of_scan else "it is truncated"
     if data.startswith(TIFFS):
-        try:
-            return "" if _tiff_end(data) <= len(data) else "it is truncated"
-        except struct.error:
-            return "it is truncated"
+        return tiff_damage(io.BytesIO(data))
     return f"it is not a PNG, JPEG or TIFF file (it starts with {data[:4]!r})"
 
 
-def png_as_gray(data: bytes) -> tuple[bytes, int]:
+def png_as_gray(data: bytes) -> bytes:
     """Return a PNG with a palette as the same PNG without one, so that its indices decode as gray values.
 
-    Returns:
-        The PNG and the bits of a pixel, 8 where it had no palette (the PNG is then as it came).
+    One that has no palette is returned as it came.
     """
     chunks = list(_png_chunks(data))
     header = bytearray(chunks[0][1])
-    depth, kind = header[8], header[9]
-    if kind != 3:
-        return data, 8
+    if header[9] != 3:
+        return data
     header[9] = 0
     kept = [(name, body) for name, body in chunks[1:] if name not in (b"PLTE", b"tRNS", b"bKGD", b"hIST", b"sPLT")]
-    return PNG + b"".join(_png_chunk(name, body) for name, body in [(b"IHDR", bytes(header)), *kept]), depth
+    return PNG + b"".join(_png_chunk(name, body) for name, body in [(b"IHDR", bytes(header)), *kept])
 
 
 def _png_chunk(name: bytes, body: bytes) -> bytes:
@@ -86,8 +81,12 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place = end + 4
 
 
-def _tiff_end(data: bytes) -> int:
-    """Return the last byte that the first directory of a TIFF points at; struct.error if it is cut off."""
-    tags, end = first_directory(io.BytesIO(data), [*_OFFSET_TAGS, *_OFFSET_TAGS.values()])
+def tiff_damage(stream: BinaryIO) -> str:
+    """Return what `damage` does of an open TIFF, without reading its pixels."""
+    try:
+        tags, end = first_directory(stream, [*_OFFSET_TAGS, *_OFFSET_TAGS.values()])
+    except struct.error:
+        return "it is truncated"
     pairs = (zip(tags.get(start, ()), tags.get(size, ()), strict=False) for start, size in _OFFSET_TAGS.items())
-    return max(end, *(start + size for start, size in itertools.chain(*pairs)), 0)
+    needed = max(end, *(start + size for start, size in itertools.chain(*pairs)), 0)
+    return "" if needed <= stream.seek(0, os.SEEK_END) else "it is truncated"

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rsseg_tf.datasets.images.pixels import read_image, read_indices
+from rsseg_tf.datasets.files.stored import WHOLE, Box, Values
+from rsseg_tf.datasets.images.numbers import Numbers
+from rsseg_tf.datasets.images.windows import read_numbers, read_picture
 from rsseg_tf.datasets.palette import IGNORE, ColorTable, Pixels, format_color
 from rsseg_tf.errors import DataError
 
@@ -19,8 +22,8 @@ _REMEDY = "fix the mask, or set data.unknown_colors=ignore"
 class MaskReader(Protocol):
     """Reads the masks of one data set."""
 
-    def read(self, path: Path) -> Pixels:
-        """Return the mask: uint8 (H, W) class ids, 255 for ignore.
+    def read(self, path: Path, box: Box = WHOLE) -> Pixels:
+        """Return a part of a mask: uint8 (h, w) class ids, 255 for ignore.
 
         Raises:
             DataError: if the file is damaged, or holds something that is not a class.
@@ -42,9 +45,12 @@ class ColorMasks:
         self._remedy = remedy
         self._ignore_unknown = ignore_unknown
 
-    def read(self, path: Path) -> Pixels:
+    def read(self, path: Path, box: Box = WHOLE) -> Pixels:
         """See `MaskReader.read`."""
-        mask, unknown = self._table.decode(read_image(path, labels=True))
+        colors, valid = read_picture(path, box, labels=True)
+        mask, unknown = self._table.decode(colors)
+        if unknown and valid is not None:
+            _, unknown = self._table.decode(colors[valid][None])
         if unknown and not self._ignore_unknown:
             found = ((format_color(color), count) for color, count in unknown.items())
             raise _strangers(path, "colors outside the palette", found, total=len(unknown), remedy=self._remedy)
@@ -52,7 +58,9 @@ class ColorMasks:
 
 
 class IndexMasks:
-    """Masks of numbers: gray values or palette indices. 255 is ignored unless a class claims it.
+    """Masks of numbers: gray values or palette indices, of any type.
+
+    255 is ignored unless a class claims it, and so is the file's number for nothing.
 
     Args:
         ids: number in the file → id.
@@ -69,16 +77,47 @@ class IndexMasks:
             self._known[number] = True
         self._ignore_unknown = ignore_unknown
 
-    def read(self, path: Path) -> Pixels:
+    def read(self, path: Path, box: Box = WHOLE) -> Pixels:
         """See `MaskReader.read`."""
-        numbers = read_indices(path)
-        counts = np.bincount(numbers.reshape(-1), minlength=256)
+        found = read_numbers(path, box)
+        numbers, is_exact = _as_bytes(found.values)
+        blank = self._blank(found)
+        counted = is_exact if blank is None else ~blank if is_exact is None else is_exact & ~blank
+        counts = np.bincount(numbers.ravel() if counted is None else numbers[counted], minlength=256)
         counts[self._known] = 0
-        strange = [number for number in np.argsort(-counts, kind="stable").tolist() if counts[number]]
+        strange = {str(number): int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+        if is_exact is not None:
+            strange |= _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
         if strange and not self._ignore_unknown:
-            found = ((str(number), int(counts[number])) for number in strange)
-            raise _strangers(path, "numbers that are not classes", found, total=len(strange), remedy=self._remedy)
-        return self._table[numbers]
+            ordered = sorted(strange.items(), key=lambda item: -item[1])
+            raise _strangers(path, "numbers that are not classes", ordered, total=len(strange), remedy=self._remedy)
+        mask = self._table[numbers]
+        return mask if counted is None else np.where(counted, mask, np.uint8(IGNORE))
+
+    def _blank(self, found: Numbers) -> NDArray[np.bool_] | None:
+        """Return where the file says that there is nothing, but for numbers that are a class; None for nowhere."""
+        blank = None if found.valid is None else ~found.valid
+        nodata = found.nodata
+        if nodata is None or (nodata in range(256) and self._known[int(nodata)]):
+            return blank
+        nothing = np.isnan(found.values) if np.isnan(nodata) else found.values == nodata
+        return nothing if blank is None else blank | nothing
+
+
+def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    """Return numbers as uint8, and where they are the same; None for everywhere."""
+    if values.dtype == np.uint8:
+        return values, None
+    with np.errstate(invalid="ignore"):
+        numbers: Pixels = values.astype(np.uint8)
+    is_exact = numbers == values
+    return numbers, None if is_exact.all() else is_exact
+
+
+def _counted(values: Values) -> dict[str, int]:
+    """Return number → how often it occurs."""
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip((f"{value:g}" for value in found.tolist()), counts.tolist(), strict=True))
 
 
 def _strangers(path: Path, what: str, found: Iterable[tuple[str, int]], *, total: int, remedy: str) -> DataError:

@@ -119,4 +119,5 @@ def examination_of(facts: Mapping[str, Any]) -> Examination:
         pixels={int(index): count for index, count in facts["pixels"].items()},
         image_sha256=facts["image_sha256"],
         mask_sha256=facts["mask_sha256"],
+        doubts=tuple((message, hint) for message, hint in facts["doubts"]),
     )

@@ -17,6 +17,7 @@ import cv2
 from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.catalog import masks_of
 from rsseg_tf.datasets.examine import Examination, Pair, examine
+from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.datasets.prepared.entry import Entry, read_entry, write_entry
@@ -25,8 +26,9 @@ from rsseg_tf.datasets.sample import Sample, hash_of
 from rsseg_tf.errors import RssegError
 from rsseg_tf.runs import write_json
 
-_VERSION = 2
+_VERSION = 3
 _ENTRY = ".pair"
+_BESIDE = (".msk", ".aux.xml")  # what GDAL reads with a file
 FACTS = "prepared.json"
 
 
@@ -82,6 +84,8 @@ def store_of(data: DataConfig, dataset: FileDataset) -> Store:
     facts = {
         "version": _VERSION,
         "opencv": cv2.__version__,
+        "bands": data.bands,
+        "scale": data.scale,
         "size": size,
         "palette": asdict(dataset.palette),
         "masks": {
@@ -112,14 +116,19 @@ def _told_what_to_do() -> Iterator[None]:
 
 
 def source_of(sample: Sample) -> dict[str, Any]:
-    """Return what a sample's pixels come from: path, bytes and time of change of its files.
+    """Return what a sample's pixels come from: path, bytes and time of change of its files, and of masks beside them.
 
     Raises:
         OSError: if one is missing.
     """
+    files = (("image", sample.image), ("mask", sample.mask))
+    beside = [
+        (f"{what} {suffix}", path.with_name(path.name + suffix)) for what, path in files if path for suffix in _BESIDE
+    ]
+    present = [(what, path) for what, path in beside if path.exists()]
     return {
         what: [str(path.resolve()), (status := path.stat()).st_size, status.st_mtime_ns] if path else None
-        for what, path in (("image", sample.image), ("mask", sample.mask))
+        for what, path in (*files, *present)
     }
 
 
@@ -156,6 +165,15 @@ class PreparedDataset:
     def read_mask(self, sample: Sample) -> Pixels:
         """See `Dataset.read_mask`."""
         return self.read(sample)[1] if sample.mask else self._base.read_mask(sample)
+
+    def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
+        """See `InParts.size_in_parts`; none is where whole images are resized, or lie raw on the disk."""
+        is_whole = self._store.size is not None or sample in self._entries
+        return None if is_whole else self._base.size_in_parts(sample)
+
+    def read_part(self, sample: Sample, box: Box) -> Pair:
+        """See `InParts.read_part`."""
+        return self._base.read_part(sample, box)
 
     def read(self, sample: Sample) -> Pair:
         """See `Dataset.read`."""

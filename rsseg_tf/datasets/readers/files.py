@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from rsseg_tf.datasets.agreement import require_equal_sizes
+from rsseg_tf.datasets.files.opening import windowed_size
+from rsseg_tf.datasets.files.stored import WHOLE, Box
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.masks import MaskReader
-from rsseg_tf.datasets.images.pixels import read_image
-from rsseg_tf.datasets.palette import Palette, Pixels
-from rsseg_tf.datasets.sample import Sample, checked_pair, hash_of, samples_of
+from rsseg_tf.datasets.images.windows import read_picture
+from rsseg_tf.datasets.palette import IGNORE, Palette, Pixels
+from rsseg_tf.datasets.sample import Sample, hash_of, samples_of
 from rsseg_tf.errors import DataError, unreadable
 
 
@@ -44,8 +50,14 @@ class FileDataset:
             image in two splits.
     """
 
+    channels: Channels
+    """Which bands of its images are seen, and how."""
+
     folders_are_sequences = False
     """Whether the images of one folder show one place, so that one in several splits is a problem, not a warning."""
+
+    unseen_hint = ""
+    """What to think of where a class has no pixel in a split, and some pixels have no label."""
 
     split_hint = "unpack that part of the data set too"
     """What to do where `train` or `val` is empty: the hint of that problem. A reader says its own, and adds
@@ -59,6 +71,7 @@ class FileDataset:
         self.doubts = listing.doubts
         self.incomplete = listing.incomplete
         self.aliases = dict(aliases or {})
+        self.channels = AS_THEY_ARE
         self._masks = masks
         self._splits = dict(listing.splits)
 
@@ -74,7 +87,7 @@ class FileDataset:
         """See `Dataset.read_image`."""
         if sample.image is None:
             raise DataError(f"`{sample.name}` has no image file", hint="read it with the data set that listed it")
-        return read_image(sample.image)
+        return read_picture(sample.image, channels=self.channels)[0]
 
     def read_mask(self, sample: Sample) -> Pixels:
         """See `Dataset.read_mask`."""
@@ -86,7 +99,28 @@ class FileDataset:
 
     def read(self, sample: Sample) -> tuple[Pixels, Pixels]:
         """See `Dataset.read`."""
-        return checked_pair(sample, self.read_image(sample), self.read_mask(sample))
+        return self.read_part(sample, WHOLE)
+
+    def read_part(self, sample: Sample, box: Box) -> tuple[Pixels, Pixels]:
+        """See `InParts.read_part`."""
+        if sample.image is None or sample.mask is None:  # one of them raises
+            return self.read_image(sample), self.read_mask(sample)
+        image, valid = read_picture(sample.image, box, channels=self.channels)
+        mask = self._masks.read(sample.mask, box)
+        require_equal_sizes(sample, image.shape[:2], mask.shape)
+        return image, mask if valid is None else np.where(valid, mask, np.uint8(IGNORE))
+
+    def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
+        """See `InParts.size_in_parts`."""
+        if sample.image is None or sample.mask is None:
+            return None
+        size = windowed_size(sample.image)
+        if size is None:
+            return None
+        mask_size = windowed_size(sample.mask)
+        if mask_size:
+            require_equal_sizes(sample, size, mask_size)
+        return size if mask_size else None
 
     def fingerprint(self, split: str) -> str:
         """See `Dataset.fingerprint`."""

@@ -1,4 +1,4 @@
-"""Any images with masks: two folders matched by stem, or a CSV file that lists pairs and splits."""
+"""Any images with masks: folders matched by stem, one pair of them a split, or a CSV file that lists pairs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rsseg_tf.datasets.palette import (
 )
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
+from rsseg_tf.datasets.readers.split_folders import split_listing
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.text import counted
@@ -36,6 +37,8 @@ _LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by 
 _REMEDY = (
     "mend the mask, name them in data.folder.classes or data.folder.ignore_colors, or set data.unknown_colors=ignore"
 )
+_HIDDEN = "255 in masks of numbers is ignored: where it is that class, give the class the number 255"
+_UNEQUAL = f"name them alike, or list them in a CSV file, {','.join(COLUMNS)} a line, and set data.folder.pairs"
 _EXAMPLE = "for example data.folder.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
@@ -53,8 +56,8 @@ class Folder(FileDataset):
     """
 
     split_hint = (
-        "train, val and test are named in the CSV file of data.folder.pairs; "
-        f"without one, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
+        "train, val and test are named in the CSV file of data.folder.pairs, or are folders in images/ and masks/; "
+        f"without either, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
     )
 
     def __init__(self, root: str, settings: FolderConfig, *, ignore_unknown: bool = False) -> None:
@@ -62,6 +65,8 @@ class Folder(FileDataset):
         place = existing_root(root, layout=_LAYOUT)
         listing = _csv_listing(place, settings.pairs) if settings.pairs else _stem_listing(place)
         super().__init__(palette, masks, listing)
+        if isinstance(masks, IndexMasks):
+            self.unseen_hint = _HIDDEN
 
 
 def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tuple[Palette, MaskReader]:
@@ -117,11 +122,17 @@ def _unusable(message: str) -> ConfigError:
 
 
 def _stem_listing(root: Path) -> Listing:
+    if (listing := split_listing(root)) is not None:
+        return listing
     for name in ("images", "masks"):
         if not (root / name).is_dir():
             hint = unpacked_hint(root, ("images",), layout=_LAYOUT, others=("masks",))
             raise DataError(f"there is no folder `{root / name}`", hint=hint)
-    samples, problems = paired(image_files(root / "images"), image_files(root / "masks"))
+    images, masks = image_files(root / "images"), image_files(root / "masks")
+    if images and masks and not images.keys() & masks.keys():
+        (image, *_), (mask, *_) = next(iter(images.values())), next(iter(masks.values()))
+        raise DataError(f"no image has the stem of a mask: there are `{image}` and `{mask}`", hint=_UNEQUAL)
+    samples, problems = paired(images, masks)
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
     return Listing(dealt(samples), tuple(problems), incomplete=frozenset({"train"} if problems else ()))

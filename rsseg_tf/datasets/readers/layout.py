@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rsseg_tf.datasets.images.pixels import SUFFIXES
+from rsseg_tf.datasets.files.opening import SUFFIXES
 from rsseg_tf.errors import DataError, unreadable
 
 _ARCHIVES_LISTED = 4

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import Config
 from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
@@ -85,6 +86,7 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
         fitting=config.data.fitting,
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
+        channels=Channels.of(config.data.bands, config.data.scale),
     )
 
 

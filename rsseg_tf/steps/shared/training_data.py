@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,24 @@ from numpy.typing import NDArray
 from rsseg_tf.config import AugmentConfig, Config, FitConfig
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.datasets.parts import InParts, size_in_parts
 from rsseg_tf.pruning.scoring.drawn_labels import drawn_labels
 from rsseg_tf.training.losses import Loss, balanced_weights, cross_entropy, summed
-from rsseg_tf.training.pipeline import BatchSchedule, TrainingSource
+from rsseg_tf.training.pipeline import BatchSchedule, Parts, TrainingSource
 from rsseg_tf.training.region_losses import dice_loss, lovasz_softmax
 
 
 def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, split: str = "train") -> TrainingSource:
     """Return windows of a split, changed at random as `augment` says."""
     samples = dataset.samples(split)
+
+    @functools.cache
+    def in_parts(index: int) -> Parts | None:
+        size = size_in_parts(dataset, samples[index])
+        if size is None or not isinstance(dataset, InParts):
+            return None
+        return Parts(size, functools.partial(dataset.read_part, samples[index]))
+
     return TrainingSource(
         read=lambda index: dataset.read(samples[index]),
         count=len(samples),
@@ -27,6 +37,7 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
         augment=augment,
         seed=config.seed,
         cache=config.data.cache,
+        in_parts=in_parts,
     )
 
 

@@ -1,4 +1,7 @@
+import shlex
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -9,8 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rsseg_tf.datasets.images.pixels import SUFFIXES, read_image, read_indices, write_image
+from rsseg_tf.datasets.files import opening
+from rsseg_tf.datasets.files.decoded import decode
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES as SUFFIXES
+from rsseg_tf.datasets.files.raster import Raster
+from rsseg_tf.datasets.images.channels import Channels
+from rsseg_tf.datasets.images.header import read_header
+from rsseg_tf.datasets.images.picture import open_picture
+from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
+from tests.datasets.images.formats import tiff
 
 LOSSLESS = (".png", ".tif", ".tiff")
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8), (7, 7), 2)
@@ -145,7 +156,9 @@ def test_sixteen_bits_are_refused_with_a_way_out(tmp_path, suffix):
     cv2.imencode(suffix, np.full((4, 4), 40_000, np.uint16))[1].tofile(path)
     with pytest.raises(DataError, match="uint16 pixels, expected 8 bits") as caught:
         read_image(path)
-    assert "gdal_translate -ot Byte -scale" in caught.value.hint
+    assert "data.scale=[0,4000]" in caught.value.hint
+    levels = read_image(path, channels=Channels(scale=(0, 51_000)))
+    assert (levels == 200).all()
 
 
 @pytest.mark.parametrize(
@@ -224,3 +237,49 @@ def test_a_png_whose_stream_is_wrong_under_right_check_sums_is_an_error(tmp_path
     with pytest.raises(DataError, match=r"a\.png"):
         read_image(path)
     capfd.readouterr()
+
+
+def enormous_png(path: Path) -> None:
+    encoded = bytearray(cv2.imencode(".png", PICTURE)[1].tobytes())
+    encoded[16:24] = struct.pack(">II", 40_000, 40_000)
+    encoded[29:33] = struct.pack(">I", zlib.crc32(encoded[12:29]))
+    path.write_bytes(encoded)
+
+
+def enormous_jpeg(path: Path) -> None:
+    encoded = bytearray(cv2.imencode(".jpg", PICTURE)[1].tobytes())
+    frame = encoded.index(b"\xff\xc0")
+    encoded[frame + 5 : frame + 9] = struct.pack(">HH", 40_000, 40_000)
+    path.write_bytes(encoded)
+
+
+@pytest.mark.parametrize("write", [enormous_png, enormous_jpeg])
+def test_more_pixels_than_opencv_takes_are_refused_with_a_way_out(tmp_path, write):
+    write(tmp_path / "a.img")
+    with pytest.raises(DataError, match=r"a\.img` has more pixels than OpenCV decodes") as caught:
+        decode(tmp_path / "a.img", numbers=False)
+    write_image(tmp_path / "small.png", PICTURE)
+    command = shlex.split(caught.value.hint.partition("parts: ")[2].replace("IMAGE", "small.png"))
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_array_equal(read_image(tmp_path / "NEW.tif"), PICTURE)
+    assert read_header(tmp_path / "NEW.tif").pixels == PICTURE[..., 0].size
+
+
+def test_an_enormous_png_is_read_in_parts_where_rasterio_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "LARGE_PIXELS", 100)
+    write_image(tmp_path / "a.png", PICTURE)
+    with open_picture(tmp_path / "a.png") as picture:
+        np.testing.assert_array_equal(picture.read((slice(3, 9), slice(5, 50)))[0], PICTURE[3:9, 5:50])
+    assert isinstance(opening.open_stored(tmp_path / "a.png"), Raster)
+
+
+def test_a_compression_that_nobody_here_knows_is_told_with_a_way_out(tmp_path):
+    path = tmp_path / "a.tif"
+    tiff(PICTURE, photometric="RGB", compress="deflate")(path)
+    place = struct.pack("<HHIH", 259, 3, 1, 8)
+    data = path.read_bytes()
+    assert data.count(place) == 1
+    path.write_bytes(data.replace(place, struct.pack("<HHIH", 259, 3, 1, 65_000)))
+    with pytest.raises(DataError, match=r"a\.tif.*missing codec") as caught:
+        read_image(path)
+    assert "deflate" in caught.value.hint

@@ -23,6 +23,7 @@ from rsseg_tf.datasets.prepared.entry import read_entry, write_entry
 from rsseg_tf.datasets.prepared.prepare import prepare
 from rsseg_tf.datasets.prepared.store import PreparedDataset, store_of
 from rsseg_tf.errors import ConfigError, DataError, RssegError
+from tests.datasets.images.formats import RGB, SHAPE, tiff
 from tests.datasets.readers.layouts import write_csv
 from tests.datasets.readers.test_uavid import write_uavid
 
@@ -83,7 +84,9 @@ def test_prepared_pixels_are_those_of_the_files(survey, fitting):
 def test_the_second_time_no_file_is_decoded(survey, monkeypatch):
     data = settings(survey)
     open_prepared(data)
-    monkeypatch.setattr("rsseg_tf.datasets.readers.files.read_image", lambda path: pytest.fail(f"decoded {path}"))
+    monkeypatch.setattr(
+        "rsseg_tf.datasets.readers.files.read_picture", lambda path, *_, **__: pytest.fail(f"decoded {path}")
+    )
     prepared = open_prepared(data)
     assert [prepared.read(sample)[1].shape for sample in prepared.samples("val")] == [(22, 34), (27, 44)]
 
@@ -350,3 +353,18 @@ def test_many_problems_are_cut_short_with_where_to_find_the_rest(survey):
     with pytest.raises(DataError, match="31 problems") as caught:
         require_sound(report)
     assert caught.value.hint == "`rsseg-tf data check` lists 11 more"
+
+
+def test_a_mask_laid_beside_an_image_makes_its_pair_anew(tmp_path):
+    valid = np.arange(SHAPE[1]) % 3 > 0
+    tiff(RGB, photometric="RGB")(tmp_path / "i.tif")
+    write_image(tmp_path / "m.png", np.zeros(SHAPE, np.uint8))
+    write_csv(tmp_path / "splits.csv", "i.tif,m.png,train")
+    folder = FolderConfig("splits.csv", {"a": "0"})
+    data = DataConfig(name="folder", root=str(tmp_path), folder=folder, cache_dir=str(tmp_path / "cache"))
+    (sample,) = list_dataset(data).samples("train")
+    assert (open_prepared(data).read(sample)[1] == 0).all()
+    (tmp_path / "other").mkdir()
+    tiff(RGB, photometric="RGB", mask=np.broadcast_to(valid, SHAPE))(tmp_path / "other/i.tif")
+    (tmp_path / "other/i.tif.msk").rename(tmp_path / "i.tif.msk")
+    np.testing.assert_array_equal(open_prepared(data).read(sample)[1] == 255, np.broadcast_to(~valid, SHAPE))

@@ -282,3 +282,57 @@ def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():
 
 def test_too_few_pairs_to_deal_all_train():
     assert set(dealt([Sample("a", None, None)] * 3)) == {"train"}
+
+
+IN_SPLITS = ["train/a", "train/deep/b", "val/a", "test/c"]
+
+
+def split_pairs(root, layout, stems=IN_SPLITS):
+    for stem in stems:
+        split, _, rest = stem.partition("/")
+        image, mask = (layout.format(kind=kind, split=split, rest=rest) for kind in ("images", "masks"))
+        write_pair(root, rest, image=f"{image}.jpg", mask=f"{mask}.png")
+
+
+@pytest.mark.parametrize("layout", ["{kind}/{split}/{rest}", "{split}/{kind}/{rest}"])
+@pytest.mark.parametrize("val", ["val", "valid", "Validation"])
+def test_folders_named_as_splits_are_the_splits(tmp_path, layout, val):
+    stems = [stem.replace("val", val) for stem in IN_SPLITS]
+    split_pairs(tmp_path, layout, stems)
+    dataset = open_dataset(config(tmp_path))
+    assert dataset.splits() == ("train", "val", "test")
+    found = [sample for split in dataset.splits() for sample in dataset.samples(split)]
+    assert [sample.name for sample in found] == stems
+    for sample in found:
+        assert sample.image.stem == sample.mask.stem == sample.name.rpartition("/")[2]
+        assert (dataset.read(sample)[1] == 0).all()
+
+
+def test_a_split_without_a_folder_of_masks_has_no_labels(tmp_path):
+    split_pairs(tmp_path, "{kind}/{split}/{rest}", ["train/a", "val/a"])
+    write_flat(tmp_path / "images/test/c.jpg")
+    dataset = open_dataset(config(tmp_path))
+    assert [(sample.name, sample.mask) for sample in dataset.samples("test")] == [("test/c", None)]
+
+
+def test_images_beside_the_folders_of_splits_are_a_problem(tmp_path):
+    split_pairs(tmp_path, "{kind}/{split}/{rest}")
+    write_pair(tmp_path, "more/x")
+    with pytest.raises(DataError, match=r"more/x\.jpg` and 0 more images lie beside the folders of splits"):
+        open_dataset(config(tmp_path))
+
+
+def test_an_image_of_a_split_without_its_mask_is_a_problem(tmp_path):
+    split_pairs(tmp_path, "{kind}/{split}/{rest}")
+    (tmp_path / "masks/val/a.png").unlink()
+    with pytest.raises(DataError, match=r"images/val/a\.jpg` has no mask"):
+        open_dataset(config(tmp_path))
+
+
+@pytest.mark.parametrize(("image", "mask"), [("{}_sat", "{}_mask"), ("{}", "{}_lab")])
+def test_stems_that_differ_by_their_endings_are_one_error_with_a_way_out(tmp_path, image, mask):
+    for stem in "abc":
+        write_pair(tmp_path, stem, image=f"images/{image}.jpg", mask=f"masks/{mask}.png")
+    with pytest.raises(DataError, match="no image has the stem of a mask") as caught:
+        open_dataset(config(tmp_path))
+    assert "data.folder.pairs" in caught.value.hint

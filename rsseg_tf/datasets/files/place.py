@@ -1,0 +1,58 @@
+"""Where a file lies on the ground: georeference, ground control points, world files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
+from rsseg_tf.datasets.files.raster import library, open_dataset_of
+from rsseg_tf.datasets.images.header import read_header
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a file says about where it lies.
+
+    Attributes:
+        crs: the coordinate reference system of rasterio, or None.
+        transform: from pixels to coordinates; None where there is none.
+        control: ground control points, and their coordinate reference system; None for none.
+    """
+
+    crs: Any = None
+    transform: Any = None
+    control: tuple[list[Any], Any] | None = None
+
+
+def place_of(path: Path) -> Place | None:
+    """Return where a file lies; None where neither it nor a file beside it says so, or rasterio is not installed.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    if library() is None or not _may_have_one(path):
+        return None
+    with open_dataset_of(path) as dataset:
+        transform = None if dataset.transform.is_identity else dataset.transform
+        points, crs = dataset.gcps
+        found = Place(dataset.crs, transform, (points, crs) if points else None)
+    return None if found == Place() else found
+
+
+def _may_have_one(path: Path) -> bool:
+    if path.suffix.lower() not in OPENCV_SUFFIXES or path.with_name(f"{path.name}.aux.xml").exists():
+        return True
+    return read_header(path).is_geotiff or world_file_of(path) is not None
+
+
+def world_file_of(path: Path) -> Path | None:
+    """Return the world file beside an image, such as `a.tfw` or `a.tifw` of `a.tif`, or `a.wld`; None for none."""
+    ending = path.suffix[1:].lower()
+    short = f".{ending[:1]}{ending[-1:]}w"
+    for suffix in (short, f".{ending}w", ".wld"):
+        for spelled in (suffix, suffix.upper()):
+            if path.with_suffix(spelled).exists():
+                return path.with_suffix(spelled)
+    return None

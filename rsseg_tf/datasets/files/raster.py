@@ -1,0 +1,161 @@
+"""Files that GDAL reads, through rasterio: TIFF and whatever else it opens, any part of them at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.files.stored import Box, Values, bounds
+from rsseg_tf.errors import DataError, MissingExtraError
+
+_CACHE_BYTES = 96 << 20
+_SURE_OF_ALPHA = ("PNG", "WEBP")
+_OPAQUE = 255
+_NO_CODEC = "missing codec"
+
+
+class Raster:
+    """An open file; implements `Stored`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: if it cannot be read.
+        MissingExtraError: if rasterio is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        dataset = _opened(path)
+        self.path = path
+        self.height: int = dataset.height
+        self.width: int = dataset.width
+        self.kinds = tuple(dataset.dtypes)
+        self.names = tuple(color.name for color in dataset.colorinterp)
+        self.bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+        self.nodata: tuple[float | None, ...] = tuple(dataset.nodatavals)
+        self.palette = _palette(dataset) if self.names[0] == "palette" else None
+        self.is_alpha_sure = dataset.driver in _SURE_OF_ALPHA
+        self._dataset = dataset
+        self._has_mask = _has_mask(dataset)
+
+    def read(self, bands: tuple[int, ...], box: Box) -> Values:
+        """See `Stored.read`."""
+        with _told(self.path), library_settings():
+            values = self._dataset.read(list(bands), window=self._window(box))
+        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+    def mask(self, box: Box) -> NDArray[np.bool_] | None:
+        """See `Stored.mask`."""
+        if not self._has_mask:
+            return None
+        with _told(self.path), library_settings():
+            return self._dataset.read_masks(1, window=self._window(box)) > 0
+
+    def close(self) -> None:
+        """See `Stored.close`."""
+        self._dataset.close()
+
+    def _window(self, box: Box) -> Any:
+        from rasterio.windows import Window
+
+        top, bottom, left, right = bounds(box, height=self.height, width=self.width)
+        return Window(left, top, right - left, bottom - top)
+
+
+@contextlib.contextmanager
+def open_dataset_of(path: Path) -> Iterator[Any]:
+    """Yield a file as rasterio's own dataset, open while the block runs.
+
+    Raises:
+        DataError: if it cannot be read.
+        MissingExtraError: if rasterio is not installed.
+    """
+    with _opened(path) as dataset:
+        yield dataset
+
+
+def _opened(path: Path) -> Any:
+    rasterio = required_library()
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with _told(path), library_settings(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path)
+
+
+def library() -> Any:
+    """Return the module rasterio, or None where it is not installed."""
+    try:
+        import rasterio
+    except ModuleNotFoundError:
+        return None
+    return rasterio
+
+
+def required_library() -> Any:
+    """Return the module rasterio.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    found = library()
+    if found is None:
+        raise MissingExtraError("rasterio", extra="geo")
+    return found
+
+
+def library_settings() -> Any:
+    """Return a context in which the library's cache of blocks stays small: it would take a twentieth of the memory."""
+    import rasterio
+
+    return rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES)
+
+
+def raster_errors() -> tuple[type[Exception], ...]:
+    """Return what rasterio raises: errors of its own, and those of GDAL that it lets through."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError
+
+
+def reason_of(error: Exception) -> str:
+    """Return what GDAL says about an error, in one line."""
+    return " ".join(str(error.__cause__ or error).split())
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except raster_errors() as error:
+        reason = reason_of(error)
+        hint = (
+            "export it with another compression, such as deflate" if _NO_CODEC in reason else "fetch or export it again"
+        )
+        raise DataError(f"cannot read `{path}`: {reason}", hint=hint) from error
+
+
+def _palette(dataset: Any) -> NDArray[np.uint8]:
+    count = int(np.iinfo(dataset.dtypes[0]).max) + 1
+    colors = np.zeros((count, 4), np.uint8)
+    colors[:, 3] = _OPAQUE
+    for number, color in dataset.colormap(1).items():
+        if number < count:
+            colors[number] = color
+    return colors
+
+
+def _has_mask(dataset: Any) -> bool:
+    """Return whether there is a mask in the file or beside it, which is neither alpha nor a number for nothing."""
+    from rasterio.enums import MaskFlags
+
+    others = {MaskFlags.alpha, MaskFlags.nodata}
+    return any(MaskFlags.per_dataset in flags and not others & set(flags) for flags in dataset.mask_flag_enums)
