@@ -115,7 +115,7 @@ def prune(
         _, plan = pruning.prune_loop(
             dense,
             batches=batches,
-            loss=cross_entropy(),
+            loss=pruning.drawn_labels() if pruning.Loop(**criterion).criterion == "fisher" else cross_entropy(),
             target=pruning.Target(macs=work.macs),
             loop=pruning.Loop(loops=work.loops, **criterion),
             hooks=pruning.Hooks(on_loop=on_loop, state_path=state),

@@ -11,7 +11,7 @@ regression at each place instead of over each window.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.graphs import calls
+from rsseg_tf.pruning.scoring.moments import Moments
 from rsseg_tf.pruning.scoring.taps import TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import CONTRACTED, Variable, Wiring
@@ -34,11 +35,6 @@ Places = NDArray[np.signedinteger[Any]]
 _RIDGE = 0.1
 """Of the mean variance, added to each: places of a few images say less than their number, and a regression that
 follows them too closely does harm (docs/results.md)."""
-
-_ROWS_A_CHANNEL = 4
-"""Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
-
-_LEAST_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -64,50 +60,48 @@ class Reconstruction:
     Args:
         flat: the model; its weights are changed.
         wiring: its wiring.
-        together: those that prune together, each measuring a part of the batches.
         ridge: share of a tensor's mean variance that is added to each of its variances.
+
+    Attributes:
+        moments: of the tensors that layers sum over, to be added up over a few batches.
     """
 
-    def __init__(self, flat: keras.Model, wiring: Wiring, together: Together = ALONE, *, ridge: float = _RIDGE) -> None:
-        self._ridge = ridge
+    def __init__(self, flat: keras.Model, wiring: Wiring, *, ridge: float = _RIDGE) -> None:
+        self._flat = flat
         self._wiring = wiring
+        self._ridge = ridge
         self._readers, tensors = _readers(flat, wiring)
-        self._probe = keras.Model(flat.input, tensors) if tensors else flat
-        self._together = together
-        self._run = together.traced(self._batch)
+        self.moments = Moments(tensors)
 
-    def __call__(self, batches: Iterable[tuple[Any, Any]], before: Kept, after: Kept) -> None:
+    def measured(self, batches: Iterable[tuple[Any, Any]], together: Together = ALONE) -> list[Any]:
+        """Return the sums of `moments` over `batches`, pairs (x, y) whose y is ignored, by forward passes alone."""
+        totals = self.moments.zeros()
+        if totals:
+            probe = keras.Model(self._flat.input, list(self.moments.tensors))
+            run = together.traced(lambda x: self.moments.of_batch(tree.flatten(probe(x, training=False))))
+            inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
+            with native_dilation(probe):
+                for found in together.each(run, inputs):
+                    totals = [total + np.asarray(value, np.float64) for total, value in zip(totals, found, strict=True)]
+        return together.summed(totals)
+
+    def take_over(self, totals: Sequence[Any], before: Kept, after: Kept) -> None:
         """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.
 
         Args:
-            batches: pairs (x, y); y is ignored.
+            totals: sums of `moments`; without a single place nothing happens.
             before: the ids that are there.
             after: those that are to stay.
         """
-        if not self._readers:
+        if not totals or not totals[0]:
             return
-        moments = self._moments(batches)
-        for readers, (number, total, square) in zip(self._readers, moments, strict=True):
+        for readers, (mean, covariance) in zip(self._readers, self.moments.statistics(totals), strict=True):
             ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
             stay, go = np.flatnonzero(after[ids]), np.flatnonzero(before[ids] & ~after[ids])
             if len(stay) and len(go):
-                shares, rest = _explained(number, total, square, stay, go, ridge=self._ridge)
+                shares, rest = _explained(mean, covariance, stay, go, ridge=self._ridge)
                 for reader in readers:
                     _take_over(reader, stay, go, shares, rest)
-
-    def _moments(self, batches: Iterable[tuple[Any, Any]]) -> list[tuple[float, Array, Array]]:
-        """Return the number, sum and sum of products of the rows of each tensor."""
-        widths = [len(self._wiring.layers[readers[0].layer].axes[CONTRACTED]) for readers in self._readers]
-        totals: list[Any] = [np.zeros(shape) for width in widths for shape in ((), (width,), (width, width))]
-        inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
-        with native_dilation(self._probe):
-            for found in self._together.each(self._run, inputs):
-                totals = [total + np.asarray(value, np.float64) for total, value in zip(totals, found, strict=True)]
-        summed = iter(self._together.summed(totals))
-        return [(float(number), total, square) for number, total, square in zip(summed, summed, summed, strict=True)]
-
-    def _batch(self, x: Any) -> list[tf.Tensor]:
-        return [moment for tensor in self._probe(x, training=False) for moment in _moments_of(tensor)]
 
 
 def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], list[keras.KerasTensor]]:
@@ -160,20 +154,8 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
     return np.asarray(np.prod(np.ix_(*shares)) if len(shares) == 1 else np.multiply.outer(*shares))
 
 
-def _moments_of(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    channels = tensor.shape[-1]
-    rows = tf.reshape(tf.cast(tensor, tf.float32), (-1, channels))
-    number = tf.shape(rows)[0]
-    rows = rows[:: tf.maximum(1, number // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]
-    return tf.cast(tf.shape(rows)[0], tf.float32), tf.reduce_sum(rows, axis=0), tf.matmul(rows, rows, transpose_a=True)
-
-
-def _explained(
-    number: float, total: Array, square: Array, stay: Places, go: Places, *, ridge: float
-) -> tuple[Array, Array]:
+def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridge: float) -> tuple[Array, Array]:
     """Return A, (stay, go), and c, (go,), of the channels that go by those that stay."""
-    mean = total / number
-    covariance = square / number - np.outer(mean, mean)
     inner = covariance[np.ix_(stay, stay)]
     added = ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
     shares: Array = np.linalg.solve(inner + added * np.eye(len(stay)), covariance[np.ix_(stay, go)])

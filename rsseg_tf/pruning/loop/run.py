@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
 from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
-from rsseg_tf.pruning.scoring.criteria import Loss
+from rsseg_tf.pruning.scoring.contributions import Loss
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.select import choose
 from rsseg_tf.pruning.together import ALONE, Together
@@ -107,7 +107,15 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     if not callable(batches):
         raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
     _check_hooks(loop, hooks)
-    slim = partial(Shrinking, model, criterion=loop.criterion, loss=loss, together=hooks.together, rules=rules)
+    slim = partial(
+        Shrinking,
+        model,
+        criterion=loop.criterion,
+        loss=loss,
+        together=hooks.together,
+        rules=rules,
+        reconstructs=loop.reconstruct,
+    )
     steps = _Steps(model, _Chooser(find_groups(model, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
     fingerprint = _fingerprint(model, target, loop)
     state_path = None if hooks.state_path is None else Path(hooks.state_path)
@@ -154,11 +162,8 @@ class _Steps:
         """Return the state after one more loop."""
         settings, number = self._settings, state.now.loop
         slim = self._model_at(state)
-        pairs: list[tuple[Any, Any]] = []
-        scores = slim.scores(_noted(batches(number), pairs))
-        plan = self._choose(scores, done=(number + 1) / settings.loops, start=state.now.plan)
-        if settings.reconstruct and pairs:
-            slim.reconstruct(plan, pairs)
+        plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
+        slim.reconstruct(plan, partial(batches, number))
         slim.remove(plan, loops_left=settings.loops - number - 1)
         if settings.tune_steps and self._hooks.tune:
             self._hooks.tune(slim.model, number)
@@ -223,13 +228,6 @@ def _profile(target: Target, loop: Loop) -> LatencyProfile | None:
             hint="rsseg-tf benchmark DENSE.tflite --profile FILE",
         )
     return None
-
-
-def _noted(batches: Iterable[tuple[Any, Any]], notes: list[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """Yield the batches, and keep them in `notes`."""
-    for batch in batches:
-        notes.append(batch)
-        yield batch
 
 
 def _is_turn(loop: int, every: int, loops: int) -> bool:

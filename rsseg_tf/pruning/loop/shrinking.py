@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,8 @@ from rsseg_tf.pruning.loop.reconstruct import Reconstruction
 from rsseg_tf.pruning.plan import Plan, within
 from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.rules.table import Rules
-from rsseg_tf.pruning.scoring.criteria import Loss, Scorer
+from rsseg_tf.pruning.scoring.contributions import Loss
+from rsseg_tf.pruning.scoring.criteria import Scorer
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import trace
@@ -70,12 +71,13 @@ class Shrinking:
         loss: of (y, prediction), a scalar that is a mean over the batch.
         together: those that score together.
         rules: for layers that `RULES` does not know.
+        reconstructs: whether `reconstruct` does anything.
 
     Attributes:
         model: the current graph, with zeros for what was removed since it was rebuilt.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the model, where it is, and what its scores are by
         self,
         dense: keras.Model,
         start: Snapshot,
@@ -84,6 +86,7 @@ class Shrinking:
         loss: Loss | None,
         together: Together = ALONE,
         rules: Rules | None = None,
+        reconstructs: bool = False,
     ) -> None:
         self._dense = dense
         self._rules = rules
@@ -93,7 +96,7 @@ class Shrinking:
         self._together = together
         self._plan = start.plan
         self._trained = bool(start.weights)
-        self._reconstruction: Reconstruction | None = None
+        self._reconstructs = reconstructs
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
@@ -101,13 +104,18 @@ class Shrinking:
         found = self._scorer(batches)
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 
-    def reconstruct(self, plan: Plan, batches: Iterable[tuple[Any, Any]]) -> None:
-        """Let the channels that `plan` keeps take over what the others did, before `remove` takes those out."""
-        if self._reconstruction is None:
-            self._reconstruction = Reconstruction(flatten(self.model), self._wiring, self._together)
-        after = kept_ids(self._wiring, within(plan, self._base))
-        self._reconstruction(batches, self._alive, after)
-        self._trained = True
+    def reconstruct(self, plan: Plan, batches: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
+        """Let the channels that `plan` keeps take over what the others did, before `remove` takes those out.
+
+        Args:
+            plan: what is to stay.
+            batches: gives those to look at where the scores did not look at any.
+        """
+        if self._reconstruction is not None:
+            totals = self._scorer.observed or self._reconstruction.measured(batches(), self._together)
+            after = kept_ids(self._wiring, within(plan, self._base))
+            self._reconstruction.take_over(totals, self._alive, after)
+            self._trained = True
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
         """Take out what `plan` removes, by mask or by rebuilding."""
@@ -132,13 +140,18 @@ class Shrinking:
 
     def _take(self, model: keras.Model, base: Plan) -> None:
         self.model = model
-        self._reconstruction = None
         self._base = base
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
+        self._reconstruction = Reconstruction(flatten(model), self._wiring) if self._reconstructs else None
         self._scorer = Scorer(
-            model, criterion=self._criterion, loss=self._loss, together=self._together, rules=self._rules
+            model,
+            criterion=self._criterion,
+            loss=self._loss,
+            together=self._together,
+            rules=self._rules,
+            moments=self._reconstruction.moments if self._reconstruction else None,
         )
         self._mask()
 

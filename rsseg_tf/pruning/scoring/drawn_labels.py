@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rsseg_tf.pruning.scoring.criteria import Loss
+from rsseg_tf.pruning.scoring.contributions import Loss
 
 _IGNORE = 255
 

@@ -20,7 +20,7 @@ from rsseg_tf.graphs import flatten
 from rsseg_tf.progress import Progress
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.rebuild import mask_wired
-from rsseg_tf.pruning.scoring.criteria import Loss
+from rsseg_tf.pruning.scoring.contributions import Loss
 from rsseg_tf.pruning.scoring.ranking import group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.tracing.dilation import native_dilation

@@ -45,7 +45,8 @@ def test_channels_that_are_linear_in_the_others_go_without_a_trace(kernel: int, 
     before = np.ones(len(wiring.group_of), bool)
     after = before.copy()
     after[wiring.layers["twins"].axes["out"][4:]] = False
-    Reconstruction(flatten(model), wiring, ridge=1e-6)([(images, None)], before, after)
+    reconstruction = Reconstruction(flatten(model), wiring, ridge=1e-6)
+    reconstruction.take_over(reconstruction.measured([(images, None)]), before, after)
     mask_wired(model, wiring, after)
     assert find_groups(model)
     np.testing.assert_allclose(model(images).numpy(), expected, atol=1e-3 * np.abs(expected).max())

@@ -1,0 +1,146 @@
+"""Activation times gradient, summed where the channels of each layer are judged: one backward pass a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import tree
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
+from rsseg_tf.pruning.together import Together
+from rsseg_tf.tracing.dilation import native_dilation
+
+Loss = Callable[[Any, Any], Any]
+Batches = Iterable[tuple[Any, Any]]
+Values = NDArray[np.float64]
+Pairs = Iterator[tuple[tf.Tensor, tf.Tensor]]
+"""Values and their gradients."""
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A criterion that needs gradients: where to measure, what to average over batches, what to make of it.
+
+    Attributes:
+        taps: of a model.
+        finish: from the mean over batches, (C,), to the score.
+        squared: whether sums are squared: of a `batch`, of an `example`, or not at all.
+        absolute: whether means over the positions of an example count by their absolute values.
+    """
+
+    taps: Callable[[TapFinder], list[Tap]]
+    finish: Callable[[Values, Tap], Values]
+    squared: Literal["", "batch", "example"] = ""
+    absolute: bool = False
+
+
+class Contributions:
+    """Sums of activation times gradient at the taps of one criterion, one backward pass a batch."""
+
+    def __init__(
+        self,
+        flat: keras.Model,
+        criterion: Gradient,
+        find: TapFinder,
+        loss: Loss,
+        *,
+        together: Together,
+        moments: Moments | None,
+    ) -> None:
+        self._moments = moments or Moments(())
+        self._criterion = criterion
+        self._taps = criterion.taps(find)
+        self._widths = [find.width(tap.layer) for tap in self._taps]
+        tensors = [tensor for tap in self._taps for tensor in tap.tensors]
+        self._probe = keras.Model(
+            flat.input, {"output": flat.output, "taps": tensors, "seen": list(self._moments.tensors)}
+        )
+        self._loss = loss
+        self._watched = [v.value for v in flat.variables if keras.backend.is_float_dtype(v.dtype)]
+        self._together = together
+        self._run = together.traced(self._batch)
+
+    def averaged(self, batches: Batches) -> tuple[dict[str, Values], list[Any]]:
+        """Return layer → the criterion's value for each output channel, over all batches, and the moments' sums."""
+        totals = [*(np.zeros(width) for width in self._widths), *self._moments.zeros()]
+        number = 0
+        with native_dilation(self._probe):
+            for found in self._together.each(self._run, map(_tensors, batches)):
+                values = [np.asarray(value, np.float64) for value in found]
+                totals = [a + b for a, b in zip(totals, values, strict=True)]
+                number += 1
+        number, *totals = self._together.summed([np.float64(number), *totals])
+        if not number:
+            raise ConfigError("scoring needs at least one batch")
+        finish = self._criterion.finish
+        scores = {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=False)}
+        return scores, totals[len(self._taps) :]
+
+    def _batch(self, x: Any, y: Any) -> list[tf.Tensor]:
+        weights = [weight.value for tap in self._taps for weight, _ in tap.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(self._watched)
+            found = self._probe(x, training=False)
+            value = tf.reduce_mean(self._loss(y, found["output"]))
+        sources = [tree.flatten(found["taps"]), weights]
+        gradients = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        products = [
+            iter([(_float32(v), _float32(g)) for v, g in zip(values, slopes, strict=True)])
+            for values, slopes in zip(sources, gradients, strict=True)
+        ]
+        sums = [self._contribution(tap, *products) for tap in self._taps]
+        sums = [each**2 for each in sums] if self._criterion.squared == "batch" else sums
+        return [*sums, *self._moments.of_batch(tree.flatten(found["seen"]))]
+
+    def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
+        """Return one tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
+        products = []
+        for _ in tap.tensors:
+            activation, gradient = next(activations)
+            products.append(gradient * (activation if tap.bias is None else activation - _float32(tap.bias.value)))
+        terms = []
+        for _, variable in tap.weights:
+            weight, gradient = next(weights)
+            terms.append(tf.reduce_sum(by_filter(weight * gradient, variable.labels), axis=0))
+        if self._criterion.absolute:
+            return tf.add_n(terms + [_sum(tf.abs(_over_positions(product, tf.reduce_mean))) for product in products])
+        examples = [_over_positions(product, tf.reduce_sum) for product in products]
+        if self._criterion.squared == "example":  # Where the weights alone are known, their sum over the examples is.
+            return _sum(tf.add_n(examples) ** 2) if examples else tf.add_n(terms) ** 2
+        return tf.add_n(terms + [_sum(each) for each in examples])
+
+
+def _float32(value: Any) -> tf.Tensor:
+    return tf.cast(value, tf.float32)
+
+
+def _sum(examples: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(examples, axis=0)
+
+
+def _over_positions(product: tf.Tensor, reduced: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """Return (N, …, C) as (N, C)."""
+    return reduced(product, axis=list(range(1, product.shape.rank - 1)))
+
+
+def by_filter(weight: Any, labels: Mapping[int, str]) -> Any:
+    """Return a kernel as (weights of a filter, filters); depthwise kernels hold their filters in the last two axes."""
+    out = [axis for axis, label in labels.items() if label == "out"]
+    rank = len(weight.shape)
+    if out and out[0] != rank - 1:
+        order = [axis for axis in range(rank) if axis != out[0]] + out
+        weight = keras.ops.transpose(weight, order) if tf.is_tensor(weight) else np.transpose(weight, order)
+    filters = int(np.prod(weight.shape[-1:] if out else weight.shape[-2:]))
+    return tf.reshape(weight, (-1, filters)) if tf.is_tensor(weight) else weight.reshape(-1, filters)
+
+
+def _tensors(structure: Any) -> Any:
+    return tree.map_structure(tf.convert_to_tensor, structure)
