@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.pruning.scoring.contributions import Loss
 
-_IGNORE = 255
-
-
-def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: int = _IGNORE) -> Loss:
+def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: int | None = None) -> Loss:
     """Return the cross-entropy against labels drawn from the model's own softmax, for the criterion `fisher`.
 
     The gradient of the log-likelihood of drawn labels has mean 0 and the Fisher information as its variance (Amari
@@ -22,7 +19,7 @@ def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: in
 
     Args:
         class_weights: float32 (C,), weight of a pixel's divergence by its true class; None for 1 each.
-        ignore: label of what does not count.
+        ignore: label of what does not count, None where all does.
 
     Returns:
         A function of labels, integers (…), and logits, float (…, C), to a scalar: the sum over what counts, divided by
@@ -31,7 +28,7 @@ def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: in
 
     def loss(labels: Any, logits: Any) -> tf.Tensor:
         labels, logits = tf.cast(labels, tf.int32), tf.cast(logits, tf.float32)
-        counted = tf.not_equal(labels, ignore)
+        counted = tf.ones_like(labels, tf.bool) if ignore is None else tf.not_equal(labels, ignore)
         drawn = _drawn(labels, tf.stop_gradient(logits))
         costs = tf.nn.sparse_softmax_cross_entropy_with_logits(drawn, logits)
         weights = tf.cast(counted, tf.float32)
