@@ -11,7 +11,27 @@ _ZOOM = Rule("[low, high] with 0 < low <= high", lambda pair: 0 < pair[0] <= pai
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class Heads:
+    """What follows the backbone, where most of a small network's time goes; the defaults are the paper's.
+
+    Attributes:
+        aspp: the dilated convolutions of the ASPP: `full`, or `separable` into a depthwise one and a 1×1, each with
+            batch norm and ReLU, as the original DeepLabV3+ has them.
+        decoder: the two convolutions of the decoder, likewise; `none` enlarges the classes from the ASPP at once.
+        aspp_width: channels of each branch of the ASPP, and of what they are joined to.
+        low_level_width: channels of the decoder's low-level branch.
+        decoder_width: channels of the decoder's convolutions.
+    """
+
+    aspp: Literal["full", "separable"] = "full"
+    decoder: Literal["full", "separable", "none"] = "full"
+    aspp_width: int = setting(256, at_least=1, at_most=4096)
+    low_level_width: int = setting(48, at_least=1, at_most=4096)
+    decoder_width: int = setting(256, at_least=1, at_most=4096)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Heads):
     """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
 
     Attributes:

@@ -8,24 +8,29 @@ import keras
 import numpy as np
 from keras import layers
 
+from rsseg_tf.config.setting import check
+from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import find_backbone
-from rsseg_tf.models.resnet import conv_bn_relu
+from rsseg_tf.models.resnet import conv_bn_relu, separable_bn_relu
 
 NORMALIZE = "normalise"
 """Name of the graph's first layer."""
 
+_CONVOLUTIONS = {"full": conv_bn_relu, "separable": separable_bn_relu}
+_FULL = Heads()
 _ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
 
 
-def deeplab_v3_plus(
+def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
     backbone: str = "resnet18",
     num_classes: int = 8,
     input_shape: tuple[int, int, int] = (512, 512, 3),
     upsampling: str = "bilinear",
     image_pooling: bool = False,
     output_stride: int = 16,
+    heads: Heads = _FULL,
 ) -> keras.Model:
     """Return a DeepLabV3+ network from pixels to class logits.
 
@@ -40,6 +45,7 @@ def deeplab_v3_plus(
             interpolation, as in the reference paper.
         image_pooling: add the fifth branch of the original ASPP, a global average.
         output_stride: 16 or 8, height of the input over height of the last stage.
+        heads: ASPP and decoder: of which convolutions, and how wide.
 
     Raises:
         ConfigError: for an argument outside these choices.
@@ -49,19 +55,17 @@ def deeplab_v3_plus(
         (None, 64, 64, 5)
     """
     _check_arguments(num_classes, input_shape, upsampling, output_stride)
+    _check_heads(heads)
     body = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
     features = body.features(_normalized(image, body.normalization), output_stride=output_stride)
-    x = _aspp(features.high_level, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
-    x = conv_bn_relu(x, 256, 1, name="decoder_project")
-    height, width = features.low_level.shape[1:3]
-    x = _upsampled(x, (height, width), stride=output_stride // 4, upsampling=upsampling, name="decoder_upsample")
-    low_level = conv_bn_relu(features.low_level, 48, 1, name="low_level")
-    x = layers.Concatenate(name="decoder_concat")([x, low_level])
-    x = conv_bn_relu(x, 256, 3, name="decoder_1")
-    x = conv_bn_relu(x, 256, 3, name="decoder_2")
+    x = _aspp(features.high_level, heads, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
+    x = conv_bn_relu(x, heads.aspp_width, 1, name="decoder_project")
+    stride = output_stride
+    if heads.decoder != "none":
+        x, stride = _decoded(x, features.low_level, heads, stride=output_stride // 4, upsampling=upsampling), 4
     x = layers.Conv2D(num_classes, 1, name="classifier")(x)
-    logits = _upsampled(x, input_shape[:2], stride=4, upsampling=upsampling, name="logits")
+    logits = _upsampled(x, input_shape[:2], stride=stride, upsampling=upsampling, name="logits")
     return keras.Model(image, logits, name=re.sub(r"\W+", "_", f"deeplab_v3_plus_{backbone}"))
 
 
@@ -79,17 +83,37 @@ def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsamp
         )
 
 
+def _check_heads(heads: Heads) -> None:
+    check(heads)
+    for part, known in (("aspp", [*_CONVOLUTIONS]), ("decoder", [*_CONVOLUTIONS, "none"])):
+        if getattr(heads, part) not in known:
+            raise ConfigError(f"unknown `{part}`: `{getattr(heads, part)}`", hint=f"known: {', '.join(known)}")
+
+
 def _normalized(image: keras.KerasTensor, normalization: ChannelNormalization) -> keras.KerasTensor:
     return layers.Rescaling(normalization.scale, normalization.offset, name=NORMALIZE)(image)
 
 
-def _aspp(x: keras.KerasTensor, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:
+def _decoded(
+    x: keras.KerasTensor, low_level: keras.KerasTensor, heads: Heads, *, stride: int, upsampling: str
+) -> keras.KerasTensor:
+    """Return `x` at the size of the low-level features, sharpened by them."""
+    x = _upsampled(x, low_level.shape[1:3], stride=stride, upsampling=upsampling, name="decoder_upsample")
+    low_level = conv_bn_relu(low_level, heads.low_level_width, 1, name="low_level")
+    x = layers.Concatenate(name="decoder_concat")([x, low_level])
+    for name in ("decoder_1", "decoder_2"):
+        x = _CONVOLUTIONS[heads.decoder](x, heads.decoder_width, 3, name=name)
+    return x
+
+
+def _aspp(x: keras.KerasTensor, heads: Heads, *, rates: tuple[int, ...], image_pooling: bool) -> keras.KerasTensor:
     """Return atrous spatial pyramid pooling, the paper's eq. (2)."""
-    branches = [conv_bn_relu(x, 256, 1, name="aspp_1x1")]
-    branches += [conv_bn_relu(x, 256, 3, dilation=rate, name=f"aspp_rate{rate}") for rate in rates]
+    width, convolution = heads.aspp_width, _CONVOLUTIONS[heads.aspp]
+    branches = [conv_bn_relu(x, width, 1, name="aspp_1x1")]
+    branches += [convolution(x, width, 3, dilation=rate, name=f"aspp_rate{rate}") for rate in rates]
     if image_pooling:
         pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x)
-        pooled = conv_bn_relu(pooled, 256, 1, name="aspp_pool")
+        pooled = conv_bn_relu(pooled, width, 1, name="aspp_pool")
         # From one pixel, bilinear is nearest; but nearest becomes TILE in TFLite, which splits the partition.
         branches.append(layers.UpSampling2D(x.shape[1:3], interpolation="bilinear", name="aspp_pool_spread")(pooled))
     return layers.Concatenate(name="aspp_concat")(branches)

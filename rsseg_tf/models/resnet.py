@@ -46,6 +46,22 @@ def conv_bn_relu(
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
+def separable_bn_relu(
+    x: keras.KerasTensor, filters: int, kernel: int, *, name: str, dilation: int = 1
+) -> keras.KerasTensor:
+    """Return a depthwise convolution and a 1×1 one, each as in `conv_bn_relu`: `{name}_depthwise_…` and `{name}_…`."""
+    x = layers.DepthwiseConv2D(
+        kernel,
+        dilation_rate=dilation,
+        padding="same",
+        use_bias=False,
+        depthwise_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
+        name=f"{name}_depthwise_conv",
+    )(x)
+    x = layers.BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_depthwise_bn")(x)
+    return conv_bn_relu(layers.ReLU(name=f"{name}_depthwise_relu")(x), filters, 1, name=name)
+
+
 def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
     """Return features of a ResNet-18 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)

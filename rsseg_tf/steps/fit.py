@@ -12,6 +12,8 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config.setting import part
+from rsseg_tf.config.training import Heads
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -103,6 +105,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
         upsampling=config.model.upsampling,
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,
+        heads=part(config.model, Heads),
     )
     initialize(model, config.model.weights, backbone=config.model.backbone)
     return model

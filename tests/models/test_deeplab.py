@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.deeplab import bilinear_kernel, deeplab_v3_plus
 from rsseg_tf.models.resnet import conv_bn
@@ -55,6 +56,23 @@ def test_any_input_size_gives_logits_of_that_size(size, upsampling):
     model = deeplab_v3_plus("resnet18", 5, (*size, 3), upsampling=upsampling, image_pooling=True)
 
     assert model.output_shape == (None, *size, 5)
+
+
+@pytest.mark.parametrize("decoder", ["full", "separable", "none"])
+@pytest.mark.parametrize("aspp", ["full", "separable"])
+def test_heads_have_the_widths_and_convolutions_that_are_asked_for(aspp, decoder):
+    heads = Heads(aspp, decoder, aspp_width=40, low_level_width=16, decoder_width=24)
+    model = deeplab_v3_plus("resnet18", 5, (70, 50, 3), heads=heads)
+    kernels = {layer.name: tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")}
+
+    assert model.output_shape == (None, 70, 50, 5)
+    assert kernels["aspp_rate12_conv"] == ((3, 3, 512, 40) if aspp == "full" else (1, 1, 512, 40))
+    assert kernels["decoder_project_conv"] == (1, 1, 160, 40)
+    decoded = {"full": (3, 3, 56, 24), "separable": (1, 1, 56, 24), "none": None}[decoder]
+    assert kernels.get("decoder_1_conv") == decoded
+    assert kernels["classifier"][2] == (40 if decoder == "none" else 24)
+    depthwise = [layer.name for layer in model.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
+    assert len(depthwise) == 3 * (aspp == "separable") + 2 * (decoder == "separable")
 
 
 @pytest.mark.parametrize(("output_stride", "expected"), [(16, 16), (8, 32)])
@@ -116,6 +134,8 @@ def test_the_graph_is_flat_named_and_loads_without_custom_objects(tmp_path):
         ({"upsampling": "nearest"}, "nearest"),
         ({"output_stride": 32}, "8 or 16"),
         ({"num_classes": 0}, "num_classes"),
+        ({"heads": Heads(decoder_width=0)}, "decoder_width"),
+        ({"heads": Heads(aspp="sparse")}, "sparse"),
         ({"input_shape": (16, 64, 3)}, "at least 32"),
         ({"input_shape": (64, 64, 4)}, r"\(height, width, 3\)"),
     ],

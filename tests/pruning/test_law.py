@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from rsseg_tf import pruning
+from rsseg_tf.config.training import Heads
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from tests.pruning.law import check_law, randomize
 
@@ -212,6 +213,15 @@ def test_deeplab_is_exact(backbone, upsampling):
     assert law.holds, law
     assert law.removed_params > 0.7
     assert "classifier" in pruning.find_groups(model).frozen
+
+
+@pytest.mark.parametrize(("aspp", "decoder"), [("separable", "separable"), ("full", "none")])
+def test_deeplab_with_light_heads_is_exact(aspp, decoder):
+    heads = Heads(aspp, decoder, aspp_width=96, low_level_width=24, decoder_width=64)
+    model = deeplab_v3_plus("resnet18", 5, (64, 64, 3), heads=heads)
+    law = check_law(model)
+    assert law.holds, law
+    assert law.removed_params > 0.7
 
 
 def test_a_constant_is_never_sent_into_zero_padding():

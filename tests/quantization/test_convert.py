@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import CheckFailedError, ConfigError, ModelError
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -132,7 +133,14 @@ def test_other_heads_stay_in_one_piece_and_say_the_same(head, model, images, fil
 
 @pytest.mark.parametrize(
     "variant",
-    [{"image_pooling": True}, {"upsampling": "transposed"}, {"output_stride": 8}, {"input_shape": (72, 50, 3)}],
+    [
+        {"image_pooling": True},
+        {"upsampling": "transposed"},
+        {"output_stride": 8},
+        {"input_shape": (72, 50, 3)},
+        {"heads": Heads("separable", "separable")},
+        {"heads": Heads(decoder="none", aspp_width=64), "input_shape": (72, 50, 3)},
+    ],
     ids=str,
 )
 def test_every_variant_of_the_network_becomes_one_int8_partition(variant, tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.pruning.scoring.contributions import Loss
 
+
 def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: int | None = None) -> Loss:
     """Return the cross-entropy against labels drawn from the model's own softmax, for the criterion `fisher`.
 
