@@ -159,6 +159,11 @@ class _Queue:
         stops = [count for count in _allowed(family, limits) if count < present]
         return cls(order, (present, *stops), values[order])
 
+    def lost(self, count: int) -> float:
+        """Return the sum of the scores of what goes if the `count` most important groups stay."""
+        size = len(self.order)
+        return float(self.scores[size - self.stops[0] : size - count].sum())
+
     def block_score(self, step: int) -> float:
         """Return the mean score of the groups that go from stop `step` to the next; infinite after the last."""
         if step + 1 >= len(self.stops):
@@ -210,30 +215,41 @@ class _Greedy:
     def _best_counts(self) -> NDArray[np.float64]:
         """Return how many groups of each family stay, (families,).
 
-        Where a score is divided by what a group saves of several targets, the weights of the targets are searched so
-        that none is overshot while another is not met yet (Lagrange's multipliers of the constraints).
+        Of several targets often one decides: what is ranked by what it saves of that one meets the others on the way.
+        Where none does, the weights of the targets are searched that meet them together, so that none is overshot
+        while another is not met yet (Lagrange's multipliers of the constraints).
         """
         if self._metric != "target":
             return self._counts({} if self._metric == "none" else {self._metric: 1.0})
+        alone = [self._counts({metric: 1.0}, until=metric) for metric in self._goals]
+        enough = [counts for counts in alone if not self._unmet(counts)]
+        return min(enough, key=self._lost) if enough else self._balanced()
+
+    def _balanced(self) -> NDArray[np.float64]:
         weights = dict.fromkeys(self._goals, 1.0)
         best = counts = self._counts(weights)
-        for _ in range(_TURNS if len(weights) > 1 else 0):
+        for _ in range(_TURNS):
             used = self._used(counts)
             weights = {metric: weight * used[metric] ** _HASTE for metric, weight in weights.items()}
             counts = self._counts(weights)
             best = max(best, counts, key=lambda each: sum(self._used(each).values()))
         return best
 
+    def _lost(self, counts: NDArray[np.float64]) -> float:
+        """Return the sum of the scores of the groups that go."""
+        return sum(queue.lost(int(count)) for queue, count in zip(self._queues, counts, strict=True))
+
     def _used(self, counts: NDArray[np.float64]) -> dict[str, float]:
         """Return metric → share of what its target allows that is left, 1 where it is just met."""
         return {metric: self._terms.total(metric, counts) / goal for metric, goal in self._goals.items()}
 
-    def _counts(self, mix: Mapping[str, float]) -> NDArray[np.float64]:
-        """Return how many groups of each family stay, (families,), once every target is met."""
+    def _counts(self, mix: Mapping[str, float], *, until: str = "") -> NDArray[np.float64]:
+        """Return how many groups of each family stay, (families,), once every target is met, or that of `until`."""
         steps = np.zeros(len(self._queues), np.int64)
         counts = np.asarray([queue.stops[0] for queue in self._queues], np.float64)
         scores = np.asarray([queue.block_score(0) for queue in self._queues])
-        while self._unmet(counts):
+        wanted = {until} if until else set(self._goals)
+        while wanted & set(self._unmet(counts)):
             best = int(np.argmin(self._ranked(scores, counts, mix)))
             steps[best] += 1
             counts[best] = self._queues[best].stops[steps[best]]

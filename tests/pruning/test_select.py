@@ -161,6 +161,23 @@ def test_criteria_say_which_power_of_the_change_they_are(model, criterion, power
     assert scores.power == power
 
 
+def test_a_target_that_is_met_on_the_way_changes_nothing(groups):
+    one = pruning.choose(groups, ascending(), pruning.Target(macs=0.4), round_to=1)
+    both = pruning.choose(groups, ascending(), pruning.Target(macs=0.4, params=one.share("params") + 0.01), round_to=1)
+
+    assert both.keep == one.keep
+
+
+def test_targets_that_do_not_follow_from_each_other_are_met_together(groups):
+    """Ranked by what it saves of either alone, the other is missed or overshot."""
+    macs = pruning.choose(groups, ascending(), pruning.Target(macs=0.5), round_to=1).share("params")
+    target = pruning.Target(macs=0.5, params=macs - 0.08)
+    plan = pruning.choose(groups, ascending(), target, round_to=1)
+
+    assert target.params - 0.05 < plan.share("params") <= target.params
+    assert plan.share("macs") <= 0.5
+
+
 def test_random_plans_depend_on_the_seed_alone(groups):
     first, second, other = (pruning.random_plan(groups, 0.5, seed=seed) for seed in (1, 1, 2))
     assert first == second
