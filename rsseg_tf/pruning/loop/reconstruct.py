@@ -22,7 +22,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.graphs import calls
-from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.moments import Moments, add
 from rsseg_tf.pruning.scoring.taps import TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import CONTRACTED, Variable, Wiring
@@ -82,7 +82,7 @@ class Reconstruction:
             inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
             with native_dilation(probe):
                 for found in together.each(run, inputs):
-                    totals = [total + np.asarray(value, np.float64) for total, value in zip(totals, found, strict=True)]
+                    add(totals, found)
         return together.summed(totals)
 
     def take_over(self, totals: Sequence[Any], before: Kept, after: Kept) -> None:
@@ -95,10 +95,11 @@ class Reconstruction:
         """
         if not totals or not totals[0]:
             return
-        for readers, (mean, covariance) in zip(self._readers, self.moments.statistics(totals), strict=True):
+        for index, readers in enumerate(self._readers):
             ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
             stay, go = np.flatnonzero(after[ids]), np.flatnonzero(before[ids] & ~after[ids])
             if len(stay) and len(go):
+                mean, covariance = self.moments.statistics(totals, index)
                 shares, rest = _explained(mean, covariance, stay, go, ridge=self._ridge)
                 for reader in readers:
                     _take_over(reader, stay, go, shares, rest)

@@ -13,7 +13,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.moments import Moments, add
 from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
 from rsseg_tf.pruning.together import Together
 from rsseg_tf.tracing.dilation import native_dilation
@@ -74,8 +74,7 @@ class Contributions:
         number = 0
         with native_dilation(self._probe):
             for found in self._together.each(self._run, map(_tensors, batches)):
-                values = [np.asarray(value, np.float64) for value in found]
-                totals = [a + b for a, b in zip(totals, values, strict=True)]
+                add(totals, found)
                 number += 1
         number, *totals = self._together.summed([np.float64(number), *totals])
         if not number:

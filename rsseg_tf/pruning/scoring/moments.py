@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,17 +38,23 @@ class Moments:
         widths = [tensor.shape[-1] for tensor in self.tensors]
         return [np.zeros(shape) for width in widths for shape in ((), (width,), (width, width))]
 
-    def statistics(self, totals: Sequence[Any]) -> Iterator[tuple[Array, Array]]:
-        """Yield the mean, (C,), and the covariance, (C, C), of each tensor, of its three sums in a row."""
-        sums = iter(totals)
-        for number, total, products in zip(sums, sums, sums, strict=True):
-            mean = total / number
-            yield mean, products / number - np.outer(mean, mean)
+    def statistics(self, totals: Sequence[Any], index: int) -> tuple[Array, Array]:
+        """Return the mean, (C,), and the covariance, (C, C), of the tensor `index`, of the sums of all tensors."""
+        number, total, products = totals[3 * index : 3 * index + 3]
+        mean = total / number
+        return mean, products / number - np.outer(mean, mean)
+
+
+def add(totals: Sequence[Any], values: Sequence[Any]) -> None:
+    """Add to arrays in place: of large ones nothing is copied."""
+    for total, value in zip(totals, values, strict=True):
+        total += np.asarray(value)
 
 
 def _sums(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     channels = tensor.shape[-1]
-    rows = tf.reshape(tf.cast(tensor, tf.float32), (-1, channels))
+    rows = tf.reshape(tensor, (-1, channels))
     rows = rows[:: tf.maximum(1, tf.shape(rows)[0] // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]
+    rows = tf.cast(rows, tf.float32)
     number = tf.cast(tf.shape(rows)[0], tf.float32)
     return number, tf.reduce_sum(rows, axis=0), tf.matmul(rows, rows, transpose_a=True)
