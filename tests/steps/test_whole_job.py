@@ -252,4 +252,4 @@ def test_pruning_to_a_time_without_retraining_tells_milliseconds_and_the_score(w
     manifest = json.loads((tmp_path / "timed" / "manifest.json").read_text())
     assert manifest["results"]["latency_ms"] == result["latency_ms"]
     plan = pruning.Plan.from_json((tmp_path / "timed" / "plan.json").read_text())
-    assert set(plan.details["target"]) == {"latency_ms"}
+    assert set(plan.details["target"]) == {"latency_ms", "params"}  # these follow from the time
