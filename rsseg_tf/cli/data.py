@@ -109,3 +109,40 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
         result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     options.print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)
+
+
+@command.command(name="burn")
+@click.argument("mosaic", type=options.ANY_PATH)
+@click.argument("labels", type=options.ANY_PATH)
+@click.option("--attribute", required=True, help="Attribute of the polygons that names their class.")
+@click.option("--classes", metavar="A,B,…", help="Class names, in order; by default all values, sorted.")
+@click.option("--ignore", "ignored", multiple=True, metavar="VALUE", help="A value that is ignored; may be repeated.")
+@click.option("--background", default="", metavar="NAME", help="Class of what lies in no polygon; else it is ignored.")
+@click.option("--layer", default="", help="Layer of a GeoPackage that holds several.")
+@click.option(
+    "--block", type=click.IntRange(min=64), default=2048, show_default=True, help="Side of a block, in pixels."
+)
+@click.option(
+    "--gap", type=click.IntRange(min=0), default=64, show_default=True, help="Pixels between blocks of two splits."
+)
+@options.out_option("New folder for the data set.")
+@options.json_option
+def burn(mosaic: Path, labels: Path, classes: str | None, out: Path, as_json: bool, **how: Any) -> None:
+    """Make a data set of an orthomosaic and polygons drawn over it (GeoPackage, GeoJSON, Shapefile).
+
+    Polygons are turned into the coordinates of the mosaic and burned on its grid; the mosaic is cut into blocks, which
+    are dealt to the splits with a gap between them, each split with its share of every class. The blocks read
+    the mosaic where it lies. Needs the extra `geo`.
+
+    For example: rsseg-tf data burn ortho.tif labels.gpkg --attribute class -o survey
+    """
+    from rsseg_tf.datasets.drawn.burning import Burning, burn
+    from rsseg_tf.datasets.drawn.listing import require_new
+
+    names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    wanted = Burning(classes=names, **how)
+    require_new(out)
+    with progress_bar("burning") as progress:
+        result = burn(mosaic, labels, out, wanted, progress=progress)
+    counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    options.print_result(result, f"{counts} blocks: use -c {result['config']}", as_json=as_json)
