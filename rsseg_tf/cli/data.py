@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,38 @@ def burn(mosaic: Path, labels: Path, classes: str | None, out: Path, as_json: bo
         result = burn(mosaic, labels, out, wanted, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     options.print_result(result, f"{counts} blocks: use -c {result['config']}", as_json=as_json)
+
+
+@command.command(name="init")
+@click.argument("folder", type=options.ANY_PATH)
+@click.option("--background", default="", metavar="NAME", help="Class of what lies in no outline; else it is ignored.")
+@options.out_option("New folder for data.yaml, and for masks where there are outlines alone.")
+@options.json_option
+def init(folder: Path, background: str, out: Path, as_json: bool) -> None:
+    """Look at a folder, say what it is, count the values in its masks, and write the settings that read it.
+
+    Knows exports of CVAT, Roboflow, labelme and COCO, several published data sets, and folders of images and masks
+    under many names. Outlines become masks (extra `train` or `geo`).
+
+    For example: rsseg-tf data init downloads/export -o survey
+    """
+    from rsseg_tf.datasets.drawn.initial import initialize
+    from rsseg_tf.datasets.drawn.listing import require_new
+    from rsseg_tf.errors import extras_named
+
+    require_new(out)
+    with progress_bar("looking") as progress, extras_named():
+        result = initialize(folder, out, background=background, progress=progress)
+    options.print_result(result, _found(result), as_json=as_json)
+
+
+def _found(result: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    name_of = {value: name for name, value in result.get("classes", {}).items()}
+    total = max(1, sum(result.get("values", {}).values()))
+    lines = [
+        f"  {value}: {pixels / total:.2%} {name_of.get(value, 'is no class: add it, or to ignore_colors')}"
+        for value, pixels in result.get("values", {}).items()
+    ]
+    pairs = f": {counts}" if counts else ""
+    return "\n".join([f"{result['layout']}{pairs}", *lines, f"use -c {result['config']}"])

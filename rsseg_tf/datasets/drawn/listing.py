@@ -50,14 +50,29 @@ def write_listing(folder: Path, pairs: Sequence[Pair], classes: Mapping[str, str
     Returns:
         The folder, the settings and the number of pairs of each split, as JSON values.
     """
-    ordered = sorted(pairs, key=lambda pair: SPLITS.index(pair.split) if pair.split in SPLITS else len(SPLITS))
+    write_pairs(folder, pairs)
+    own = {"pairs": PAIRS, "classes": dict(classes)}
+    written = write_settings(folder, {"name": "folder", "root": folder.as_posix(), "folder": own})
+    counts = Counter(pair.split for pair in sorted(pairs, key=_place))
+    return {**written, "splits": dict(counts)}
+
+
+def write_pairs(folder: Path, pairs: Sequence[Pair]) -> Path:
+    """Write `pairs.csv`, split by split, and return its path."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(astuple(pair) for pair in ordered)
+    writer.writerows(astuple(pair) for pair in sorted(pairs, key=_place))
     write_text(folder / PAIRS, text.getvalue())
-    settings = {"name": "folder", "root": folder.as_posix(), "folder": {"pairs": PAIRS, "classes": dict(classes)}}
-    written = yaml.safe_dump({"data": settings}, sort_keys=False, allow_unicode=True)
-    write_text(folder / SETTINGS, f"# `root` is relative to the folder that commands run in.\n{written}")
-    counts = Counter(pair.split for pair in ordered)
-    return {"folder": str(folder), "config": str(folder / SETTINGS), "splits": dict(counts)}
+    return folder / PAIRS
+
+
+def _place(pair: Pair) -> int:
+    return SPLITS.index(pair.split) if pair.split in SPLITS else len(SPLITS)
+
+
+def write_settings(folder: Path, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `data.yaml` with the section `data`; return the folder and the file, as JSON values."""
+    text = yaml.safe_dump({"data": dict(data)}, sort_keys=False, allow_unicode=True)
+    write_text(folder / SETTINGS, f"# `root` is relative to the folder that commands run in.\n{text}")
+    return {"folder": str(folder), "config": str(folder / SETTINGS)}

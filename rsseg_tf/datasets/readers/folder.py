@@ -35,12 +35,18 @@ _DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
 _SPLITS = ("train", "val", "test")
 
-_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs"
+_LAYOUT = (
+    "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs; "
+    "for another layout: rsseg-tf data init FOLDER -o NEW"
+)
 _REMEDY = (
     "mend the mask, name them in data.folder.classes or data.folder.ignore_colors, or set data.unknown_colors=ignore"
 )
 _HIDDEN = "255 in masks of numbers is ignored: where it is that class, give the class the number 255"
-_UNEQUAL = f"name them alike, or list them in a CSV file, {','.join(COLUMNS)} a line, and set data.folder.pairs"
+_UNEQUAL = (
+    f"let rsseg-tf data init look at them, or list them in a CSV file, {','.join(COLUMNS)} a line, and set "
+    "data.folder.pairs"
+)
 _EXAMPLE = "for example data.folder.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
