@@ -157,8 +157,8 @@ def burn(mosaic: Path, labels: Path, classes: str | None, out: Path, as_json: bo
 def init(folder: Path, background: str, out: Path, as_json: bool) -> None:
     """Look at a folder, say what it is, count the values in its masks, and write the settings that read it.
 
-    Knows exports of CVAT, Roboflow, labelme and COCO, several published data sets, and folders of images and masks
-    under many names. Outlines become masks (extra `train` or `geo`).
+    Knows exports of CVAT, Roboflow, labelme, COCO and Label Studio, several published data sets, and folders of
+    images and masks under many names. Outlines become masks (extra `train` or `geo`).
 
     For example: rsseg-tf data init downloads/export -o survey
     """

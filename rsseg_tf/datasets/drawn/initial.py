@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.datasets.drawn.label_studio import is_label_studio, label_studio_images
 from rsseg_tf.datasets.drawn.layouts import Layout, listed_splits, possible_layouts
 from rsseg_tf.datasets.drawn.listing import Pair, write_listing, write_pairs, write_settings
 from rsseg_tf.datasets.drawn.shapes import Annotated, coco_images, drawn_mask, labelme_image, labels_of, read_json
@@ -114,6 +115,13 @@ def _annotated(root: Path) -> list[tuple[str, Annotated]]:
             found.append((_split_in(root, path), labelme_image(path)))
         elif isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content):
             found += [(_split_in(root, path), each) for each in coco_images(path)]
+        elif is_label_studio(content):
+            found += [(_split_in(root, path), each) for each in label_studio_images(path, content)]
+    if not found and (brushes := sorted(root.rglob("task-*-annotation-*-tag-*.png"))):
+        raise DataError(
+            f"`{root}` holds {len(brushes)} brush masks of Label Studio, which do not say of which images they are",
+            hint="export the project as JSON too, and put it beside the images: it has the brushes in it",
+        )
     return found
 
 

@@ -252,6 +252,75 @@ def test_coco_areas_of_each_kind(tmp_path: Path, kind: str, layout: str) -> None
     assert np.array_equal(drawn(result, "valid"), expected)
 
 
+def packed_brush(mask: np.ndarray, seed: int) -> list[int]:
+    """RGBA bytes in the format of `rle-pack`, with runs of values and of one value in turn, lengths as they come."""
+    values = np.repeat(np.where(mask.ravel(), 255, 0), 4).tolist()
+    rng = np.random.default_rng(seed)
+    lengths = [3, 4, 8, 16]
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{length - 1:04b}" for length in lengths)
+    at = 0
+    while at < len(values):
+        choice = int(rng.integers(4))
+        most = min(1 << lengths[choice], len(values) - at)
+        same = next((step for step in range(most) if values[at + step] != values[at]), most)
+        if same > 1 and rng.random() < 0.8:
+            bits += f"1{choice:02b}{same - 1:0{lengths[choice]}b}{values[at]:08b}"
+            at += same
+        else:
+            count = int(rng.integers(1, min(most, 40) + 1))
+            bits += f"0{choice:02b}{count - 1:0{lengths[choice]}b}" + "".join(
+                f"{v:08b}" for v in values[at : at + count]
+            )
+            at += count
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+
+
+def studio_task(image: str, *regions: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    results = [
+        {"type": kind, "original_width": SIZE[1], "original_height": SIZE[0], "value": value} for kind, value in regions
+    ]
+    who = {"completed_by": {"email": "someone@example.org"}}
+    drawn_twice = [{**who, "result": results[:1]}, {**who, "result": results}, {"was_cancelled": True, "result": [1]}]
+    return {"id": 3, "data": {"image": image}, "annotations": drawn_twice}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_label_studio_brushes_and_outlines(tmp_path: Path, seed: int) -> None:
+    for split in ("train", "val"):
+        photo(tmp_path / f"in/{split}/photos/{split}.jpg")
+        percent = [(x / SIZE[1] * 100, y / SIZE[0] * 100) for x, y in ROOF]
+        task = studio_task(
+            f"/data/upload/1/0123abcd-{split}.jpg",
+            ("brushlabels", {"format": "rle", "rle": packed_brush(polygon_mask(ROOF), seed), "brushlabels": ["roof"]}),
+            (
+                "rectanglelabels",
+                {"x": 80, "y": 0, "width": 20, "height": 50, "rotation": 0, "rectanglelabels": ["sky"]},
+            ),
+            ("polygonlabels", {"points": percent[::-1], "polygonlabels": ["tree"]} if split == "val" else {}),
+        )
+        (tmp_path / f"in/{split}/project.json").write_text(json.dumps([task]))
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    sky = np.zeros(SIZE, bool)
+    sky[:10, 24:] = True
+    for split, label in (("train", 0), ("val", 2)):
+        expected = np.where(sky, 1, 255)
+        expected[polygon_mask(ROOF)] = label
+        assert np.array_equal(drawn(result, f"/{split}"), expected)
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"someone" in content for content in written)
+
+
+def _brushes(root: Path) -> None:
+    numbers_mask(root / "task-1-annotation-2-by-someone@example.org-tag-roof-0.png", 0, 255)
+
+
+def _studio_cut(root: Path) -> None:
+    photo(root / "a.jpg")
+    value = {"rle": packed_brush(polygon_mask(ROOF), 0)[:40], "brushlabels": ["roof"]}
+    (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("brushlabels", value))]))
+
+
 def _line(root: Path) -> None:
     labelme(root / "a.json", shape("roof", ROOF[:2], "line"))
 
@@ -300,6 +369,8 @@ def _strange(root: Path) -> None:
         (_smooth, "more than 508 values"),
         (_alone, "image_glob"),
         (_strange, "red,green,blue"),
+        (_brushes, "as JSON too"),
+        (_studio_cut, "Label Studio writes"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_to_do(
