@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,75 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
         result = write_scenes(out, split_counts(count, size=size), seed=seed, overwrite=overwrite, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     options.print_result(result, f"{counts} scenes: use -c {result['config']}", as_json=as_json)
+
+
+@command.command(name="burn")
+@click.argument("mosaic", type=options.ANY_PATH)
+@click.argument("labels", type=options.ANY_PATH)
+@click.option("--attribute", required=True, help="Attribute of the polygons that names their class.")
+@click.option("--classes", metavar="A,B,…", help="Class names, in order; by default all values, sorted.")
+@click.option("--ignore", "ignored", multiple=True, metavar="VALUE", help="A value that is ignored; may be repeated.")
+@click.option("--background", default="", metavar="NAME", help="Class of what lies in no polygon; else it is ignored.")
+@click.option("--layer", default="", help="Layer of a GeoPackage that holds several.")
+@click.option(
+    "--block", type=click.IntRange(min=64), default=2048, show_default=True, help="Side of a block, in pixels."
+)
+@click.option(
+    "--gap", type=click.IntRange(min=0), default=64, show_default=True, help="Pixels between blocks of two splits."
+)
+@options.out_option("New folder for the data set.")
+@options.json_option
+def burn(mosaic: Path, labels: Path, classes: str | None, out: Path, as_json: bool, **how: Any) -> None:
+    """Make a data set of an orthomosaic and polygons drawn over it (GeoPackage, GeoJSON, Shapefile).
+
+    Polygons are turned into the coordinates of the mosaic and burned on its grid; the mosaic is cut into blocks, which
+    are dealt to the splits with a gap between them, each split with its share of every class. The blocks read
+    the mosaic where it lies. Needs the extra `geo`.
+
+    For example: rsseg-tf data burn ortho.tif labels.gpkg --attribute class -o survey
+    """
+    from rsseg_tf.datasets.drawn.burning import Burning, burn
+    from rsseg_tf.datasets.drawn.listing import require_new
+
+    names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    wanted = Burning(classes=names, **how)
+    require_new(out)
+    with progress_bar("burning") as progress:
+        result = burn(mosaic, labels, out, wanted, progress=progress)
+    counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    options.print_result(result, f"{counts} blocks: use -c {result['config']}", as_json=as_json)
+
+
+@command.command(name="init")
+@click.argument("folder", type=options.ANY_PATH)
+@click.option("--background", default="", metavar="NAME", help="Class of what lies in no outline; else it is ignored.")
+@options.out_option("New folder for data.yaml, and for masks where there are outlines alone.")
+@options.json_option
+def init(folder: Path, background: str, out: Path, as_json: bool) -> None:
+    """Look at a folder, say what it is, count the values in its masks, and write the settings that read it.
+
+    Knows exports of CVAT, Roboflow, labelme, COCO and Label Studio, several published data sets, and folders of
+    images and masks under many names. Outlines become masks (extra `train` or `geo`).
+
+    For example: rsseg-tf data init downloads/export -o survey
+    """
+    from rsseg_tf.datasets.drawn.initial import initialize
+    from rsseg_tf.datasets.drawn.listing import require_new
+    from rsseg_tf.errors import extras_named
+
+    require_new(out)
+    with progress_bar("looking") as progress, extras_named():
+        result = initialize(folder, out, background=background, progress=progress)
+    options.print_result(result, _found(result), as_json=as_json)
+
+
+def _found(result: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
+    name_of = {value: name for name, value in result.get("classes", {}).items()}
+    total = max(1, sum(result.get("values", {}).values()))
+    lines = [
+        f"  {value}: {pixels / total:.2%} {name_of.get(value, 'is no class: add it, or to ignore_colors')}"
+        for value, pixels in result.get("values", {}).items()
+    ]
+    pairs = f": {counts}" if counts else ""
+    return "\n".join([f"{result['layout']}{pairs}", *lines, f"use -c {result['config']}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,6 +16,7 @@ from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 
 if TYPE_CHECKING:
     from rsseg_tf.datasets.images.channels import Channels
+    from rsseg_tf.inference.predict import Products
 
 
 @click.command(name="predict")
@@ -39,6 +40,21 @@ if TYPE_CHECKING:
     metavar="LOW,HIGH",
     help="Values that become 0 and 255, for images that are not 8-bit; by default as the model says.",
 )
+@click.option(
+    "--polygons", type=click.Choice(["gpkg", "geojson"]), help="Write NAME_polygons too: class, area, mean confidence."
+)
+@click.option("--simplify", is_flag=True, help="Smooth the outlines of polygons by half a pixel.")
+@click.option(
+    "--least-area", type=click.FloatRange(min=0), default=0, metavar="M2", help="Leave out polygons of less, in m²."
+)
+@click.option("--confidence", is_flag=True, help="Write NAME_confidence too: how sure the model is, 0 to 250.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0, max=1),
+    default=0,
+    metavar="P",
+    help="Give no class (255) to pixels that the model is less sure of, 0 to 1.",
+)
 @click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
     "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
@@ -56,6 +72,11 @@ def command(
     gsd: float | None,
     bands: str | None,
     scale: str | None,
+    polygons: str | None,
+    simplify: bool,
+    least_area: float,
+    confidence: bool,
+    threshold: float,
     every: int,
     most_frames: int,
     frames: bool,
@@ -65,13 +86,16 @@ def command(
 ) -> None:
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
-    Writes for each image NAME_classes.png (class numbers), NAME_overlay.png (colors over the image)
-    and NAME.json (area of each class). Images that were predicted before are skipped, so a killed run
-    resumes where it stopped, within a large image too.
+    Writes for each image NAME_classes.png (class numbers) with NAME_classes.qml (its names and colors, for QGIS),
+    NAME_overlay.png (colors over the image) and NAME.json (area of each class). Images that were predicted
+    before are skipped, so a killed run resumes where it stopped, within a large image too.
 
     An image with a georeference, a world file or ground control points, and a PNG or TIFF of more than 50
     megapixels, is read a few rows at a time (extra `geo`). Its class map is a tiled, compressed GeoTIFF,
     NAME_classes.tif, with the same georeference, and overviews. Where an image has no data, the class map has 255.
+
+    Polygons (extra `geo`) lie where the image lies, GeoJSON in longitude and latitude; without a georeference they
+    are in pixels, the second coordinate below 0. Each is of one class, connected by the sides of its pixels.
 
     For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. Ctrl-C ends a
     camera.
@@ -86,6 +110,9 @@ def command(
     channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
     videos = find_videos([word for word in images if is_video(word)])
     pictures = [word for word in images if not is_video(word)]
+    products = _products(polygons, simplify, least_area, confidence, threshold)
+    if videos and products.need_confidence:
+        raise ConfigError("polygons and confidence are made of images, not of videos", hint="predict the videos apart")
     config = None
     if is_keras(path):
         config = config_for(path, config_path)
@@ -96,13 +123,26 @@ def command(
     if gsd is not None:
         predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd, overrides_georeference=gsd > 0)
     with advance_line("predict") as progress:
-        records = predict_files(predictor, pictures, out, channels=channels, overwrite=overwrite, progress=progress)
+        records = predict_files(
+            predictor, pictures, out, channels=channels, products=products, overwrite=overwrite, progress=progress
+        )
     played = []
     for video in videos:
         with advance_line(video) as progress:
             played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
     result = {"out": str(out), "images": records, "videos": played}
     options.print_result(result, _text(records, played, out), as_json=as_json)
+
+
+def _products(
+    polygons: str | None, simplify: bool, least_area_m2: float, confidence: bool, threshold: float
+) -> Products:
+    from rsseg_tf.inference.predict import Products
+
+    if not polygons and (simplify or least_area_m2):
+        raise ConfigError("--simplify and --least-area are about polygons", hint="add --polygons gpkg")
+    kinds: dict[str | None, Literal["", "gpkg", "geojson"]] = {"gpkg": "gpkg", "geojson": "geojson"}
+    return Products(kinds.get(polygons, ""), simplify, least_area_m2, confidence, threshold)
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:

@@ -45,11 +45,16 @@ class FolderConfig:
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
+        image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
+            folders, `{split}` the folder of a split. With `mask_glob`, in place of `pairs`.
+        mask_glob: which are their masks, such as `{split}/*_mask.png`: the same text for every `*`.
     """
 
     pairs: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
     ignore_colors: tuple[str, ...] = ()
+    image_glob: str = ""
+    mask_glob: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rsseg_tf.datasets.images.channels import Channels
     from rsseg_tf.inference.folders import predict_files
-    from rsseg_tf.inference.predict import ForeignModel, Predictor, TiledPredictor, open_predictor, with_overlap
+    from rsseg_tf.inference.predict import (
+        ForeignModel,
+        Predictor,
+        Products,
+        TiledPredictor,
+        open_predictor,
+        with_overlap,
+    )
     from rsseg_tf.inference.runner import Normalization, TFLiteRunner
     from rsseg_tf.inference.video import VideoSettings, predict_video
 else:
@@ -15,7 +22,7 @@ else:
         __name__,
         {
             "folders": ["Channels", "predict_files"],
-            "predict": ["ForeignModel", "Predictor", "TiledPredictor", "open_predictor", "with_overlap"],
+            "predict": ["ForeignModel", "Predictor", "Products", "TiledPredictor", "open_predictor", "with_overlap"],
             "runner": ["Normalization", "TFLiteRunner"],
             "video": ["VideoSettings", "predict_video"],
         },
@@ -26,6 +33,7 @@ __all__ = [
     "ForeignModel",
     "Normalization",
     "Predictor",
+    "Products",
     "TFLiteRunner",
     "TiledPredictor",
     "VideoSettings",

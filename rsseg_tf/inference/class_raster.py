@@ -1,4 +1,4 @@
-"""A class map written row by row as a GeoTIFF: tiled, compressed, with colors and overviews."""
+"""Class maps and maps of confidence written row by row as GeoTIFFs: tiled, compressed, with colors and overviews."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rsseg_tf.datasets.files.raster import raster_errors, reason_of
 from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.confidence import STEPS
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.runs import atomic_path
 
@@ -41,11 +42,11 @@ class ClassRaster:
 
 
 @contextlib.contextmanager
-def create_class_raster(path: Path, like: Picture, place: Place, palette: Palette) -> Iterator[ClassRaster]:
+def create_class_raster(path: Path, like: Picture, place: Place, palette: Palette | None) -> Iterator[ClassRaster]:
     """Yield a new class map with the size of `like`, where `place` says; it appears as `path` when the block ends.
 
     Class numbers are stored with the colors of `palette`, 255 where there is no data. Overviews hold the most
-    frequent class.
+    frequent class. Without a palette it is a map of confidence in steps, whose overviews hold means.
 
     Raises:
         RssegError: if it cannot be written.
@@ -59,14 +60,22 @@ def create_class_raster(path: Path, like: Picture, place: Place, palette: Palett
             with rasterio.open(temporary, "w", **_profile(like, place)) as dataset:
                 if place.control:
                     dataset.gcps = place.control
-                dataset.write_colormap(1, dict(enumerate(palette.colors)))
-                dataset.update_tags(**{f"CLASS_{number}": name for number, name in enumerate(palette.names)})
+                _describe(dataset, palette)
                 output = ClassRaster(dataset)
                 yield output
-            _add_overviews(temporary, max(like.height, like.width))
+            _add_overviews(temporary, max(like.height, like.width), of_classes=palette is not None)
             _check_written(temporary, path, checksum=output.checksum)
         except raster_errors() as error:
             raise RssegError(f"cannot write `{path}`: {reason_of(error)}", hint="is the disk full?") from error
+
+
+def _describe(dataset: Any, palette: Palette | None) -> None:
+    if palette is None:
+        dataset.scales = (1 / STEPS,)
+        dataset.set_band_description(1, "confidence")
+        return
+    dataset.write_colormap(1, dict(enumerate(palette.colors)))
+    dataset.update_tags(**{f"CLASS_{number}": name for number, name in enumerate(palette.names)})
 
 
 def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
@@ -101,7 +110,7 @@ def _profile(like: Picture, place: Place) -> dict[str, Any]:
     }
 
 
-def _add_overviews(path: Path, side: int) -> None:
+def _add_overviews(path: Path, side: int, *, of_classes: bool) -> None:
     import rasterio
     from rasterio.enums import Resampling
 
@@ -110,4 +119,4 @@ def _add_overviews(path: Path, side: int) -> None:
         factors.append(2 ** (len(factors) + 1))
     with rasterio.open(path, "r+") as dataset:
         if factors:
-            dataset.build_overviews(factors, Resampling.mode)
+            dataset.build_overviews(factors, Resampling.mode if of_classes else Resampling.average)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import glob
 import json
 import os
@@ -27,11 +28,14 @@ from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, DataError, extras_named
 from rsseg_tf.inference.areas import class_areas, row_areas_m2
-from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster
-from rsseg_tf.inference.predict import TiledPredictor
+from rsseg_tf.inference.confidence import restored
+from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
+from rsseg_tf.inference.polygons.layer import check_place, create_layer
+from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
+from rsseg_tf.inference.style import write_style
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, Progress
-from rsseg_tf.runs import file_hash, write_json
+from rsseg_tf.runs import atomic_path, file_hash, write_json
 
 
 def find_images(words: Iterable[str]) -> list[Path]:
@@ -63,16 +67,19 @@ def output_names(images: Sequence[Path]) -> list[str]:
 
 
 @extras_named()
-def predict_files(
+def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     predictor: TiledPredictor,
     images: Path | str | Iterable[Path | str],
     out: Path | str,
     *,
     channels: Channels = AS_THEY_ARE,
+    products: Products = CLASS_MAP,
     overwrite: bool = False,
     progress: Callable[[Advance], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
+
+    Beside the class map lies `NAME_classes.qml`, by which QGIS shows names and colors of the classes.
 
     An image that says where it lies (in it, or in a world file beside it), and a PNG or TIFF of more than 50
     megapixels, needs rasterio: it is read in rows, its class map is `NAME_classes.tif` with the same georeference or
@@ -88,6 +95,7 @@ def predict_files(
         images: an image file, a folder of them or a glob pattern, or several of these.
         out: the folder for the results.
         channels: what the network gets from images that are not 8-bit RGB; what the model says, where they say nothing.
+        products: what is made besides: polygons, a map of confidence, in steps of 1/250.
         overwrite: predict again what lies in `out`.
         progress: called after every image, and after every few rows of a large one.
 
@@ -96,21 +104,25 @@ def predict_files(
 
     Raises:
         DataError: if there is no such image, or one that cannot be read.
-        ConfigError: if `out` holds the images, or results of another model.
+        ConfigError: if `out` holds the images, or results of another model, or `products` cannot be made.
         MissingExtraError: if an image is to be read through rasterio, which is not installed.
     """
     folder = Path(out)
     found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
     if any(image.resolve().parent == folder.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
+    if products.need_confidence and not predictor.score_unit:
+        raise ConfigError(
+            "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
+        )
     channels = channels.over(predictor.channels)
     records: list[dict[str, Any]] = []
     pixels = 0
     for image, name in zip(found, output_names(found), strict=True):
-        key = _key(predictor, image, channels)
+        key = {**_key(predictor, image, channels), **_asked(products)}
         record = None if overwrite else _earlier(folder / f"{name}.json", key)
         if record is None:
-            job = _Job(predictor, image, folder / name, channels, key, overwrite)
+            job = _Job(predictor, image, folder / name, channels, products, key, overwrite)
             made = _predict_image(job, _report(progress, Advance(len(records), len(found), pixels)))
             record = {"image": str(image), **made, "made_from": key}
             write_json(folder / f"{name}.json", record)
@@ -129,6 +141,7 @@ class _Job:
     image: Path
     target: Path
     channels: Channels
+    products: Products
     key: Mapping[str, Any]
     overwrite: bool
 
@@ -192,6 +205,12 @@ def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str
     }
 
 
+def _asked(products: Products) -> dict[str, Any]:
+    """Return what is wished besides a class map."""
+    usual = dataclasses.asdict(CLASS_MAP)
+    return {name: value for name, value in dataclasses.asdict(products).items() if value != usual[name]}
+
+
 def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the record of an earlier run, if there is one and it was made the same way."""
     try:
@@ -216,10 +235,26 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     with open_picture(job.image, job.channels) as picture:
         known = job.image.suffix.lower() in OPENCV_SUFFIXES
         pixels = header.pixels if known else picture.height * picture.width
+        areas = _row_areas(job, picture, place)
+        check_place(job.image, place or Place(), job.products, has_areas=areas is not None)
         if place is None and pixels <= LARGE_PIXELS:
-            return _predict_whole(job, picture)
-        mosaic = Mosaic(picture, place or Place(), _row_areas(job, picture, place))
+            return _predict_whole(job, picture, areas)
+        mosaic = Mosaic(picture, place or Place(), areas, job.products)
         return predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+
+
+def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.float64] | None) -> dict[str, str]:
+    files: dict[str, str] = {}
+    if job.products.confidence:
+        files["confidence"] = f"{job.target.name}_confidence.png"
+        write_image(job.target.with_name(files["confidence"]), steps)
+    if job.products.polygons:
+        files["polygons"] = f"{job.target.name}_polygons.{job.products.polygons}"
+        with atomic_path(job.target.with_name(files["polygons"])) as path:
+            settings = {"width": classes.shape[1], "has_areas": areas is not None}
+            with create_layer(path, job.products, job.predictor.palette, Place(), **settings) as layer:
+                layer.add(classes, confidence=restored(steps), row_areas_m2=areas)
+    return files
 
 
 def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:
@@ -232,14 +267,16 @@ def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.f
     return np.full(picture.height, side**2) if side else None
 
 
-def _predict_whole(job: _Job, picture: Picture) -> dict[str, Any]:
+def _predict_whole(job: _Job, picture: Picture, areas: NDArray[np.float64] | None) -> dict[str, Any]:
     pixels, valid = picture.read()
-    classes = job.predictor.predict(pixels)
-    if valid is not None:
-        classes = np.where(valid, classes, np.uint8(IGNORE))
+    classes, steps = predicted(job.predictor, pixels, valid, job.products)
     files = {kind: f"{job.target.name}_{kind}.png" for kind in ("classes", "overlay")}
+    files["style"] = f"{job.target.name}_classes.qml"
     write_image(job.target.with_name(files["classes"]), classes)
     palette = job.predictor.palette
+    write_style(job.target.with_name(files["style"]), palette)
+    if steps is not None:
+        files |= _write_products(job, classes, steps, areas)
     overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, palette.colorize(classes), OVERLAY_SHARE, 0)
     write_image(job.target.with_name(files["overlay"]), overlay)
     if world_file := world_file_of(job.image):  # rasterio, which would write it into a GeoTIFF, is not installed

@@ -49,27 +49,31 @@ class Parts:
             row += 1
         return row
 
-    def save(self, row: int, classes: Image) -> None:
-        """Keep a band, uint8 (rows, W)."""
+    def save(self, row: int, classes: Image, confidence: Image | None = None) -> None:
+        """Keep a band, uint8 (rows, W), and what goes with it."""
+        if confidence is not None:
+            write_image(self._path(row, "confidence"), confidence)
         write_image(self._path(row), classes)
 
-    def load(self, row: int) -> Image:
-        """Return a band that was kept.
+    def load(self, row: int, what: str = "band") -> Image:
+        """Return a band that was kept; `what` is `band` for its classes, or `confidence`.
 
         Raises:
             DataError: if its file is damaged.
         """
         try:
-            return read_indices(self._path(row))
+            return read_indices(self._path(row, what))
         except DataError as error:
-            raise DataError(error.message, hint=f"delete `{self._path(row)}` and run the command again") from error
+            raise DataError(
+                error.message, hint=f"delete `{self._path(row, what)}` and run the command again"
+            ) from error
 
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder)
 
-    def _path(self, row: int) -> Path:
-        return self.folder / f"band_{row:06d}.png"
+    def _path(self, row: int, what: str = "band") -> Path:
+        return self.folder / f"{what}_{row:06d}.png"
 
 
 def _key_in(folder: Path) -> Any:

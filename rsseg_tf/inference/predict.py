@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +16,10 @@ from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.inference.blending import predict_classes
+from rsseg_tf.inference.blending import best_class, best_in, blended, predict_classes, scored, strips_of
+from rsseg_tf.inference.confidence import confidence_in, confidence_of
 from rsseg_tf.inference.runner import Normalization, TFLiteRunner
-from rsseg_tf.inference.tiling import Image, Infer
+from rsseg_tf.inference.tiling import Image, Infer, TileGrid
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
 
@@ -52,6 +54,34 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
+class Products:
+    """What is made of a prediction besides its class map.
+
+    Attributes:
+        polygons: `gpkg` or `geojson` for a file of polygons, empty for none.
+        simplify: whether their outlines are smoothed by half a pixel.
+        least_area_m2: polygons of fewer square meters are left out.
+        confidence: whether there is a map of how sure the network is.
+        threshold: pixels of less confidence, 0 … 1, have no class.
+    """
+
+    polygons: Literal["", "gpkg", "geojson"] = ""
+    simplify: bool = False
+    least_area_m2: float = 0.0
+    confidence: bool = False
+    threshold: float = 0.0
+
+    @property
+    def need_confidence(self) -> bool:
+        """Whether any of them needs to know how sure the network is."""
+        return bool(self.polygons or self.confidence or self.threshold)
+
+
+CLASS_MAP = Products()
+"""Nothing but the class map."""
+
+
+@dataclass(frozen=True)
 class TiledPredictor:
     """A network for images of one size, made to predict images of any.
 
@@ -65,6 +95,7 @@ class TiledPredictor:
         model_sha256: of the model file, so that results can tell what made them.
         channels: which bands of an image it was trained to see, and how.
         overrides_georeference: whether that size of a pixel holds whatever an image says of its own.
+        score_unit: logits that a score of 1 stands for; 0 where scores do not tell how sure the network is.
     """
 
     infer: Infer
@@ -76,6 +107,7 @@ class TiledPredictor:
     model_sha256: str = ""
     channels: Channels = AS_THEY_ARE
     overrides_georeference: bool = False
+    score_unit: float = 1.0
 
     def predict(self, image: Image) -> Image:
         """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
@@ -87,6 +119,31 @@ class TiledPredictor:
             return predict_classes(image, self.infer, size=self.input_size, overlap=self.overlap)
         fitted = predict_classes(resized_image(image, self.input_size), self.infer, size=self.input_size, overlap=0)
         return resized_mask(fitted, (image.shape[0], image.shape[1]))
+
+    def predict_with_confidence(self, image: Image) -> tuple[Image, NDArray[np.float32]]:
+        """Return the class of each pixel, and the softmax probability of it: uint8 (H, W) and float32 (H, W).
+
+        Raises:
+            ConfigError: if the overlap is not smaller than a tile.
+        """
+        height, width = image.shape[:2]
+        if self.fitting == "crop":
+            return self._with_confidence(image, self.overlap)
+        classes, confidence = self._with_confidence(resized_image(image, self.input_size), 0)
+        enlarged = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
+        return resized_mask(classes, (height, width)), enlarged
+
+    def _with_confidence(self, image: Image, overlap: int) -> tuple[Image, NDArray[np.float32]]:
+        if image.shape[:2] == self.input_size:
+            scores = self.infer(image[None])[0]
+            ones = np.ones(self.input_size, np.float32)
+            return best_class(scores), confidence_of(np.moveaxis(scores, -1, 0), ones, unit=self.score_unit)
+        grid = TileGrid(image.shape[0], image.shape[1], self.input_size, overlap)
+        classes, confidence = np.empty(image.shape[:2], np.uint8), np.empty(image.shape[:2], np.float32)
+        for band in blended(scored(strips_of(image, grid), self.infer, grid), grid):
+            rows = slice(band.top, band.top + len(band.weights))
+            classes[rows], confidence[rows] = best_in(band), confidence_in(band, unit=self.score_unit)
+        return classes, confidence
 
 
 @dataclass(frozen=True)
@@ -139,6 +196,7 @@ def open_predictor(
         ground_sampling_distance_m=described.ground_sampling_distance_m,
         model_sha256=file_hash(path),
         channels=Channels.of(described.bands, described.scale),
+        score_unit=runner.score_unit,
     )
 
 

@@ -129,6 +129,13 @@ class TFLiteRunner:
             )
         return len(self.metadata.class_names)
 
+    @property
+    def score_unit(self) -> float:
+        """How many logits a step of `scores` stands for; 0 where the network outputs class numbers."""
+        if self.head == "classes":
+            return 0.0
+        return self._output.scale if self._output.is_quantized else 1.0
+
     def logits(self, image: Image) -> Logits:
         """Return the scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
 

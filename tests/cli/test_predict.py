@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
+from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
-from tests.inference.rasters import geotiff
+from tests.inference.rasters import geotiff, stored
 from tests.quantization.tiny import segmenter
 from tests.tflite.networks import METADATA, SIZE, frame, image_model, tiny_model
 from tests.tflite.without_tensorflow import run_without_tensorflow
@@ -94,7 +96,12 @@ def test_a_truncated_image_is_named_and_leaves_nothing_of_it(
     image.write_bytes(image.read_bytes()[:300])
     assert main(words(model, survey, "-o", tmp_path / "out")) == 1
     assert "b.jpg" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json",
+        "a_classes.png",
+        "a_classes.qml",
+        "a_overlay.png",
+    ]
 
 
 def test_a_network_for_other_channels_is_named(
@@ -196,7 +203,12 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
     command = [sys.executable, "-c", program, *words(model, survey, "-o", tmp_path / "out")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("Traceback")) == (130, 0)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json",
+        "a_classes.png",
+        "a_classes.qml",
+        "a_overlay.png",
+    ]
 
 
 def test_a_foreign_file_is_described_on_the_command_line(
@@ -216,3 +228,42 @@ def test_what_describes_itself_is_not_described(
 ) -> None:
     assert main(words(model, survey, "-o", tmp_path / "out", "--mean", "1")) == 2
     assert "already describes itself" in capsys.readouterr().err
+
+
+def test_polygons_and_confidence_of_a_model_file(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 32, 32))
+    asked = ("--polygons", "geojson", "--simplify", "--confidence", "--overlap", "0")
+    assert main(words(model, image, "-o", tmp_path / "out", *asked, "--json")) == 0
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert {record["files"][kind] for kind in ("polygons", "confidence", "style")} == {
+        "a_polygons.geojson",
+        "a_confidence.tif",
+        "a_classes.qml",
+    }
+    logits = TFLiteRunner(model).logits(frame(0, 32, 32))
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    assert np.allclose(stored(tmp_path / "out/a_confidence.tif") / 250, 1 / shares.sum(-1), atol=0.0021)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--simplify",), "--polygons"),
+        (("--least-area", "3"), "--polygons"),
+        (("--polygons", "gpkg", "--least-area", "3", "--gsd", "0"), "--gsd"),
+        (("--threshold", "2"), "0<=x<=1"),
+    ],
+)
+def test_senseless_products_are_refused(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: tuple[str, ...], said: str
+) -> None:
+    assert main(words(model, survey / "a.png", "-o", tmp_path / "out", *asked)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_video_has_no_polygons(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "flight.mp4").write_bytes(b"x")
+    assert main(words(model, tmp_path / "flight.mp4", "-o", tmp_path / "out", "--polygons", "gpkg")) == 2
+    assert "videos apart" in capsys.readouterr().err

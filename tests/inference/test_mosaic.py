@@ -47,7 +47,12 @@ def test_the_map_keeps_the_georeference_and_is_tiled_compressed_and_colored(tmp_
         assert made.nodata == IGNORE
         assert [made.colormap(1)[number][:3] for number in range(3)] == list(PALETTE.colors)
         assert made.tags()["CLASS_1"] == "bright"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.tif", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json",
+        "a_classes.qml",
+        "a_classes.tif",
+        "a_overlay.png",
+    ]
 
 
 def test_pixels_without_data_have_no_class_and_are_not_predicted(tmp_path: Path) -> None:
@@ -149,7 +154,12 @@ def test_a_killed_mosaic_goes_on_to_the_same_map(tmp_path: Path) -> None:
     assert not (tmp_path / "out/a.json").exists()
     predict_files(predictor(), [image], tmp_path / "out")
     assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), predictor().predict(frame(0, 300, 60)))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.tif", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json",
+        "a_classes.qml",
+        "a_classes.tif",
+        "a_overlay.png",
+    ]
 
 
 def test_a_full_disk_keeps_the_finished_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,7 +125,12 @@ def test_every_image_gets_a_class_map_an_overlay_and_a_record(tmp_path: Path) ->
     assert read_image(tmp_path / "out/a_overlay.png").shape == (20, 30, 3)
     assert json.loads((tmp_path / "out/a.json").read_text()) == record
     assert record["classes"]["bright"]["pixels"] == truth.sum()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a_classes.png", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json",
+        "a_classes.png",
+        "a_classes.qml",
+        "a_overlay.png",
+    ]
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from rsseg_tf.datasets.palette import (
     parse_color,
 )
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
+from rsseg_tf.datasets.readers.globs import glob_listing
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
 from rsseg_tf.datasets.readers.split_folders import split_listing
 from rsseg_tf.datasets.sample import Sample
@@ -33,12 +35,18 @@ _DELIMITERS = ",;\t"
 _LEAST_TO_DEAL = 7
 _SPLITS = ("train", "val", "test")
 
-_LAYOUT = "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs"
+_LAYOUT = (
+    "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs; "
+    "for another layout: rsseg-tf data init FOLDER -o NEW"
+)
 _REMEDY = (
     "mend the mask, name them in data.folder.classes or data.folder.ignore_colors, or set data.unknown_colors=ignore"
 )
 _HIDDEN = "255 in masks of numbers is ignored: where it is that class, give the class the number 255"
-_UNEQUAL = f"name them alike, or list them in a CSV file, {','.join(COLUMNS)} a line, and set data.folder.pairs"
+_UNEQUAL = (
+    f"let rsseg-tf data init look at them, or list them in a CSV file, {','.join(COLUMNS)} a line, and set "
+    "data.folder.pairs"
+)
 _EXAMPLE = "for example data.folder.classes={road: 6EC1E4, water: E2A929}, or {road: 1, water: 2} for masks of numbers"
 
 
@@ -63,7 +71,7 @@ class Folder(FileDataset):
     def __init__(self, root: str, settings: FolderConfig, *, ignore_unknown: bool = False) -> None:
         palette, masks = parse_classes(settings, ignore_unknown=ignore_unknown)
         place = existing_root(root, layout=_LAYOUT)
-        listing = _csv_listing(place, settings.pairs) if settings.pairs else _stem_listing(place)
+        listing = _listing(place, settings)
         super().__init__(palette, masks, listing)
         if isinstance(masks, IndexMasks):
             self.unseen_hint = _HIDDEN
@@ -121,6 +129,15 @@ def _unusable(message: str) -> ConfigError:
     return ConfigError(f"`data.folder.classes` and `data.folder.ignore_colors` {message}", hint=_EXAMPLE)
 
 
+def _listing(root: Path, settings: FolderConfig) -> Listing:
+    if settings.pairs:
+        return _csv_listing(root, settings.pairs)
+    if not settings.image_glob and not settings.mask_glob:
+        return _stem_listing(root)
+    loose, listing = glob_listing(root, settings.image_glob, settings.mask_glob)
+    return dataclasses.replace(listing, splits=dealt(loose)) if loose else listing
+
+
 def _stem_listing(root: Path) -> Listing:
     if (listing := split_listing(root)) is not None:
         return listing
@@ -141,16 +158,20 @@ def _stem_listing(root: Path) -> Listing:
 def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
     """Deal about a seventh of the samples each to val and test, by a hash of their names, and the rest to train.
 
-    Fewer than seven all go to train. Frames of one flight can land on both sides: where that matters, list
-    the splits in a CSV file.
+    Copies that Roboflow made of one image (`NAME.rf.HASH`) stay together. Fewer than seven images all go to train.
+    Frames of one flight can land on both sides: where that matters, list the splits in a CSV file.
     """
-    if len(samples) < _LEAST_TO_DEAL:
+    origins = {_origin(sample) for sample in samples}
+    if len(origins) < _LEAST_TO_DEAL:
         return {"train": tuple(samples)}
-    ranked = sorted(samples, key=lambda sample: hashlib.sha256(sample.name.encode()).digest())
-    held = round(len(samples) / 7)
-    split_of = dict.fromkeys((sample.name for sample in ranked[:held]), "test")
-    split_of |= dict.fromkeys((sample.name for sample in ranked[held : 2 * held]), "val")
-    return {name: tuple(sample for sample in samples if split_of.get(sample.name, "train") == name) for name in _SPLITS}
+    ranked = sorted(origins, key=lambda origin: hashlib.sha256(origin.encode()).digest())
+    held = round(len(origins) / 7)
+    split_of = dict.fromkeys(ranked[:held], "test") | dict.fromkeys(ranked[held : 2 * held], "val")
+    return {name: tuple(each for each in samples if split_of.get(_origin(each), "train") == name) for name in _SPLITS}
+
+
+def _origin(sample: Sample) -> str:
+    return sample.name.partition(".rf.")[0]
 
 
 def _csv_listing(root: Path, pairs: str) -> Listing:

@@ -11,11 +11,12 @@ from rsseg_tf.datasets.readers.layout import contents, image_files
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError
 
-_SPLIT_OF = {
+SPLIT_OF = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+"""How a folder is called → the split that it is."""
 _HINT = "folders named train, val and test are the splits: move all images into them, or name none so"
 
 
@@ -57,9 +58,9 @@ def split_listing(root: Path) -> Listing | None:
 
 def _within(root: Path) -> Iterator[_SplitFolder]:
     """Yield the splits of `images/train` and `masks/train`."""
-    masks = {_SPLIT_OF.get(path.name.lower()): path for path in contents(root / "masks") if path.is_dir()}
+    masks = {SPLIT_OF.get(path.name.lower()): path for path in contents(root / "masks") if path.is_dir()}
     for path in contents(root / "images"):
-        split = _SPLIT_OF.get(path.name.lower())
+        split = SPLIT_OF.get(path.name.lower())
         if split and path.is_dir():
             yield _SplitFolder(split, path.name, path, masks.get(split))
 
@@ -67,7 +68,7 @@ def _within(root: Path) -> Iterator[_SplitFolder]:
 def _around(root: Path) -> Iterator[_SplitFolder]:
     """Yield the splits of `train/images` and `train/masks`."""
     for path in contents(root):
-        split = _SPLIT_OF.get(path.name.lower())
+        split = SPLIT_OF.get(path.name.lower())
         if split and (path / "images").is_dir():
             masks = path / "masks"
             yield _SplitFolder(split, path.name, path / "images", masks if masks.is_dir() else None)

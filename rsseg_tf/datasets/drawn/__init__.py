@@ -1,0 +1,1 @@
+"""Labels as people draw them, made into a folder of masks."""

@@ -1,0 +1,291 @@
+"""Polygons on the grid of the mosaic that they were drawn over: blocks with masks, listed as a data set."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.drawn.blocks import Block, blocks_of, dealt_blocks, least_side
+from rsseg_tf.datasets.drawn.listing import Pair, write_listing
+from rsseg_tf.datasets.files.raster import library_settings, open_dataset_of
+from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
+from rsseg_tf.datasets.vectors.features import Layer, read_layer
+from rsseg_tf.datasets.vectors.stored import Drawn, Points
+from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.progress import Progress
+from rsseg_tf.runs import atomic_path, write_text
+from rsseg_tf.text import counted
+
+_LISTED = 8
+_PROBE_PX = 256
+
+
+@dataclass(frozen=True)
+class Burning:
+    """How polygons become masks.
+
+    Attributes:
+        attribute: what names the class of a polygon.
+        classes: the class names, in order; empty for all values that there are, sorted.
+        ignored: values whose polygons are ignored, as is what lies in no polygon.
+        background: the class of what lies in no polygon; empty where that is ignored.
+        layer: (GeoPackage) the name of the layer.
+        block: about how many pixels a block is high and wide.
+        gap: pixels that lie between blocks of different splits.
+    """
+
+    attribute: str
+    classes: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    background: str = ""
+    layer: str = ""
+    block: int = 2048
+    gap: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse blocks that the gap leaves nothing of.
+
+        Raises:
+            ConfigError: if `block` is too small.
+        """
+        if self.block < least_side(self.gap):
+            raise ConfigError(
+                f"a block of {self.block} pixels has nothing left within a gap of {self.gap}",
+                hint=f"give blocks of {least_side(self.gap)} pixels or more, or a smaller gap",
+            )
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """Polygons in the coordinates of the mosaic, their numbers, and west, south, east and north of each (n, 4)."""
+
+    geometries: list[dict[str, Any]]
+    numbers: list[int]
+    bounds: NDArray[np.float64]
+
+    def near(self, corners: NDArray[np.float64]) -> list[tuple[dict[str, Any], int]]:
+        """Return those that may touch what lies between some points (n, 2), with their numbers."""
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        touch = np.all(self.bounds[:, :2] < high, axis=1) & np.all(self.bounds[:, 2:] > low, axis=1)
+        return [(self.geometries[place], self.numbers[place]) for place in np.flatnonzero(touch).tolist()]
+
+
+def burn(mosaic: Path, labels: Path, out: Path, how: Burning, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Burn polygons on the grid of a mosaic, and write a data set of blocks that leaves the mosaic where it is.
+
+    A pixel is of the last polygon that its middle lies in. Blocks without a label or without data are left out.
+
+    Args:
+        mosaic: the image, of whatever size.
+        labels: polygons; their coordinates are turned into those of the mosaic.
+        out: a folder, which is made: a VRT and a mask for each block, `pairs.csv`, `data.yaml`.
+        how: what is a class, and how the splits are made.
+        progress: called after every block.
+
+    Returns:
+        The configuration, pairs of every split and pixels of every class, as JSON values.
+
+    Raises:
+        DataError: if a file cannot be read, the coordinate reference system of one is not known, an attribute or a
+            class is not there, or no polygon lies in the mosaic.
+        ConfigError: if there are too many classes, or the folder holds something.
+    """
+    layer = read_layer(labels, layer=how.layer)
+    names, numbers = _classes(layer, how)
+    with open_dataset_of(mosaic) as dataset, library_settings():
+        shapes = _on_mosaic(layer, dataset, mosaic, how.attribute, numbers)
+        fill = names.index(how.background) if how.background else IGNORE
+        blocks = blocks_of(dataset.height, dataset.width, side=how.block)
+        kept = list(_counted(dataset, blocks, shapes, fill, len(names), progress))
+        if not kept:
+            raise DataError(f"no polygon of `{labels}` covers a pixel of `{mosaic}`", hint=_compare(layer, dataset))
+        splits = dealt_blocks(np.stack([count for _, count in kept]))
+        template, totals, pairs = _template(dataset, out), np.zeros(len(names), np.int64), []
+        for (whole, _), split in zip(kept, splits, strict=True):
+            margin = 0 if split == "train" else how.gap
+            block = whole.within(margin, height=dataset.height, width=dataset.width)
+            mask = _burned(dataset, block, shapes, fill)
+            counts = _class_counts(mask, len(names))
+            if counts.any():
+                pair = Pair(f"images/{block.name}.vrt", f"masks/{block.name}.tif", split)
+                write_text(out / pair.image, _windowed(template, block, dataset))
+                _write_mask(out / pair.mask, mask, dataset, block)
+                pairs.append(pair)
+                totals += counts
+    result = write_listing(out, pairs, {name: str(number) for number, name in enumerate(names)})
+    return {**result, "pixels": dict(zip(names, map(int, totals), strict=True))}
+
+
+def _classes(layer: Layer, how: Burning) -> tuple[list[str], dict[str, int]]:
+    """Return the class names, and the number of every value of the attribute."""
+    known = sorted({name for drawn in layer.drawn for name in drawn.values})
+    if how.attribute not in known:
+        raise DataError(f"the polygons of `{layer.path}` have no attribute `{how.attribute}`", hint=_one_of(known))
+    values = Counter(_value(drawn, how.attribute) for drawn in layer.drawn)
+    found = [value for value in sorted(values) if value not in how.ignored and value]
+    names = list(how.classes or found)
+    if how.background and how.background not in names:
+        names.insert(0, how.background)
+    foreign = [value for value in values if value not in (*names, *how.ignored)]
+    if foreign:
+        listed = ", ".join(f"`{value}` ({values[value]})" if value else f"none ({values['']})" for value in foreign)
+        raise DataError(
+            f"`{how.attribute}` of `{layer.path}` has values that are no class: {listed}",
+            hint="name them in --classes, or in --ignore ('' for polygons without a value)",
+        )
+    if not 0 < len(names) <= MAX_CLASSES:
+        raise ConfigError(f"`{how.attribute}` has {len(names)} values, expected 1 to {MAX_CLASSES} classes")
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, numbers | dict.fromkeys(how.ignored, IGNORE)
+
+
+def _value(drawn: Drawn, attribute: str) -> str:
+    value = drawn.values.get(attribute)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value)
+
+
+def _one_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"there are {', '.join(names[:_LISTED])}{more}" if names else "they have none: add one"
+
+
+def _on_mosaic(layer: Layer, dataset: Any, mosaic: Path, attribute: str, numbers: dict[str, int]) -> _Shapes:
+    """Return the polygons in the coordinates of the mosaic; GDAL burns those of other systems without a word."""
+    if dataset.transform.is_identity:
+        raise DataError(f"`{mosaic}` does not say where it lies", hint="export it with its georeference")
+    if (layer.crs is None) != (dataset.crs is None):
+        which = layer.path if layer.crs is None else mosaic
+        raise DataError(
+            f"`{which}` does not say its coordinate reference system", hint="set it in QGIS, or with gdal_edit -a_srs"
+        )
+    to_mosaic = None if layer.crs in (None, dataset.crs) else (layer.crs, dataset.crs)
+    rings = [
+        [_reprojected(ring, *to_mosaic) for ring in each.rings] if to_mosaic else each.rings for each in layer.drawn
+    ]
+    points = [np.array([point for ring in each for point in ring]) for each in rings]
+    bounds = np.stack([np.concatenate([each.min(axis=0), each.max(axis=0)]) for each in points])
+    geometries = [{"type": "Polygon", "coordinates": each} for each in rings]
+    shapes = _Shapes(geometries, [numbers[_value(each, attribute)] for each in layer.drawn], bounds)
+    if not shapes.near(_corners(dataset.transform, dataset.height, dataset.width)):
+        raise DataError(
+            f"none of the {counted(len(rings), 'polygon')} of `{layer.path}` lies in `{mosaic}`",
+            hint=_compare(layer, dataset),
+        )
+    return shapes
+
+
+def _corners(transform: Any, height: int, width: int) -> NDArray[np.float64]:
+    return np.array([transform @ (column, row) for column in (0, width) for row in (0, height)])
+
+
+def _compare(layer: Layer, dataset: Any) -> str:
+    return f"compare them in QGIS: the polygons are in {layer.crs}, the mosaic is in {dataset.crs}"
+
+
+def _reprojected(ring: Points, source: Any, target: Any) -> Points:
+    from rasterio.warp import transform
+
+    return list(zip(*transform(source, target, *zip(*ring, strict=True)), strict=True))
+
+
+def _counted(
+    dataset: Any, blocks: list[Block], shapes: _Shapes, fill: int, num_classes: int, progress: Progress | None
+) -> Iterator[tuple[Block, NDArray[np.int64]]]:
+    """Yield the blocks that have labels and data, with the pixels of each class."""
+    for done, block in enumerate(blocks, start=1):
+        mask = _burned(dataset, block, shapes, fill)
+        counts = _class_counts(mask, num_classes)
+        if counts.any() and _has_data(dataset, block):
+            yield block, counts
+        if progress:
+            progress(done, len(blocks))
+
+
+def _has_data(dataset: Any, block: Block) -> bool:
+    shape = tuple(min(side, _PROBE_PX) for side in block.shape)
+    return bool(dataset.dataset_mask(window=_window(block), out_shape=shape).any())
+
+
+def _class_counts(mask: NDArray[np.uint8], num_classes: int) -> NDArray[np.int64]:
+    return np.bincount(mask.ravel(), minlength=IGNORE + 1)[:num_classes].astype(np.int64)
+
+
+def _burned(dataset: Any, block: Block, shapes: _Shapes, fill: int) -> NDArray[np.uint8]:
+    from rasterio.features import rasterize
+
+    placed = _placed(block, dataset)
+    near = shapes.near(_corners(placed, *block.shape))
+    if not near:
+        return np.full(block.shape, fill, np.uint8)
+    mask: NDArray[np.uint8] = rasterize(near, block.shape, fill=fill, transform=placed, dtype=np.uint8)
+    return mask
+
+
+def _window(block: Block) -> Any:
+    from rasterio.windows import Window
+
+    rows, columns = block.box
+    return Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+
+
+def _placed(block: Block, dataset: Any) -> Any:
+    return dataset.transform @ dataset.transform.translation(block.box[1].start, block.box[0].start)
+
+
+def _write_mask(path: Path, mask: NDArray[np.uint8], dataset: Any, block: Block) -> None:
+    import rasterio
+
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "compress": "deflate", "nodata": IGNORE}
+    placed = _placed(block, dataset)
+    sides = {"height": block.shape[0], "width": block.shape[1], "crs": dataset.crs, "transform": placed}
+    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile, **sides) as made:
+        made.write(mask, 1)
+
+
+def _template(dataset: Any, out: Path) -> ET.Element:
+    """Return GDAL's description of the whole mosaic: its bands, colors, nodata values and masks."""
+    from rasterio.shutil import copy as copied
+
+    path = out / "mosaic.vrt"
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        copied(dataset, path, driver="VRT")
+        root = ET.fromstring(path.read_text(encoding="utf-8"))
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    for source in root.iter("SourceFilename"):
+        source.set("relativeToVRT", "0")
+        source.text = str(Path(dataset.name).resolve())
+    return root
+
+
+def _windowed(template: ET.Element, block: Block, dataset: Any) -> str:
+
+    root = copy.deepcopy(template)
+    (height, width), (rows, columns) = block.shape, block.box
+    root.set("rasterXSize", str(width))
+    root.set("rasterYSize", str(height))
+    placed = _placed(block, dataset).to_gdal()
+    for element in root.iter("GeoTransform"):
+        element.text = ", ".join(repr(float(value)) for value in placed)
+    sides = {"xSize": str(width), "ySize": str(height)}
+    for rectangle in root.iter("SrcRect"):
+        rectangle.attrib.update({**sides, "xOff": str(columns.start), "yOff": str(rows.start)})
+    for rectangle in root.iter("DstRect"):
+        rectangle.attrib.update({**sides, "xOff": "0", "yOff": "0"})
+    for parent in [*root.iter("VRTRasterBand"), root]:
+        for overview in [*parent.findall("Overview"), *parent.findall("OverviewList"), *parent.findall("Histograms")]:
+            parent.remove(overview)
+    return ET.tostring(root, encoding="unicode")

@@ -1,0 +1,116 @@
+"""Exports of Label Studio as JSON: brushes, polygons and rectangles. Who drew them is not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.drawn.shapes import Annotated, Area, Outline
+from rsseg_tf.datasets.files.opening import SUFFIXES
+from rsseg_tf.errors import DataError
+
+_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+_REDO = "export the project again, as JSON"
+_CHANNELS = 4
+
+
+def is_label_studio(content: Any) -> bool:
+    """Return whether a JSON file is an export of Label Studio."""
+    return isinstance(content, list) and bool(content) and {"data", "annotations"} <= set(content[0])
+
+
+def label_studio_images(path: Path, content: Any) -> list[Annotated]:
+    """Return what an export says of the images that were annotated; of several annotations the last counts.
+
+    Args:
+        path: the JSON file; the images lie below its folder.
+        content: what it holds.
+
+    Raises:
+        DataError: if it is damaged, an image is not there, or a region is of a kind that covers nothing.
+    """
+    files: dict[str, Path] = {}
+    for each in sorted(path.parent.rglob("*")):
+        if each.suffix.lower() in SUFFIXES:
+            files.setdefault(each.name, each)
+    try:
+        return [found for task in content for found in _annotated(path, task, files)]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"`{path}` is not as Label Studio writes it", hint=_REDO) from error
+
+
+def _annotated(path: Path, task: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Annotated]:
+    kept = [each for each in task["annotations"] if not each.get("was_cancelled") and each["result"]]
+    if not kept:
+        return
+    regions = [each for each in kept[-1]["result"] if "original_width" in each and _kind(each) in each["value"]]
+    if not regions:
+        return
+    named = [value for value in task["data"].values() if isinstance(value, str)]
+    names = [value.rpartition("=")[2].replace("\\", "/").rpartition("/")[2] for value in named]
+    images = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
+    image = next((files[known] for name in images for known in (name, _PREFIX.sub("", name)) if known in files), None)
+    if image is None:
+        said = ", ".join(images) or "none"
+        raise DataError(
+            f"`{path}` is of the image `{said}`, which is not there", hint=f"put the images into `{path.parent}`"
+        )
+    sizes = {(int(each["original_height"]), int(each["original_width"])) for each in regions}
+    (size,) = sizes
+    yield Annotated(image, size, tuple(_area(path, each, size) for each in regions), path)
+
+
+def _kind(region: Mapping[str, Any]) -> str:
+    return str(region["type"])
+
+
+def _area(path: Path, region: Mapping[str, Any], size: tuple[int, int]) -> Area:
+    value, kind = region["value"], _kind(region)
+    label = str(value[kind][0])
+    if kind == "brushlabels":
+        opaque = unpacked_brush(value["rle"])[_CHANNELS - 1 :: _CHANNELS] > 0
+        return Area(label, mask=opaque.reshape(size))
+    if kind == "polygonlabels":
+        points = value["points"]
+    elif kind == "rectanglelabels" and not value.get("rotation"):
+        left, top, right, bottom = value["x"], value["y"], value["x"] + value["width"], value["y"] + value["height"]
+        points = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    else:
+        raise DataError(f"`{path}` has a region of `{kind}` labeled `{label}`", hint="draw it as a polygon or a brush")
+    outline: Outline = [(x / 100 * size[1], y / 100 * size[0]) for x, y in points]
+    return Area(label, ([*outline, outline[0]],))
+
+
+def unpacked_brush(packed: list[int]) -> NDArray[np.uint8]:
+    """Return the bytes RGBA, row by row, that Label Studio packs (the format `rle-pack` of thi.ng/umbrella).
+
+    A head has 32 bits for their number, 5 for the bits of a value less 1, and four times 4 for the bits of a length
+    less 1. Each run has a bit that says whether one value is repeated, two that choose the bits of its length less 1,
+    that length, and the values.
+
+    Raises:
+        ValueError: if it is cut off.
+    """
+    bits = "".join(f"{byte:08b}" for byte in packed)
+    at = 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return int(bits[at - count : at], 2)
+
+    number, width = take(32), take(5) + 1
+    lengths = [take(4) + 1 for _ in range(4)]
+    values = np.empty(number, np.uint8)
+    done = 0
+    while done < number:
+        is_repeated = take(1)
+        end = done + 1 + take(lengths[take(2)])
+        values[done:end] = take(width) if is_repeated else [take(width) for _ in range(done, end)]
+        done = end
+    return values

@@ -1,0 +1,213 @@
+"""Annotations that a program keeps as outlines, drawn as masks: labelme and COCO."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.palette import Pixels
+from rsseg_tf.errors import DataError, unreadable
+
+_CIRCLE_POINTS = 64
+_REDO = "export it again from the program that made it"
+_FLAT = "make it a polygon, or remove it"
+
+Outline = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Part of an image that has a label.
+
+    Attributes:
+        label: its name.
+        outlines: closed polygons in pixels, of which each is filled; 0 is the edge of the first pixel.
+        mask: pixels that it covers, bool (h, w), where it is no outline.
+        corner: the row and column of the first pixel of `mask`.
+    """
+
+    label: str
+    outlines: tuple[Outline, ...] = ()
+    mask: NDArray[np.bool_] | None = None
+    corner: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image and what is drawn on it.
+
+    Attributes:
+        image: its file.
+        size: height and width in pixels, as the annotations say.
+        areas: what is drawn; the later ones lie above the earlier ones.
+        source: the file of the annotations.
+    """
+
+    image: Path
+    size: tuple[int, int]
+    areas: tuple[Area, ...]
+    source: Path
+
+
+def drawn_mask(annotated: Annotated, numbers: Mapping[str, int], *, fill: int) -> Pixels:
+    """Return a mask of class numbers, uint8 (H, W): a pixel has the number of the last area that its middle lies in.
+
+    Args:
+        annotated: the image.
+        numbers: label → number.
+        fill: the number of what lies in no area.
+    """
+    from rasterio.features import rasterize
+
+    mask = np.full(annotated.size, fill, np.uint8)
+    for area in annotated.areas:
+        number = numbers[area.label]
+        if area.outlines:
+            shapes = [({"type": "Polygon", "coordinates": [outline]}, number) for outline in area.outlines]
+            rasterize(shapes, out=mask)
+        if area.mask is not None:
+            row, column = area.corner
+            part = mask[row : row + area.mask.shape[0], column : column + area.mask.shape[1]]
+            part[area.mask[: part.shape[0], : part.shape[1]]] = number
+    return mask
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise DataError(f"`{path}` is no JSON file", hint=_REDO) from error
+
+
+def labelme_image(path: Path) -> Annotated:
+    """Return what a file of labelme says.
+
+    Raises:
+        DataError: if it is damaged, or holds lines or points, which cover nothing.
+    """
+    content = read_json(path)
+    try:
+        areas = tuple(_labelme_area(path, shape) for shape in content["shapes"])
+        image = path.parent / content["imagePath"].replace("\\", "/")
+        return Annotated(image, (int(content["imageHeight"]), int(content["imageWidth"])), areas, path)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(f"`{path}` is not as labelme writes it", hint=_REDO) from error
+
+
+def _labelme_area(path: Path, shape: Mapping[str, Any]) -> Area:
+    label, kind = str(shape["label"]), shape.get("shape_type") or "polygon"
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    if kind == "polygon" and len(points) > 2:
+        return Area(label, (_closed(points),))
+    if kind == "rectangle":
+        (left, top), (right, bottom) = points[0], points[-1]
+        return Area(label, (_closed([(left, top), (right, top), (right, bottom), (left, bottom)]),))
+    if kind == "circle":
+        (x, y), edge = points
+        radius = math.hypot(edge[0] - x, edge[1] - y)
+        turns = (2 * math.pi * step / _CIRCLE_POINTS for step in range(_CIRCLE_POINTS))
+        return Area(label, (_closed([(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]),))
+    if kind == "mask":
+        return Area(label, mask=_picture(shape["mask"]), corner=(round(points[0][1]), round(points[0][0])))
+    raise DataError(
+        f"`{path}` has a {kind} of {len(points)} points labeled `{label}`, which covers nothing", hint=_FLAT
+    )
+
+
+def _picture(text: str) -> NDArray[np.bool_]:
+    try:
+        found = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (binascii.Error, cv2.error) as error:
+        raise ValueError(text) from error
+    if found is None:
+        raise ValueError(text)
+    return np.asarray(found > 0)
+
+
+def _closed(points: Sequence[tuple[float, float]]) -> Outline:
+    return [*points, points[0]]
+
+
+def coco_images(path: Path) -> list[Annotated]:
+    """Return what a COCO file of segmentations says: the larger areas of an image below the smaller ones.
+
+    Raises:
+        DataError: if it is damaged, or an image is not there.
+    """
+    content = read_json(path)
+    try:
+        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        shapes: dict[Any, list[tuple[float, Area]]] = {}
+        sizes = {each["id"]: (int(each["height"]), int(each["width"])) for each in content["images"]}
+        for each in content["annotations"]:
+            area = _coco_area(names[each["category_id"]], each["segmentation"], sizes[each["image_id"]])
+            shapes.setdefault(each["image_id"], []).append((float(each.get("area") or 0), area))
+        found = []
+        for image in content["images"]:
+            ordered = sorted(shapes.get(image["id"], ()), key=lambda pair: -pair[0])
+            place = _placed(path, image["file_name"])
+            found.append(Annotated(place, sizes[image["id"]], tuple(area for _, area in ordered), path))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise DataError(f"`{path}` is not as COCO describes segmentations", hint=_REDO) from error
+    return found
+
+
+def _coco_area(label: str, segmentation: Any, size: tuple[int, int]) -> Area:
+    if isinstance(segmentation, list):
+        outlines = (list(zip(part[0::2], part[1::2], strict=True)) for part in segmentation)
+        return Area(label, tuple(_closed(outline) for outline in outlines if len(outline) > 2))
+    counts = segmentation["counts"]
+    runs = list(unpacked_runs(counts)) if isinstance(counts, str) else counts
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return Area(label, mask=values.reshape(size[1], size[0]).T)
+
+
+def unpacked_runs(text: str) -> Iterator[int]:
+    """Yield the runs of COCO's compressed form: five bits a letter, from the fourth on less the one two before."""
+    runs: list[int] = []
+    letters = iter(text.encode())
+    for first in letters:
+        value, shift, letter = 0, 0, first
+        while True:
+            bits = letter - 48
+            value |= (bits & 31) << shift
+            shift += 5
+            if not bits & 32:
+                break
+            letter = next(letters, 48)
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        yield runs[-1]
+
+
+def _placed(path: Path, name: str) -> Path:
+    """Return where an image of a COCO file lies: beside it, or in a folder of images near it."""
+    beside = path.parent
+    places = (beside, beside / "images", beside.parent, beside.parent / "images", beside.parent / path.stem)
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise DataError(f"`{path}` names the image `{name}`, which is not there", hint=f"put it in `{beside / 'images'}`")
+
+
+def labels_of(images: Iterable[Annotated]) -> list[str]:
+    """Return the labels that there are, sorted."""
+    return sorted({area.label for image in images for area in image.areas})

@@ -1,0 +1,119 @@
+"""The polygons of a class map, in a file that a GIS opens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.vectors.geojson import create_geojson
+from rsseg_tf.datasets.vectors.geopackage import create_geopackage
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.inference.polygons.outlines import Ring, simplified
+from rsseg_tf.inference.polygons.regions import Region, RegionFinder
+from rsseg_tf.inference.predict import Products
+from rsseg_tf.inference.tiling import Image
+
+_COLUMNS = {"class": str, "class_id": int, "pixels": int, "area_m2": float, "confidence": float}
+_TABLE = "polygons"
+_ROWS_AT_ONCE = 512
+
+_Store = Callable[[list[Ring], dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class PolygonLayer:
+    """A layer that is being written; see `create_layer`."""
+
+    store: _Store
+    finder: RegionFinder
+    palette: Palette
+    has_areas: bool
+    simplify: bool
+    transform: Any
+
+    def add(self, classes: Image, *, confidence: NDArray[np.float32], row_areas_m2: NDArray[np.float64] | None) -> None:
+        """Take the next rows of the class map.
+
+        Args:
+            classes: uint8 (rows, W), 255 for no class.
+            confidence: of each pixel, float32 (rows, W), 0 … 1.
+            row_areas_m2: square meters of a pixel in each row (rows,); None where unknown.
+        """
+        areas = np.zeros(len(classes)) if row_areas_m2 is None else row_areas_m2
+        for top in range(0, len(classes), _ROWS_AT_ONCE):
+            rows = slice(top, top + _ROWS_AT_ONCE)
+            self.take(self.finder.add(classes[rows], confidence=confidence[rows], row_areas_m2=areas[rows]))
+
+    def take(self, regions: Iterable[Region]) -> None:
+        """Store some regions."""
+        for region in regions:
+            values = {
+                "class": self.palette.names[region.number],
+                "class_id": region.number,
+                "pixels": region.pixels,
+                "area_m2": region.area_m2 if self.has_areas else None,
+                "confidence": round(region.confidence, 4),
+            }
+            self.store([self._on_the_ground(ring) for ring in region.rings], values)
+
+    def _on_the_ground(self, ring: Ring) -> Ring:
+        a, b, c, d, e, f = self.transform[:6]
+        column, row = (simplified(ring) if self.simplify else ring).T
+        points = np.stack([a * column + b * row + c, d * column + e * row + f], axis=1)
+        return points[::-1] if a * e < b * d else points
+
+
+def check_place(path: Path, place: Place, products: Products, *, has_areas: bool) -> None:
+    """Check that polygons of an image can be made as wished, before it is predicted.
+
+    Raises:
+        ConfigError: if it lies where ground control points alone say, or its areas are not known and asked for.
+    """
+    if products.polygons and place.control and place.transform is None:
+        raise ConfigError(
+            f"`{path}` says by ground control points alone where it lies, which polygons cannot follow",
+            hint="straighten it first: gdalwarp IN.tif OUT.tif",
+        )
+    if products.polygons and products.least_area_m2 and not has_areas:
+        raise ConfigError(f"`{path}` does not say how large its pixels are", hint="say so: --gsd, in meters")
+
+
+@contextlib.contextmanager
+def create_layer(
+    path: Path, products: Products, palette: Palette, place: Place, *, width: int, has_areas: bool
+) -> Iterator[PolygonLayer]:
+    """Yield a new file of polygons, whole when the block ends.
+
+    Args:
+        path: where to write it; its ending says how.
+        products: how they are made.
+        palette: the classes.
+        place: where the map lies; else points are in pixels, the second below 0.
+        width: of the map, in pixels.
+        has_areas: whether the size of a pixel is known.
+
+    Raises:
+        RssegError: if it cannot be written.
+    """
+    from rsseg_tf.datasets.files.raster import library_settings
+
+    transform = place.transform or (1, 0, 0, 0, -1, 0)
+    finder = RegionFinder(width, least_area_m2=products.least_area_m2)
+    with contextlib.ExitStack() as stack:
+        if path.suffix == ".gpkg":
+            package = stack.enter_context(create_geopackage(path, table=_TABLE, columns=_COLUMNS, crs=place.crs))
+            store: _Store = lambda rings, values: package.add(rings, list(values.values()))  # noqa: E731
+        else:
+            stack.enter_context(library_settings())
+            store = stack.enter_context(create_geojson(path, crs=place.crs)).add
+        layer = PolygonLayer(store, finder, palette, has_areas, products.simplify, transform)
+        yield layer
+        layer.take(finder.close())

@@ -1,0 +1,285 @@
+"""Polygons over an orthomosaic become the masks that GDAL would burn, in blocks that do not touch across splits."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio import features
+from rasterio.warp import transform, transform_geom
+
+from rsseg_tf.cli.main import cli
+from rsseg_tf.config import load_config
+from rsseg_tf.datasets import open_dataset
+from rsseg_tf.datasets.check import check_dataset
+from rsseg_tf.datasets.drawn.blocks import blocks_of, dealt_blocks
+from rsseg_tf.datasets.drawn.burning import Burning, burn
+from rsseg_tf.datasets.palette import IGNORE
+from rsseg_tf.datasets.vectors.geopackage import create_geopackage
+from rsseg_tf.errors import ConfigError, DataError, RssegError
+from tests.inference.rasters import UTM, geotiff
+from tests.tflite.networks import frame
+
+HEIGHT, WIDTH = 400, 520
+HOW = Burning("kind", block=130, gap=20)
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return geotiff(tmp_path_factory.mktemp("survey") / "ortho.tif", np.maximum(frame(0, HEIGHT, WIDTH), 1), nodata=0)
+
+
+def square(column: float, row: float, side: float, *, hole: float = 0) -> list[list[tuple[float, float]]]:
+    """Rings in the coordinates of the mosaic, from pixels of it."""
+
+    def ring(column: float, row: float, side: float) -> list[tuple[float, float]]:
+        corners = [(0, 0), (0, side), (side, side), (side, 0), (0, 0)]
+        return [UTM["transform"] @ (column + right, row + down) for right, down in corners]
+
+    rings = [ring(column, row, side)]
+    return rings + ([ring(column + side / 2 - hole / 2, row + side / 2 - hole / 2, hole)] if hole else [])
+
+
+SHAPES = [
+    (square(column * 60 + 7.3, row * 60 + 3.1, 52, hole=11 * (row % 2)), ("roof", "road", "tree")[(row + column) % 3])
+    for row, column in itertools.product(range(6), range(8))
+]
+
+
+def expected() -> np.ndarray:
+    names = ("road", "roof", "tree")
+    pairs = [({"type": "Polygon", "coordinates": rings}, names.index(kind)) for rings, kind in SHAPES]
+    burned: np.ndarray = features.rasterize(
+        pairs, (HEIGHT, WIDTH), fill=IGNORE, transform=UTM["transform"], dtype=np.uint8
+    )
+    return burned
+
+
+def geojson(path: Path, shapes: list[Any] = SHAPES, *, crs: str = "", attribute: str = "kind") -> Path:
+    """In degrees, as the standard asks, or with the member `crs` that QGIS writes for other systems."""
+    found = []
+    for rings, kind in shapes:
+        geometry: dict[str, Any] = {"type": "Polygon", "coordinates": rings}
+        geometry = geometry if crs else dict(transform_geom("EPSG:32640", "EPSG:4326", geometry))
+        found.append({"type": "Feature", "properties": {attribute: kind}, "geometry": geometry})
+    named = {"crs": {"type": "name", "properties": {"name": crs}}} if crs else {}
+    path.write_text(json.dumps({"type": "FeatureCollection", **named, "features": found}))
+    return path
+
+
+def package(path: Path, *, system: str = "EPSG:32640") -> Path:
+    with create_geopackage(path, table="drawn", columns={"kind": str}, crs=rasterio.CRS.from_string(system)) as made:
+        for rings, kind in SHAPES:
+            moved = [zip(*transform("EPSG:32640", system, *zip(*ring, strict=True)), strict=True) for ring in rings]
+            made.add([np.array(list(ring)[:-1]) for ring in moved], [kind])
+    return path
+
+
+def shapefile(path: Path) -> Path:
+    """Written by the letter of ESRI's description."""
+    records = b""
+    for number, (rings, _) in enumerate(SHAPES, start=1):
+        points = [point for ring in rings for point in ring]
+        starts = [sum(map(len, rings[:place])) for place in range(len(rings))]
+        body = struct.pack("<i4d2i", 5, 0, 0, 0, 0, len(rings), len(points))
+        body += struct.pack(f"<{len(starts)}i", *starts) + b"".join(struct.pack("<2d", *point) for point in points)
+        records += struct.pack(">2i", number, len(body) // 2) + body
+    path.write_bytes(struct.pack(">7i", 9994, 0, 0, 0, 0, 0, 50 + len(records) // 2) + bytes(72) + records)
+    rows = b"".join(
+        b" " + kind.encode("cp1252").ljust(10) + str(number).rjust(5).encode()
+        for number, (_, kind) in enumerate(SHAPES)
+    )
+    field = b"".join(
+        name.ljust(11, b"\0") + kind + bytes(4) + bytes([width]) + bytes(15)
+        for name, kind, width in ((b"kind", b"C", 10), (b"id", b"N", 5))
+    )
+    header = struct.pack("<4BIHH20x", 3, 126, 1, 1, len(SHAPES), 32 + len(field) + 1, 16)
+    path.with_suffix(".dbf").write_bytes(header + field + b"\r" + rows + b"\x1a")
+    path.with_suffix(".prj").write_text(rasterio.CRS.from_epsg(32640).to_wkt(version="WKT1_ESRI"))
+    return path
+
+
+WRITERS = {
+    "degrees.geojson": geojson,
+    "utm.geojson": lambda path: geojson(path, crs="urn:ogc:def:crs:EPSG::32640"),
+    "utm.gpkg": package,
+    "mercator.gpkg": lambda path: package(path, system="EPSG:3857"),
+    "utm.shp": shapefile,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_blocks_hold_the_pixels_and_the_labels_of_their_place(mosaic: Path, tmp_path: Path, name: str) -> None:
+    made = burn(mosaic, WRITERS[name](tmp_path / name), tmp_path / "set", HOW)
+    dataset = open_dataset(load_config(Path(made["config"])).data)
+    whole, labels, seen = frame(0, HEIGHT, WIDTH), expected(), np.zeros((HEIGHT, WIDTH), int)
+    for split in dataset.splits():
+        for sample in dataset.samples(split):
+            with rasterio.open(sample.image) as block:
+                column, row = ~UTM["transform"] @ (block.transform.c, block.transform.f)
+            pixels, mask = dataset.read(sample)
+            box = (slice(round(row), round(row) + len(mask)), slice(round(column), round(column) + mask.shape[1]))
+            assert np.array_equal(pixels, np.maximum(whole[box], 1))
+            assert np.array_equal(mask, labels[box])
+            seen[box] += 1
+    assert seen.max() == 1
+    assert np.mean(seen) > 0.85
+    assert made["pixels"] == {
+        name: int(np.count_nonzero((labels == number) & (seen > 0)))
+        for number, name in enumerate(dataset.palette.names)
+    }
+    assert check_dataset(dataset).problems == ()
+
+
+def test_no_block_touches_one_of_another_split(mosaic: Path, tmp_path: Path) -> None:
+    made = burn(mosaic, geojson(tmp_path / "a.geojson"), tmp_path / "set", HOW)
+    dataset = open_dataset(load_config(Path(made["config"])).data)
+    assert dataset.splits() == ("train", "val", "test")
+    bounds = []
+    for split in dataset.splits():
+        for sample in dataset.samples(split):
+            with rasterio.open(sample.image) as block:
+                bounds.append((split, block.bounds))
+    for (one, first), (other, second) in itertools.combinations(bounds, 2):
+        across = max(first.left - second.right, second.left - first.right)
+        along = max(first.bottom - second.top, second.bottom - first.top)
+        assert max(across, along) >= (0 if one == other else 20 * 0.5 - 1e-6)
+
+
+@given(st.integers(1, 9000), st.integers(1, 9000), st.integers(64, 3000))
+def test_blocks_cover_a_mosaic_once(height: int, width: int, side: int) -> None:
+    blocks = blocks_of(height, width, side=side)
+    assert sum(block.shape[0] * block.shape[1] for block in blocks) == height * width
+    assert max(max(block.shape) for block in blocks) <= 1.5 * side + 1
+    assert len({block.name for block in blocks}) == len(blocks)
+
+
+def test_every_split_has_its_share_of_a_rare_class() -> None:
+    counts = np.full((42, 2), [1000, 0])
+    counts[[3, 17, 30, 41, 5, 8, 22], 1] = 50
+    splits = np.array(dealt_blocks(counts))
+    assert [np.count_nonzero(splits == name) for name in ("val", "test")] == [6, 6]
+    assert [counts[splits == name, 1].sum() for name in ("train", "val", "test")] == [250, 50, 50]
+
+
+@pytest.mark.parametrize("kind", ["alpha", "mask"])
+def test_gaps_of_the_mosaic_are_gaps_of_its_blocks(tmp_path: Path, kind: str) -> None:
+    filled = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    filled[100:300, 50:250] = 0
+    filled[:135, :135] = 0
+    pixels = frame(0, HEIGHT, WIDTH)
+    path = geotiff(tmp_path / "a.tif", np.dstack([pixels, filled]) if kind == "alpha" else pixels)
+    if kind == "mask":
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(filled)
+    how = Burning("kind", background="ground", block=130, gap=0)
+    made = burn(path, geojson(tmp_path / "a.geojson"), tmp_path / "set", how)
+    assert sum(made["splits"].values()) == 11  # of 12, one has no data
+    found = check_dataset(open_dataset(load_config(Path(made["config"])).data))
+    labeled = sum(sum(split.pixels.values()) for split in found.splits.values())
+    assert labeled == np.count_nonzero(filled)
+    assert found.problems == ()
+
+
+def test_background_is_a_class_where_there_is_data(mosaic: Path, tmp_path: Path) -> None:
+    few = geojson(tmp_path / "a.geojson", SHAPES[:1])
+    made = burn(mosaic, few, tmp_path / "set", Burning("kind", background="ground", block=130, gap=0))
+    inside = np.count_nonzero(expected()[:60, :60] != IGNORE)
+    assert made["pixels"] == {"ground": HEIGHT * WIDTH - inside, "roof": inside}
+    alone = burn(mosaic, few, tmp_path / "alone", Burning("kind", block=130, gap=0))
+    assert alone["splits"] == {"train": 1}
+
+
+def test_an_ignored_value_takes_labels_away(mosaic: Path, tmp_path: Path) -> None:
+    how = Burning("kind", classes=("roof", "road"), ignored=("tree",), block=130, gap=0)
+    made = burn(mosaic, geojson(tmp_path / "a.geojson"), tmp_path / "set", how)
+    assert list(made["pixels"]) == ["roof", "road"]
+    assert made["pixels"]["roof"] == np.count_nonzero(expected() == 1)
+
+
+def refused(mosaic: Path, labels: Path, how: Burning = HOW) -> RssegError:
+    with pytest.raises(RssegError) as caught:
+        burn(mosaic, labels, labels.parent / "set", how)
+    assert caught.value.hint
+    assert not (labels.parent / "set").exists()
+    return caught.value
+
+
+def test_what_does_not_fit_is_named(mosaic: Path, tmp_path: Path) -> None:
+    labels = geojson(tmp_path / "a.geojson")
+    assert "no attribute `class`" in refused(mosaic, labels, Burning("class", block=130, gap=0)).message
+    strange = refused(mosaic, labels, Burning("kind", classes=("roof", "road"), block=130, gap=0))
+    assert "`tree` (16)" in strange.message
+    far = geojson(tmp_path / "far.geojson", [(square(9000, 9000, 50), "roof")])
+    assert "none of the 1 polygon" in refused(mosaic, far).message
+    nameless = geojson(tmp_path / "none.geojson", [*SHAPES, (SHAPES[0][0], None)])
+    assert "none (1)" in refused(mosaic, nameless).message
+    nowhere = geotiff(tmp_path / "nowhere.tif", frame(0, 90, 90), crs=None)
+    assert "does not say its coordinate reference system" in refused(nowhere, labels).message
+    with pytest.raises(ConfigError, match="nothing left"):
+        Burning("kind", block=130, gap=50)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.geojson", b"{"),
+        ("a.geojson", b'{"type": "FeatureCollection", "features": []}'),
+        ("a.geojson", b'{"features": [{"geometry": {"type": "Point", "coordinates": [1, 2]}}]}'),
+        ("a.gpkg", b"SQLite format 3\0 and no more"),
+        ("a.shp", b"\0\0"),
+        ("a.kml", b"<kml/>"),
+    ],
+)
+def test_a_file_that_is_none_is_named(mosaic: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert name.partition(".")[0] in refused(mosaic, tmp_path / name).message
+
+
+def test_a_layer_is_named_where_there_are_several(mosaic: Path, tmp_path: Path) -> None:
+    path = package(tmp_path / "a.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE other AS SELECT * FROM drawn")
+        database.execute("INSERT INTO gpkg_geometry_columns VALUES ('other', 'geom', 'POLYGON', 32640, 0, 0)")
+    assert "--layer" in refused(mosaic, path).hint
+    burn(mosaic, path, tmp_path / "set", Burning("kind", layer="other", block=130, gap=20))
+
+
+def test_shapes_that_are_cut_off_are_named(mosaic: Path, tmp_path: Path) -> None:
+    path = package(tmp_path / "a.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE drawn SET geom = substr(geom, 1, 60) WHERE fid = 3")
+    assert "damaged" in refused(mosaic, path).message
+    shape = shapefile(tmp_path / "b.shp")
+    shape.write_bytes(shape.read_bytes()[:-30])
+    assert "damaged" in refused(mosaic, shape).message
+    shape.with_suffix(".dbf").unlink()
+    assert "b.dbf" in refused(mosaic, shapefile(tmp_path / "c.shp").rename(tmp_path / "b.shp")).message
+
+
+def test_the_command_says_what_to_do_next(mosaic: Path, tmp_path: Path) -> None:
+    words = ["data", "burn", str(mosaic), str(geojson(tmp_path / "a.geojson")), "--attribute", "kind", "--block", "200"]
+    done = CliRunner().invoke(cli, [*words, "-o", str(tmp_path / "set")], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert f"use -c {tmp_path / 'set/data.yaml'}" in done.stdout
+    with pytest.raises(ConfigError, match="holds something"):
+        CliRunner().invoke(cli, [*words, "-o", str(tmp_path / "set")], catch_exceptions=False)
+
+
+def test_a_mosaic_without_a_place_is_refused(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.png"
+    from rsseg_tf.datasets.images.pixels import write_image
+
+    write_image(plain, frame(0, 90, 90))
+    with pytest.raises(DataError, match="where it lies"):
+        burn(plain, geojson(tmp_path / "a.geojson"), tmp_path / "set", HOW)

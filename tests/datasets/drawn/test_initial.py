@@ -1,0 +1,403 @@
+"""What annotation programs export and what is published becomes a data set that trains, or says why not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from rsseg_tf.cli.main import cli, main
+from rsseg_tf.config import load_config
+from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.check import check_dataset
+from rsseg_tf.datasets.drawn.initial import initialize
+from rsseg_tf.datasets.drawn.layouts import LAYOUTS
+from rsseg_tf.datasets.drawn.shapes import unpacked_runs
+from rsseg_tf.datasets.palette import parse_color
+from rsseg_tf.errors import DataError
+
+SIZE = (20, 30)
+
+
+def photo(path: Path) -> Path:
+    write_image(
+        path, np.random.default_rng(zlib.crc32(path.as_posix().encode())).integers(0, 255, (*SIZE, 3), np.uint8)
+    )
+    return path
+
+
+def opened(result: dict[str, Any]) -> Any:
+    dataset = open_dataset(load_config(Path(result["config"])).data)
+    assert check_dataset(dataset).problems == ()
+    return dataset
+
+
+def numbers_mask(path: Path, *values: int) -> None:
+    mask = np.array(values, np.uint8)[np.arange(SIZE[1]) * len(values) // SIZE[1]]
+    write_image(path, np.tile(mask, (SIZE[0], 1)))
+
+
+def test_roboflow_masks_lie_beside_their_images(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for number in range(2):
+            photo(tmp_path / f"in/{split}/a{number}_jpg.rf.{number:032x}.jpg")
+            numbers_mask(tmp_path / f"in/{split}/a{number}_jpg.rf.{number:032x}_mask.png", 0, 1)
+        (tmp_path / f"in/{split}/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, roof\n2, car\n")
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert result["splits"] == {"train": 2, "val": 2, "test": 2}
+    assert result["values"] == {"0": 6 * 300, "1": 6 * 300}
+    assert opened(result).palette.names == ("background", "roof", "car")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_cvat_masks_have_the_colors_of_their_label_map(tmp_path: Path, listed: bool) -> None:
+    (tmp_path / "in/ImageSets/Segmentation").mkdir(parents=True)
+    (tmp_path / "in/labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroof:128,0,0::\n", encoding="utf-8"
+    )
+    for number in range(7):
+        photo(tmp_path / f"in/JPEGImages/{number}.jpg")
+        write_image(tmp_path / f"in/SegmentationClass/{number}.png", np.full((*SIZE, 3), (128, 0, 0), np.uint8))
+    names = {"train": "0\n1\n2\n3\n4\n", "val": "5\n", "test": "6\n"} if listed else {"default": "0\n1\n"}
+    for split, text in names.items():
+        (tmp_path / f"in/ImageSets/Segmentation/{split}.txt").write_text(text)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    dataset = opened(result)
+    assert dataset.palette.colors == ((0, 0, 0), (128, 0, 0))
+    assert [len(dataset.samples(split)) for split in ("train", "val", "test")] == [5, 1, 1]
+    if listed:
+        assert dataset.samples("val")[0].image == tmp_path / "in/JPEGImages/5.jpg"
+
+
+NAMED = [layout for layout in LAYOUTS if layout.marks and layout.classes and not callable(layout.classes)]
+
+
+@pytest.mark.parametrize("layout", NAMED, ids=lambda layout: layout.name)
+def test_published_layouts_are_known(tmp_path: Path, layout: Any) -> None:
+    """Files under the names of the layout, one a class, with what is ignored."""
+    values = [*layout.classes.values(), *layout.ignored]
+    for pattern, write in ((layout.image_glob, photo), (layout.mask_glob, None)):
+        for number in range(8):
+            split = ("train", "val", "test")[number % 3]
+            name = pattern.replace("{split}", split).replace("*/", f"city{number % 2}/").replace("*", str(number))
+            path = tmp_path / "in" / name.replace(".EXT", ".JPG")
+            if write:
+                write(path)
+            elif values[0].isdecimal():
+                numbers_mask(path, *map(int, values))
+            else:
+                colors = np.array([parse_color(value) for value in values], np.uint8)
+                write_image(path, np.tile(colors[np.arange(SIZE[1]) * len(values) // SIZE[1]], (SIZE[0], 1, 1)))
+    for mark in layout.marks:
+        if mark.endswith(".txt"):
+            (tmp_path / "in" / mark).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / mark).write_text("0\n1\n2\n3\n4\n5\n")
+            (tmp_path / "in" / mark).with_name("val.txt").write_text("6\n7\n")
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert result["layout"] == layout.name
+    assert sum(result["splits"].values()) == 8
+    dataset = opened(result)
+    assert dataset.palette.names == tuple(layout.classes)
+    _, mask = dataset.read(dataset.samples("train")[0])
+    assert set(np.unique(mask)) == {*range(len(layout.classes)), *([255] if layout.ignored else [])}
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("img/{}.jpg", "gt/{}.png"),
+        ("{split}/images/{}.tif", "{split}/labels/{}.tif"),
+        ("{}.png", "{}_mask.png"),
+        ("{split}/{}.PNG", "{split}/{}-label.png"),
+        ("images/deep/{}.jpg", "annotations/deep/{}_label.png"),
+    ],
+)
+def test_folders_under_other_names_are_known_and_their_values_counted(tmp_path: Path, image: str, mask: str) -> None:
+    for number in range(9):
+        split = ("train", "valid")[number % 2]
+        photo(tmp_path / "in" / image.format(number, split=split))
+        numbers_mask(tmp_path / "in" / mask.format(number, split=split), 3, 3, 7)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert result["values"] == {"3": 9 * 400, "7": 9 * 200}
+    dataset = opened(result)
+    assert dataset.palette.names == ("class 3", "class 7")
+    assert sum(len(dataset.samples(split)) for split in dataset.splits()) == 9
+
+
+def polygon_mask(points: list[tuple[float, float]]) -> np.ndarray:
+    """Middles of pixels inside a polygon, by the sign of cross products of a convex one."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    sides = [
+        (x1 - x0) * (rows - y0) - (y1 - y0) * (columns - x0)
+        for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True)
+    ]
+    return np.all(np.stack(sides) > 0, axis=0)
+
+
+ROOF = [(3.2, 2.1), (21.7, 4.3), (14.9, 17.6)]
+CAR = [(8.0, 5.0), (12.0, 5.0), (12.0, 9.0), (8.0, 9.0)]
+
+
+def labelme(path: Path, *shapes: dict[str, Any], size: tuple[int, int] = SIZE) -> Path:
+    photo(path.with_suffix(".jpg"))
+    content = {"shapes": shapes, "imagePath": path.with_suffix(".jpg").name, "imageData": None}
+    path.write_text(json.dumps({**content, "imageHeight": size[0], "imageWidth": size[1]}))
+    return path
+
+
+def shape(label: str, points: list[tuple[float, float]], kind: str = "polygon", **more: Any) -> dict[str, Any]:
+    return {"label": label, "points": points, "shape_type": kind, **more}
+
+
+def drawn(result: dict[str, Any], name: str) -> np.ndarray:
+    dataset = opened(result)
+    (sample,) = (each for split in dataset.splits() for each in dataset.samples(split) if name in each.name)
+    mask: np.ndarray = dataset.read(sample)[1]
+    return mask
+
+
+@pytest.mark.parametrize("background", ["", "ground"])
+def test_labelme_outlines_lie_in_the_order_they_were_drawn(tmp_path: Path, background: str) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(8):
+        labelme(tmp_path / f"in/{number}.json", shape("roof", ROOF), shape("car", [CAR[0], CAR[2]], "rectangle"))
+    result = initialize(tmp_path / "in", tmp_path / "out", background=background)
+    first = 1 if background else 0
+    expected = np.full(SIZE, 0 if background else 255)
+    expected[polygon_mask(ROOF)] = 1 + first
+    expected[polygon_mask(CAR)] = first
+    assert np.array_equal(drawn(result, "/5"), expected)
+    assert result["splits"] == {"train": 6, "val": 1, "test": 1}
+    assert list(result["classes"]) == (["ground"] if background else []) + ["car", "roof"]
+
+
+def test_labelme_circles_and_masks(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    disc = np.zeros((6, 7), np.uint8)
+    disc[1:5, 2:6] = 255
+    text = base64.b64encode(cv2.imencode(".png", disc)[1].tobytes()).decode()
+    stamp = shape("car", [(20, 10), (26, 15)], "mask", mask=text)
+    labelme(tmp_path / "in/a_train.json", shape("tree", [(10, 10), (10, 14.5)], "circle"), stamp)
+    labelme(tmp_path / "in/b_val.json", shape("tree", ROOF))
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out"), "a_train")
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    assert np.count_nonzero((found == 1) != (np.hypot(rows - 10, columns - 10) < 4.5)) <= 4
+    assert np.array_equal(np.argwhere(found == 0).min(axis=0), [11, 22])
+    assert np.count_nonzero(found == 0) == 16
+
+
+def packed(runs: list[int]) -> str:
+    """COCO's compressed form, after its description: the other way round than the code."""
+    text = ""
+    for place, run in enumerate(runs):
+        value, more = run - (runs[place - 2] if place > 2 else 0), True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = not ((value == 0 and not bits & 16) or (value == -1 and bits & 16))
+            text += chr((bits | (32 if more else 0)) + 48)
+    return text
+
+
+def test_coco_runs_areunpacked_runs() -> None:
+    runs = np.random.default_rng(0).integers(0, 5000, 301).tolist()
+    assert list(unpacked_runs(packed(runs))) == runs
+
+
+@pytest.mark.parametrize("kind", ["polygon", "runs", "packed"])
+@pytest.mark.parametrize("layout", ["roboflow", "coco"])
+def test_coco_areas_of_each_kind(tmp_path: Path, kind: str, layout: str) -> None:
+    def segmentation(points: list[tuple[float, float]]) -> Any:
+        if kind == "polygon":
+            return [[value for point in points for value in point]]
+        flat = np.concatenate([[False], polygon_mask(points).T.ravel(), [False]])
+        edges = np.flatnonzero(np.diff(flat))
+        runs = np.diff(np.concatenate([[0], edges, [SIZE[0] * SIZE[1]]])).tolist()
+        return {"size": SIZE, "counts": packed(runs) if kind == "packed" else runs}
+
+    for split in ("train", "valid"):
+        folder = tmp_path / "in" / (split if layout == "roboflow" else "images")
+        photo(folder / f"{split}.jpg")
+        areas = [(7, CAR, 16), (4, ROOF, 130)]
+        content = {
+            "images": [{"id": 5, "file_name": f"{split}.jpg", "height": SIZE[0], "width": SIZE[1]}],
+            "categories": [{"id": 4, "name": "roof"}, {"id": 7, "name": "car"}, {"id": 0, "name": "things"}],
+            "annotations": [
+                {
+                    "id": number,
+                    "image_id": 5,
+                    "category_id": category,
+                    "area": area,
+                    "segmentation": segmentation(points),
+                }
+                for number, (category, points, area) in enumerate(areas)
+            ],
+        }
+        name = f"{split}/_annotations.coco.json" if layout == "roboflow" else f"annotations/instances_{split}.json"
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text(json.dumps(content))
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert result["splits"] == {"train": 1, "val": 1}
+    expected = np.full(SIZE, 255)
+    expected[polygon_mask(ROOF)] = 1
+    expected[polygon_mask(CAR)] = 0
+    assert np.array_equal(drawn(result, "valid"), expected)
+
+
+def packed_brush(mask: np.ndarray, seed: int) -> list[int]:
+    """RGBA bytes in the format of `rle-pack`, with runs of values and of one value in turn, lengths as they come."""
+    values = np.repeat(np.where(mask.ravel(), 255, 0), 4).tolist()
+    rng = np.random.default_rng(seed)
+    lengths = [3, 4, 8, 16]
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{length - 1:04b}" for length in lengths)
+    at = 0
+    while at < len(values):
+        choice = int(rng.integers(4))
+        most = min(1 << lengths[choice], len(values) - at)
+        same = next((step for step in range(most) if values[at + step] != values[at]), most)
+        if same > 1 and rng.random() < 0.8:
+            bits += f"1{choice:02b}{same - 1:0{lengths[choice]}b}{values[at]:08b}"
+            at += same
+        else:
+            count = int(rng.integers(1, min(most, 40) + 1))
+            bits += f"0{choice:02b}{count - 1:0{lengths[choice]}b}" + "".join(
+                f"{v:08b}" for v in values[at : at + count]
+            )
+            at += count
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+
+
+def studio_task(image: str, *regions: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    results = [
+        {"type": kind, "original_width": SIZE[1], "original_height": SIZE[0], "value": value} for kind, value in regions
+    ]
+    who = {"completed_by": {"email": "someone@example.org"}}
+    drawn_twice = [{**who, "result": results[:1]}, {**who, "result": results}, {"was_cancelled": True, "result": [1]}]
+    return {"id": 3, "data": {"image": image}, "annotations": drawn_twice}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_label_studio_brushes_and_outlines(tmp_path: Path, seed: int) -> None:
+    for split in ("train", "val"):
+        photo(tmp_path / f"in/{split}/photos/{split}.jpg")
+        percent = [(x / SIZE[1] * 100, y / SIZE[0] * 100) for x, y in ROOF]
+        task = studio_task(
+            f"/data/upload/1/0123abcd-{split}.jpg",
+            ("brushlabels", {"format": "rle", "rle": packed_brush(polygon_mask(ROOF), seed), "brushlabels": ["roof"]}),
+            (
+                "rectanglelabels",
+                {"x": 80, "y": 0, "width": 20, "height": 50, "rotation": 0, "rectanglelabels": ["sky"]},
+            ),
+            ("polygonlabels", {"points": percent[::-1], "polygonlabels": ["tree"]} if split == "val" else {}),
+        )
+        (tmp_path / f"in/{split}/project.json").write_text(json.dumps([task]))
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    sky = np.zeros(SIZE, bool)
+    sky[:10, 24:] = True
+    for split, label in (("train", 0), ("val", 2)):
+        expected = np.where(sky, 1, 255)
+        expected[polygon_mask(ROOF)] = label
+        assert np.array_equal(drawn(result, f"/{split}"), expected)
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"someone" in content for content in written)
+
+
+def _brushes(root: Path) -> None:
+    numbers_mask(root / "task-1-annotation-2-by-someone@example.org-tag-roof-0.png", 0, 255)
+
+
+def _studio_cut(root: Path) -> None:
+    photo(root / "a.jpg")
+    value = {"rle": packed_brush(polygon_mask(ROOF), 0)[:40], "brushlabels": ["roof"]}
+    (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("brushlabels", value))]))
+
+
+def _line(root: Path) -> None:
+    labelme(root / "a.json", shape("roof", ROOF[:2], "line"))
+
+
+def _turned(root: Path) -> None:
+    labelme(root / "a.json", shape("roof", ROOF), size=SIZE[::-1])
+
+
+def _lost(root: Path) -> None:
+    labelme(root / "a.json", shape("roof", ROOF)).with_suffix(".jpg").unlink()
+
+
+def _broken(root: Path) -> None:
+    (root / "a.json").write_text("{")
+
+
+def _without_keys(root: Path) -> None:
+    (root / "a.json").write_text('{"images": [{}], "annotations": [], "categories": [{}]}')
+
+
+def _smooth(root: Path) -> None:
+    for number in range(3):
+        photo(root / f"images/{number}.jpg")
+        noise = np.random.default_rng(number).integers(0, 255, (*SIZE, 3), np.uint8)
+        write_image(root / f"masks/{number}.png", noise)
+
+
+def _alone(root: Path) -> None:
+    photo(root / "images/a.jpg")
+
+
+def _strange(root: Path) -> None:
+    (root / "labelmap.txt").write_text("roof:red::\n")
+    photo(root / "JPEGImages/a.jpg")
+    write_image(root / "SegmentationClass/a.png", np.zeros((*SIZE, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (_line, "covers nothing"),
+        (_turned, "EXIF"),
+        (_lost, "not there"),
+        (_broken, "no JSON"),
+        (_without_keys, "COCO"),
+        (_smooth, "more than 508 values"),
+        (_alone, "image_glob"),
+        (_strange, "red,green,blue"),
+        (_brushes, "as JSON too"),
+        (_studio_cut, "Label Studio writes"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_what_to_do(
+    tmp_path: Path, write: Callable[[Path], None], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in")
+    assert main(["data", "init", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "hint:" in err
+    assert "Traceback" not in err
+
+
+def test_the_command_says_what_it_found(tmp_path: Path) -> None:
+    for number in range(9):
+        photo(tmp_path / f"in/img/{number}.jpg")
+        numbers_mask(tmp_path / f"in/gt/{number}.png", 0, 1)
+    done = CliRunner().invoke(
+        cli, ["data", "init", str(tmp_path / "in"), "-o", str(tmp_path / "out")], catch_exceptions=False
+    )
+    assert re.search(r"img and gt: 7 train, 1 val, 1 test\n  0: 50.00% class 0\n", done.stdout)
+    assert f"use -c {tmp_path / 'out/data.yaml'}" in done.stdout
+
+
+def test_a_published_set_with_a_reader_of_its_own_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "in/Train/Urban").mkdir(parents=True)
+    assert "name: loveda" in Path(initialize(tmp_path / "in", tmp_path / "out")["config"]).read_text()
+    with pytest.raises(DataError, match="does not exist"):
+        initialize(tmp_path / "none", tmp_path / "out")
