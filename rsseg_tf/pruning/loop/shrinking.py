@@ -122,7 +122,9 @@ class Shrinking:
         self._plan = plan
         fallen = _size(plan) / _size(self._base)
         if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
-            self._take(self.snapshot(0).model_of(self._dense, self._rules), plan)
+            # From the model itself where its weights are no longer the dense model's: one copy instead of three.
+            source, lost = (self.model, within(plan, self._base)) if self._trained else (self._dense, plan)
+            self._take(rebuild(source, lost, rules=self._rules), plan)
         else:
             self._mask()
 
