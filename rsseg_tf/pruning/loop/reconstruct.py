@@ -165,11 +165,12 @@ def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridg
 
 def _take_over(reader: _Reader, stay: Places, go: Places, shares: Array, rest: Array) -> None:
     weight = reader.operation.weights[reader.kernel.index]
-    kernel = np.moveaxis(np.asarray(weight, np.float64), reader.axis, 0)
+    value = keras.ops.convert_to_numpy(weight).copy()
+    kernel = np.moveaxis(value, reader.axis, 0)  # a view
     lost = kernel[go]
-    kernel[stay] += np.tensordot(shares, lost, 1)
+    kernel[stay] += np.tensordot(shares.astype(value.dtype), lost, 1)
     kernel[go] = 0
-    weight.assign(np.moveaxis(kernel, 0, reader.axis).astype(np.float32))
+    weight.assign(value)
     if reader.offset is not None:
         sums = np.tensordot(rest, lost, 1)
         sums = (sums * reader.reach[..., None]).reshape(-1, sums.shape[-1]).sum(axis=0)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_ROWS_A_CHANNEL = 4
+_ROWS_A_CHANNEL = 1
 """Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
 
-_LEAST_ROWS = 2048
+_LEAST_ROWS = 512
 
 
 @dataclass(frozen=True)
