@@ -85,7 +85,7 @@ def pruned_and_compared(config: Config, folder: Path, *, windows: int) -> tuple[
     slim, plan = pruning.prune_loop(
         dense,
         batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
-        loss=scoring_loss(schedule, config, num_classes=dataset.palette.num_classes),
+        loss=scoring_loss(schedule, config, settings.criterion, num_classes=dataset.palette.num_classes),
         target=settings,
         loop=settings,
     )

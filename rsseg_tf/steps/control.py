@@ -21,11 +21,9 @@ from rsseg_tf.runs import open_run, read_manifest
 from rsseg_tf.steps.fit import MODEL, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.retraining import Retraining
-from rsseg_tf.steps.shared.training_data import scoring_loss
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.training.loop import STATE
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
-from rsseg_tf.training.tune import Tuner
 
 
 def control_folder(folder: Path, control: Control) -> Path:
@@ -112,8 +110,7 @@ def _tuned(job: Retraining, loops: int, *, has_state: bool) -> keras.Model:
     """Return the dense model after the steps that a pruned one takes between removals; a state is of a later moment."""
     model, settings = load_keras_model(job.dense_path), job.config.prune
     if settings.tune_steps and not has_state:
-        loss = scoring_loss(job.schedule, job.config, num_classes=job.num_classes)
-        tune = Tuner(job.schedule, settings.retrain, loss=loss, steps=settings.tune_steps)
+        tune = job.tuner()
         for loop in range(loops):
             tune(model, loop)
     return model

@@ -24,13 +24,17 @@ RANKINGS = {
 }
 """How layers are made comparable: name of the normalization → ranking."""
 
+_OF_MASKS = "taylor"
+"""A criterion whose loss is that of the masks: the one whose true change is measured."""
+
 
 def compare_criteria(
     dense_path: Path, config: Config, *, limit: int, progress: Progress | None = None
 ) -> Mapping[str, Any]:
     """Return the rank correlation of every criterion with the true loss change of removing each group alone.
 
-    Scores and true changes are taken on the same batches, `prune.batches` of the training split.
+    Scores and true changes are taken on the same batches, `prune.batches` of the training split. The loss that
+    changes is that of the masks, also for `fisher`, whose scores are of labels drawn from the predictions.
 
     Args:
         dense_path: a trained `.keras` model.
@@ -49,11 +53,14 @@ def compare_criteria(
     model = load_keras_model(dense_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     schedule = training_schedule(dataset, config, config.prune.retrain)
-    loss = scoring_loss(schedule, config, num_classes=len(dataset.palette.names))
+    losses = {
+        criterion: scoring_loss(schedule, config, criterion, num_classes=len(dataset.palette.names))
+        for criterion in pruning.CRITERIA
+    }
     batches = float_batches(schedule, epoch=0, count=config.prune.batches)
     groups = pruning.find_groups(model)
     only = pruning.spread_groups(groups, limit or len(groups), seed=config.seed)
-    truth = pruning.oracle(model, groups, batches, loss=loss, only=only, progress=progress)
+    truth = pruning.oracle(model, groups, batches, loss=losses[_OF_MASKS], only=only, progress=progress)
     return {
         "model": str(dense_path),
         "sha256": file_hash(dense_path),
@@ -63,7 +70,7 @@ def compare_criteria(
         "criteria": [
             row
             for criterion in pruning.CRITERIA
-            for row in _rows(model, groups, truth, criterion, batches=batches, loss=loss)
+            for row in _rows(model, groups, truth, criterion, batches=batches, loss=losses[criterion])
         ],
     }
 

@@ -29,7 +29,6 @@ from rsseg_tf.text import counted, listed
 from rsseg_tf.tracing.precision import use_precision
 from rsseg_tf.training.loop import BEST, STATE, Outcome
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
-from rsseg_tf.training.tune import Tuner
 
 _STATE = "pruning.npz"
 
@@ -44,9 +43,9 @@ _NAMED = 6
 def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: bool = False) -> Mapping[str, Any]:
     """Remove channels of a trained model loop by loop, retrain, and leave the result in `folder`.
 
-    The folder gets `model.keras`, `plan.json` (replays on the dense model), `pruning.csv` (shares of the dense
-    model's MACs and parameters left after each loop), `log.csv` and `manifest.json`; a control (`prune.control`) has
-    the folder of a run in there.
+    The folder gets `model.keras`, `plan.json` (which channels of the dense model stay), `pruning.csv` (shares of its
+    MACs and parameters left after each loop), `log.csv` and `manifest.json`; a control (`prune.control`) has the
+    folder of a run in there.
     The same call on the folder of a killed run resumes where it stopped. Several workers share the batches that
     are scored, those that retrain, and the validation; only the first of them keeps its folder.
 
@@ -84,7 +83,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
     _check_floors(config.prune, job.dataset.palette.names)
     with open_run(folder, job.config_text, overwrite=overwrite) as resumed:
         with watching(replicas, lambda: "pruning"):
-            replicas.check_same(f"`{dense_path}`", job.all_inputs[str(dense_path)])
+            replicas.check_same(f"`{dense_path}`", job.dense_hash)
             slim, plan = _slimmed(job, folder)
             score = validation(slim, job.dataset, config, replicas)
             score_before = score()
@@ -119,7 +118,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     precision = use_precision(settings.retrain.precision)
     steps = settings.retrain.epochs * schedule.steps
     say(f"prune: {settings.loops} loops, then {steps} steps of retraining, in {precision}")
-    loss = scoring_loss(schedule, job.config, num_classes=job.num_classes)
+    loss = scoring_loss(schedule, job.config, settings.criterion, num_classes=job.num_classes)
     job.replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
         job.dense,
@@ -129,7 +128,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
         loop=settings,
         hooks=pruning.Hooks(
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
-            tune=Tuner(schedule, settings.retrain, loss=loss, steps=settings.tune_steps),
+            tune=job.tuner(),
             accuracy=_Measured(job),
             together=job.replicas,
             state_path=folder / _STATE,

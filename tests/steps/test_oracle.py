@@ -10,9 +10,14 @@ import pytest
 from keras import layers
 
 from rsseg_tf.cli.main import main
+from rsseg_tf.config import load_config
+from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.pruning import CRITERIA
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.oracle import RANKINGS, format_criteria
+from rsseg_tf.steps.shared.training_data import float_batches, training_schedule
+from rsseg_tf.training.losses import cross_entropy
 from tests.quantization.networks import randomize
 
 SETTINGS = (
@@ -44,3 +49,14 @@ def test_every_criterion_is_compared_under_every_normalization(model, capsys):
     shown = [float(line.split("|")[3]) for line in text.splitlines()[4:]]
     assert shown == sorted(shown, reverse=True)
     assert len(shown) == len(found)
+
+
+def test_the_true_change_is_that_of_the_masks_loss(model, capsys):
+    config = load_config(overrides=[*SETTINGS, "prune.class_weights=none"])
+    assert main(["prune", str(model), "--oracle", "--json", "prune.class_weights=none", *SETTINGS]) == 0
+    dataset = open_dataset(config.data, seed=config.seed)
+    schedule = training_schedule(dataset, config, config.prune.retrain)
+    ((images, labels),) = float_batches(schedule, epoch=0, count=1)
+    expected = float(cross_entropy()(labels, load_keras_model(model)(images)))
+
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(expected, rel=1e-5)

@@ -127,7 +127,7 @@ def _ours(task: Task, folder: Path) -> keras.Model:
     slim, plan = pruning.prune_loop(
         task.dense,
         batches=lambda loop: float_batches(task.schedule, epoch=loop, count=settings.batches),
-        loss=scoring_loss(task.schedule, task.config, num_classes=task.dense.output_shape[-1]),
+        loss=scoring_loss(task.schedule, task.config, settings.criterion, num_classes=task.dense.output_shape[-1]),
         target=settings,
         loop=settings,
         hooks=pruning.Hooks(on_loop=PruningProgress(settings.loops), state_path=folder / _STATE),

@@ -10,9 +10,10 @@ regression at each place instead of over each window.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any
 
 import keras
@@ -60,30 +61,39 @@ class Reconstruction:
     Args:
         flat: the model; its weights are changed.
         wiring: its wiring.
+        together: those that measure together, each a part of the batches.
         ridge: share of a tensor's mean variance that is added to each of its variances.
 
     Attributes:
         moments: of the tensors that layers sum over, to be added up over a few batches.
     """
 
-    def __init__(self, flat: keras.Model, wiring: Wiring, *, ridge: float = _RIDGE) -> None:
+    def __init__(self, flat: keras.Model, wiring: Wiring, together: Together = ALONE, *, ridge: float = _RIDGE) -> None:
         self._flat = flat
+        self._together = together
         self._wiring = wiring
         self._ridge = ridge
         self._readers, tensors = _readers(flat, wiring)
         self.moments = Moments(tensors)
 
-    def measured(self, batches: Iterable[tuple[Any, Any]], together: Together = ALONE) -> list[Any]:
+    def measured(self, batches: Iterable[tuple[Any, Any]]) -> list[Any]:
         """Return the sums of `moments` over `batches`, pairs (x, y) whose y is ignored, by forward passes alone."""
         totals = self.moments.zeros()
         if totals:
-            probe = keras.Model(self._flat.input, list(self.moments.tensors))
-            run = together.traced(lambda x: self.moments.of_batch(tree.flatten(probe(x, training=False))))
             inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
-            with native_dilation(probe):
-                for found in together.each(run, inputs):
+            with native_dilation(self._probe):
+                for found in self._together.each(self._run, inputs):
                     add(totals, found)
-        return together.summed(totals)
+        return self._together.summed(totals)
+
+    @cached_property
+    def _probe(self) -> keras.Model:
+        return keras.Model(self._flat.input, list(self.moments.tensors))
+
+    @cached_property
+    def _run(self) -> Callable[..., Any]:
+        """One batch's sums, traced once however often it is measured."""
+        return self._together.traced(lambda x: self.moments.of_batch(tree.flatten(self._probe(x, training=False))))
 
     def take_over(self, totals: Sequence[Any], before: Kept, after: Kept) -> None:
         """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.
@@ -109,9 +119,7 @@ def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], li
     """Return the readers of each tensor that layers sum over, and those tensors."""
     find = TapFinder(flat, wiring)
     every = calls(flat)
-    times: dict[str, int] = defaultdict(int)
-    for call in every:
-        times[call.operation.name] += 1
+    times = Counter(call.operation.name for call in every)
     found: dict[int, list[_Reader]] = defaultdict(list)
     tensors: dict[int, keras.KerasTensor] = {}
     for call in every:
@@ -138,21 +146,23 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
     the kernel; a widely dilated kernel on a small picture meets it with its center alone.
     """
     positions = [axis for axis in range(len(kernel.shape)) if axis not in kernel.labels]
-    if getattr(operation, "padding", "valid") != "same" or not positions:
+    padding = getattr(operation, "padding", "valid")
+    if padding not in ("same", "causal") or not positions:
         return np.ones([kernel.shape[axis] for axis in positions])
     if "Transpose" in type(operation).__name__:
         return np.full([kernel.shape[axis] for axis in positions], 1 / float(np.prod(operation.strides)))
-    shares = []
+    shares: list[Array] = []
     for axis, (stride, dilation) in enumerate(zip(operation.strides, operation.dilation_rate, strict=True)):
         size, length = kernel.shape[positions[axis]], tensor.shape[1 + axis]
         if length is None:
             shares.append(np.ones(size))
             continue
         number = -(-length // stride)
-        before = max(0, (number - 1) * stride + (size - 1) * dilation + 1 - length) // 2
+        around = max(0, (number - 1) * stride + (size - 1) * dilation + 1 - length)
+        before = (size - 1) * dilation if padding == "causal" else around // 2
         places = np.arange(number)[:, None] * stride + np.arange(size) * dilation - before
         shares.append(((places >= 0) & (places < length)).mean(axis=0))
-    return np.asarray(np.prod(np.ix_(*shares)) if len(shares) == 1 else np.multiply.outer(*shares))
+    return reduce(np.multiply.outer, shares)
 
 
 def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridge: float) -> tuple[Array, Array]:

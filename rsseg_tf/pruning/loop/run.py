@@ -249,8 +249,8 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    settings = {**asdict(target), **asdict(loop)}
-    without = ("control", *(() if loop.tune_steps else ("retrain", "distill")))
+    settings = {**asdict(loop), **asdict(target)}  # a loop may hold targets that `target` follows from
+    without = ("control", "params_margin", *(() if loop.tune_steps else ("retrain", "distill")))
     later = ("floor", "small_object_floor", "reconstruct")
     without += tuple(name for name in later if not settings[name])  # states from before them still serve
     relevant = {key: value for key, value in settings.items() if key not in without}

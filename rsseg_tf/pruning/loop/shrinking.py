@@ -112,7 +112,7 @@ class Shrinking:
             batches: gives those to look at where the scores did not look at any.
         """
         if self._reconstruction is not None:
-            totals = self._scorer.observed or self._reconstruction.measured(batches(), self._together)
+            totals = self._scorer.observed or self._reconstruction.measured(batches())
             after = kept_ids(self._wiring, within(plan, self._base))
             self._reconstruction.take_over(totals, self._alive, after)
             self._trained = True
@@ -146,7 +146,9 @@ class Shrinking:
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
-        self._reconstruction = Reconstruction(flatten(model), self._wiring) if self._reconstructs else None
+        self._reconstruction = (
+            Reconstruction(flatten(model), self._wiring, self._together) if self._reconstructs else None
+        )
         self._scorer = Scorer(
             model,
             criterion=self._criterion,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -19,9 +20,11 @@ from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.training.loop import Outcome, Trainer
+from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher
 from rsseg_tf.training.strategy import Replicas
+from rsseg_tf.training.tune import Tuner
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,31 @@ class Retraining:
         """Of the data."""
         return len(self.dataset.palette.names)
 
+    @cached_property
+    def dense_hash(self) -> str:
+        """SHA-256 of the dense model's file."""
+        return file_hash(self.dense_path)
+
     @property
     def config_text(self) -> str:
         """The settings as a run folder keeps them, with what its model and data are."""
-        made_from = f"the model with SHA-256 {file_hash(self.dense_path)}, data with SHA-256 {hash_of(self.inputs)}"
+        made_from = f"the model with SHA-256 {self.dense_hash}, data with SHA-256 {hash_of(self.inputs)}"
         return f"# Of {made_from}\n{dump_yaml(self.config)}"
 
     @property
     def all_inputs(self) -> dict[str, str]:
         """Name → hash of the dense model and of the data."""
-        return {str(self.dense_path): file_hash(self.dense_path), **self.inputs}
+        return {str(self.dense_path): self.dense_hash, **self.inputs}
+
+    @property
+    def loss(self) -> Loss:
+        """What the recipe minimizes, of the masks."""
+        return training_loss(self.schedule, self.config.prune.retrain, num_classes=self.num_classes)
+
+    def tuner(self) -> Tuner:
+        """Return what trains a model between removals, by `prune.tune_steps`."""
+        settings = self.config.prune
+        return Tuner(self.schedule, settings.retrain, loss=self.loss, steps=settings.tune_steps)
 
     def run(
         self, model: keras.Model, validate: Callable[[], float], *, folder: Path, title: str, has_teacher: bool
@@ -90,9 +108,8 @@ class Retraining:
             has_teacher: whether it learns from the dense model, by `prune.distill`.
         """
         recipe, teacher = self.config.prune.retrain, Teacher(self.dense, self.config.prune.distill)
-        loss = training_loss(self.schedule, recipe, num_classes=self.num_classes)
         trainer = Trainer(
-            model, self.schedule, recipe, loss=loss, folder=folder, teacher=teacher if has_teacher else None
+            model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher if has_teacher else None
         )
         progress = TrainingProgress(title, recipe.epochs)
         return trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)

@@ -65,14 +65,15 @@ def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: i
     return summed([(1.0, pixels), *(term for term in regions if term[0] > 0)])
 
 
-def scoring_loss(schedule: BatchSchedule, config: Config, *, num_classes: int) -> Loss:
-    """Return the loss whose change by removing channels is estimated: the cross-entropy of every pixel.
+def scoring_loss(schedule: BatchSchedule, config: Config, criterion: str, *, num_classes: int) -> Loss:
+    """Return the loss that a criterion scores by, with the class weights that `config.prune` asks for.
 
-    Of labels that are drawn from the model's predictions where the criterion is `fisher`, else of the masks.
+    The cross-entropy of every pixel: of labels that are drawn from the model's predictions for `fisher`, else of the
+    masks.
     """
     retrain = config.prune.retrain
     kind = retrain.class_weights if config.prune.class_weights == "retrain" else config.prune.class_weights
-    if config.prune.criterion == "fisher":
+    if criterion == "fisher":
         return drawn_labels(class_weights=_class_weights(schedule, kind, num_classes), ignore=IGNORE)
     scored = replace(retrain, class_weights=kind, hard_pixels=1.0, dice=0.0, lovasz=0.0)
     return training_loss(schedule, scored, num_classes=num_classes)

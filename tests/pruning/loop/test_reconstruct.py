@@ -50,3 +50,37 @@ def test_channels_that_are_linear_in_the_others_go_without_a_trace(kernel: int, 
     mask_wired(model, wiring, after)
     assert find_groups(model)
     np.testing.assert_allclose(model(images).numpy(), expected, atol=1e-3 * np.abs(expected).max())
+
+
+LAYERS = {
+    "1-D": (1, lambda: keras.layers.Conv1D(3, 3, padding="same", dilation_rate=4, name="reader")),
+    "causal": (1, lambda: keras.layers.Conv1D(3, 3, padding="causal", dilation_rate=2, name="reader")),
+    "strided": (2, lambda: keras.layers.Conv2D(3, 5, padding="same", strides=2, name="reader")),
+    "wider than the picture": (2, lambda: keras.layers.Conv2D(3, 3, padding="same", dilation_rate=9, name="reader")),
+    "3-D": (3, lambda: keras.layers.Conv3D(3, 3, padding="same", name="reader")),
+    "dense": (2, lambda: keras.layers.Dense(3, name="reader")),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_constant_channel_leaves_the_mean_of_every_sum_as_it_was_padding_or_not(kind: str) -> None:
+    rank, reader = LAYERS[kind]
+    image = keras.Input((7,) * rank + (2,))
+    convolution = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank]
+    x = convolution(6, 1, name="stem")(image)
+    model = keras.Model(image, keras.layers.Dense(2, name="head")(reader()(x)))
+    randomize(model)
+    weights, offsets = model.get_layer("stem").get_weights()
+    weights[..., 4:] = 0
+    model.get_layer("stem").set_weights([weights, np.where(np.arange(6) < 4, offsets, 2.0)])
+    images = np.random.default_rng(0).normal(size=(4, *image.shape[1:])).astype(np.float32)
+    sums = keras.Model(image, model.get_layer("reader").output)
+    expected = sums(images).numpy().mean(axis=tuple(range(rank + 1)))
+    wiring = trace(model)
+    before = np.ones(len(wiring.group_of), bool)
+    after = before.copy()
+    after[wiring.layers["stem"].axes["out"][4:]] = False
+    reconstruction = Reconstruction(flatten(model), wiring)
+    reconstruction.take_over(reconstruction.measured([(images, None)]), before, after)
+    mask_wired(model, wiring, after)
+    np.testing.assert_allclose(sums(images).numpy().mean(axis=tuple(range(rank + 1))), expected, rtol=1e-4, atol=1e-5)

@@ -87,6 +87,13 @@ def test_reconstructed_weights_come_closer_to_the_dense_outputs(pruned):
     assert np.square(found - expected).mean() < 0.7 * np.square(replayed - expected).mean()
 
 
+def test_the_state_is_of_the_target_that_is_given_also_where_the_loop_holds_another(tmp_path):
+    hooks = pruning.Hooks(state_path=tmp_path / "state.npz")
+    prune(network(), target=pruning.Target(macs=0.4), hooks=hooks)
+    with pytest.raises(ConfigError, match="other settings"):
+        prune(network(), target=pruning.Target(macs=0.4, params=0.2), hooks=hooks)
+
+
 def test_a_target_and_a_loop_of_their_own_give_the_plan_of_the_settings_that_are_both(pruned):
     model, _, _, plan, _ = pruned
     loop = pruning.Loop(loops=12, round_to=2, min_channels=2)
@@ -307,9 +314,10 @@ def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
 
 def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_path):
     model, path = network(), tmp_path / "state.npz"
-    prune(model, hooks=pruning.Hooks(state_path=path))
-    other = ("retrain", "distill", "floor", "small_object_floor", "control")
-    settings = {key: value for key, value in dataclasses.asdict(SETTINGS).items() if key not in other}
+    as_before = dataclasses.replace(SETTINGS, reconstruct=False)
+    prune(model, settings=as_before, hooks=pruning.Hooks(state_path=path))
+    other = ("retrain", "distill", "floor", "small_object_floor", "control", "reconstruct", "params_margin")
+    settings = {key: value for key, value in dataclasses.asdict(as_before).items() if key not in other}
     settings["normalise"] = settings.pop("normalize")
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
     digest.update(json.dumps(settings, sort_keys=True).encode())

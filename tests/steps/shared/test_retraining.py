@@ -1,0 +1,24 @@
+"""What trains a model between removals learns from the masks, whatever the scores are of."""
+
+import numpy as np
+
+from rsseg_tf.config import load_config
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.steps.shared.retraining import Retraining
+from rsseg_tf.training.losses import cross_entropy
+from rsseg_tf.training.step import new_optimizer, train_step
+from rsseg_tf.training.strategy import Replicas
+from tests.steps.test_oracle import SETTINGS, model  # noqa: F401 - a fixture
+
+
+def test_tuning_takes_the_steps_of_the_recipe_on_the_masks(model):  # noqa: F811
+    config = load_config(overrides=[*SETTINGS, "prune.criterion=fisher", "prune.tune_steps=1"])
+    job = Retraining.of(model, config, Replicas())
+    tuned, expected = load_keras_model(model), load_keras_model(model)
+    job.tuner()(tuned, 0)
+    optimizer = new_optimizer(config.prune.retrain)
+    optimizer.build(expected.trainable_variables)
+    train_step(expected, optimizer, config.prune.retrain, loss=cross_entropy())(*next(iter(job.schedule.batches(0))))
+
+    for ours, theirs in zip(tuned.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
