@@ -20,6 +20,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.cost import Term, wired_cost
 from rsseg_tf.pruning.rules.site import Ids
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
+from rsseg_tf.text import listed
 from rsseg_tf.tflite.layer_names import layers_of_ops
 
 __all__ = ["LATENCY", "LatencyProfile", "latency_terms", "load_profile"]
@@ -88,9 +89,8 @@ def _check_complete(profile: LatencyProfile, wiring: Wiring, sources: Sequence[S
 
 def _refuse(profile: LatencyProfile, names: Sequence[str], what: str) -> None:
     if names:
-        more = f" and {len(names) - _NAMED} more layers" if len(names) > _NAMED else ""
-        listed = ", ".join(f"`{name}`" for name in names[:_NAMED])
+        layers = listed([f"`{name}`" for name in names], most=_NAMED)
         raise ConfigError(
-            f"the latency profile of `{profile.model}` {what} {listed}{more}",
+            f"the latency profile of `{profile.model}` {what} {layers}",
             hint="measure the dense model that is to be pruned, at the same input size",
         )

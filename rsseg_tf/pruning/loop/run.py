@@ -1,8 +1,8 @@
 """The pruning loop: score, choose, remove, many times, in small steps toward the target.
 
-Between loops removed channels are only zeroed, so nothing is traced again; the graph is rebuilt smaller at
-the few loops where that pays (`shrinking.py`). The plan is kept in terms of the dense model, so it replays on
-it, and a run that is killed resumes from one small file (`state.py`).
+What the removed channels did is taken over by those that stay (`reconstruct.py`). Between loops they are only zeroed, so
+nothing is traced again; the graph is rebuilt smaller at the few loops where that pays (`shrinking.py`). The plan is
+kept in terms of the dense model, and a run that is killed resumes from one file (`state.py`).
 """
 
 from __future__ import annotations

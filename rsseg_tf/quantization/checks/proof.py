@@ -9,6 +9,7 @@ from typing import Any
 
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.text import listed
 from rsseg_tf.tflite.flatbuffer import TFLiteModel, read_model
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, open_interpreter
@@ -162,6 +163,4 @@ def _plural(kind: str) -> str:
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:
-    unique = list(dict.fromkeys(names))
-    more = f" and {len(unique) - limit} more" if len(unique) > limit else ""
-    return ", ".join(f"`{name}`" for name in unique[:limit]) + more
+    return listed([f"`{name}`" for name in dict.fromkeys(names)], most=limit)
