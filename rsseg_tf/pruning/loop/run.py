@@ -1,6 +1,6 @@
 """The pruning loop: score, choose, remove, many times, in small steps toward the target.
 
-What the removed channels did is taken over by those that stay (`reconstruct.py`). Between loops they are only zeroed, so
+What removed channels did is taken over by those that stay (`reconstruct.py`). Between loops they are only zeroed, so
 nothing is traced again; the graph is rebuilt smaller at the few loops where that pays (`shrinking.py`). The plan is
 kept in terms of the dense model, and a run that is killed resumes from one file (`state.py`).
 """
