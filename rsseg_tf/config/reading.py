@@ -8,6 +8,7 @@ A key that no field has is an error that names the nearest one.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -122,6 +123,24 @@ def to_dict(config: Any) -> dict[str, Any]:
     """Return the settings of `config` as plain mappings, lists and scalars."""
     plain: dict[str, Any] = _plain(config)
     return plain
+
+
+def differing(settings: Any, usual: Any) -> list[str]:
+    """Return `key=value` words for what differs in `settings` from `usual`, of the same dataclass.
+
+    Example:
+        >>> from rsseg_tf.config.pruning import PruneConfig, RetrainConfig
+        >>> differing(PruneConfig(loops=9, retrain=RetrainConfig(epochs=2)), PruneConfig())
+        ['loops=9', 'retrain.epochs=2']
+    """
+    words: list[str] = []
+    for item in dataclasses.fields(settings):
+        own, other = getattr(settings, item.name), getattr(usual, item.name)
+        if dataclasses.is_dataclass(own):
+            words += [f"{item.name}.{word}" for word in differing(own, other)]
+        elif own != other:
+            words.append(f"{item.name}={json.dumps(_plain(own), ensure_ascii=False)}".replace('"', ""))
+    return words
 
 
 def dump_yaml(config: Config) -> str:

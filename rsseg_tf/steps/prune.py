@@ -15,6 +15,7 @@ from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config
 from rsseg_tf.config.parsing import no_such_choice
 from rsseg_tf.config.pruning import ACCURACY, LATENCY, Limits, PruneConfig, Target
+from rsseg_tf.config.reading import differing
 from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.runs import open_run, write_text
@@ -118,6 +119,8 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     precision = use_precision(settings.retrain.precision)
     steps = settings.retrain.epochs * schedule.steps
     say(f"prune: {settings.loops} loops, then {steps} steps of retraining, in {precision}")
+    if own := differing(settings, PruneConfig()):
+        say(f"prune settings other than the defaults: {', '.join(own)}")  # a run's record may hold those of its time
     loss = scoring_loss(schedule, job.config, settings.criterion, num_classes=job.num_classes)
     job.replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
