@@ -18,7 +18,8 @@ from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
-from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
+from rsseg_tf.run_folder import open_run, require_startable
+from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.progress import TrainingProgress, say
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
@@ -77,8 +78,8 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     dataset, inputs = sound_dataset(config)
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
-    with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
-        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
+    with open_run(folder, dump_yaml(config), overwrite=overwrite) as run:
+        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=run.folder)
         validate = validation(model, dataset, config, replicas)
         start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
         say(f"fit: {config.fit.epochs * schedule.steps} steps from {start}, in {use_precision(config.fit.precision)}")
@@ -90,9 +91,9 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
             "val_miou": outcome.best_val_miou,
             "params": cost.params,
             "macs": cost.macs,
-            "resumed": resumed,
+            "resumed": run.resumed,
         }
-        finish_run(folder, model, config=config, inputs=inputs, results=results)
+        finish_run(run.folder, model, config=config, inputs=inputs, results=results)
     return results
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,7 +143,6 @@ class Trainer:
         self._replicas = _ALONE
         use_precision(settings.precision)
         self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
-        self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._state = _State()
 
     def run(
@@ -251,6 +251,11 @@ class Trainer:
             decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
             current = [tf.convert_to_tensor(variable.value) for variable in self._model.variables]
             _average_step(self._average, current, tf.constant(decay))
+
+    @cached_property
+    def _board(self) -> tf.summary.SummaryWriter:
+        """Opened once there is something to write: a training that fails before that leaves nothing."""
+        return tf.summary.create_file_writer(str(self._folder / "tensorboard"))
 
     def _variables(self) -> Sequence[Any]:
         return [*self._model.variables, *self._optimizer.variables, *self._average]
