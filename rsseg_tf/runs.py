@@ -14,12 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.errors import RssegError
+from rsseg_tf.errors import ConfigError, RssegError
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
@@ -100,6 +100,28 @@ def _lock(handle: int) -> bool:
     except (ImportError, OSError):  # Windows, and file systems without locks
         return True
     return True
+
+
+def require_output(path: Path, *, kinds: Sequence[str], reads: Iterable[Path] = ()) -> None:
+    """Check that a command may write a file: it does not read it, and no file of another kind lies there.
+
+    Args:
+        path: the file.
+        kinds: suffixes of what the command writes, such as `.tflite`.
+        reads: files that the command reads.
+
+    Raises:
+        ConfigError: if it may not.
+    """
+    if not path.exists():
+        return
+    if path.is_dir():
+        raise ConfigError(f"`{path}` is a folder", hint=f"give the name of a {kinds[0]} file")
+    if path.suffix.lower() not in kinds:
+        raise ConfigError(f"`{path}` is there already and not a {kinds[0]} file", hint="choose another name")
+    for source in reads:
+        if source.exists() and path.samefile(source):
+            raise ConfigError(f"`{path}` is what the command reads", hint="choose another name")
 
 
 def write_text(path: Path, text: str) -> None:

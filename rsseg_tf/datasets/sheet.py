@@ -9,10 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, Color, Palette, Pixels, format_color
 from rsseg_tf.datasets.parts import read_some
 from rsseg_tf.datasets.sample import Dataset, Sample
+from rsseg_tf.runs import require_output
 
 _GAP_PX = 4
 _LEGEND_ROW_PX = 22
@@ -50,9 +52,12 @@ def write_sheet(path: Path, dataset: Dataset, *, split: str, count: int, cell: i
         `image` and `mask` (paths, None where there is no file), from top to bottom.
 
     Raises:
-        ConfigError: for an ending of another kind.
+        ConfigError: for an ending of another kind, or the name of a file of the data set.
         DataError: if there is no such split, or a sample cannot be read.
     """
+    every = [sample for name in dataset.splits() for sample in dataset.samples(name)]
+    files = [file for sample in every for file in (sample.image, sample.mask) if file is not None]
+    require_output(path, kinds=OPENCV_SUFFIXES, reads=files)
     picture = contact_sheet(dataset, split, count=count, cell=cell)
     write_image(path, picture)
     return {

@@ -23,7 +23,7 @@ from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
-from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
+from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, require_output, write_json
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
@@ -60,7 +60,9 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
-    return _export(find_model(model), config, Path(out))
+    path = find_model(model)
+    require_output(Path(out), kinds=[".tflite"], reads=[path])
+    return _export(path, config, Path(out))
 
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:

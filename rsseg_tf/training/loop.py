@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -142,7 +143,10 @@ class Trainer:
         self._teacher = teacher
         self._replicas = _ALONE
         use_precision(settings.precision)
-        self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
+        # Whole numbers, such as the state of a dropout or a count, have no average: the model keeps them as they are.
+        is_float = [keras.backend.is_float_dtype(variable.dtype) for variable in model.variables]
+        self._averaged = list(itertools.compress(model.variables, is_float)) if settings.ema else []
+        self._average = [tf.Variable(variable, trainable=False) for variable in self._averaged]
         self._state = _State()
 
     def run(
@@ -235,8 +239,7 @@ class Trainer:
     def _validated(self, validate: Callable[[], float]) -> float:
         """Return the score of the weights that would be kept: the averaged ones, where they are averaged."""
         trained = [np.asarray(variable) for variable in self._model.variables]
-        if self._average:
-            _assign(self._model.variables, self._average)
+        _assign(self._averaged, self._average)
         score, state = validate(), self._state
         if score >= state.best or state.best_epoch == 0:
             state.best_epoch, state.best = state.epoch + 1, score
@@ -246,10 +249,10 @@ class Trainer:
         return score
 
     def _update_average(self, global_step: int) -> None:
-        """Update the exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
+        """Update the exponential moving averages, with a warm-up so that the first steps fade quickly."""
         if self._average:
             decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
-            current = [tf.convert_to_tensor(variable.value) for variable in self._model.variables]
+            current = [tf.convert_to_tensor(variable.value) for variable in self._averaged]
             _average_step(self._average, current, tf.constant(decay))
 
     @cached_property
