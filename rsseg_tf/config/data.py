@@ -8,7 +8,7 @@ from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
 
-_SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
+_SIZE = Rule("32 to 8,192 pixels a side", lambda size: min(size) >= 32 and max(size) <= 8192)
 _BANDS = Rule("three numbers from 1, such as [1,2,3]", lambda bands: not bands or (len(bands) == 3 and min(bands) >= 1))
 _SCALE = Rule(
     "two ascending numbers, such as [0,4000]", lambda scale: not scale or (len(scale) == 2 and scale[0] < scale[1])
@@ -27,11 +27,11 @@ class ScenesConfig:
         seed: decides what the scenes show; -1 for the seed of the run.
     """
 
-    train: int = setting(160, at_least=0)
-    val: int = setting(16, at_least=0)
-    test: int = setting(32, at_least=0)
-    size: int = setting(256, at_least=32)
-    seed: int = setting(-1, at_least=-1)
+    train: int = setting(160, at_least=0, at_most=1_000_000)
+    val: int = setting(16, at_least=0, at_most=1_000_000)
+    test: int = setting(32, at_least=0, at_most=1_000_000)
+    size: int = setting(256, at_least=32, at_most=16_384)
+    seed: int = setting(-1, at_least=-1, at_most=4_294_967_295)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class DataConfig:
     unknown_colors: Literal["error", "ignore"] = "error"
     bands: tuple[int, ...] = setting((), rule=_BANDS)
     scale: tuple[float, ...] = setting((), rule=_SCALE)
-    ground_sampling_distance_m: float = setting(0.0, at_least=0)
+    ground_sampling_distance_m: float = setting(0.0, at_least=0, at_most=100_000)
     input_size: tuple[int, int] = setting((256, 256), rule=_SIZE)
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
@@ -117,7 +117,7 @@ class EvaluateConfig:
         small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
-    overlap: int = setting(64, at_least=0)
+    overlap: int = setting(64, at_least=0, at_most=16_384)
     boundary_tolerance: float = setting(0.0075, above=0, at_most=1)
-    boundary_tolerance_px: float = setting(0.0, at_least=0)
-    small_object_px: int = setting(1024, at_least=1)
+    boundary_tolerance_px: float = setting(0.0, at_least=0, at_most=10_000)
+    small_object_px: int = setting(1024, at_least=1, at_most=1_000_000_000)

@@ -93,7 +93,9 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
         outcome = Outcome(0, score_before, ())
         if config.prune.retrain.epochs:
             has_teacher = config.prune.distill.weight > 0
-            outcome = job.run(slim, score, folder=run.folder, title="retrain", has_teacher=has_teacher)
+            outcome = job.run(
+                slim, score, folder=run.folder, title="retrain", has_teacher=has_teacher, start=score_before
+            )
         before, after = pruning.cost(job.dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),

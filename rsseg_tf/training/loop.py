@@ -47,7 +47,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a training: the model holds the weights of `best_epoch`, which is 0 without validation."""
+    """The result of a training: the model holds the weights of `best_epoch`, 0 where no epoch was validated or won."""
 
     best_epoch: int
     best_val_miou: float

@@ -96,13 +96,23 @@ class Retraining:
         return Tuner(self.schedule, settings.retrain, loss=self.loss, steps=settings.tune_steps)
 
     def run(
-        self, model: keras.Model, validate: Callable[[], float], *, folder: Path, title: str, has_teacher: bool
+        self,
+        model: keras.Model,
+        validate: Callable[[], float],
+        *,
+        folder: Path,
+        title: str,
+        has_teacher: bool,
+        start: float | None = None,
     ) -> Outcome:
         """Train `model` in `folder`, from the dense model too if it has a teacher, and leave the best weights in it.
+
+        Those that it comes with count as epoch 0: a few steps can cost a network more than they give.
 
         Args:
             model: what is trained, of any width.
             validate: mIoU of it as it is.
+            start: what `validate` gives before; measured where it is not given.
             folder: gets the log and the states that a killed training resumes from.
             title: what progress calls it.
             has_teacher: whether it learns from the dense model, by `prune.distill`.
@@ -111,5 +121,10 @@ class Retraining:
         trainer = Trainer(
             model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher if has_teacher else None
         )
+        before, weights = validate() if start is None else start, model.get_weights()
         progress = TrainingProgress(title, recipe.epochs)
-        return trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
+        outcome = trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
+        if before <= outcome.best_val_miou:
+            return outcome
+        model.set_weights(weights)
+        return Outcome(0, before, outcome.rows)
