@@ -29,6 +29,7 @@ from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
@@ -67,7 +68,7 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     check_export(config.export)
-    dataset = prepared_dataset(config)
+    dataset = numbered_as(model_path, prepared_dataset(config))
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size)
     config = replace(config, export=for_target(config.export, model))

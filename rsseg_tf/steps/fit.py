@@ -15,12 +15,14 @@ from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.config.setting import part
 from rsseg_tf.config.training import Heads
 from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.run_folder import open_run, require_startable
 from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
+from rsseg_tf.steps.shared.model_classes import keep_classes
 from rsseg_tf.steps.shared.progress import TrainingProgress, say
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
@@ -93,7 +95,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
             "macs": cost.macs,
             "resumed": run.resumed,
         }
-        finish_run(run.folder, model, config=config, inputs=inputs, results=results)
+        finish_run(run.folder, model, config=config, classes=dataset.palette, inputs=inputs, results=results)
     return results
 
 
@@ -112,11 +114,12 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
     return model
 
 
-def finish_run(
+def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
     folder: Path,
     model: keras.Model,
     *,
     config: Config,
+    classes: Palette,
     inputs: Mapping[str, str],
     results: Mapping[str, Any],
     leftovers: Sequence[str] = (STATE, BEST),
@@ -124,6 +127,7 @@ def finish_run(
     """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
+        keep_classes(temporary, classes)
     outputs = [name for name in (MODEL, LOG, CONFIG, PLAN, PRUNING_LOG) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
     for leftover in leftovers:

@@ -112,7 +112,15 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "resumed": run.resumed,
         }
         leftovers = (STATE, BEST, _STATE)
-        finish_run(run.folder, slim, config=config, inputs=job.all_inputs, results=results, leftovers=leftovers)
+        finish_run(
+            run.folder,
+            slim,
+            config=config,
+            classes=job.dataset.palette,
+            inputs=job.all_inputs,
+            results=results,
+            leftovers=leftovers,
+        )
     return results
 
 

@@ -16,6 +16,7 @@ from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.tracing.determinism import use_determinism
@@ -57,6 +58,7 @@ class Retraining:
             RssegError: of any kind, where settings, data or model are at fault.
         """
         dataset, inputs = sound_dataset(config)
+        dataset = numbered_as(dense_path, dataset)
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)
         dense = load_keras_model(dense_path)
