@@ -153,7 +153,7 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
     """Make `folder` ready for a run with the configuration `config_text`.
 
     A run that fails before it has saved anything leaves no folder behind, and restores the one that it
-    was to overwrite.
+    was to overwrite. One that may not be resumed, as its data are others, keeps its configuration.
 
     Yields:
         Whether an unfinished run of the same configuration lies there, to be resumed.
@@ -167,8 +167,13 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
         folder.rename(replaced)
     try:
         resumed = _check_run_folder(folder, config_text)
+        before = (folder / CONFIG).read_text(encoding="utf-8") if resumed else config_text
         write_text(folder / CONFIG, config_text)
-        yield resumed
+        try:
+            yield resumed
+        except ConfigError:
+            write_text(folder / CONFIG, before)
+            raise
     except BaseException:
         if folder.is_dir() and _contents(folder) <= {CONFIG}:
             shutil.rmtree(folder)

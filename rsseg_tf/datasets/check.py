@@ -62,6 +62,7 @@ class DatasetReport:
         problems: what makes the data set wrong to use.
         warnings: what may be intended.
         repeats: split → the split whose images it repeats on purpose, which is not checked twice.
+        dealing: how the images were dealt to the splits; empty where files or folders say what is in which.
     """
 
     splits: dict[str, SplitSummary]
@@ -69,6 +70,7 @@ class DatasetReport:
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     repeats: dict[str, str]
+    dealing: str = ""
 
     @property
     def verdict(self) -> str:
@@ -130,7 +132,12 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
     contents |= {split: contents[shown] for split, shown in repeats.items()}
     return DatasetReport(
-        summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(dataset, summaries)), repeats
+        splits=summaries,
+        contents=contents,
+        problems=tuple(findings + leaks),
+        warnings=tuple(doubts + _unseen(dataset, summaries)),
+        repeats=repeats,
+        dealing=dataset.dealing if isinstance(dataset, FileDataset) else "",
     )
 
 
@@ -260,6 +267,7 @@ def described(report: DatasetReport) -> str:
             lines.append(f"  {name:24} {count / labeled:7.2%}")
         if summary.ignored:
             lines.append(f"  {'(ignored)':24} {summary.ignored / (labeled + summary.ignored):7.2%} of all pixels")
+    lines += [f"splits: {report.dealing}"] if report.dealing else []
     lines += [f"{split}: repeats {shown}" for split, shown in report.repeats.items()]
     for title, findings in (("warning", report.warnings), ("problem", report.problems)):
         lines += [f"{title}: {_line(finding)}" for finding in findings]

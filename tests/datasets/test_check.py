@@ -288,3 +288,14 @@ def test_a_class_painted_as_255_is_told_from_one_that_is_not_there(tmp_path, roo
     missing = "`roof`, `tree`" if roof == 255 else "`tree`"
     assert messages(report.warnings) == f"no pixel of {missing} in `train`\nno pixel of {missing} in `val`"
     assert [bool(finding.hint) for finding in report.warnings] == [bool(hint)] * 2
+
+
+def test_the_check_says_how_it_dealt(tmp_path):
+    for number in range(14):
+        write_flat(tmp_path / f"images/{number}.png", (number, 50, 60))
+        write_flat(tmp_path / f"masks/{number}.png", (1, 2, 3))
+    report = checked(tmp_path, pairs="")
+    assert report.dealing == (
+        "dealt by the numbers in names (14 images in 1 group of neighbors); 1 large group cut into 7 blocks"
+    )
+    assert f"\nsplits: {report.dealing}\n" in described(report)
