@@ -11,6 +11,7 @@ from rsseg_tf.datasets.examine import Examination, examine
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample, hash_of
+from rsseg_tf.datasets.splits.overlap import HINT, overlaps
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
 from rsseg_tf.text import counted
@@ -95,6 +96,13 @@ def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> D
         if progress:
             progress(done, len(samples))
     return report_of(dataset, examinations)
+
+
+def with_overlaps(report: DatasetReport, dataset: AnyDataset, *, progress: Progress | None = None) -> DatasetReport:
+    """Return a report that warns of ground that two splits show too, which is looked for now; see `overlaps`."""
+    found = overlaps(dataset, progress=progress) if isinstance(dataset, FileDataset) else []
+    warnings = (Finding(overlap.message, HINT, overlap.split) for overlap in found)
+    return replace(report, warnings=(*report.warnings, *warnings))
 
 
 def all_samples(dataset: AnyDataset) -> list[Sample]:
