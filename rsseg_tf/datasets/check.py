@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
+from rsseg_tf.datasets.images.masks import unknown_in_all
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample, hash_of
@@ -123,12 +124,7 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     """
     samples = _by_split(dataset)
     findings = [Finding(problem.message, problem.hint) for problem in dataset.problems] + _not_trainable(dataset)
-    findings += [
-        Finding(message, hint, split, sample.name)
-        for split, members in samples.items()
-        for sample in members
-        for message, hint in examinations[sample].problems
-    ]
+    findings += _wrong(samples, examinations)
     summaries = {
         split: _summary(dataset.palette.names, [examinations[sample] for sample in members])
         for split, members in samples.items()
@@ -147,6 +143,19 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
         repeats=repeats,
         dealing=dataset.dealing if isinstance(dataset, FileDataset) else "",
     )
+
+
+def _wrong(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
+    """Yield what is wrong with single samples; values that are no class together, where several masks have some."""
+    every = [(split, sample, examinations[sample]) for split, members in samples.items() for sample in members]
+    unknown = {sample.mask: found.unknown for _, sample, found in every if sample.mask and found.unknown}
+    together = len(unknown) > 1
+    if together:
+        hint = next(found.problems[0][1] for _, _, found in every if found.unknown)
+        yield Finding(unknown_in_all(unknown), hint)
+    for split, sample, found in every:
+        for message, hint in found.problems[1 if together and found.unknown else 0 :]:
+            yield Finding(message, hint, split, sample.name)
 
 
 def _doubted(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
