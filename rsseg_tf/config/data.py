@@ -46,6 +46,8 @@ class FolderConfig:
             stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
             each for val and test, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
+        colors: (masks of numbers) class name → color `RRGGBB` that shows it on maps, sheets and overlays; the other
+            classes get colors of our own.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
         image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
@@ -58,6 +60,7 @@ class FolderConfig:
 
     pairs: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)
     ignore_colors: tuple[str, ...] = ()
     image_glob: str = ""
     mask_glob: str = ""

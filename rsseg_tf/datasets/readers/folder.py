@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rsseg_tf.config import FolderConfig
-from rsseg_tf.config.parsing import nearest
+from rsseg_tf.config.parsing import nearest, no_such_choice
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import (
     IGNORE,
@@ -79,11 +79,12 @@ def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tu
     """Return the palette and the mask reader that a configuration describes.
 
     Args:
-        settings: `classes`, whose ids follow their order, and `ignore_colors`, in the same notation.
+        settings: `classes`, whose ids follow their order, `ignore_colors`, in the same notation, and `colors`.
         ignore_unknown: whether everything else becomes 255 instead of an error.
 
     Raises:
-        ConfigError: for no classes or too many, a word that is neither, both notations at once, or a value used twice.
+        ConfigError: for no classes or too many, a word that is neither, both notations at once, or a value used twice;
+            for `colors` of masks that have their own, of what is no class, or used twice.
     """
     classes, ignore = settings.classes, settings.ignore_colors
     if not 0 < len(classes) <= MAX_CLASSES:
@@ -101,9 +102,14 @@ def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tu
     if numbers and colors:
         raise _unusable(f"mix numbers and colors: `{numbers[0]}` and `{format_color(colors[0])}`")
     if numbers:
-        palette = Palette(tuple(classes), distinct_colors(len(classes)))
+        palette = Palette(tuple(classes), _shown(tuple(classes), settings.colors))
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
         return palette, IndexMasks(ids, ignore_unknown=ignore_unknown, remedy=_REMEDY)
+    if settings.colors:
+        raise ConfigError(
+            "`data.folder.colors` is for masks of numbers, and these hold colors, which are shown as they are",
+            hint="drop it, or give the classes numbers",
+        )
     palette = Palette(tuple(classes), tuple(colors[: len(classes)]))
     table = color_table(palette, ignore=tuple(colors[len(classes) :]))
     return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
@@ -121,6 +127,24 @@ def _value(name: str, word: str) -> int | Color:
     if isinstance(value, int) and value > IGNORE:
         raise ConfigError(f"masks hold numbers up to {IGNORE}, `{name}` says {value}", hint=_EXAMPLE)
     return value
+
+
+def _shown(names: tuple[str, ...], colors: Mapping[str, str]) -> tuple[Color, ...]:
+    """Return the color of every class: the given ones, and for the others some that differ from these."""
+    given: dict[str, Color] = {}
+    for name, word in colors.items():
+        if name not in names:
+            raise no_such_choice("the class in `data.folder.colors`", name, names)
+        try:
+            color = parse_color(word)
+        except ValueError as error:
+            wanted = f"`data.folder.colors.{name}` must be six hexadecimal digits of a color, got `{word}`"
+            raise ConfigError(wanted, hint="for example data.folder.colors={road: 6EC1E4}") from error
+        if color in given.values():
+            raise ConfigError(f"`data.folder.colors` uses `{word}` twice", hint="give every class a color of its own")
+        given[name] = color
+    others = (color for color in distinct_colors(len(names) + len(given)) if color not in given.values())
+    return tuple(given[name] if name in given else next(others) for name in names)
 
 
 def _unusable(message: str) -> ConfigError:

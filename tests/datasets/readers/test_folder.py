@@ -234,6 +234,34 @@ def test_numbers_as_classes_read_masks_of_numbers(tmp_path):
     assert len(set(dataset.palette.colors)) == 2
 
 
+def test_masks_of_numbers_are_shown_in_the_colors_given():
+    classes = {"land": "0", "road": "1", "roof": "2"}
+    plain, _ = parse_classes(FolderConfig(classes=classes))
+    taken = "".join(f"{part:02x}" for part in plain.colors[0])
+    palette, _ = parse_classes(FolderConfig(classes=classes, colors={"roof": taken, "road": "6EC1E4"}))
+    assert palette.names == ("land", "road", "roof")
+    assert palette.colors == (plain.colors[1], (0x6E, 0xC1, 0xE4), plain.colors[0])
+    every, _ = parse_classes(
+        FolderConfig(classes=classes, colors={"land": "000000", "road": "0000FF", "roof": "00FF00"})
+    )
+    assert every.colors == ((0, 0, 0), (0, 0, 255), (0, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("classes", "colors", "words"),
+    [
+        ({"road": "1"}, {"raod": "6EC1E4"}, "`raod`"),
+        ({"road": "1"}, {"road": "blue"}, r"`data\.folder\.colors\.road` must be six hexadecimal digits"),
+        ({"road": "1", "roof": "2"}, {"road": "6EC1E4", "roof": "#6ec1e4"}, "uses `#6ec1e4` twice"),
+        ({"road": "6EC1E4"}, {"road": "6EC1E4"}, "is for masks of numbers"),
+    ],
+)
+def test_colors_that_cannot_be_shown_are_refused(classes, colors, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_classes(FolderConfig(classes=classes, colors=colors))
+    assert caught.value.hint
+
+
 def test_ignored_colors_become_255(paired):
     dataset = open_dataset(config(paired, classes={"roof": "FA0000"}, ignore_colors=("#010203",)))
     assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()
