@@ -69,6 +69,7 @@ _EXTRA_OF_PACKAGE = {
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",
+    "av": "video",
     "ai_edge_litert": "",
     "matplotlib": "report",
     "jinja2": "report",
