@@ -51,13 +51,19 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
 
 
 def warn_of_splits(model: Path, data: DataConfig) -> None:
-    """Warn on stderr where the settings deal images to other splits than those that a model was trained on.
+    """Warn on stderr where the settings deal images to other splits than those that a model was trained on."""
+    if error := splits_error(model, data):
+        sys.stderr.write(f"warning: {error.message} ({error.hint})\n")
 
-    Its test split may then be images that the model has seen. Told by the hash of `train`, which a run and a `.tflite`
-    file hold: nothing is said where the data are others.
+
+def splits_error(model: Path, data: DataConfig) -> ConfigError | None:
+    """Return the error that settings deal images to other splits than those that a model was trained on, if they do.
+
+    Their test split may then be images that the model has seen. Told by the hash of `train`, which a run and a
+    `.tflite` file hold: nothing is known where the data are others.
     """
     if data.name != "folder" or not (seen := _trained_on(model)):
-        return
+        return None
     from rsseg_tf.datasets.catalog import list_dataset
     from rsseg_tf.datasets.readers.files import FileDataset
 
@@ -69,14 +75,16 @@ def warn_of_splits(model: Path, data: DataConfig) -> None:
     try:
         prints = {by: train(by) for by in get_args(SplitBy)}
     except RssegError:  # said when the data are opened
-        return
+        return None
     own = data.folder.split_by
     other = next((by for by, found in prints.items() if found == seen), own)
-    if prints[own] != seen and other != own:
-        sys.stderr.write(
-            f"warning: `{model}` was trained on images dealt by {other}, these settings deal by {own}: it may have "
-            f"seen what is now in other splits (set data.folder.split_by={other})\n"
-        )
+    if prints[own] == seen or other == own:
+        return None
+    return ConfigError(
+        f"`{model}` was trained on images dealt by {other}, these settings deal by {own}: it may have seen what is now "
+        "in other splits",
+        hint=f"set data.folder.split_by={other}",
+    )
 
 
 def _trained_on(model: Path) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.config import load_config
+from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.steps.ablate import recipes_of
 from rsseg_tf.steps.opening import config_for
 from rsseg_tf.tflite.metadata import embed_metadata
 from tests.tflite.networks import METADATA, frame, tiny_model
@@ -72,3 +74,17 @@ def test_evaluate_tells_it_of_every_model(survey: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert said.count("warning:") == 1
     assert f"`{models[1]}` was trained on images dealt by name" in said
+
+
+def test_an_ablation_does_not_go_on_with_other_splits(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One from before images were dealt by neighbors: its record does not say how it dealt, its hash does."""
+    run = survey.parent / "ablation/resnet18/seed0/dense"
+    run.parent.mkdir(parents=True)
+    trained_by(survey, "name", "keras").parent.rename(run)
+    record = yaml.safe_load(dump_yaml(recipes_of([load_config(survey)])["resnet18"]))
+    del record["data"]["folder"]["split_by"]
+    (run / "config.yaml").write_text(yaml.safe_dump(record))
+    (survey.parent / "ablation/ablation.json").write_text("{}")
+    arguments = ["ablate", "-c", str(survey), "-o", str(survey.parent / "ablation"), "--repeats", "1"]
+    assert main(arguments) == 2
+    assert "was trained on images dealt by name" in capsys.readouterr().err
