@@ -199,12 +199,13 @@ def test_a_camera_is_shown_in_real_time_however_slow_the_model(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", b"\0\0\0\x18ftypmp42" + bytes(200)])
-def test_a_file_that_does_not_play_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_does_not_play_is_named(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.mp4"):
         predict_video(predictor(), str(path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("word", ["camera:99", "camera:front"])

@@ -37,7 +37,7 @@ class OpencvPlayer:
         number = word.removeprefix(CAMERA)
         if self._is_camera and not number.isdecimal():
             raise DataError(f"no camera `{word}`", hint="give its number, such as camera:0 for /dev/video0")
-        with opencv_log():
+        with opencv_log(), quiet_stderr():  # FFmpeg in OpenCV has a log of its own
             self._capture: Any = cv2.VideoCapture(int(number) if self._is_camera else word)
             if not self._capture.isOpened():
                 raise DataError(

@@ -193,12 +193,16 @@ def test_a_phones_video_is_turned_as_it_is_shown(tmp_path: Path, turn: tuple[int
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.8])
-def test_what_is_left_of_a_recording_is_predicted(tmp_path: Path, cut: float) -> None:
+def test_what_is_left_of_a_recording_is_predicted(
+    tmp_path: Path, cut: float, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = film(tmp_path / "a.mkv", [number / 10 for number in range(40)], g="5")
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * cut)])
     theirs, _, _ = frames_of(OpencvPlayer(str(path)))
+    capfd.readouterr()
     ours, _, _ = frames_of(FfmpegPlayer(str(path)))
+    assert capfd.readouterr().err == ""
     assert 0 < len(theirs) <= len(ours) < 40
 
 
