@@ -69,10 +69,10 @@ _EXTRA_OF_PACKAGE = {
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",
-    "av": "video",
     "ai_edge_litert": "",
     "matplotlib": "report",
     "jinja2": "report",
+    "av": "video",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

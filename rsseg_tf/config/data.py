@@ -46,8 +46,6 @@ class FolderConfig:
             stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
             each for val and test, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
-        colors: (masks of numbers) class name → color `RRGGBB` that shows it on maps, sheets and overlays; the other
-            classes get colors of our own.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
         image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
@@ -56,15 +54,17 @@ class FolderConfig:
         split_by: how pairs are dealt where neither files nor folders say which split they are in: `neighbors` keeps
             together what lies nearby, by georeferences and by the places that cameras wrote down, else by runs of
             numbers in the names; `name` goes by a hash of each name, as runs did before there was this setting.
+        colors: (masks of numbers) class name → color `RRGGBB` that shows it on maps, sheets and overlays; the other
+            classes get colors of our own.
     """
 
     pairs: str = ""
     classes: Mapping[str, str] = field(default_factory=dict)
-    colors: Mapping[str, str] = field(default_factory=dict)
     ignore_colors: tuple[str, ...] = ()
     image_glob: str = ""
     mask_glob: str = ""
     split_by: SplitBy = "neighbors"
+    colors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
