@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ def test_a_geotiff_lies_where_gdal_says(tmp_path: Path, transform: Affine, profi
     xs, ys = zip(*corners, strict=True)
     assert found is not None
     np.testing.assert_allclose(found.box, (min(xs), min(ys), max(xs), max(ys)))
+
+
+def test_a_board_without_gdal_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would deal other images to test than the workstation that trained."""
+    paths = [geotiff(tmp_path / "a.tif", PIXELS), with_place(tmp_path / "b.jpg", PIXELS, 25.0, 55.0)]
+    Image.fromarray(PIXELS).save(tmp_path / "c.png")
+    (tmp_path / "c.pgw").write_text("0.5\n0\n0\n-0.25\n1000.25\n1999.875\n")
+    found = [position_of(path) for path in (*paths, tmp_path / "c.png")]
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    assert None not in found
+    assert [position_of(path) for path in (*paths, tmp_path / "c.png")] == found
 
 
 def test_coordinates_of_two_systems_are_told_apart(tmp_path: Path) -> None:
