@@ -72,6 +72,7 @@ _EXTRA_OF_PACKAGE = {
     "ai_edge_litert": "",
     "matplotlib": "report",
     "jinja2": "report",
+    "av": "video",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

@@ -63,9 +63,14 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
             if place != folder:
                 _drop_other(place, config_text)
             resumed = _check(place, config_text)
+            before = (place / CONFIG).read_text(encoding="utf-8") if resumed else config_text
             write_text(place / CONFIG, config_text)
             write_json(place / UNFINISHED, {"command": sys.argv, "process": os.getpid()})
-            yield OpenRun(place, resumed)
+            try:
+                yield OpenRun(place, resumed)
+            except ConfigError:  # it may not be resumed after all, as its data are others
+                write_text(place / CONFIG, before)
+                raise
         except BaseException:
             _leave(place, is_new=is_new)
             raise

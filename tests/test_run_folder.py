@@ -73,6 +73,21 @@ def test_a_run_that_fails_leaves_a_folder_only_if_it_saved_something(tmp_path, s
     assert (tmp_path / "run").exists() is saves
 
 
+def test_a_run_that_may_not_be_resumed_after_all_keeps_its_record(tmp_path):
+    """One from before images were dealt by neighbors: its data show that it is another, and `name` resumes it."""
+    record = "data: {name: folder, root: photos}\n"
+    stopped_run(tmp_path / "run", record)
+
+    with (
+        pytest.raises(ConfigError, match="different `data:train`"),
+        open_run(tmp_path / "run", "data: {name: folder, root: photos, folder: {split_by: neighbors}}\n"),
+    ):
+        raise ConfigError("started with different `data:train`")
+
+    assert (tmp_path / "run" / CONFIG).read_text() == record
+    assert resumed(tmp_path / "run", "data: {name: folder, root: photos, folder: {split_by: name}}\n")
+
+
 def test_a_folder_that_holds_nothing_but_settings_takes_new_ones(tmp_path):
     resumed(tmp_path / "run", "seed: 0\n")
 

@@ -169,12 +169,15 @@ def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, An
     images = [f"{record['image']}: {_shares(record['classes'])}" for record in records]
     videos = [
         f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} per second; "
-        f"{_shares(record['classes'])}"
+        f"{_shares(record['classes'])}{'' if record['keeps_times'] else _ONE_RATE}"
         for record in played
     ]
     pairs = ((records, "image"), (played, "video"))
     counted = [f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in pairs if items]
     return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
+
+
+_ONE_RATE = "\n  its frames came at varying times; the overlay has one rate (pip install 'rsseg-tf[video]' keeps them)"
 
 
 def _shares(classes: Mapping[str, Mapping[str, Any]]) -> str:

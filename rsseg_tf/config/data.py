@@ -15,6 +15,9 @@ _SCALE = Rule(
 )
 
 
+SplitBy = Literal["neighbors", "name"]
+
+
 @dataclass(frozen=True)
 class ScenesConfig:
     """(scenes) The generated images.
@@ -41,13 +44,18 @@ class FolderConfig:
     Attributes:
         pairs: a CSV file below `data.root` with columns `image,mask,split`; empty: `images/` and `masks/` matched by
             stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
-            each for val and test by a hash of the name, where there are at least 7 pairs.
+            each for val and test, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
         image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
             folders, `{split}` the folder of a split. With `mask_glob`, in place of `pairs`.
         mask_glob: which are their masks, such as `{split}/*_mask.png`: the same text for every `*`.
+        split_by: how pairs are dealt where neither files nor folders say which split they are in: `neighbors` keeps
+            together what lies nearby, by georeferences and by the places that cameras wrote down, else by runs of
+            numbers in the names; `name` goes by a hash of each name, as runs did before there was this setting.
+        colors: (masks of numbers) class name → color `RRGGBB` that shows it on maps, sheets and overlays; the other
+            classes get colors of our own.
     """
 
     pairs: str = ""
@@ -55,6 +63,8 @@ class FolderConfig:
     ignore_colors: tuple[str, ...] = ()
     image_glob: str = ""
     mask_glob: str = ""
+    split_by: SplitBy = "neighbors"
+    colors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -275,7 +275,8 @@ class Trainer:
         if other:
             raise ConfigError(
                 f"the unfinished run in `{self._folder}` was started with different {' and '.join(other)}",
-                hint="restore it, choose another --out, or --overwrite to start over",
+                hint="restore it, choose another --out, or --overwrite to start over; if it is from before there was "
+                "data.folder.split_by, set that to `name`",
             )
 
     def _restore(self) -> None:
