@@ -167,10 +167,12 @@ def _on_mosaic(layer: Layer, dataset: Any, mosaic: Path, attribute: str, numbers
     if dataset.transform.is_identity:
         raise DataError(f"`{mosaic}` does not say where it lies", hint="export it with its georeference")
     if (layer.crs is None) != (dataset.crs is None):
-        which = layer.path if layer.crs is None else mosaic
-        raise DataError(
-            f"`{which}` does not say its coordinate reference system", hint="set it in QGIS, or with gdal_edit -a_srs"
+        which, hint = (
+            (layer.path, "set it in QGIS, by Layer > Set CRS of Layer(s), and save the layer again")
+            if layer.crs is None
+            else (mosaic, f"say which it is, for example: rio edit-info --crs EPSG:32632 {mosaic}")
         )
+        raise DataError(f"`{which}` does not say its coordinate reference system", hint=hint)
     placed = layer.shapes
     if layer.crs not in (None, dataset.crs):
         placed = shapely.transform(placed, functools.partial(_reprojected, source=layer.crs, target=dataset.crs))

@@ -21,6 +21,10 @@ from rsseg_tf.inference.predict import Products
 from rsseg_tf.inference.tiling import Image
 
 _ROWS_AT_ONCE = 512
+_STRAIGHTEN = (  # `rio warp` makes one row of it
+    'python -c "import rasterio, rasterio.shutil as files; from rasterio.vrt import WarpedVRT; '
+    "files.copy(WarpedVRT(rasterio.open('IN.tif'), add_alpha=True), 'OUT.tif', driver='GTiff')\""
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
     if products.polygons and place.control and place.transform is None:
         raise ConfigError(
             f"`{path}` says by ground control points alone where it lies, which polygons cannot follow",
-            hint="straighten it first: gdalwarp IN.tif OUT.tif",
+            hint=f"straighten it first: {_STRAIGHTEN}",
         )
     if products.polygons and products.least_area_m2 and not has_areas:
         raise ConfigError(f"`{path}` does not say how large its pixels are", hint="say so: --gsd, in meters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -207,7 +208,11 @@ def test_what_does_not_fit_is_named(mosaic: Path, tmp_path: Path) -> None:
     nameless = geojson(tmp_path / "none.geojson", [*SHAPES, (SHAPES[0][0], None)])
     assert "none (1)" in refused(mosaic, nameless).message
     nowhere = geotiff(tmp_path / "nowhere.tif", frame(0, 90, 90), crs=None)
-    assert "does not say its coordinate reference system" in refused(nowhere, labels).message
+    unsaid = refused(nowhere, labels)
+    assert "does not say its coordinate reference system" in unsaid.message
+    words = shlex.split(unsaid.hint.partition("rio ")[2].replace("32632", "32640"))
+    subprocess.run([Path(sys.executable).with_name("rio"), *words], check=True)
+    burn(nowhere, labels, tmp_path / "placed", HOW)
     with pytest.raises(ConfigError, match="nothing left"):
         Burning("kind", block=130, gap=50)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sqlite3
+import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import shapely
 from pyogrio import raw
 from rasterio import features
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_geom
 
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
@@ -24,6 +28,7 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, MissingExtraError
 from rsseg_tf.inference import Products
 from rsseg_tf.inference.folders import predict_files
+from tests.datasets.images.formats import tiff
 from tests.inference.rasters import PALETTE, geotiff, predictor, smooth, stored
 from tests.tflite.networks import frame
 
@@ -176,10 +181,27 @@ def test_what_cannot_be_made_is_said_first(image: Path, tmp_path: Path) -> None:
         predict_files(predictor(), [tmp_path / "in/b.png"], tmp_path / "out", products=unknown)
     with pytest.raises(ConfigError, match="class numbers alone"):
         predict_files(predictor(score_unit=0.0), [image], tmp_path / "out", products=Products(confidence=True))
-    with rasterio.open(image, "r+") as dataset:
-        dataset.gcps = ([GroundControlPoint(row, row, row, row) for row in range(4)], rasterio.CRS.from_epsg(32640))
-    with pytest.raises(ConfigError, match="ground control points alone"):
-        predict_files(predictor(), [image], tmp_path / "out", products=GPKG)
+
+
+def test_an_image_with_control_points_alone_is_straightened_as_the_error_says(image: Path, tmp_path: Path) -> None:
+    with rasterio.open(image) as dataset:
+        pixels, place, (height, width) = np.moveaxis(dataset.read(), 0, -1), dataset.transform, dataset.shape
+    corners = [(row, column) for row in (0, height) for column in (0, width)]
+    points = [GroundControlPoint(row, column, *(place @ (column, row))) for row, column in corners]
+    tiff(pixels, photometric="RGB")(tmp_path / "IN.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(tmp_path / "IN.tif", "r+")
+    with dataset:
+        dataset.gcps = (points, rasterio.CRS.from_epsg(32640))
+    with pytest.raises(ConfigError, match="ground control points alone") as caught:
+        predict_files(predictor(), [tmp_path / "IN.tif"], tmp_path / "out", products=GPKG)
+    words = shlex.split(caught.value.hint.partition("python ")[2])
+    subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
+    predict_files(predictor(), [tmp_path / "OUT.tif"], tmp_path / "out", products=GPKG)
+    predict_files(predictor(), [image], tmp_path / "placed", products=GPKG)
+    made, expected = (stored(next((tmp_path / name).glob("*_classes.tif"))) for name in ("out", "placed"))
+    assert np.array_equal(made[expected != IGNORE], expected[expected != IGNORE])
 
 
 def test_without_its_library_the_extra_is_named_first(
