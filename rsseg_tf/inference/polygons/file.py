@@ -87,7 +87,8 @@ def create_polygon_file(path: Path, *, crs: Any = None) -> Iterator[PolygonFile]
             yield made
             made.flush()
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise RssegError(f"cannot write `{path}`: {first_line(error)}", hint="is the disk full?") from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise RssegError(f"cannot write `{path}`: {reason}", hint="is the disk full?") from error
 
 
 def _polygons(outlines: list[list[Ring]]) -> NDArray[np.object_]:

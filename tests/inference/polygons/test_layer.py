@@ -214,6 +214,34 @@ def test_without_its_library_the_extra_is_named_first(
     assert not list((tmp_path / "out").rglob("*.tif"))
 
 
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.polygons.file import create_polygon_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+square = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
+values = {"class": "roof", "class_id": 1, "pixels": 1, "area_m2": None, "confidence": 0.5}
+try:
+    with create_polygon_file(Path(sys.argv[1])) as file:
+        for place in range(9000):
+            file.add([square + place], values)
+except RssegError as error:
+    print(error.message, error.hint)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_a_file_that_cannot_grow_is_one_error(tmp_path: Path, name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _FULL, tmp_path / name], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write `{tmp_path / name}`: ")
+    assert done.stdout.endswith("is the disk full?\n")
+    assert "Errno" not in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_style_names_exactly_the_classes(image: Path, tmp_path: Path) -> None:
     predict_files(predictor(), [image], tmp_path / "out")
     entries = [each.attrib for each in ET.parse(tmp_path / "out/a_classes.qml").iter("paletteEntry")]
