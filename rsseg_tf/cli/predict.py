@@ -185,11 +185,11 @@ def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, An
     return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
 
 
-def _named(skipped: Sequence[str]) -> list[str]:
-    noun = "video in a folder is" if len(skipped) == 1 else "videos in folders are"
-    return [f"{len(skipped)} {noun} skipped; name what is to be predicted: {' '.join(skipped)}"] if skipped else []
-
-
 def _shares(classes: Mapping[str, Mapping[str, Any]]) -> str:
     largest = sorted(classes.items(), key=lambda item: -item[1]["share"])
     return ", ".join(f"{name} {values['share']:.1%}" for name, values in largest if values["pixels"])
+
+
+def _named(skipped: Sequence[str]) -> list[str]:
+    noun = "video in a folder is" if len(skipped) == 1 else "videos in folders are"
+    return [f"{len(skipped)} {noun} skipped; name what is to be predicted: {' '.join(skipped)}"] if skipped else []
