@@ -69,6 +69,8 @@ _EXTRA_OF_PACKAGE = {
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",
+    "pyogrio": "geo",
+    "shapely": "geo",
     "ai_edge_litert": "",
     "matplotlib": "report",
     "jinja2": "report",

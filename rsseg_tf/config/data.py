@@ -75,11 +75,13 @@ class IsprsConfig:
         split: Vaihingen only: the tiles of the paper, or those of the benchmark's challenge.
         ground_truth: `full` or `eroded` masks for the val and test splits.
         clutter: score the class clutter, or ignore it as the paper does.
+        leave_out: tiles that are in no split, such as `7_10`, which some published results on Potsdam leave out.
     """
 
     split: Literal["paper", "challenge"] = "paper"
     ground_truth: Literal["full", "eroded"] = "full"
     clutter: Literal["score", "ignore"] = "score"
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

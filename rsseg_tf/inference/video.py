@@ -68,6 +68,12 @@ def find_videos(words: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def videos_within(words: Sequence[str]) -> list[str]:
+    """Return the video files that lie in those words that are folders, or below, in order."""
+    folders = [Path(word) for word in words if Path(word).is_dir()]
+    return [str(path) for folder in folders for path in sorted(folder.rglob("*")) if is_video(path.name)]
+
+
 def predict_video(
     predictor: TiledPredictor,
     word: str,

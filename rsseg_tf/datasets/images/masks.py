@@ -18,6 +18,7 @@ from rsseg_tf.errors import DataError
 from rsseg_tf.text import counted
 
 _COLORS_LISTED = 8
+_TIFFS = (".tif", ".tiff")
 _REMEDY = "fix the mask, or set data.unknown_colors=ignore"
 
 
@@ -123,11 +124,11 @@ class IndexMasks:
         counts = np.bincount(numbers.ravel() if counted is None else numbers[counted], minlength=256)
         counts[self._known] = 0
         strange = {str(number): int(counts[number]) for number in np.flatnonzero(counts).tolist()}
-        if is_exact is not None:
-            strange |= _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
+        beyond = {} if is_exact is None else _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
+        strange |= beyond
         if strange and not self._ignore_unknown:
             ordered = dict(sorted(strange.items(), key=lambda item: -item[1]))
-            raise UnknownValuesError(path, ordered, hint=self._remedy)
+            raise UnknownValuesError(path, ordered, hint=_remedy_beyond(path, list(beyond)) if beyond else self._remedy)
         mask = self._table[numbers]
         return mask if counted is None else np.where(counted, mask, np.uint8(IGNORE))
 
@@ -139,6 +140,13 @@ class IndexMasks:
             return blank
         nothing = np.isnan(found.values) if np.isnan(nodata) else found.values == nodata
         return nothing if blank is None else blank | nothing
+
+
+def _remedy_beyond(path: Path, numbers: list[str]) -> str:
+    """Return what to do about numbers that no class can have."""
+    if len(numbers) > 1 or path.suffix.lower() not in _TIFFS:
+        return _REMEDY
+    return f"if {numbers[0]} stands for no label, say so: rio edit-info --nodata {numbers[0]} {path}; else {_REMEDY}"
 
 
 def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
@@ -154,4 +162,4 @@ def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
 def _counted(values: Values) -> dict[str, int]:
     """Return number → how often it occurs."""
     found, counts = np.unique(values, return_counts=True)
-    return dict(zip((f"{value:g}" for value in found.tolist()), counts.tolist(), strict=True))
+    return dict(zip((f"{value:.17g}" for value in found.tolist()), counts.tolist(), strict=True))

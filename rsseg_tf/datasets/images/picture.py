@@ -125,9 +125,10 @@ def _usual_bands(stored: Stored, *, alpha: int) -> tuple[int, ...]:
     colors = len(stored.names) - bool(alpha)
     if colors in (1, 3) and alpha in (0, colors + 1):
         return (1, 2, 3) if colors == 3 else (1, 1, 1)
+    example = "1,2,3" if len(stored.names) > 2 else "1,1,1"
     raise DataError(
         f"`{stored.path}` has {len(stored.names)} bands and does not say which are red, green and blue",
-        hint="say so: data.bands=[1,2,3] for a data set, --bands 1,2,3 for `predict`",
+        hint=f"say so: data.bands=[{example}] for a data set, --bands {example} for `predict`",
     )
 
 
@@ -140,7 +141,7 @@ def _check_bands(stored: Stored, bands: tuple[int, ...], channels: Channels, *, 
     if kinds != ["uint8"] and channels.scale is None and stored.palette is None:
         raise DataError(
             f"`{stored.path}` has {', '.join(kinds)} pixels, expected 8 bits a channel",
-            hint="export it with 8 bits and the same values: gdal_translate -ot Byte keeps those up to 255"
+            hint=f"store its values in 8 bits, up to 255 they stay: rio convert {stored.path} NEW.tif --dtype uint8"
             if labels
             else "say which values become 0 and 255: data.scale=[0,4000] for a data set, --scale 0,4000 for `predict`",
         )

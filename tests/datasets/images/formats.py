@@ -210,6 +210,8 @@ FORMATS = [
     Format("TIFF, 16 bits", ".tif", tiff(RGB.astype(np.uint16) * 16), words="expected 8 bits a channel"),
     Format("TIFF, floating point", ".tif", tiff(RGB / np.float32(255)), words="expected 8 bits a channel"),
     Format("JPEG 2000", ".jp2", other("JP2OpenJPEG", RGB, QUALITY=100, REVERSIBLE=True), RGB),
+    Format("WebP", ".webp", other("WEBP", RGB, LOSSLESS=True), RGB),
+    Format("BMP", ".bmp", picture(RGB), RGB),
     Format("VRT (by its name, not found in folders)", ".vrt", other("VRT", RGB), RGB),
 ]
 

@@ -111,7 +111,7 @@ def test_a_root_without_masks_folder_is_an_error(tmp_path):
 def test_folders_without_images_are_an_error(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.bmp").write_bytes(b"BM")
+        (tmp_path / name / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match="no PNG, JPEG or TIFF files"):
         open_dataset(config(tmp_path))
 
