@@ -244,8 +244,8 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
         if place is None and pixels <= LARGE_PIXELS:
             return {**_predict_whole(job, picture, areas), **note}
         mosaic = Mosaic(picture, place or Place(), areas, job.products)
-        how = {"key": job.key, "overwrite": job.overwrite, "progress": report}
-        return {**predict_raster(job.predictor, mosaic, job.target, **how), **note}
+        made = predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+        return {**made, **note}
 
 
 def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.float64] | None) -> dict[str, str]:
