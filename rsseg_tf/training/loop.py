@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from rsseg_tf.config import FitConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.tracing.precision import use_precision
+from rsseg_tf.training.average import WeightAverage
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher, new_optimizer, train_step
@@ -143,10 +143,7 @@ class Trainer:
         self._teacher = teacher
         self._replicas = _ALONE
         use_precision(settings.precision)
-        # Whole numbers, such as the state of a dropout or a count, have no average: the model keeps them as they are.
-        is_float = [keras.backend.is_float_dtype(variable.dtype) for variable in model.variables]
-        self._averaged = list(itertools.compress(model.variables, is_float)) if settings.ema else []
-        self._average = [tf.Variable(variable, trainable=False) for variable in self._averaged]
+        self._average = WeightAverage(model, settings.ema)
         self._state = _State()
 
     def run(
@@ -213,7 +210,7 @@ class Trainer:
                     f"the loss became {loss} in {self._where()}",
                     hint="lower the learning rate",
                 )
-            self._update_average(global_step)
+            self._average.update(global_step)
             state.position += 1
             state.loss_sum += loss
             state.seconds = time.monotonic() - started
@@ -239,7 +236,7 @@ class Trainer:
     def _validated(self, validate: Callable[[], float]) -> float:
         """Return the score of the weights that would be kept: the averaged ones, where they are averaged."""
         trained = [np.asarray(variable) for variable in self._model.variables]
-        _assign(self._averaged, self._average)
+        self._average.put()
         score, state = validate(), self._state
         if score >= state.best or state.best_epoch == 0:
             state.best_epoch, state.best = state.epoch + 1, score
@@ -248,20 +245,13 @@ class Trainer:
         _assign(self._model.variables, trained)
         return score
 
-    def _update_average(self, global_step: int) -> None:
-        """Update the exponential moving averages, with a warm-up so that the first steps fade quickly."""
-        if self._average:
-            decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
-            current = [tf.convert_to_tensor(variable.value) for variable in self._averaged]
-            _average_step(self._average, current, tf.constant(decay))
-
     @cached_property
     def _board(self) -> tf.summary.SummaryWriter:
         """Opened once there is something to write: a training that fails before that leaves nothing."""
         return tf.summary.create_file_writer(str(self._folder / "tensorboard"))
 
     def _variables(self) -> Sequence[Any]:
-        return [*self._model.variables, *self._optimizer.variables, *self._average]
+        return [*self._model.variables, *self._optimizer.variables, *self._average.values]
 
     def _where(self) -> str:
         return f"epoch {self._state.epoch + 1}, step {self._state.position + 1}"
@@ -310,12 +300,6 @@ class Trainer:
                 if math.isfinite(getattr(row, name)):
                     tf.summary.scalar(name, getattr(row, name))
         self._board.flush()
-
-
-@tf.function
-def _average_step(average: list[tf.Variable], current: list[tf.Tensor], decay: tf.Tensor) -> None:
-    for mean, value in zip(average, current, strict=True):
-        mean.assign(decay * mean + (1 - decay) * value)
 
 
 def _assign(variables: Sequence[Any], values: Sequence[object]) -> None:
