@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError, first_line
 from rsseg_tf.graphs import all_operations
+from rsseg_tf.graphs.float32 import in_float32
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
 from rsseg_tf.models.deeplab import NORMALIZE
@@ -39,7 +40,7 @@ _KERAS = ".h5"
 
 
 def load_keras_model(path: Path) -> keras.Model:
-    """Return the model in a `.keras` file, without its training state.
+    """Return the model in a `.keras` file, without its training state, in float32 whatever it was trained in.
 
     Raises:
         ModelError: if the file is missing, is not a `.keras` file, or needs code that is not available.
@@ -57,7 +58,7 @@ def load_keras_model(path: Path) -> keras.Model:
         raise ModelError(
             f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
         ) from error
-    return model
+    return in_float32(model)
 
 
 def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
