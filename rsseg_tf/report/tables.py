@@ -7,6 +7,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -88,7 +90,10 @@ class Table:
         return "\n".join([f"### {self.title}\n", f"| {heads} |", f"| {rules} |", *lines]) + f"\n{note}"
 
     def to_csv(self) -> str:
-        """Return CSV with the heads first; numbers unrounded, a spread in two columns."""
+        """Return CSV with the heads first; numbers unrounded, a spread in two columns.
+
+        Text that a spreadsheet would take for a formula, such as the name of a file, has `'` before it.
+        """
         spread = [any(isinstance(row[place], Spread) for row in self.rows) for place in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
@@ -144,4 +149,6 @@ def _csv_cells(value: Value, *, is_wide: bool) -> list[str]:
     if isinstance(value, Spread):
         return [repr(value.mean), "" if value.deviation is None else repr(value.deviation)]
     plain = "" if value is None else str(value)
+    if isinstance(value, str) and plain.startswith(_FORMULA):
+        plain = f"'{plain}"
     return [plain, ""] if is_wide else [plain]

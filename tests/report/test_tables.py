@@ -75,3 +75,12 @@ def test_the_papers_class_iou_average_to_its_mean_iou():
     row = paper_row("uavid", backbone="resnet50", pruned=True, quantized=False)
     assert row in ROWS["uavid"]
     assert abs(sum(classes) / len(classes) - row.miou) < 0.01
+
+
+def test_a_name_that_a_spreadsheet_would_compute_is_text_in_csv():
+    names = ("=1+1", "+1", "-1", "@sum", "\tx", "plain", "a=b")
+    table = Table("files", "Files", (Column("file"), Column("points")), tuple((name, -0.5) for name in names))
+    rows = list(csv.reader(io.StringIO(table.to_csv())))
+
+    assert [row[0] for row in rows[1:]] == ["'=1+1", "'+1", "'-1", "'@sum", "'\tx", "plain", "a=b"]
+    assert {row[1] for row in rows[1:]} == {"-0.5"}

@@ -38,6 +38,9 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
 
 _KERAS = ".h5"
 
+_LEAST_UNPACKED, _MOST_PACKED = 2**28, 50
+"""Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""
+
 
 def load_keras_model(path: Path) -> keras.Model:
     """Return the model in a `.keras` file, without its training state, in float32 whatever it was trained in.
@@ -51,6 +54,7 @@ def load_keras_model(path: Path) -> keras.Model:
         raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
     if not zipfile.is_zipfile(path):
         raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint="save it again with model.save")
+    _check_unpacked(path)
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
@@ -59,6 +63,19 @@ def load_keras_model(path: Path) -> keras.Model:
             f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
         ) from error
     return in_float32(model)
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a `.keras` file that would unpack to far more than a model of its size can hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile):
+        return  # Keras says what is wrong
+    if unpacked > _LEAST_UNPACKED + _MOST_PACKED * path.stat().st_size:
+        raise ModelError(
+            f"`{path}` would unpack to {unpacked / 1e9:.1f} GB", hint="do not open files that you do not know"
+        )
 
 
 def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:

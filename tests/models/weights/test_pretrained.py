@@ -1,4 +1,5 @@
 import importlib.util
+import zipfile
 
 import h5py
 import keras
@@ -259,3 +260,13 @@ def test_weights_of_our_own_that_are_not_finite_are_refused(tmp_path, name):
 
     with pytest.raises(ModelError, match=rf"{name}` .* not finite, in 1 of \d+ arrays \(stem_conv\.0\)"):
         initialize(model, str(tmp_path / name))
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model.weights.h5", "w") as member:
+        for _ in range(30):
+            member.write(bytes(10_000_000))
+
+    with pytest.raises(ModelError, match=r"would unpack to 0\.3 GB"):
+        load_keras_model(path)
