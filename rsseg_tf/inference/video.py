@@ -14,9 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.datasets.images.pixels import write_image
-from rsseg_tf.errors import DataError, RssegError
+from rsseg_tf.errors import ConfigError, DataError, RssegError
 from rsseg_tf.inference.areas import area_table
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE
 from rsseg_tf.inference.predict import TiledPredictor
@@ -119,9 +120,15 @@ def predict_video(
         Frames, frames per second and the mean area of each class, as JSON values.
 
     Raises:
+        ConfigError: if the model sees another number of bands than a video has colors.
         DataError: if it cannot be opened, or has no frame.
         RssegError: if the results cannot be written.
     """
+    if predictor.num_bands != COLORS:
+        raise ConfigError(
+            f"`{word}` has {COLORS} colors, the model sees {predictor.num_bands} bands",
+            hint="predict images that have them",
+        )
     started = time.perf_counter()
     with _opened(word) as (capture, source):
         counts = np.zeros(predictor.palette.num_classes, np.int64)
