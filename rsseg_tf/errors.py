@@ -69,9 +69,12 @@ _EXTRA_OF_PACKAGE = {
     "scipy": "train",
     "tensorboard": "train",
     "rasterio": "geo",
+    "pyogrio": "geo",
+    "shapely": "geo",
     "ai_edge_litert": "",
     "matplotlib": "report",
     "jinja2": "report",
+    "av": "video",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

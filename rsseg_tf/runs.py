@@ -1,8 +1,9 @@
-"""Run folders: files that appear whole or not at all, and a manifest that says how they came about."""
+"""Files that appear whole or not at all, and a manifest that says how they came about."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -13,19 +14,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.config import same_settings
 from rsseg_tf.errors import ConfigError, RssegError
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 
 _TEMPORARY = ".rsseg-"
-"""Prefix of files that are being written; a kill can leave them, and the next run of the folder removes them."""
+"""Prefix of files that are being written; a kill can leave them, and the next who writes to the folder removes them."""
 
 _REPORTED_PACKAGES = (
     "rsseg-tf",
@@ -49,11 +49,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        _sweep_once(path.parent.resolve())
+        handle, temporary = _held_file(path)
     except OSError as error:
         raise RssegError(f"cannot write `{path}`: {error.strerror}", hint="choose another --out") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -63,12 +62,66 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint="is the disk full?") from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a kill left half-written in a folder that no other process writes to."""
+    """Delete what a kill left half-written in a folder; what is still being written stays."""
     for leftover in folder.glob(f"{_TEMPORARY}*"):
-        leftover.unlink()
+        with contextlib.suppress(OSError), leftover.open("rb") as stream:
+            if _lock(stream.fileno()):
+                leftover.unlink(missing_ok=True)
+
+
+@functools.cache
+def _sweep_once(folder: Path) -> None:
+    """Delete leftovers the first time that this process writes to a folder: thousands of files may follow."""
+    remove_leftovers(folder)
+
+
+def _held_file(path: Path) -> tuple[int, Path]:
+    """Return a new temporary file beside `path`, and a handle that tells other processes that it is in use."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        _lock(handle)
+        if Path(name).exists():  # else another process took it for a leftover before it was locked
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Return whether an open file is now ours alone; where files cannot be locked, it is taken to be."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows, and file systems without locks
+        return True
+    return True
+
+
+def require_output(path: Path, *, kinds: Sequence[str], reads: Iterable[Path] = ()) -> None:
+    """Check that a command may write a file: it does not read it, and no file of another kind lies there.
+
+    Args:
+        path: the file.
+        kinds: suffixes of what the command writes, such as `.tflite`.
+        reads: files that the command reads.
+
+    Raises:
+        ConfigError: if it may not.
+    """
+    if not path.exists():
+        return
+    if path.is_dir():
+        raise ConfigError(f"`{path}` is a folder", hint=f"give the name of a {kinds[0]} file")
+    if path.suffix.lower() not in kinds:
+        raise ConfigError(f"`{path}` is there already and not a {kinds[0]} file", hint="choose another name")
+    for source in reads:
+        if source.exists() and path.samefile(source):
+            raise ConfigError(f"`{path}` is what the command reads", hint="choose another name")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -140,78 +193,12 @@ def write_manifest(
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any] | None:
-    """Return the manifest of a finished run, or None."""
+    """Return the manifest of a finished run, or None where there is none, or none that can be read."""
     try:
-        loaded: Mapping[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        loaded = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return loaded
-
-
-@contextlib.contextmanager
-def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iterator[bool]:
-    """Make `folder` ready for a run with the configuration `config_text`.
-
-    A run that fails before it has saved anything leaves no folder behind, and restores the one that it
-    was to overwrite.
-
-    Yields:
-        Whether an unfinished run of the same configuration lies there, to be resumed.
-
-    Raises:
-        ConfigError: if a finished run, an unfinished run of another configuration, or other files lie there.
-    """
-    replaced = folder.with_name(f"{_TEMPORARY}replaced-{folder.name}")
-    if overwrite and folder.is_dir() and (folder / CONFIG).is_file():
-        shutil.rmtree(replaced, ignore_errors=True)
-        folder.rename(replaced)
-    try:
-        resumed = _check_run_folder(folder, config_text)
-        write_text(folder / CONFIG, config_text)
-        yield resumed
-    except BaseException:
-        if folder.is_dir() and _contents(folder) <= {CONFIG}:
-            shutil.rmtree(folder)
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
-        raise
-    finally:
-        if folder.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-
-
-def require_startable(folder: Path, config_text: str, *, overwrite: bool = False) -> None:
-    """Check that `open_run` would open this folder; nothing is written.
-
-    Raises:
-        ConfigError: as `open_run`.
-    """
-    if not (overwrite and (folder / CONFIG).is_file()):
-        _check_run_folder(folder, config_text)
-
-
-def _check_run_folder(folder: Path, config_text: str) -> bool:
-    """Return whether a run is to be resumed there; an error where none may be started."""
-    if (folder / MANIFEST).exists():
-        raise ConfigError(f"`{folder}` holds a finished run", hint="choose another --out, or --overwrite to start over")
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"`{folder}` is a file", hint="choose another --out")
-    if not folder.exists() or _contents(folder) <= {CONFIG}:
-        return False
-    if not (folder / CONFIG).exists():
-        raise ConfigError(f"`{folder}` exists and is not a run folder", hint="choose another --out")
-    if not same_settings((folder / CONFIG).read_text(encoding="utf-8"), config_text):
-        raise ConfigError(
-            f"`{folder}` holds an unfinished run with other settings",
-            hint="repeat its command to resume it, choose another --out, or --overwrite to start over",
-        )
-    return True
-
-
-def _contents(folder: Path) -> set[str]:
-    """Return the names in a run folder, after removing what a kill left half-written."""
-    remove_leftovers(folder)
-    return {path.name for path in folder.iterdir()}
+    return loaded if isinstance(loaded, dict) else None
 
 
 def package_versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ import stat
 import pytest
 
 from rsseg_tf import runs
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.errors import RssegError
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -34,96 +34,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path):
 
     with pytest.raises(RssegError, match="cannot write"):
         runs.write_text(tmp_path / "file" / "a.txt", "x")
-
-
-def stopped_run(folder, text: str) -> None:
-    """A run that saved a state and was killed."""
-    with runs.open_run(folder, text):
-        runs.write_text(folder / "state.npz", "half way")
-
-
-def resumed(folder, text: str, *, overwrite: bool = False) -> bool:
-    with runs.open_run(folder, text, overwrite=overwrite) as answer:
-        return answer
-
-
-def test_a_new_folder_starts_and_an_unfinished_one_resumes(tmp_path):
-    assert resumed(tmp_path / "run", "seed: 0\n") is False
-    stopped_run(tmp_path / "run", "seed: 0\n")
-
-    assert resumed(tmp_path / "run", "seed: 0\n") is True
-
-
-@pytest.mark.parametrize(
-    ("text", "is_same"),
-    [
-        ("prune: {normalise: l2}\n", True),
-        ("# Of the model A\nprune: {normalise: l2}\n", False),
-        ("prune: {normalise: mean}\n", False),
-        ("prune: {no such setting: l2}\n", False),
-        ("prune: [", False),
-    ],
-)
-def test_what_settings_mean_decides_whether_a_run_is_resumed(tmp_path, capsys, text, is_same):
-    stopped_run(tmp_path / "run", text)
-
-    if is_same:
-        assert resumed(tmp_path / "run", "prune: {normalize: l2}\n")
-    else:
-        with pytest.raises(ConfigError, match="other settings"):
-            resumed(tmp_path / "run", "prune: {normalize: l2}\n")
-    assert capsys.readouterr().err == ""
-
-
-def test_an_unfinished_run_with_other_settings_is_not_touched(tmp_path):
-    stopped_run(tmp_path / "run", "seed: 0\n")
-
-    with pytest.raises(ConfigError, match="other settings"):
-        resumed(tmp_path / "run", "seed: 1\n")
-
-    assert (tmp_path / "run" / runs.CONFIG).read_text() == "seed: 0\n"
-
-
-def failing_run(folder, *, saves: bool) -> None:
-    with runs.open_run(folder, "seed: 0\n"):
-        if saves:
-            runs.write_text(folder / "state.npz", "half way")
-        raise ConfigError("no such target")
-
-
-@pytest.mark.parametrize("saves", [False, True])
-def test_a_run_that_fails_leaves_a_folder_only_if_it_saved_something(tmp_path, saves):
-    with pytest.raises(ConfigError, match="no such target"):
-        failing_run(tmp_path / "run", saves=saves)
-
-    assert (tmp_path / "run").exists() is saves
-
-
-def test_a_folder_that_holds_nothing_but_settings_takes_new_ones(tmp_path):
-    resumed(tmp_path / "run", "seed: 0\n")
-
-    assert resumed(tmp_path / "run", "seed: 1\n") is False
-    assert (tmp_path / "run" / runs.CONFIG).read_text() == "seed: 1\n"
-
-
-def test_a_finished_run_is_replaced_only_on_request(tmp_path):
-    folder = tmp_path / "run"
-    stopped_run(folder, "seed: 0\n")
-    runs.write_manifest(folder, seed=0, inputs={}, outputs=[], results={})
-
-    with pytest.raises(ConfigError, match="finished run"):
-        resumed(folder, "seed: 0\n")
-    assert resumed(folder, "seed: 1\n", overwrite=True) is False
-    assert not (folder / runs.MANIFEST).exists()
-
-
-def test_a_folder_of_other_files_is_never_touched(tmp_path):
-    (tmp_path / "thesis.tex").write_text("precious")
-
-    with pytest.raises(ConfigError, match="not a run folder"):
-        resumed(tmp_path, "seed: 0\n", overwrite=True)
-
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
 
 
 def test_the_manifest_hashes_its_outputs(tmp_path):

@@ -34,18 +34,21 @@ _PERIOD_S = 1.0
 
 
 def write_mosaic(path: Path, images: Sequence[np.ndarray], *, side: int) -> None:
-    """Write a tiled GeoTIFF of side × side pixels, strips of images beside each other."""
+    """Write a tiled GeoTIFF of side × side pixels, strips of images (h, w, 3) or masks (h, w) beside each other."""
     import rasterio
     from rasterio.transform import Affine
     from rasterio.windows import Window
 
     rng = np.random.default_rng(0)
-    profile = {"driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "compress": "deflate"}
-    profile |= {"tiled": True, "blockxsize": _STRIP, "blockysize": _STRIP, "photometric": "RGB", "bigtiff": "if_safer"}
+    profile = {"driver": "GTiff", "width": side, "height": side, "dtype": "uint8", "compress": "deflate"}
+    profile |= {"tiled": True, "blockxsize": _STRIP, "blockysize": _STRIP, "bigtiff": "if_safer"}
+    images = [image.reshape(*image.shape[:2], -1) for image in images]
+    bands = images[0].shape[2]
+    profile |= {"count": bands, "photometric": "RGB" if bands == 3 else "MINISBLACK"}
     place = {"crs": "EPSG:32640", "transform": Affine(_METERS, 0, 325000, 0, -_METERS, 2780000)}
     with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile, **place) as mosaic:
         for top in range(0, side, _STRIP):
-            strip = np.zeros((min(_STRIP, side - top), side, 3), np.uint8)
+            strip = np.zeros((min(_STRIP, side - top), side, bands), np.uint8)
             left = 0
             while left < side:
                 part = images[rng.integers(len(images))][: len(strip), : side - left]

@@ -13,6 +13,7 @@ import click
 from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
+from rsseg_tf.runs import require_output
 from rsseg_tf.steps.opening import find_model, is_keras, open_model
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def command(
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
     if profile and delegate:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
+    if profile:
+        require_output(profile, kinds=[".json"], reads=models)
     from rsseg_tf.benchmark.latency import benchmark, format_results
 
     library = _delegate(delegate)

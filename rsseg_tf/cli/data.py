@@ -33,11 +33,13 @@ def check(config_path: Path | None, as_json: bool, overrides: tuple[str, ...]) -
     """
     config = load_config(config_path, overrides)
     from rsseg_tf.datasets.catalog import list_dataset
-    from rsseg_tf.datasets.check import check_dataset, described
+    from rsseg_tf.datasets.check import check_dataset, described, with_overlaps
 
     dataset = list_dataset(config.data, seed=config.seed)
     with progress_bar("checking") as progress:
         report = check_dataset(dataset, progress=progress)
+    with progress_bar("comparing splits") as progress:
+        report = with_overlaps(report, dataset, progress=progress)
     options.print_result(asdict(report), described(report), as_json=as_json)
     if report.problems:
         raise CheckFailedError(f"the data set has {report.verdict}", hint="fix them: each is listed with its file")

@@ -12,7 +12,7 @@ import click
 from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.progress import progress_bar
-from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
+from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model, warn_of_splits
 
 if TYPE_CHECKING:
     from rsseg_tf.evaluation.share import Share
@@ -38,6 +38,8 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     models, overrides = options.paths_and_overrides(words)
     paths = [find_model(model) for model in models]
     config = config_for(paths[0], config_path, overrides)
+    for path in paths[1:]:
+        warn_of_splits(path, config.data)
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.data import data_for

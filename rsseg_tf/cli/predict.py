@@ -92,7 +92,11 @@ def command(
 
     Writes for each image NAME_classes.png (class numbers) with NAME_classes.qml (its names and colors, for QGIS),
     NAME_overlay.png (colors over the image) and NAME.json (area of each class). Images that were predicted
-    before are skipped, so a killed run resumes where it stopped, within a large image too.
+    before are skipped, so a killed run resumes where it stopped, within a large image too. Videos in folders are
+    skipped and named.
+
+    Without a georeference and --gsd the size of a pixel comes from the altitude above take-off that a DJI drone wrote
+    into its photo, if the camera looked straight down (extra `geo`).
 
     An image with a georeference, a world file or ground control points, and a PNG or TIFF of more than 50
     megapixels, is read a few rows at a time (extra `geo`). Its class map is a tiled, compressed GeoTIFF,
@@ -109,7 +113,7 @@ def command(
     path = find_model(model)
     from rsseg_tf.inference.folders import predict_files
     from rsseg_tf.inference.predict import with_overlap
-    from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
+    from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video, videos_within
 
     channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
     videos = find_videos([word for word in images if is_video(word)])
@@ -134,8 +138,9 @@ def command(
     for video in videos:
         with advance_line(video) as progress:
             played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
-    result = {"out": str(out), "images": records, "videos": played}
-    options.print_result(result, _text(records, played, out), as_json=as_json)
+    skipped = [word for word in videos_within(pictures) if word not in videos]
+    result = {"out": str(out), "images": records, "videos": played, "skipped": skipped}
+    options.print_result(result, "\n".join([_text(records, played, out), *_named(skipped)]), as_json=as_json)
 
 
 def _products(
@@ -163,10 +168,13 @@ def _numbers(text: str | None, kind: Callable[[str], Number], example: str) -> t
 
 
 def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, Any]], out: Path) -> str:
-    images = [f"{record['image']}: {_shares(record['classes'])}" for record in records]
+    images = [
+        f"{record['image']}: {'; '.join([_shares(record['classes']), *filter(None, [record.get('scale_note')])])}"
+        for record in records
+    ]
     videos = [
         f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} per second; "
-        f"{_shares(record['classes'])}"
+        f"{_shares(record['classes'])}{'' if record['keeps_times'] else _ONE_RATE}"
         for record in played
     ]
     pairs = ((records, "image"), (played, "video"))
@@ -174,6 +182,14 @@ def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, An
     return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
 
 
+_ONE_RATE = "\n  its frames came at varying times; the overlay has one rate (pip install 'rsseg-tf[video]' keeps them)"
+
+
 def _shares(classes: Mapping[str, Mapping[str, Any]]) -> str:
     largest = sorted(classes.items(), key=lambda item: -item[1]["share"])
     return ", ".join(f"{name} {values['share']:.1%}" for name, values in largest if values["pixels"])
+
+
+def _named(skipped: Sequence[str]) -> list[str]:
+    noun = "video in a folder is" if len(skipped) == 1 else "videos in folders are"
+    return [f"{len(skipped)} {noun} skipped; name what is to be predicted: {' '.join(skipped)}"] if skipped else []

@@ -57,7 +57,7 @@ def command(
 
     result = prune(path, config, out, overwrite=overwrite)
     text = (
-        f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} in epoch {result['best_epoch']}, "
+        f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} {_place(result['best_epoch'])}, "
         f"{result['params']:,} parameters ({result['params'] / result['dense_params']:.1%} of the dense), "
         f"{result['macs'] / 1e9:.2f} GMACs ({result['macs'] / result['dense_macs']:.1%})"
     )
@@ -65,10 +65,14 @@ def command(
         text += f", {result['latency_ms']:.1f} ms of {result['dense_latency_ms']:.1f} (estimated from the profile)"
     for kind, control in result.get("controls", {}).items():
         text += (
-            f"\ncontrol-{kind}, the dense model trained on: val mIoU {100 * control['val_miou']:.2f} in epoch "
-            f"{control['best_epoch']}; the pruned one differs by {100 * control['difference']:+.2f} points"
+            f"\ncontrol-{kind}, the dense model trained on: val mIoU {100 * control['val_miou']:.2f} "
+            f"{_place(control['best_epoch'])}; the pruned one differs by {100 * control['difference']:+.2f} points"
         )
     options.print_result(result, text, as_json=as_json)
+
+
+def _place(epoch: int) -> str:
+    return f"in epoch {epoch}" if epoch else "before any retraining"
 
 
 def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
 
-_SIZE = Rule("at least 32 pixels a side", lambda size: min(size) >= 32)
+_SIZE = Rule("32 to 8,192 pixels a side", lambda size: min(size) >= 32 and max(size) <= 8192)
 MOST_BANDS = 16
 _BANDS = Rule(
     f"1 to {MOST_BANDS} numbers from 1, such as [1,2,3]",
@@ -19,6 +19,9 @@ _SCALE = Rule(
     "ascending numbers, two such as [0,4000] or two for each band in turn",
     lambda scale: len(scale) % 2 == 0 and all(map(operator.lt, scale[::2], scale[1::2])),
 )
+
+
+SplitBy = Literal["neighbors", "name"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class ScenesConfig:
         seed: decides what the scenes show; -1 for the seed of the run.
     """
 
-    train: int = setting(160, at_least=0)
-    val: int = setting(16, at_least=0)
-    test: int = setting(32, at_least=0)
-    size: int = setting(256, at_least=32)
-    seed: int = setting(-1, at_least=-1)
+    train: int = setting(160, at_least=0, at_most=1_000_000)
+    val: int = setting(16, at_least=0, at_most=1_000_000)
+    test: int = setting(32, at_least=0, at_most=1_000_000)
+    size: int = setting(256, at_least=32, at_most=16_384)
+    seed: int = setting(-1, at_least=-1, at_most=4_294_967_295)
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,18 @@ class FolderConfig:
     Attributes:
         pairs: a CSV file below `data.root` with columns `image,mask,split`; empty: `images/` and `masks/` matched by
             stem, with folders `train`, `val` and `test` in them or around them as the splits; without those, a seventh
-            each for val and test by a hash of the name, where there are at least 7 pairs.
+            each for val and test, where there are at least 7 pairs.
         classes: class name → color `RRGGBB` for color masks, or → integer for index masks; class ids follow this order.
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
         image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
             folders, `{split}` the folder of a split. With `mask_glob`, in place of `pairs`.
         mask_glob: which are their masks, such as `{split}/*_mask.png`: the same text for every `*`.
+        split_by: how pairs are dealt where neither files nor folders say which split they are in: `neighbors` keeps
+            together what lies nearby, by georeferences and by the places that cameras wrote down, else by runs of
+            numbers in the names; `name` goes by a hash of each name, as runs did before there was this setting.
+        colors: (masks of numbers) class name → color `RRGGBB` that shows it on maps, sheets and overlays; the other
+            classes get colors of our own.
     """
 
     pairs: str = ""
@@ -61,6 +69,8 @@ class FolderConfig:
     ignore_colors: tuple[str, ...] = ()
     image_glob: str = ""
     mask_glob: str = ""
+    split_by: SplitBy = "neighbors"
+    colors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,11 +81,13 @@ class IsprsConfig:
         split: Vaihingen only: the tiles of the paper, or those of the benchmark's challenge.
         ground_truth: `full` or `eroded` masks for the val and test splits.
         clutter: score the class clutter, or ignore it as the paper does.
+        leave_out: tiles that are in no split, such as `7_10`, which some published results on Potsdam leave out.
     """
 
     split: Literal["paper", "challenge"] = "paper"
     ground_truth: Literal["full", "eroded"] = "full"
     clutter: Literal["score", "ignore"] = "score"
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class DataConfig:
     unknown_colors: Literal["error", "ignore"] = "error"
     bands: tuple[int, ...] = setting((), rule=_BANDS)
     scale: tuple[float, ...] = setting((), rule=_SCALE)
-    ground_sampling_distance_m: float = setting(0.0, at_least=0)
+    ground_sampling_distance_m: float = setting(0.0, at_least=0, at_most=100_000)
     input_size: tuple[int, int] = setting((256, 256), rule=_SIZE)
     fitting: Literal["crop", "resize"] = "crop"
     cache: bool = True
@@ -130,7 +142,7 @@ class EvaluateConfig:
         small_object_px: connected components of fewer pixels are small objects, whose recall is counted.
     """
 
-    overlap: int = setting(64, at_least=0)
+    overlap: int = setting(64, at_least=0, at_most=16_384)
     boundary_tolerance: float = setting(0.0075, above=0, at_most=1)
-    boundary_tolerance_px: float = setting(0.0, at_least=0)
-    small_object_px: int = setting(1024, at_least=1)
+    boundary_tolerance_px: float = setting(0.0, at_least=0, at_most=10_000)
+    small_object_px: int = setting(1024, at_least=1, at_most=1_000_000_000)

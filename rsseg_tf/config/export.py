@@ -24,10 +24,10 @@ class QatConfig:
         distill: learning from the float model in addition to the labels.
     """
 
-    epochs: int = setting(2, at_least=1)
-    steps_per_epoch: int = setting(100, at_least=0)
-    batch_size: int = setting(4, at_least=1)
-    learning_rate: float = setting(1e-5, above=0)
+    epochs: int = setting(2, at_least=1, at_most=1_000_000)
+    steps_per_epoch: int = setting(100, at_least=0, at_most=10_000_000)
+    batch_size: int = setting(4, at_least=1, at_most=4_096)
+    learning_rate: float = setting(1e-5, above=0, at_most=1_000)
     distill: DistillConfig = field(default_factory=DistillConfig)
 
 
@@ -55,15 +55,15 @@ class ExportConfig:
 
     type: FormatName = "int8"
     head: Head = "logits"
-    calibration_samples: int = setting(128, at_least=1)
-    check_samples: int = setting(32, at_least=1)
-    max_drop: float = 2.0
+    calibration_samples: int = setting(128, at_least=1, at_most=1_000_000)
+    check_samples: int = setting(32, at_least=1, at_most=1_000_000)
+    max_drop: float = setting(2.0, at_least=-100, at_most=100)
     target: Literal["cpu", "edgetpu"] = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
     calibration_method: CalibrationMethod = "min-max"
-    layer_error: int = setting(0, at_least=0)
-    keep_float: int = setting(0, at_least=0)
+    layer_error: int = setting(0, at_least=0, at_most=1_000_000)
+    keep_float: int = setting(0, at_least=0, at_most=10_000)
     equalize: bool = False
     bias_correction: bool = False
 

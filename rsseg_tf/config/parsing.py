@@ -72,7 +72,23 @@ def parse_override(word: str) -> Mapping[str, Any]:
 
 
 def _as_text(text: str) -> Any:
-    return yaml.load(text, Loader=yaml.BaseLoader)  # BaseLoader builds text, lists and mappings only
+    return yaml.load(text, Loader=_TextLoader)
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Builds text, lists and mappings only; a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key `{key.value}` comes twice", problem_mark=key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
 
 def merged(base: Any, changes: Mapping[str, Any], *, source: str, where: str = "", names: Iterable[str] = ()) -> Any:

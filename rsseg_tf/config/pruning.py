@@ -42,7 +42,7 @@ class Target:
     macs: float = setting(1.0, above=0, at_most=1)
     params: float = setting(1.0, above=0, at_most=1)
     int8_bytes: float = setting(1.0, above=0, at_most=1)
-    latency_ms: float = setting(0.0, at_least=0)
+    latency_ms: float = setting(0.0, at_least=0, at_most=1_000_000_000)
 
     @property
     def given(self) -> dict[str, float]:
@@ -81,8 +81,8 @@ class Limits:
         skip: patterns (as in a shell) of names of layers whose channels all stay.
     """
 
-    round_to: int = setting(8, at_least=1)
-    min_channels: int = setting(8, at_least=1)
+    round_to: int = setting(8, at_least=1, at_most=4_096)
+    min_channels: int = setting(8, at_least=1, at_most=1_000_000)
     skip: tuple[str, ...] = ()
 
 
@@ -111,16 +111,16 @@ class Loop(Ranking, Limits):
     """
 
     criterion: Criterion = "fisher"
-    loops: int = setting(60, at_least=1)
+    loops: int = setting(60, at_least=1, at_most=100_000)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""
     reconstruct: bool = True
-    tune_steps: int = setting(0, at_least=0)
-    recalibrate_every: int = setting(0, at_least=0)
+    tune_steps: int = setting(0, at_least=0, at_most=10_000_000)
+    recalibrate_every: int = setting(0, at_least=0, at_most=100_000)
     accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
     floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
     small_object_floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
-    check_every: int = setting(10, at_least=1)
+    check_every: int = setting(10, at_least=1, at_most=100_000)
 
     @property
     def floors(self) -> dict[str, float]:
@@ -138,7 +138,7 @@ class RetrainConfig(FitConfig):
         epochs: passes over the training split; 0 for no retraining.
     """
 
-    epochs: int = setting(20, at_least=0)
+    epochs: int = setting(20, at_least=0, at_most=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,10 @@ class PruneConfig(Loop, Target):
             Beside these the pruned one shows what pruning itself cost.
     """
 
-    batches: int = setting(4, at_least=1)
+    batches: int = setting(4, at_least=1, at_most=100_000)
     params_margin: float = setting(0.1, at_least=0, at_most=1)
     class_weights: Literal["retrain", "none", "balanced"] = "balanced"
-    recalibration_batches: int = setting(16, at_least=1)
+    recalibration_batches: int = setting(16, at_least=1, at_most=100_000)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     control: Literal["none", "plain", "teacher", "both"] = "none"

@@ -8,6 +8,7 @@ A key that no field has is an error that names the nearest one.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 from rsseg_tf.config.data import DataConfig
 from rsseg_tf.config.parsing import merged, parse_override, parse_yaml, read_yaml
 from rsseg_tf.config.pruning import Target
-from rsseg_tf.config.renamed import refuse_both, with_new_names
+from rsseg_tf.config.renamed import as_it_was, refuse_both, with_new_names
 from rsseg_tf.config.root import Config
 from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError
@@ -35,7 +36,8 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
     Args:
         path: a YAML file whose mapping mirrors `Config`, or None for the defaults alone.
         overrides: words such as `fit.epochs=3`; the value is read as YAML, then by the field's type.
-        is_record: whether the file is what a run wrote: former names in it are not reported.
+        is_record: whether the file is what a run wrote: former names in it are not reported, and settings that it
+            lacks are what the run did without them.
 
     Raises:
         ConfigError: for an unreadable file, an unknown key, a value that its field cannot hold, or a data set of files
@@ -99,7 +101,8 @@ def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_recor
         ConfigError: for an unknown key, or a value that its field cannot hold.
     """
     renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else _tell)
-    found: Config = merged(config, renamed, source=source)
+    known = as_it_was(renamed, like={}) if is_record else renamed
+    found: Config = merged(config, known, source=source)
     return found
 
 
@@ -109,9 +112,10 @@ def same_settings(text: str, other: str) -> bool:
     Settings that were added, renamed or moved since the one was written make no difference.
     """
     try:
+        records = [parse_yaml(each, source="the text") for each in (text, other)]
         first, second = (
-            changed(Config(), parse_yaml(each, source="the text"), source="the text", is_record=True)
-            for each in (text, other)
+            changed(Config(), as_it_was(each, like=like), source="the text", is_record=True)
+            for each, like in (records, records[::-1])
         )
     except ConfigError:
         return False
@@ -122,6 +126,24 @@ def to_dict(config: Any) -> dict[str, Any]:
     """Return the settings of `config` as plain mappings, lists and scalars."""
     plain: dict[str, Any] = _plain(config)
     return plain
+
+
+def differing(settings: Any, usual: Any) -> list[str]:
+    """Return `key=value` words for what differs in `settings` from `usual`, of the same dataclass.
+
+    Example:
+        >>> from rsseg_tf.config.pruning import PruneConfig, RetrainConfig
+        >>> differing(PruneConfig(loops=9, retrain=RetrainConfig(epochs=2)), PruneConfig())
+        ['loops=9', 'retrain.epochs=2']
+    """
+    words: list[str] = []
+    for item in dataclasses.fields(settings):
+        own, other = getattr(settings, item.name), getattr(usual, item.name)
+        if dataclasses.is_dataclass(own):
+            words += [f"{item.name}.{word}" for word in differing(own, other)]
+        elif own != other:
+            words.append(f"{item.name}={json.dumps(_plain(own), ensure_ascii=False)}".replace('"', ""))
+    return words
 
 
 def dump_yaml(config: Config) -> str:

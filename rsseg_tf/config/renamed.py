@@ -1,4 +1,4 @@
-"""Former names of settings: files and commands with them still work, and the new names are reported."""
+"""Former names of settings, which still work and are reported, and what runs did before a setting was there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ RENAMED: Mapping[str, str] = {
     "prune.normalise": "prune.normalize",
 }
 """Former dotted name → name."""
+
+FORMERLY: Mapping[str, str] = {"data.folder.split_by": "name"}
+"""Setting of the reader `folder` → its value in runs whose records lack it, where that is not the default of today."""
 
 _NOTHING = object()
 
@@ -40,6 +43,22 @@ def with_new_names(changes: Mapping[str, Any], *, source: str, tell: Callable[[s
             tell(f"`{former}`{place} is now called `{name}`")
             changes = _put(_put(changes, former, _NOTHING), name, value)
     return changes
+
+
+def as_it_was(record: Mapping[str, Any], *, like: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a run with those that it did not know yet as it went about them, so that it stays so.
+
+    Args:
+        record: what the run wrote, by current names.
+        like: a record whose values count for more: whether a run with them is the same is for its data to say.
+    """
+    if _found(record, "data.name") != "folder":
+        return record
+    for name, value in FORMERLY.items():
+        if _found(record, name) is _NOTHING:
+            known = _found(like, name)
+            record = _put(record, name, value if known is _NOTHING else known)
+    return record
 
 
 def refuse_both(is_given: Callable[[str], bool], source: str) -> None:

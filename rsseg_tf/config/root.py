@@ -24,7 +24,7 @@ class Config:
             shares its images among such machines.
     """
 
-    seed: int = setting(0, at_least=0)
+    seed: int = setting(0, at_least=0, at_most=4_294_967_295)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     fit: FitConfig = field(default_factory=FitConfig)

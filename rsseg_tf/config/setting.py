@@ -77,7 +77,7 @@ def part(settings: Any, kind: type[T]) -> T:
 
 def _range(at_least: float | None, above: float | None, at_most: float | None) -> Rule:
     words = [
-        f"{name} {limit:g}"
+        f"{name} {limit:{',' if float(limit).is_integer() else 'g'}}"
         for name, limit in (("at least", at_least), ("above", above), ("at most", at_most))
         if limit is not None
     ]

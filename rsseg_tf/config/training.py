@@ -76,7 +76,7 @@ class AugmentConfig:
     scale: tuple[float, float] = setting((1.0, 1.0), rule=_ZOOM)
     rotate_deg: float = setting(0.0, at_least=0, at_most=180)
     color: float = setting(0.0, at_least=0, at_most=1)
-    blur_px: float = setting(0.0, at_least=0)
+    blur_px: float = setting(0.0, at_least=0, at_most=100)
     noise: float = setting(0.0, at_least=0, at_most=255)
     erase: float = setting(0.0, at_least=0, at_most=1)
 
@@ -114,31 +114,31 @@ class FitConfig:
         accumulate: parts that a batch is computed in, one after the other, if it does not fit in memory as a whole.
     """
 
-    epochs: int = setting(80, at_least=1)
-    batch_size: int = setting(8, at_least=1)
-    steps_per_epoch: int = setting(0, at_least=0)
+    epochs: int = setting(80, at_least=1, at_most=1_000_000)
+    batch_size: int = setting(8, at_least=1, at_most=4_096)
+    steps_per_epoch: int = setting(0, at_least=0, at_most=10_000_000)
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = setting(1e-3, above=0)
+    learning_rate: float = setting(1e-3, above=0, at_most=1_000)
     momentum: float = setting(0.9, at_least=0, at_most=1)
-    weight_decay: float = setting(1e-4, at_least=0)
+    weight_decay: float = setting(1e-4, at_least=0, at_most=1_000)
     schedule: Literal["step", "cosine", "constant"] = "step"
-    step_epochs: int = setting(10, at_least=1)
-    step_factor: float = setting(0.3, above=0)
-    warmup_steps: int = setting(0, at_least=0)
-    l2: float = setting(1e-3, at_least=0)
+    step_epochs: int = setting(10, at_least=1, at_most=1_000_000)
+    step_factor: float = setting(0.3, above=0, at_most=1_000)
+    warmup_steps: int = setting(0, at_least=0, at_most=1_000_000_000)
+    l2: float = setting(1e-3, at_least=0, at_most=1_000)
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = setting(0.0, at_least=0, at_most=0.99)
     ema: float = setting(0.0, at_least=0, at_most=0.999999)
-    validate_every: int = setting(1, at_least=1)
+    validate_every: int = setting(1, at_least=1, at_most=1_000_000)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
-    checkpoint_steps: int = setting(100, at_least=1)
+    checkpoint_steps: int = setting(100, at_least=1, at_most=10_000_000)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     hard_pixels: float = setting(1.0, above=0, at_most=1)
-    dice: float = setting(0.0, at_least=0)
-    lovasz: float = setting(0.0, at_least=0)
+    dice: float = setting(0.0, at_least=0, at_most=1_000)
+    lovasz: float = setting(0.0, at_least=0, at_most=1_000)
     class_sampling: float = setting(0.0, at_least=0, at_most=1)
     deterministic: bool = False
-    accumulate: int = setting(1, at_least=1)
+    accumulate: int = setting(1, at_least=1, at_most=4_096)
 
 
 @dataclass(frozen=True)
@@ -151,4 +151,4 @@ class DistillConfig:
     """
 
     weight: float = setting(0.5, at_least=0, at_most=1)
-    temperature: float = setting(2.0, above=0)
+    temperature: float = setting(2.0, above=0, at_most=1_000)

@@ -11,7 +11,11 @@ from rsseg_tf.errors import DataError
 
 _TURNED_ONCE = (5, 6, 7, 8)  # EXIF orientations that change rows for columns
 _MOST_PX = 0.5
-_REMEDY = "store it upright: python -c \"import cv2; cv2.imwrite('NEW.png', cv2.imread('OLD.jpg'))\""
+_REMEDY = (
+    'store it upright: python -c "from PIL import Image, ImageOps; '
+    "ImageOps.exif_transpose(Image.open('OLD.jpg')).save('NEW.png')\""
+)
+_TIFFS = (".tif", ".tiff")  # turned ones are garbled by Pillow 13 and not read by OpenCV 5
 
 
 def misplaced(sample: Sample, size: tuple[int, int]) -> DataError | None:
@@ -79,7 +83,7 @@ def turned_doubt(sample: Sample, size: tuple[int, int]) -> DataError | None:
         return None
     return DataError(
         f"`{found[0]}` is turned by its EXIF data (orientation {found[1]}), the other file of the pair is not",
-        hint=f"pixels are read as they are stored: look at `data show`, and if masks lie wrong, {_REMEDY}",
+        hint=f"pixels are read as they are stored: look at `data show`, and if masks lie wrong, {_upright(found[0])}",
     )
 
 
@@ -101,5 +105,9 @@ def _size_hint(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) ->
     """Return what to do where an image and its mask have different heights and widths."""
     found = turned(sample) if image == mask[::-1] else None
     if found is not None and found[1] in _TURNED_ONCE:
-        return f"EXIF data turn `{found[0]}` when it is shown, not when it is read: {_REMEDY}"
+        return f"EXIF data turn `{found[0]}` when it is shown, not when it is read: {_upright(found[0])}"
     return "resize the mask with nearest-neighbor sampling, or drop the pair"
+
+
+def _upright(path: Path) -> str:
+    return "store it upright, without the tag 274" if path.suffix.lower() in _TIFFS else _REMEDY

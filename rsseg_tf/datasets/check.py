@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 
 from rsseg_tf.datasets.catalog import AnyDataset
 from rsseg_tf.datasets.examine import Examination, examine
+from rsseg_tf.datasets.images.masks import unknown_in_all
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Sample, hash_of
+from rsseg_tf.datasets.splits.overlap import HINT, overlaps
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
 from rsseg_tf.text import counted
@@ -62,6 +64,7 @@ class DatasetReport:
         problems: what makes the data set wrong to use.
         warnings: what may be intended.
         repeats: split → the split whose images it repeats on purpose, which is not checked twice.
+        dealing: how the images were dealt to the splits; empty where files or folders say what is in which.
     """
 
     splits: dict[str, SplitSummary]
@@ -69,6 +72,7 @@ class DatasetReport:
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     repeats: dict[str, str]
+    dealing: str = ""
 
     @property
     def verdict(self) -> str:
@@ -95,6 +99,13 @@ def check_dataset(dataset: AnyDataset, *, progress: Progress | None = None) -> D
     return report_of(dataset, examinations)
 
 
+def with_overlaps(report: DatasetReport, dataset: AnyDataset, *, progress: Progress | None = None) -> DatasetReport:
+    """Return a report that warns of ground that two splits show too, which is looked for now; see `overlaps`."""
+    found = overlaps(dataset, progress=progress) if isinstance(dataset, FileDataset) else []
+    warnings = (Finding(overlap.message, HINT, overlap.split) for overlap in found)
+    return replace(report, warnings=(*report.warnings, *warnings))
+
+
 def all_samples(dataset: AnyDataset) -> list[Sample]:
     """Return the samples of all splits, except those that repeat another split on purpose."""
     return [sample for members in _by_split(dataset).values() for sample in members]
@@ -113,12 +124,7 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     """
     samples = _by_split(dataset)
     findings = [Finding(problem.message, problem.hint) for problem in dataset.problems] + _not_trainable(dataset)
-    findings += [
-        Finding(message, hint, split, sample.name)
-        for split, members in samples.items()
-        for sample in members
-        for message, hint in examinations[sample].problems
-    ]
+    findings += _wrong(samples, examinations)
     summaries = {
         split: _summary(dataset.palette.names, [examinations[sample] for sample in members])
         for split, members in samples.items()
@@ -130,8 +136,26 @@ def report_of(dataset: AnyDataset, examinations: Mapping[Sample, Examination]) -
     repeats = {split: shown for split, shown in dataset.aliases.items() if shown in contents}
     contents |= {split: contents[shown] for split, shown in repeats.items()}
     return DatasetReport(
-        summaries, contents, tuple(findings + leaks), tuple(doubts + _unseen(dataset, summaries)), repeats
+        splits=summaries,
+        contents=contents,
+        problems=tuple(findings + leaks),
+        warnings=tuple(doubts + _unseen(dataset, summaries)),
+        repeats=repeats,
+        dealing=dataset.dealing if isinstance(dataset, FileDataset) else "",
     )
+
+
+def _wrong(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
+    """Yield what is wrong with single samples; values that are no class together, where several masks have some."""
+    every = [(split, sample, examinations[sample]) for split, members in samples.items() for sample in members]
+    unknown = {sample.mask: found.unknown for _, sample, found in every if sample.mask and found.unknown}
+    together = len(unknown) > 1
+    if together:
+        hint = next(found.problems[0][1] for _, _, found in every if found.unknown)
+        yield Finding(unknown_in_all(unknown), hint)
+    for split, sample, found in every:
+        for message, hint in found.problems[1 if together and found.unknown else 0 :]:
+            yield Finding(message, hint, split, sample.name)
 
 
 def _doubted(samples: Mapping[str, Sequence[Sample]], examinations: Mapping[Sample, Examination]) -> Iterator[Finding]:
@@ -260,6 +284,7 @@ def described(report: DatasetReport) -> str:
             lines.append(f"  {name:24} {count / labeled:7.2%}")
         if summary.ignored:
             lines.append(f"  {'(ignored)':24} {summary.ignored / (labeled + summary.ignored):7.2%} of all pixels")
+    lines += [f"splits: {report.dealing}"] if report.dealing else []
     lines += [f"{split}: repeats {shown}" for split, shown in report.repeats.items()]
     for title, findings in (("warning", report.warnings), ("problem", report.problems)):
         lines += [f"{title}: {_line(finding)}" for finding in findings]

@@ -18,6 +18,7 @@ from rsseg_tf.datasets.agreement import misplaced, turned_doubt
 from rsseg_tf.datasets.files.opening import is_read_by_gdal, windowed_size
 from rsseg_tf.datasets.files.stored import strips
 from rsseg_tf.datasets.images.header import PNG
+from rsseg_tf.datasets.images.masks import UnknownValuesError
 from rsseg_tf.datasets.images.opencv_log import ERRORS, opencv_log
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.palette import IGNORE, Pixels
@@ -45,6 +46,7 @@ class Examination:
         pixels: class id → its pixels in the mask, 255 for those without a label; empty without a readable mask.
         image_sha256: of the image file; empty for generated images and where it cannot be read.
         mask_sha256: of the mask file, likewise, and empty where there is none.
+        unknown: number or `#RRGGBB` in the mask that is no class → its pixels; the first problem is then about them.
     """
 
     problems: tuple[tuple[str, str], ...]
@@ -53,6 +55,7 @@ class Examination:
     image_sha256: str
     mask_sha256: str
     doubts: tuple[tuple[str, str], ...] = ()
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]:
@@ -76,6 +79,7 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         except DataError as error:
             failed = [] if _is_large(sample) else list(_failures(dataset, sample))
             problems += [wrong for _, wrong in failed] or [error]
+        problems.sort(key=lambda problem: not isinstance(problem, UnknownValuesError))
         problems += _wrongs(sample, read, failed={path for path, _ in failed})
         doubts = [] if problems else list(_doubts(dataset, sample, read))
     found = Examination(
@@ -85,6 +89,7 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         image_sha256=_hash(sample.image),
         mask_sha256=_hash(sample.mask),
         doubts=tuple((doubt.message, doubt.hint) for doubt in doubts),
+        unknown=next((problem.values for problem in problems if isinstance(problem, UnknownValuesError)), {}),
     )
     return found, read.pair
 

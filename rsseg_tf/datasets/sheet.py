@@ -1,4 +1,4 @@
-"""Contact sheets: image, colored mask and overlay side by side, with the classes named below."""
+"""Contact sheets: image, colored mask and overlay side by side with their file, the classes named below."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, Color, Palette, Pixels, format_color
 from rsseg_tf.datasets.parts import read_some
 from rsseg_tf.datasets.sample import Dataset, Sample
+from rsseg_tf.runs import require_output
 
 _GAP_PX = 4
+_CAPTION_PX = 18
+_FONT, _LETTERS = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 _LEGEND_ROW_PX = 22
 _LEGEND_COLUMN_PX = 170
 _BACKGROUND = 245
@@ -23,7 +27,7 @@ _MASK_SHARE = 0.45
 
 
 def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) -> Pixels:
-    """Return samples spread evenly over a split, one per row.
+    """Return samples spread evenly over a split, one per row, with the name of its file below.
 
     Args:
         dataset: where they come from.
@@ -37,10 +41,11 @@ def contact_sheet(dataset: Dataset, split: str, *, count: int, cell: int = 256) 
     Raises:
         DataError: if there is no such split, or a sample cannot be read.
     """
-    rows = [_row(dataset, sample, cell) for sample in chosen_samples(dataset, split, count=count)]
+    chosen = chosen_samples(dataset, split, count=count)
+    rows = [_row(dataset, sample, cell) for sample in chosen]
     width = max(max(row.shape[1] for row in rows), _LEGEND_COLUMN_PX)
-    padded = [_padded(part, width) for part in (*rows, legend(dataset.palette, width))]
-    return np.concatenate(padded)
+    parts = [part for row, sample in zip(rows, chosen, strict=True) for part in (row, caption(sample, width))]
+    return np.concatenate([_padded(part, width) for part in (*parts, legend(dataset.palette, width))])
 
 
 def write_sheet(path: Path, dataset: Dataset, *, split: str, count: int, cell: int) -> dict[str, Any]:
@@ -51,9 +56,12 @@ def write_sheet(path: Path, dataset: Dataset, *, split: str, count: int, cell: i
         `image` and `mask` (paths, None where there is no file), from top to bottom.
 
     Raises:
-        ConfigError: for an ending of another kind.
+        ConfigError: for an ending of another kind, or the name of a file of the data set.
         DataError: if there is no such split, or a sample cannot be read.
     """
+    every = [sample for name in dataset.splits() for sample in dataset.samples(name)]
+    files = [file for sample in every for file in (sample.image, sample.mask) if file is not None]
+    require_output(path, kinds=OPENCV_SUFFIXES, reads=files)
     picture = contact_sheet(dataset, split, count=count, cell=cell)
     write_image(path, picture)
     return {
@@ -103,10 +111,29 @@ def legend(palette: Palette, width: int) -> Pixels:
         top, left = index // columns * _LEGEND_ROW_PX + _GAP_PX, index % columns * _LEGEND_COLUMN_PX + _GAP_PX
         cv2.rectangle(picture, (left, top), (left + 14, top + 14), color, cv2.FILLED)
         cv2.rectangle(picture, (left, top), (left + 14, top + 14), (90, 90, 90), 1)
-        plain = name.encode("ascii", "replace").decode()  # OpenCV's built-in letters are ASCII
-        place = (left + 20, top + 12)
-        cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+        _write(picture, name, (left + 20, top + 12))
     return picture
+
+
+def caption(sample: Sample, width: int) -> Pixels:
+    """Return a line that names a sample and its file, as much of its end as fits: uint8 (18, width, 3)."""
+    picture: Pixels = np.full((_CAPTION_PX, width, 3), _BACKGROUND, np.uint8)
+    words = _ascii(sample.name + ("" if sample.image is None else sample.image.suffix))
+    whole = words
+    while len(words) > 1 and cv2.getTextSize(words, _FONT, _LETTERS, 1)[0][0] > width - 2 * _GAP_PX:
+        whole = whole[1:]
+        words = f"...{whole}"
+    _write(picture, words, (_GAP_PX, _CAPTION_PX - 5))
+    return picture
+
+
+def _write(picture: Pixels, words: str, place: tuple[int, int]) -> None:
+    cv2.putText(picture, _ascii(words), place, _FONT, _LETTERS, (30, 30, 30), 1, cv2.LINE_AA)
+
+
+def _ascii(words: str) -> str:
+    """Return the words in OpenCV's built-in letters."""
+    return words.encode("ascii", "replace").decode()
 
 
 def _row(dataset: Dataset, sample: Sample, cell: int) -> Pixels:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
-from rsseg_tf.datasets.palette import Palette, Pixels
+from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.datasets.parts import read_in_blocks
+from rsseg_tf.datasets.relabeled import require_same_classes, with_classes_of
 from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
 from rsseg_tf.errors import ModelError
 from rsseg_tf.evaluation.counting import Counting, ImageCounts
@@ -194,8 +195,9 @@ def evaluate_all(
         ModelError: if a model has other classes than the data set, or they would be scored at different sizes.
         DataError: if a sample has no mask, or a file is damaged.
     """
-    for predictor in predictors:
-        _check_classes(predictor.palette, dataset.palette)
+    dataset = with_classes_of(predictors[0].palette, dataset)
+    for predictor in predictors[1:]:
+        require_same_classes(predictor.palette, dataset.palette)
     size = _common_size(predictors)
     samples = dataset.samples(split)
     require_masks(samples, split)
@@ -233,20 +235,6 @@ def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
             hint="compare models with the same `data.fitting`, and, for `resize`, the same `data.input_size`",
         )
     return sizes.pop() if sizes else None
-
-
-def _check_classes(model: Palette, data: Palette) -> None:
-    if model.num_classes != data.num_classes:
-        raise ModelError(
-            f"the model has {model.num_classes} classes ({', '.join(model.names)}), "
-            f"the data set {data.num_classes} ({', '.join(data.names)})",
-            hint="evaluate on the data set that the model was trained for",
-        )
-    if model.names != data.names and sorted(model.names) == sorted(data.names):
-        raise ModelError(
-            f"the model's classes are ordered {', '.join(model.names)}, the data set's {', '.join(data.names)}",
-            hint="list the classes in the configuration in the model's order",
-        )
 
 
 def _evaluation(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES, SUFFIXES
+from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
 from rsseg_tf.datasets.files.raster import required_library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS
@@ -164,7 +165,9 @@ def _images_of(word: str) -> list[Path]:
     if path.is_dir():
         images = sorted(item for item in _files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
         if not images:
-            raise DataError(f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}")
+            raise DataError(
+                f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}; name videos one by one"
+            )
         return images
     matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - absolute patterns
     images = [match for match in matches if match.suffix.lower() in SUFFIXES and match.is_file()]
@@ -236,12 +239,14 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     with open_picture(job.image, job.channels) as picture:
         known = job.image.suffix.lower() in OPENCV_SUFFIXES
         pixels = header.pixels if known else picture.height * picture.width
+        job, note = _scaled(job, place)
         areas = _row_areas(job, picture, place)
         check_place(job.image, place or Place(), job.products, has_areas=areas is not None)
         if place is None and pixels <= LARGE_PIXELS:
-            return _predict_whole(job, picture, areas)
+            return {**_predict_whole(job, picture, areas), **note}
         mosaic = Mosaic(picture, place or Place(), areas, job.products)
-        return predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+        made = predict_raster(job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report)
+        return {**made, **note}
 
 
 def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.float64] | None) -> dict[str, str]:
@@ -256,6 +261,18 @@ def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.f
             with create_layer(path, job.products, job.predictor.palette, Place(), **settings) as layer:
                 layer.add(classes, confidence=restored(steps), row_areas_m2=areas)
     return files
+
+
+def _scaled(job: _Job, place: Place | None) -> tuple[_Job, dict[str, str]]:
+    """Return the job with the size of a pixel that the photo tells, where nothing else does, and what to say of it."""
+    if place is not None or job.predictor.overrides_georeference:
+        return job, {}
+    scale = photo_scale(job.image)
+    if scale is None:
+        return job, {}
+    side = scale.pixel_m or job.predictor.ground_sampling_distance_m
+    predictor = dataclasses.replace(job.predictor, ground_sampling_distance_m=side)
+    return dataclasses.replace(job, predictor=predictor), {"scale_note": scale.note}
 
 
 def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:

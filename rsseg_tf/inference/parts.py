@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.tiling import Image
+from rsseg_tf.run_folder import remove_own
 from rsseg_tf.runs import remove_leftovers, write_json
 
 _MADE_FROM = "made_from.json"
@@ -25,15 +25,18 @@ class Parts:
         overwrite: drop bands that were made from something else.
 
     Raises:
-        ConfigError: if the folder holds bands that were made from something else.
+        ConfigError: if the folder holds bands that were made from something else, or no bands but other files.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.folder = folder
-        if overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
         remove_leftovers(folder)
         known = _key_in(folder)
+        if known is None and folder.is_dir() and any(folder.iterdir()):
+            raise ConfigError(f"`{folder}`, for the bands, is in the way", hint="choose another --out")
+        if overwrite and known is not None:
+            self.remove()
+            known = None
         if known is None:
             write_json(folder / _MADE_FROM, dict(key))
         elif known != dict(key):
@@ -69,8 +72,8 @@ class Parts:
             ) from error
 
     def remove(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder)
+        """Delete the bands, and the folder if nothing else is in it."""
+        remove_own(self.folder, "band_*.png", "confidence_*.png", _MADE_FROM)
 
     def _path(self, row: int, what: str = "band") -> Path:
         return self.folder / f"{what}_{row:06d}.png"

@@ -1,10 +1,10 @@
-"""Videos and cameras through OpenCV: every frame's classes over the picture, and what they cover in all."""
+"""Videos and cameras: every frame's classes over the picture, and what they cover in all."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime
 import glob
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.images.channels import COLORS
-from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.errors import ConfigError, DataError, RssegError
 from rsseg_tf.inference.areas import area_table
+from rsseg_tf.inference.codecs.ffmpeg import FfmpegPlayer, FfmpegRecorder, library
+from rsseg_tf.inference.codecs.frames import Frame, Player, Recorder, Source
+from rsseg_tf.inference.codecs.opencv import CAMERA, OpencvPlayer, OpencvRecorder
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
@@ -27,10 +29,7 @@ from rsseg_tf.progress import Advance
 from rsseg_tf.runs import atomic_path, write_json
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-CAMERA = "camera:"
 
-_USUAL_FPS = 25.0
-_FASTEST_FPS = 1000.0
 _FRAMES_AHEAD = 2
 
 
@@ -47,29 +46,6 @@ class VideoSettings:
     every: int = 1
     most_frames: int = 0
     as_frames: bool = False
-
-
-@dataclass(frozen=True)
-class Source:
-    """A video file or a camera that opened.
-
-    Attributes:
-        name: of the results.
-        label: what messages call it.
-        height: of a frame, in pixels.
-        width: of a frame.
-        fps: frames per second, as the source says.
-        frames: how many there are, 0 where unknown.
-        is_camera: whether it runs until it is stopped.
-    """
-
-    name: str
-    label: str
-    height: int
-    width: int
-    fps: float
-    frames: int
-    is_camera: bool
 
 
 def is_video(word: str) -> bool:
@@ -91,6 +67,12 @@ def find_videos(words: Sequence[str]) -> list[str]:
             raise DataError(f"no video at `{word}`", hint="give a video file, or camera:0 for the first camera")
         found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def videos_within(words: Sequence[str]) -> list[str]:
+    """Return the video files that lie in those words that are folders, or below, in order."""
+    folders = [Path(word) for word in words if Path(word).is_dir()]
+    return [str(path) for folder in folders for path in sorted(folder.rglob("*")) if is_video(path.name)]
 
 
 def predict_video(
@@ -117,7 +99,9 @@ def predict_video(
         progress: called after every frame, with 0 images done where the end is unknown.
 
     Returns:
-        Frames, frames per second and the mean area of each class, as JSON values.
+        Frames, frames per second and the mean area of each class, as JSON values. `keeps_times` says whether the
+        overlay shows its frames when they were taken: PyAV writes any times, OpenCV frames of one rate. With
+        `settings.as_frames` the time of each frame is in `seconds`.
 
     Raises:
         ConfigError: if the model sees another number of bands than a video has colors.
@@ -130,23 +114,25 @@ def predict_video(
             hint="predict images that have them",
         )
     started = time.perf_counter()
-    with _opened(word) as (capture, source):
-        counts = np.zeros(predictor.palette.num_classes, np.int64)
-        done = 0
+    with contextlib.closing(_opened(word)) as player:
+        source, counts, times = player.source, np.zeros(predictor.palette.num_classes, np.int64), list[float]()
+        rate = source.fps / settings.every
         output = _frame_folder(out, source) if settings.as_frames else _overlay_video(out, source, settings, predictor)
-        with output as (name, write), contextlib.closing(_classified(capture, predictor, settings)) as frames:
+        with output as (name, write), contextlib.closing(_classified(player, predictor, settings)) as frames:
             with _ends_a_camera(source):
                 for frame, classes in frames:
-                    write(done, frame, classes)
+                    write(len(times), frame, classes)
                     counts += np.bincount(classes.ravel(), minlength=len(counts))
-                    done += 1
+                    times.append(frame.seconds)
                     if progress:
-                        progress(Advance(_share(done, source, settings), 1, done * classes.size))
-            if not done:
+                        progress(Advance(_share(len(times), source, settings), 1, len(times) * classes.size))
+            if not times:
                 raise DataError(f"`{source.label}` has no frame", hint="check that it plays, or name another source")
     seconds = time.perf_counter() - started
-    record = _record(source, predictor, counts, frames=done)
-    record |= {"output": name, "settings": asdict(settings), "run": {"seconds": seconds, "fps": done / seconds}}
+    record = _record(source, predictor, counts, frames=len(times))
+    record |= {"output": name, "keeps_times": settings.as_frames or library() is not None or _is_steady(times, rate)}
+    record |= {"seconds": times} if settings.as_frames else {}
+    record |= {"settings": asdict(settings), "run": {"seconds": seconds, "fps": len(times) / seconds}}
     write_json(out / f"{source.name}_video.json", record)
     return record
 
@@ -166,56 +152,22 @@ def _record(source: Source, predictor: TiledPredictor, counts: Any, *, frames: i
     }
 
 
-@contextlib.contextmanager
-def _opened(word: str) -> Iterator[tuple[Any, Source]]:
-    is_camera = word.startswith(CAMERA)
-    number = word.removeprefix(CAMERA)
-    if is_camera and not number.isdecimal():
-        raise DataError(f"no camera `{word}`", hint="give its number, such as camera:0 for /dev/video0")
-    with opencv_log():
-        capture = cv2.VideoCapture(int(number) if is_camera else word)
-        try:
-            if not capture.isOpened():
-                hint = "is it plugged in, and free?" if is_camera else "is it a video that OpenCV can play?"
-                raise DataError(f"cannot open `{word}`", hint=hint)
-            if is_camera:
-                capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # or a slow board would see the past
-            yield capture, _source(word, capture, is_camera=is_camera)
-        finally:
-            capture.release()
+def _opened(word: str) -> Player:
+    """Return a camera, or a file as PyAV plays it, or where that is not installed as OpenCV does."""
+    return OpencvPlayer(word) if word.startswith(CAMERA) or library() is None else FfmpegPlayer(word)
 
 
-def _source(word: str, capture: Any, *, is_camera: bool) -> Source:
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    now = datetime.datetime.now(datetime.UTC)
-    return Source(
-        name=f"{word.replace(':', '')}_{now:%Y%m%dT%H%M%SZ}" if is_camera else Path(word).stem,
-        label=word,
-        height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-        fps=fps if 0 < fps < _FASTEST_FPS else _USUAL_FPS,
-        frames=0 if is_camera else max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0),
-        is_camera=is_camera,
-    )
-
-
-def _classified(capture: Any, predictor: TiledPredictor, settings: VideoSettings) -> Any:
+def _classified(player: Player, predictor: TiledPredictor, settings: VideoSettings) -> Any:
     """Return (frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
-    frames = prefetched(_frames(capture, settings), depth=_FRAMES_AHEAD)
-    return prefetched(((frame, predictor.predict(frame)) for frame in frames), depth=_FRAMES_AHEAD)
+    wanted = itertools.islice(player.frames(every=settings.every), settings.most_frames or None)
+    frames = prefetched(wanted, depth=_FRAMES_AHEAD)
+    return prefetched(((frame, predictor.predict(frame.image)) for frame in frames), depth=_FRAMES_AHEAD)
 
 
-def _frames(capture: Any, settings: VideoSettings) -> Iterator[Image]:
-    taken, seen = 0, 0
-    while not settings.most_frames or taken < settings.most_frames:
-        if not capture.grab():
-            return
-        if seen % settings.every == 0:
-            ok, bgr = capture.retrieve()
-            if ok:
-                taken += 1
-                yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        seen += 1
+def _is_steady(times: Sequence[float], fps: float) -> bool:
+    """Return whether frames came at this rate, within half a step and a hundredth, or nobody knows when they came."""
+    gaps = (abs(seconds - number / fps) - seconds / 100 for number, seconds in enumerate(times))
+    return not any(times) or max(gaps) <= 0.5 / fps
 
 
 @contextlib.contextmanager
@@ -228,10 +180,10 @@ def _ends_a_camera(source: Source) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _frame_folder(out: Path, source: Source) -> Iterator[tuple[str, Callable[[int, Image, Image], None]]]:
+def _frame_folder(out: Path, source: Source) -> Iterator[tuple[str, Callable[[int, Frame, Image], None]]]:
     folder = out / f"{source.name}_frames"
 
-    def write(number: int, _frame: Image, classes: Image) -> None:
+    def write(number: int, _frame: Frame, classes: Image) -> None:
         write_image(folder / f"{number:06d}.png", classes)
 
     yield folder.name, write
@@ -240,23 +192,19 @@ def _frame_folder(out: Path, source: Source) -> Iterator[tuple[str, Callable[[in
 @contextlib.contextmanager
 def _overlay_video(
     out: Path, source: Source, settings: VideoSettings, predictor: TiledPredictor
-) -> Iterator[tuple[str, Callable[[int, Image, Image], None]]]:
+) -> Iterator[tuple[str, Callable[[int, Frame, Image], None]]]:
     """Yield a function that adds a frame to the video, which appears when the block ends, or is interrupted."""
     path, partial = (out / f"{source.name}{kind}_overlay.mp4" for kind in ("", "_partial"))
     interruption: KeyboardInterrupt | None = None
     written = 0
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(atomic_path(path))
-        fps = max(source.fps / settings.every, 1.0)
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (source.width, source.height))
-        if not writer.isOpened():
-            raise RssegError(f"cannot write `{path}`", hint="OpenCV here has no MPEG-4 encoder: use --frames")
+        recorder = _recorder(temporary, source, fps=source.fps / settings.every)
 
-        def write(_number: int, frame: Image, classes: Image) -> None:
+        def write(_number: int, frame: Frame, classes: Image) -> None:
             nonlocal written
             colors = predictor.palette.colorize(classes)
-            overlay = cv2.addWeighted(frame, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0)
-            writer.write(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+            recorder.write(cv2.addWeighted(frame.image, 1 - OVERLAY_SHARE, colors, OVERLAY_SHARE, 0), frame.seconds)
             written += 1
 
         try:
@@ -264,11 +212,15 @@ def _overlay_video(
         except KeyboardInterrupt as error:
             interruption = error
         finally:
-            writer.release()
+            recorder.close()
         _check_written(temporary, path, frames=written)
         if interruption:
             temporary.rename(partial)
             raise interruption
+
+
+def _recorder(path: Path, source: Source, *, fps: float) -> Recorder:
+    return OpencvRecorder(path, source, fps=fps) if library() is None else FfmpegRecorder(path, source, fps=fps)
 
 
 def _check_written(temporary: Path, path: Path, *, frames: int) -> None:

@@ -32,6 +32,7 @@ from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_m
 from rsseg_tf.steps.control import check_controls, control_folder, train_control
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, build_model, fit
+from rsseg_tf.steps.opening import splits_error
 from rsseg_tf.steps.prune import prune
 
 EVALUATION = "evaluation.json"
@@ -189,6 +190,8 @@ def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -
             path = _repeat_folder(folder, settings) / "dense" / CONFIG
             if path.is_file() and not same_settings(path.read_text(encoding="utf-8"), dump_yaml(settings)):
                 raise ConfigError(f"`{path.parent}` was made with other settings", hint="choose another --out")
+            if error := splits_error(path.with_name(MODEL), settings.data):
+                raise error
 
 
 def _result(data: str, backbones: list[str], extent: Extent, cells: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from rsseg_tf.config import Config
 from rsseg_tf.config.pruning import Control, PruneConfig
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.models.weights.pretrained import load_keras_model
-from rsseg_tf.runs import open_run, read_manifest
+from rsseg_tf.run_folder import open_run
+from rsseg_tf.runs import read_manifest
 from rsseg_tf.steps.fit import MODEL, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.retraining import Retraining
@@ -78,19 +79,26 @@ def train_control(
         return carry_out(Retraining.of(find_model(model), config, replicas), own, control, loops=loops)
 
 
-def carry_out(job: Retraining, folder: Path, control: Control, *, loops: int) -> dict[str, Any]:
-    """Return what `train_control` returns, of a job whose data and model are open."""
+def carry_out(
+    job: Retraining, folder: Path, control: Control, *, loops: int, known_as: Path | None = None
+) -> dict[str, Any]:
+    """Return what `train_control` returns, of a job whose data and model are open.
+
+    `known_as` is where the folder will be in the end, where that is another place.
+    """
+    named = known_as or folder
     with watching(job.replicas, lambda: f"the training of {folder.name}"):
         known = _finished(folder, job.replicas)
     if known is None:
-        with open_run(folder, job.config_text):
+        with open_run(folder, job.config_text):  # never replaced, so what it yields is `folder`
             model = job.replicas.mirrored(_tuned(job, loops, has_state=(folder / STATE).exists()))
             validate, title = validation(model, job.dataset, job.config, job.replicas), folder.name
             outcome = job.run(model, validate, folder=folder, title=title, has_teacher=control == "teacher")
             known = {"val_miou": outcome.best_val_miou, "best_epoch": outcome.best_epoch}
-            results = _results(job.dense, folder, control, known)
-            finish_run(folder, model, config=job.config, inputs=job.all_inputs, results=results)
-    return _results(job.dense, folder, control, known)
+            results = _results(job.dense, named, control, known)
+            classes = job.dataset.palette
+            finish_run(folder, model, config=job.config, classes=classes, inputs=job.all_inputs, results=results)
+    return _results(job.dense, named, control, known)
 
 
 def _results(dense: keras.Model, folder: Path, control: Control, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -135,11 +135,11 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     started = time.monotonic()
     config = demo_config()
     dataset = open_dataset(config.data, seed=config.seed)
-    _make_room(folder, config, overwrite=overwrite)
-    if read_manifest(folder / "dense") is None:
-        fit(config, folder / "dense")
-    if read_manifest(folder / "pruned") is None:
-        prune(folder / "dense" / MODEL, config, folder / "pruned")
+    again = _is_finished(folder, overwrite=overwrite)
+    if again or not _is_done(folder / "dense", config):
+        fit(config, folder / "dense", overwrite=overwrite)
+    if again or not _is_done(folder / "pruned", config):
+        prune(folder / "dense" / MODEL, config, folder / "pruned", overwrite=overwrite)
     files = [_exported(folder, config, run=run, number_format=kind) for _, run, kind in _MODELS]
     latencies = {Path(result.model): result.p50_ms for result in benchmark(files, repeats=30)}
     costs = {run: inspect_keras(folder / run / MODEL) for run in ("dense", "pruned")}
@@ -158,21 +158,25 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     return result
 
 
-def _make_room(folder: Path, config: Config, *, overwrite: bool) -> None:
-    """Remove what an earlier demo left, except an unfinished one with the same settings."""
-    if (folder / RESULT).exists() and not overwrite:
+def _is_finished(folder: Path, *, overwrite: bool) -> bool:
+    """Return whether a finished demo lies there, which is to be replaced."""
+    try:
+        is_finished = "rows" in json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_finished = False
+    if is_finished and not overwrite:
         raise ConfigError(
             f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite to replace it"
         )
-    if (folder / RESULT).exists() or not _has_settings(folder / "dense", config):
-        for run in ("dense", "pruned"):
-            shutil.rmtree(folder / run, ignore_errors=True)
-        (folder / RESULT).unlink(missing_ok=True)
+    return is_finished
 
 
-def _has_settings(run: Path, config: Config) -> bool:
-    path = run / CONFIG
-    return path.is_file() and same_settings(path.read_text(encoding="utf-8"), dump_yaml(config))
+def _is_done(run: Path, config: Config) -> bool:
+    """Return whether a finished run of these settings lies there; what they were made of stands in comments."""
+    if read_manifest(run) is None:
+        return False
+    text = (run / CONFIG).read_text(encoding="utf-8")
+    return same_settings("\n".join(line for line in text.splitlines() if not line.startswith("#")), dump_yaml(config))
 
 
 def _exported(folder: Path, config: Config, *, run: str, number_format: FormatName) -> Path:

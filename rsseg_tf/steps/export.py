@@ -23,12 +23,13 @@ from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
-from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, write_json
+from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, require_output, write_json
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
@@ -60,12 +61,14 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
             accuracy.
         RssegError: of any other kind where settings, data or model are at fault.
     """
-    return _export(find_model(model), config, Path(out))
+    path = find_model(model)
+    require_output(Path(out), kinds=[".tflite"], reads=[path])
+    return _export(path, config, Path(out))
 
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     check_export(config.export)
-    dataset = prepared_dataset(config)
+    dataset = numbered_as(model_path, prepared_dataset(config))
     model = load_keras_model(model_path)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     config = replace(config, export=for_target(config.export, model))

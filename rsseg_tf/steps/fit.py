@@ -16,11 +16,14 @@ from rsseg_tf.config.setting import part
 from rsseg_tf.config.training import Heads
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
+from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
-from rsseg_tf.runs import CONFIG, atomic_path, open_run, require_startable, write_manifest
+from rsseg_tf.run_folder import open_run, require_startable
+from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
+from rsseg_tf.steps.shared.model_classes import keep_classes
 from rsseg_tf.steps.shared.progress import TrainingProgress, say
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
@@ -78,8 +81,8 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     dataset, inputs = sound_dataset(config)
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
-    with open_run(folder, dump_yaml(config), overwrite=overwrite) as resumed:
-        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=folder)
+    with open_run(folder, dump_yaml(config), overwrite=overwrite) as run:
+        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=run.folder)
         validate = validation(model, dataset, config, replicas)
         start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
         if config.model.weights == "imagenet" and config.data.num_bands != COLORS:
@@ -93,9 +96,9 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
             "val_miou": outcome.best_val_miou,
             "params": cost.params,
             "macs": cost.macs,
-            "resumed": resumed,
+            "resumed": run.resumed,
         }
-        finish_run(folder, model, config=config, inputs=inputs, results=results)
+        finish_run(run.folder, model, config=config, classes=dataset.palette, inputs=inputs, results=results)
     return results
 
 
@@ -114,11 +117,12 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
     return model
 
 
-def finish_run(
+def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
     folder: Path,
     model: keras.Model,
     *,
     config: Config,
+    classes: Palette,
     inputs: Mapping[str, str],
     results: Mapping[str, Any],
     leftovers: Sequence[str] = (STATE, BEST),
@@ -126,6 +130,7 @@ def finish_run(
     """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
+        keep_classes(temporary, classes)
     outputs = [name for name in (MODEL, LOG, CONFIG, PLAN, PRUNING_LOG) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
     for leftover in leftovers:

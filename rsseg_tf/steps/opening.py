@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from rsseg_tf.config import Config, load_config
-from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.runs import CONFIG
+from rsseg_tf.config import Config, DataConfig, load_config
+from rsseg_tf.config.data import SplitBy
+from rsseg_tf.errors import ConfigError, RssegError, extras_named
+from rsseg_tf.runs import CONFIG, read_manifest
 
 if TYPE_CHECKING:
     from rsseg_tf.inference.predict import ForeignModel, TiledPredictor
@@ -33,13 +36,68 @@ def find_model(path: Path | str) -> Path:
 def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...] = ()) -> Config:
     """Return the settings in the file `config_path`, or else those of the run that `model` lies in.
 
+    Warns on stderr where they deal the images to other splits than when the model was trained.
+
     Raises:
         ConfigError: if neither exists, or they do not parse.
     """
     beside = model.parent / CONFIG
     if config_path is None and not beside.is_file():
         raise ConfigError(f"no {CONFIG} beside `{model}`", hint="give the settings: -c FILE, in Python `config`")
-    return load_config(config_path or beside, overrides, is_record=config_path is None)
+    config = load_config(config_path or beside, overrides, is_record=config_path is None)
+    if config_path is not None or overrides:
+        warn_of_splits(model, config.data)
+    return config
+
+
+def warn_of_splits(model: Path, data: DataConfig) -> None:
+    """Warn on stderr where the settings deal images to other splits than those that a model was trained on."""
+    if error := splits_error(model, data):
+        sys.stderr.write(f"warning: {error.message} ({error.hint})\n")
+
+
+def splits_error(model: Path, data: DataConfig) -> ConfigError | None:
+    """Return the error that settings deal images to other splits than those that a model was trained on, if they do.
+
+    Their test split may then be images that the model has seen. Told by the hash of `train`, which a run and a
+    `.tflite` file hold: nothing is known where the data are others.
+    """
+    if data.name != "folder" or not (seen := _trained_on(model)):
+        return None
+    from rsseg_tf.datasets.catalog import list_dataset
+    from rsseg_tf.datasets.readers.files import FileDataset
+
+    def train(by: SplitBy) -> str:
+        dataset = list_dataset(replace(data, folder=replace(data.folder, split_by=by)))
+        is_dealt = isinstance(dataset, FileDataset) and dataset.dealing
+        return dataset.fingerprint("train") if is_dealt else ""
+
+    try:
+        prints = {by: train(by) for by in get_args(SplitBy)}
+    except RssegError:  # said when the data are opened
+        return None
+    own = data.folder.split_by
+    other = next((by for by, found in prints.items() if found == seen), own)
+    if prints[own] == seen or other == own:
+        return None
+    return ConfigError(
+        f"`{model}` was trained on images dealt by {other}, these settings deal by {own}: it may have seen what is now "
+        "in other splits",
+        hint=f"set data.folder.split_by={other}",
+    )
+
+
+def _trained_on(model: Path) -> str:
+    """Return the hash of the listing that a model was trained on; empty where it is not known."""
+    if is_keras(model):
+        return str((read_manifest(model.parent) or {}).get("inputs", {}).get("data:train", ""))
+    from rsseg_tf.tflite.metadata import metadata_in
+
+    try:
+        metadata = metadata_in(model.read_bytes(), path=model)
+    except (OSError, RssegError):  # said when the model is opened
+        return ""
+    return str(metadata.hashes.get("data", "")) if metadata else ""
 
 
 @extras_named()

@@ -15,6 +15,7 @@ from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_schedule
 
 RANKINGS = {
@@ -49,7 +50,7 @@ def compare_criteria(
     Raises:
         RssegError: if settings, data or model are at fault.
     """
-    dataset = prepared_dataset(config)
+    dataset = numbered_as(dense_path, prepared_dataset(config))
     model = load_keras_model(dense_path)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)

@@ -15,9 +15,11 @@ from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config
 from rsseg_tf.config.parsing import no_such_choice
 from rsseg_tf.config.pruning import ACCURACY, LATENCY, Limits, PruneConfig, Target
+from rsseg_tf.config.reading import differing
 from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.runs import open_run, write_text
+from rsseg_tf.run_folder import open_run
+from rsseg_tf.runs import write_text
 from rsseg_tf.steps.control import carry_out, check_controls, control_folder
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
@@ -81,17 +83,19 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
     job = Retraining.of(dense_path, config, replicas)
     _check_floors(config.prune, job.dataset.palette.names)
-    with open_run(folder, job.config_text, overwrite=overwrite) as resumed:
+    with open_run(folder, job.config_text, overwrite=overwrite) as run:
         with watching(replicas, lambda: "pruning"):
             replicas.check_same(f"`{dense_path}`", job.dense_hash)
-            slim, plan = _slimmed(job, folder)
+            slim, plan = _slimmed(job, run.folder)
             score = validation(slim, job.dataset, config, replicas)
             score_before = score()
         say(f"pruned: val mIoU {100 * score_before:.2f} before retraining")
         outcome = Outcome(0, score_before, ())
         if config.prune.retrain.epochs:
             has_teacher = config.prune.distill.weight > 0
-            outcome = job.run(slim, score, folder=folder, title="retrain", has_teacher=has_teacher)
+            outcome = job.run(
+                slim, score, folder=run.folder, title="retrain", has_teacher=has_teacher, start=score_before
+            )
         before, after = pruning.cost(job.dense), pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
@@ -104,11 +108,19 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "best_epoch": outcome.best_epoch,
             "loops": plan.details["loops"],
             **_latencies(plan),
-            **_controls(job, folder, outcome, loops=plan.details["loops"]),
-            "resumed": resumed,
+            **_controls(job, run.folder, folder, outcome, loops=plan.details["loops"]),
+            "resumed": run.resumed,
         }
         leftovers = (STATE, BEST, _STATE)
-        finish_run(folder, slim, config=config, inputs=job.all_inputs, results=results, leftovers=leftovers)
+        finish_run(
+            run.folder,
+            slim,
+            config=config,
+            classes=job.dataset.palette,
+            inputs=job.all_inputs,
+            results=results,
+            leftovers=leftovers,
+        )
     return results
 
 
@@ -118,6 +130,8 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     precision = use_precision(settings.retrain.precision)
     steps = settings.retrain.epochs * schedule.steps
     say(f"prune: {settings.loops} loops, then {steps} steps of retraining, in {precision}")
+    if own := differing(settings, PruneConfig()):
+        say(f"prune settings other than the defaults: {', '.join(own)}")  # a run's record may hold those of its time
     loss = scoring_loss(schedule, job.config, settings.criterion, num_classes=job.num_classes)
     job.replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
@@ -166,11 +180,14 @@ def _thin_layers(plan: pruning.Plan, settings: PruneConfig) -> list[str]:
     ]
 
 
-def _controls(job: Retraining, folder: Path, pruned: Outcome, *, loops: int) -> dict[str, Any]:
-    """Return what the controls that are asked for reach on val, and how far the pruned model is from that."""
+def _controls(job: Retraining, place: Path, folder: Path, pruned: Outcome, *, loops: int) -> dict[str, Any]:
+    """Return what the controls that are asked for reach on val, and how far the pruned model is from that.
+
+    They are trained in `place`, which becomes `folder` in the end.
+    """
     found = {}
     for kind in job.config.prune.controls:
-        control = carry_out(job, control_folder(folder, kind), kind, loops=loops)
+        control = carry_out(job, control_folder(place, kind), kind, loops=loops, known_as=control_folder(folder, kind))
         kept = {key: control[key] for key in ("model", "val_miou", "best_epoch")}
         found[kind] = {**kept, "difference": pruned.best_val_miou - control["val_miou"]}
     return {"controls": found} if found else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,11 @@ import keras
 
 from rsseg_tf.config import Config, FitConfig, to_dict
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.qat.convert import convert_student
 from rsseg_tf.quantization.qat.fake_quant import quantization_aware, renew_weight_ranges
+from rsseg_tf.run_folder import only_writer, remove_run
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
@@ -92,12 +93,20 @@ def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
     """
     folder = out.with_name(f"{out.name}.qat")
     noted = folder / _RECIPE
-    if not noted.is_file() or noted.read_text(encoding="utf-8") != recipe:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(noted, recipe)
-    try:
-        yield folder
-        (folder / STATE).unlink()
-    finally:
-        if not (folder / STATE).exists():
-            shutil.rmtree(folder)
+    if folder.exists() and not noted.is_file():
+        raise ConfigError(f"`{folder}`, where the training keeps its state, is in the way", hint="choose another --out")
+    if noted.is_file() and noted.read_text(encoding="utf-8") != recipe:
+        _remove(folder)
+    write_text(noted, recipe)
+    with only_writer(folder):
+        try:
+            yield folder
+            (folder / STATE).unlink()
+        finally:
+            if not (folder / STATE).exists():
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    (folder / _RECIPE).unlink(missing_ok=True)
+    remove_run(folder)

@@ -24,6 +24,7 @@ from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.windows import calibration_of
 from rsseg_tf.text import text_table
 
@@ -50,7 +51,7 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
         RssegError: if settings, data or model are at fault, or matplotlib is missing.
     """
     check_matplotlib()
-    dataset = prepared_dataset(config)
+    dataset = numbered_as(model_path, prepared_dataset(config))
     if split is not None:
         dataset.samples(split)  # an unknown split is an error before anything is measured
     model = load_keras_model(model_path)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from rsseg_tf.config import FitConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.tracing.precision import use_precision
+from rsseg_tf.training.average import WeightAverage
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher, new_optimizer, train_step
@@ -45,7 +47,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a training: the model holds the weights of `best_epoch`, which is 0 without validation."""
+    """The result of a training: the model holds the weights of `best_epoch`, 0 where no epoch was validated or won."""
 
     best_epoch: int
     best_val_miou: float
@@ -141,8 +143,7 @@ class Trainer:
         self._teacher = teacher
         self._replicas = _ALONE
         use_precision(settings.precision)
-        self._average = [tf.Variable(variable, trainable=False) for variable in model.variables] if settings.ema else []
-        self._board = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._average = WeightAverage(model, settings.ema)
         self._state = _State()
 
     def run(
@@ -209,7 +210,7 @@ class Trainer:
                     f"the loss became {loss} in {self._where()}",
                     hint="lower the learning rate",
                 )
-            self._update_average(global_step)
+            self._average.update(global_step)
             state.position += 1
             state.loss_sum += loss
             state.seconds = time.monotonic() - started
@@ -235,8 +236,7 @@ class Trainer:
     def _validated(self, validate: Callable[[], float]) -> float:
         """Return the score of the weights that would be kept: the averaged ones, where they are averaged."""
         trained = [np.asarray(variable) for variable in self._model.variables]
-        if self._average:
-            _assign(self._model.variables, self._average)
+        self._average.put()
         score, state = validate(), self._state
         if score >= state.best or state.best_epoch == 0:
             state.best_epoch, state.best = state.epoch + 1, score
@@ -245,15 +245,13 @@ class Trainer:
         _assign(self._model.variables, trained)
         return score
 
-    def _update_average(self, global_step: int) -> None:
-        """Update the exponential moving average of all weights, with a warm-up so that the first steps fade quickly."""
-        if self._average:
-            decay = min(self._settings.ema, (1 + global_step) / (10 + global_step))
-            current = [tf.convert_to_tensor(variable.value) for variable in self._model.variables]
-            _average_step(self._average, current, tf.constant(decay))
+    @cached_property
+    def _board(self) -> tf.summary.SummaryWriter:
+        """Opened once there is something to write: a training that fails before that leaves nothing."""
+        return tf.summary.create_file_writer(str(self._folder / "tensorboard"))
 
     def _variables(self) -> Sequence[Any]:
-        return [*self._model.variables, *self._optimizer.variables, *self._average]
+        return [*self._model.variables, *self._optimizer.variables, *self._average.values]
 
     def _where(self) -> str:
         return f"epoch {self._state.epoch + 1}, step {self._state.position + 1}"
@@ -267,7 +265,8 @@ class Trainer:
         if other:
             raise ConfigError(
                 f"the unfinished run in `{self._folder}` was started with different {' and '.join(other)}",
-                hint="restore it, choose another --out, or --overwrite to start over",
+                hint="restore it, choose another --out, or --overwrite to start over; if it is from before there was "
+                "data.folder.split_by, set that to `name`",
             )
 
     def _restore(self) -> None:
@@ -301,12 +300,6 @@ class Trainer:
                 if math.isfinite(getattr(row, name)):
                     tf.summary.scalar(name, getattr(row, name))
         self._board.flush()
-
-
-@tf.function
-def _average_step(average: list[tf.Variable], current: list[tf.Tensor], decay: tf.Tensor) -> None:
-    for mean, value in zip(average, current, strict=True):
-        mean.assign(decay * mean + (1 - decay) * value)
 
 
 def _assign(variables: Sequence[Any], values: Sequence[object]) -> None:

@@ -15,7 +15,6 @@ from rsseg_tf.training.distill import distillation_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.strategy import Replicas, check_shares
 
-_DECAYED = ("kernel", "gamma", "beta", "depthwise_kernel")
 _ALONE = Replicas()
 
 
@@ -57,7 +56,7 @@ def train_step(
     """
     check_shares(settings.batch_size, replicas, settings.accumulate)
     variables = model.trainable_variables
-    factors = [settings.l2 / replicas.count if variable.name in _DECAYED else 0.0 for variable in variables]
+    factors = [0.0 if variable.name.endswith("bias") else settings.l2 / replicas.count for variable in variables]
 
     def part(images: tf.Tensor, labels: tf.Tensor, pixels_in_batch: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return a part's share of the loss and of the gradients."""

@@ -31,7 +31,7 @@ def test_a_sound_data_set_passes_the_check(folder):
     result = run("check", "-c", folder / "data.yaml", "--json")
     assert result.exit_code == 0
     report = json.loads(result.stdout)
-    assert sorted(report) == ["contents", "problems", "repeats", "splits", "warnings"]
+    assert sorted(report) == ["contents", "dealing", "problems", "repeats", "splits", "warnings"]
     assert report["splits"]["train"]["pixels"] == {"road": 96}
 
 

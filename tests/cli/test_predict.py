@@ -10,12 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
+from tests.inference.photos import NADIR, PHANTOM, photo
 from tests.inference.rasters import geotiff, stored
 from tests.quantization.tiny import segmenter
 from tests.tflite.networks import METADATA, SIZE, frame, image_model, tiny_model
@@ -179,6 +181,32 @@ def test_a_video_and_images_go_together(
     assert "flight.avi: 2 frames" in text
     assert "2 images and 1 video in" in text
     assert (tmp_path / "out/flight_overlay.mp4").exists()
+
+
+def test_what_a_folder_holds_is_predicted_or_named(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("c.webp", "d.BMP", "e.jp2"):
+        Image.fromarray(frame(0, 50, 40)).save(survey / name)
+    (survey / "day two").mkdir()
+    for name in ("f.MP4", "day two/g.mov", "notes.txt"):
+        (survey / name).write_bytes(b"0")
+    assert main(words(model, survey, "-o", tmp_path / "out")) == 0
+    text = capsys.readouterr().out
+    assert "5 images in" in text
+    assert f"2 videos in folders are skipped; name what is to be predicted: {survey / 'day two/g.mov'}" in text
+    assert main(words(model, survey, "-o", tmp_path / "out", "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(record["image"]).name for record in found["images"]] == ["a.png", "b.jpg", "c.webp", "d.BMP", "e.jp2"]
+    assert found["skipped"] == [str(survey / "day two/g.mov"), str(survey / "f.MP4")]
+
+
+def test_a_drones_photo_says_where_its_areas_come_from(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = photo(tmp_path / "in/a.jpg", PHANTOM, NADIR)
+    assert main(words(model, path, "-o", tmp_path / "out")) == 0
+    assert "; pixels of 277.78 cm, from its altitude of 100 m above take-off" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n"])

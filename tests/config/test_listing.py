@@ -45,7 +45,7 @@ def test_sections_of_the_same_settings_list_the_defaults_that_differ():
 
 def test_a_section_comes_with_those_in_it_and_a_setting_alone():
     assert [each.name for each in listing.chosen_sections("fit", CHOICES)] == ["fit", "fit.augment"]
-    assert "fit.epochs=80  (a whole number, at least 1)" in listing.as_text(
+    assert "fit.epochs=80  (a whole number, at least 1 and at most 1,000,000)" in listing.as_text(
         listing.chosen_sections("fit.epochs", CHOICES)
     )
     assert "(one of one, two)" in listing.as_text(listing.chosen_sections("data.name", CHOICES))

@@ -101,10 +101,10 @@ def test_every_shipped_configuration_loads(path):
         ("fit=3", "is a section of settings", ""),
         ("fit.epochs=[1]", "must be a single value, got a list", ""),
         ("prune.macs=0", "must be above 0 and at most 1, got 0.0", ""),
-        ("fit.checkpoint_steps=0", "must be at least 1, got 0", ""),
-        ("fit.augment.translate_px=-3", "must be at least 0 and at most 10000, got -3", ""),
+        ("fit.checkpoint_steps=0", "must be at least 1 and at most 10,000,000, got 0", ""),
+        ("fit.augment.translate_px=-3", "must be at least 0 and at most 10,000, got -3", ""),
         ("prune.retrain.label_smoothing=2", "at least 0 and at most 0.99, got 2.0", ""),
-        ("prune.distill.temperature=0", "must be above 0, got 0.0", ""),
+        ("prune.distill.temperature=0", "must be above 0 and at most 1,000, got 0.0", ""),
         ("seed=-1", "`seed` must be at least 0", ""),
         ("epochs", "expected `key=value`", "fit.epochs=3"),
     ],
@@ -193,3 +193,15 @@ def test_ranges_are_given_in_pairs_or_in_one_row():
     )
 
     assert pairs.data.scale == row.data.scale == (0.0, 3.0, 1.0, 6.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fit: {epochs: 1}\nfit: {epochs: 2}\n", "fit:\n  epochs: 1\n  epochs: 2\n", "fit: {epochs: 1, epochs: 1}\n"],
+)
+def test_a_key_that_comes_twice_is_an_error_that_says_where(tmp_path, text):
+    path = tmp_path / "twice.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=r"not valid YAML: the key `(fit|epochs)` comes twice.*line [123]"):
+        load_config(path)

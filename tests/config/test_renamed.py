@@ -3,8 +3,8 @@
 import pytest
 
 from rsseg_tf.cli.main import main
-from rsseg_tf.config import listing, load_config
-from rsseg_tf.config.renamed import RENAMED
+from rsseg_tf.config import dump_yaml, listing, load_config, same_settings
+from rsseg_tf.config.renamed import FORMERLY, RENAMED
 from rsseg_tf.errors import ConfigError
 
 
@@ -79,3 +79,55 @@ def test_every_former_name_leads_to_a_setting_that_there_is(former):
 
     assert RENAMED[former] in names
     assert former not in names
+
+
+OLD = "data: {name: folder, root: photos, folder: {classes: {road: 1}}}\n"
+"""What a run wrote before there was `data.folder.split_by`."""
+
+
+def test_a_run_from_before_a_setting_is_read_as_it_was(tmp_path):
+    path = write(tmp_path / "config.yaml", OLD)
+
+    assert load_config(path, is_record=True).data.folder.split_by == "name"
+    assert load_config(path, ["data.folder.split_by=neighbors"], is_record=True).data.folder.split_by == "neighbors"
+    assert load_config(path).data.folder.split_by == "neighbors"
+
+
+@pytest.mark.parametrize("value", ["neighbors", "name"])
+def test_a_record_that_has_the_setting_is_read_as_it_says(tmp_path, value):
+    path = write(tmp_path / "own.yaml", OLD)
+    record = write(tmp_path / "config.yaml", dump_yaml(load_config(path, [f"data.folder.split_by={value}"])))
+
+    assert load_config(record, is_record=True).data.folder.split_by == value
+
+
+@pytest.mark.parametrize("value", ["neighbors", "name"])
+def test_an_unfinished_run_from_before_a_setting_may_be_the_same(tmp_path, value):
+    """Whether it is shows in the hash of its data."""
+    new = dump_yaml(load_config(write(tmp_path / "own.yaml", OLD), [f"data.folder.split_by={value}"]))
+
+    assert same_settings(OLD, new)
+    assert same_settings(new, OLD)
+    assert not same_settings(OLD, new.replace("road: '1'", "road: '2'"))
+
+
+def test_new_runs_that_deal_otherwise_are_not_the_same(tmp_path):
+    texts = [
+        dump_yaml(load_config(write(tmp_path / "own.yaml", OLD), [f"data.folder.split_by={value}"]))
+        for value in ("neighbors", "name")
+    ]
+
+    assert not same_settings(*texts)
+
+
+def test_a_record_of_another_reader_gets_no_settings_of_folder(tmp_path):
+    path = write(tmp_path / "config.yaml", "data: {name: uavid, root: uavid}\n")
+
+    assert load_config(path, is_record=True) == load_config(path)
+
+
+@pytest.mark.parametrize("name", FORMERLY)
+def test_what_runs_did_before_a_setting_is_not_its_default(name):
+    settings = {each.name: each.default for section in listing.all_sections({}) for each in section.settings}
+
+    assert settings[name] != FORMERLY[name]

@@ -1,10 +1,13 @@
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsseg_tf.config import Config
 from rsseg_tf.config.setting import Rule, check, setting
 from rsseg_tf.errors import ConfigError
 
@@ -48,3 +51,19 @@ def test_a_mapping_is_a_default_of_its_own_for_each_and_is_checked_too():
     check(Floors({"a": 0.5}))
     with pytest.raises(ConfigError, match=r"must be small, got \{'a': 2\}"):
         check(Floors({"a": 2}))
+
+
+def numbers(settings: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    kinds = get_type_hints(type(settings))
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            yield from numbers(value, f"{where}{item.name}.")
+        elif kinds[item.name] in (int, float):
+            yield f"{where}{item.name}", item.metadata.get("rule")
+
+
+@pytest.mark.parametrize(("name", "rule"), list(numbers(Config())))
+def test_no_number_may_be_so_large_that_it_takes_all_memory_or_not_a_number(name, rule):
+    assert rule is not None, name
+    assert not any(rule.holds(value) for value in (1e12, math.inf, math.nan))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shlex
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import DatasetReport, check_dataset
 from rsseg_tf.datasets.images.header import orientation
+from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.opening import open_sound
 from rsseg_tf.errors import DataError
 from tests.datasets.images.formats import NIR, tiff
@@ -93,11 +93,45 @@ def test_a_mask_drawn_over_the_turned_image_is_told_so_with_a_way_out(tmp_path: 
     Image.fromarray(np.rot90(LABELS, -1)).save(tmp_path / "m.png")
     ((_, hint), *_) = about(tmp_path, "30×20 pixels but its mask", image="a.jpg", mask="m.png")
     assert "EXIF" in hint
-    program = hint.partition('python -c "')[2].rpartition('"')[0].replace("OLD.jpg", "a.jpg")
-    ast.parse(program)
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    carried_out(hint, tmp_path, old="a.jpg")
     assert about(tmp_path, "its mask", image="NEW.png", mask="m.png") == []
     assert checked(tmp_path, image="NEW.png", mask="m.png").splits["train"].sizes == ("20×30",)
+
+
+def carried_out(hint: str, folder: Path, *, old: str) -> None:
+    program = hint.partition('python -c "')[2].rpartition('"')[0].replace("OLD.jpg", old)
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("kind", ["gray", "palette", "bits"])
+@pytest.mark.parametrize("way", [3, 6, 8])
+def test_a_mask_that_is_turned_itself_is_stored_upright_with_its_numbers(tmp_path: Path, kind: str, way: int) -> None:
+    """OpenCV would make colors of a palette, and stretch bits."""
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[way]
+    mask = Image.fromarray(LABELS).transpose(back)
+    if kind == "palette":
+        mask.putpalette([0, 200, 0, 90, 0, 90])
+    exif = Image.Exif()
+    exif[0x0112] = way
+    (mask.point(lambda number: 255 * number).convert("1") if kind == "bits" else mask).save(
+        tmp_path / "m.png", exif=exif
+    )
+    words = ("its mask",) if way != 3 else ("turned by its EXIF data",)
+    ((_, hint), *_) = about(tmp_path, *words, image="a.png", mask="m.png")
+    carried_out(hint, tmp_path, old="m.png")
+    report = checked(tmp_path, image="a.png", mask="NEW.png")
+    assert report.splits["train"].pixels == {"ground": (LABELS == 0).sum(), "roof": (LABELS == 1).sum()}
+    assert not about(tmp_path, *words, image="a.png", mask="NEW.png")
+
+
+def test_a_tiff_that_is_turned_is_told_to_be_stored_without_the_tag(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    Image.fromarray(np.rot90(LABELS, 2).copy()).save(tmp_path / "m.tif", tiffinfo={274: 3})
+    ((_, hint), *_) = about(tmp_path, "turned by its EXIF data", image="a.png")
+    assert "without the tag 274" in hint
+    tiff(np.rot90(read_indices(tmp_path / "m.tif"), 2)[..., None])(tmp_path / "NEW.tif")
+    assert about(tmp_path, "EXIF", image="a.png", mask="NEW.tif") == []
 
 
 @pytest.mark.parametrize(

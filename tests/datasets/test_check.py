@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,8 +7,9 @@ import pytest
 from rsseg_tf.config import DataConfig, FolderConfig, ScenesConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
-from rsseg_tf.datasets.check import check_dataset, described
+from rsseg_tf.datasets.check import check_dataset, described, report_of
 from rsseg_tf.datasets.examine import decoder_complaint
+from rsseg_tf.datasets.opening import prepared as prepared_pairs
 from tests.datasets.readers.layouts import forbid, write_csv, write_flat
 from tests.datasets.readers.test_isprs import write_vaihingen
 from tests.datasets.readers.test_uavid import write_uavid
@@ -141,6 +144,38 @@ def test_images_without_any_mask_are_named_once_and_the_missing_val_beside_them(
 def test_a_test_split_without_masks_is_sound(sound):
     write_csv(sound / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val", "i2.png,,test")
     assert checked(sound).problems == ()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_an_incomplete_class_map_is_one_problem_of_the_data_set(sound, prepared):
+    for index, color in enumerate(((7, 7, 7), (9, 9, 9), (7, 7, 7))):
+        mask = np.full((8, 12, 3), (1, 2, 3), np.uint8)
+        mask[: index + 1] = color
+        write_image(sound / f"m{index}.png", mask)
+    (sound / "i1.png").write_bytes(b"")
+    data = DataConfig(name="folder", root=str(sound), folder=FolderConfig("splits.csv", CLASSES))
+    dataset = list_dataset(replace(data, cache_dir=str(sound / "cache")))
+    found = (
+        prepared_report(replace(data, cache_dir=str(sound / "cache")), dataset) if prepared else check_dataset(dataset)
+    )
+    unknown, empty = found.problems
+    assert unknown.message == (
+        "3 masks hold colors outside the palette: #070707 (48 pixels in 2 masks), #090909 (24 pixels in 1 mask); "
+        f"`{sound / 'm0.png'}` is the first"
+    )
+    assert "data.folder.classes" in unknown.hint
+    assert "it is empty" in empty.message
+
+
+def prepared_report(data, dataset):
+    return report_of(dataset, prepared_pairs(data, dataset).examinations)
+
+
+def test_a_single_mask_with_something_unknown_is_named(sound):
+    write_flat(sound / "m2.png", (7, 7, 7))
+    (problem,) = checked(sound).problems
+    assert problem.message == f"`{sound / 'm2.png'}` holds colors outside the palette: #070707 (96 pixels)"
+    assert problem.sample == "i2"
 
 
 def test_a_problem_says_where_it_is(sound):
@@ -288,3 +323,14 @@ def test_a_class_painted_as_255_is_told_from_one_that_is_not_there(tmp_path, roo
     missing = "`roof`, `tree`" if roof == 255 else "`tree`"
     assert messages(report.warnings) == f"no pixel of {missing} in `train`\nno pixel of {missing} in `val`"
     assert [bool(finding.hint) for finding in report.warnings] == [bool(hint)] * 2
+
+
+def test_the_check_says_how_it_dealt(tmp_path):
+    for number in range(14):
+        write_flat(tmp_path / f"images/{number}.png", (number, 50, 60))
+        write_flat(tmp_path / f"masks/{number}.png", (1, 2, 3))
+    report = checked(tmp_path, pairs="")
+    assert report.dealing == (
+        "dealt by the numbers in names (14 images in 1 group of neighbors); 1 large group cut into 7 blocks"
+    )
+    assert f"\nsplits: {report.dealing}\n" in described(report)

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from rsseg_tf.config import ScenesConfig
 from rsseg_tf.datasets.palette import Palette, distinct_colors
+from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.scenes.dataset import Scenes
-from rsseg_tf.datasets.sheet import contact_sheet, legend, overlay
+from rsseg_tf.datasets.sheet import caption, contact_sheet, legend, overlay
 from rsseg_tf.errors import DataError
 
 PALETTE = Palette(("a", "b"), ((200, 0, 0), (0, 0, 200)))
@@ -18,7 +21,25 @@ def test_a_sheet_has_a_row_a_sample_of_image_mask_and_overlay():
     np.testing.assert_array_equal(sheet[4:68, 72:136], SCENES.palette.colorize(mask))
     np.testing.assert_array_equal(sheet[4:68, 140:204], overlay(image, mask, SCENES.palette))
     last, _ = SCENES.read(SCENES.samples("train")[-1])
-    np.testing.assert_array_equal(sheet[72:136, 4:68], last)
+    np.testing.assert_array_equal(sheet[90:154, 4:68], last)
+
+
+def test_every_row_names_its_file():
+    sheet = contact_sheet(SCENES, "train", count=2, cell=64)
+    samples = SCENES.samples("train")
+    for top, sample in ((68, samples[0]), (154, samples[-1])):
+        np.testing.assert_array_equal(sheet[top : top + 18], caption(sample, sheet.shape[1]))
+    assert (caption(samples[0], 200) != caption(samples[1], 200)).any()
+
+
+def test_a_long_name_keeps_its_end():
+    def drawn(name):
+        return caption(Sample(name, Path(f"{name}.jpg"), None), 170)
+
+    long = "a/very/long/path/of/folders/to/DJI_0012"
+    np.testing.assert_array_equal(drawn(long), drawn(f"more/{long}"))
+    assert (drawn(long) != drawn(long.replace("12", "13"))).any()
+    assert (drawn(long)[:, -4:] == drawn("x")[:, -4:]).all()
 
 
 def test_a_sheet_shows_no_sample_twice():

@@ -163,9 +163,19 @@ def test_another_number_of_classes_is_refused_with_both_named() -> None:
         evaluate(Reader(Palette(("water", "land"), ((0, 0, 9), (9, 0, 0)))), Masks(), "test")
 
 
-def test_the_same_classes_in_another_order_are_refused() -> None:
-    with pytest.raises(ModelError, match="ordered tree, roof, road"):
-        evaluate(Reader(Palette(PALETTE.names[::-1], PALETTE.colors)), Masks(), "test")
+def test_the_same_classes_in_another_order_are_scored_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    class Turned(Reader):
+        def predict(self, image: np.ndarray) -> np.ndarray:
+            return 2 - super().predict(image)
+
+    turned = Turned(Palette(PALETTE.names[::-1], PALETTE.colors))
+    score = evaluate(turned, Masks(blocks(32, 48, 0, 1, 2, 255)), "test")
+
+    assert score.miou == 1.0
+    assert score.class_names == ("tree", "roof", "road")
+    assert "by name" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="number their classes differently"):
+        evaluate_all([turned, Reader()], Masks(blocks(32, 48, 0, 1, 2)), "test")
 
 
 def test_a_split_without_masks_is_refused() -> None:

@@ -19,6 +19,7 @@ from rasterio.warp import transform
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.inference.folders import predict_files
 from tests.datasets.images.formats import tiff
+from tests.inference.photos import NADIR, PHANTOM, PLANE, photo
 from tests.inference.rasters import geotiff, origin, predictor
 from tests.tflite.networks import frame
 
@@ -123,3 +124,64 @@ def test_ground_control_points_are_kept_in_the_map(tmp_path: Path) -> None:
     assert [(each.row, each.col, each.x, each.y) for each in found] == [
         (each.row, each.col, each.x, each.y) for each in points
     ]
+
+
+@pytest.mark.parametrize("as_elements", [False, True])
+@pytest.mark.parametrize(
+    ("exif", "exact"),
+    [
+        (PHANTOM, False),
+        (PLANE, True),
+        ({**PLANE, "FocalPlaneXResolution": 540 / 1.32} | {"PixelXDimension": 540, "PixelYDimension": 360}, True),
+    ],
+)
+def test_a_drones_photo_says_how_large_its_pixels_are(
+    tmp_path: Path, exif: dict[str, float], exact: bool, as_elements: bool
+) -> None:
+    """By similar triangles; the focal length of 35 mm film is given in whole millimeters."""
+    path = photo(tmp_path / "in/a.jpg", exif, NADIR, as_elements=as_elements)
+    (record,) = predict_files(predictor(), [path], tmp_path / "out")
+    side = 100 * 13.2 / 8.8 / 54
+    assert area(record) == pytest.approx(36 * 54 * side**2, rel=1e-4 if exact else 0.01)
+    assert record["scale_note"].endswith("cm, from its altitude of 100 m above take-off")
+
+
+def test_what_is_given_goes_before_the_altitude(tmp_path: Path) -> None:
+    path = photo(tmp_path / "in/a.jpg", PHANTOM, NADIR)
+    given = predictor(ground_sampling_distance_m=3.0, overrides_georeference=True)
+    (record,) = predict_files(given, [path], tmp_path / "out")
+    assert area(record) == pytest.approx(36 * 54 * 9)
+    assert "scale_note" not in record
+    (record,) = predict_files(predictor(ground_sampling_distance_m=3.0), [path], tmp_path / "model")
+    assert area(record) == pytest.approx(36 * 54 * (150 / 54) ** 2, rel=0.01)
+    (path.parent / "a.jgw").write_text(WORLD)
+    (record,) = predict_files(predictor(), [path], tmp_path / "placed")
+    assert "scale_note" not in record
+
+
+@pytest.mark.parametrize(
+    ("exif", "said", "why"),
+    [
+        (PHANTOM, {**NADIR, "GimbalPitchDegree": "-60.10"}, "looked 30° away from straight down"),
+        (PHANTOM, {"RelativeAltitude": "+100.00"}, "does not say how the camera was tilted"),
+        (PHANTOM, {**NADIR, "RelativeAltitude": "-3.20"}, "taken -3.2 m above take-off"),
+        ({}, NADIR, "does not say its focal length"),
+        ({**PHANTOM, "PixelXDimension": 5472, "PixelYDimension": 3078}, NADIR, "a part of the one that was taken"),
+    ],
+)
+def test_an_altitude_that_would_mislead_is_not_used(
+    tmp_path: Path, exif: dict[str, float], said: dict[str, str], why: str
+) -> None:
+    path = photo(tmp_path / "in/a.jpg", exif, said)
+    (record,) = predict_files(predictor(), [path], tmp_path / "out")
+    assert {values["area_m2"] for values in record["classes"].values()} == {None}
+    assert record["scale_note"].startswith("its altitude is not used: ")
+    assert record["scale_note"].endswith(why)
+    (record,) = predict_files(predictor(ground_sampling_distance_m=3.0), [path], tmp_path / "model")
+    assert area(record) == pytest.approx(36 * 54 * 9)
+
+
+def test_a_photo_of_another_camera_says_nothing(tmp_path: Path) -> None:
+    (record,) = predict_files(predictor(), [photo(tmp_path / "in/a.jpg", PHANTOM, {})], tmp_path / "out")
+    assert "scale_note" not in record
+    assert {values["area_m2"] for values in record["classes"].values()} == {None}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ def brightness(images: np.ndarray) -> np.ndarray:
 
 def predictor(infer: Any = brightness, **changes: Any) -> TiledPredictor:
     return TiledPredictor(infer, PALETTE, **{"input_size": (32, 32), "overlap": 4, "model_sha256": "m", **changes})
+
+
+@pytest.fixture(params=["opencv", "pyav"], autouse=True)
+def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every rule holds with PyAV and without it."""
+    if request.param == "opencv":
+        monkeypatch.setattr("rsseg_tf.inference.video.library", lambda: None)
+    else:
+        pytest.importorskip("av", reason="PyAV is in the extra `video`")
+    return str(request.param)
 
 
 @pytest.fixture
@@ -172,13 +183,29 @@ def test_a_camera_stops_by_itself_after_so_many_frames(tmp_path: Path) -> None:
     assert record["output"].startswith("camera0_")
 
 
+@pytest.mark.usefixtures("camera")
+def test_a_camera_is_shown_in_real_time_however_slow_the_model(tmp_path: Path, codec: str) -> None:
+    def slowly(images: np.ndarray) -> np.ndarray:
+        time.sleep(0.15)
+        return brightness(images)
+
+    record = predict_video(predictor(slowly), "camera:0", tmp_path / "out", settings=VideoSettings(most_frames=10))
+    capture = cv2.VideoCapture(str(tmp_path / "out" / record["output"]))
+    shown = capture.get(cv2.CAP_PROP_FRAME_COUNT) / capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    taken = 5 * 0.15  # of ten frames five may be read ahead
+    assert (shown > taken) is (codec == "pyav")
+    assert record["keeps_times"] is (codec == "pyav")
+
+
 @pytest.mark.parametrize("content", [b"", b"no video", b"\0\0\0\x18ftypmp42" + bytes(200)])
-def test_a_file_that_does_not_play_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_does_not_play_is_named(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.mp4"):
         predict_video(predictor(), str(path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("word", ["camera:99", "camera:front"])
@@ -191,6 +218,7 @@ def test_a_video_of_which_frames_are_missing_does_not_get_its_name(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenCV's writer says nothing of a full disk."""
+    monkeypatch.setattr("rsseg_tf.inference.video.library", lambda: None)
     real = cv2.VideoWriter
 
     class Full:

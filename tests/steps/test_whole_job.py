@@ -247,6 +247,9 @@ def test_pruning_to_a_time_without_retraining_tells_milliseconds_and_the_score(w
     assert (result["best_epoch"], result["loops"]) == (0, 3)
     assert f"{result['latency_ms']:.1f} ms (estimated)" in told
     assert f"val mIoU {100 * result['val_miou']:.2f} before retraining" in told
+    own = next(line for line in told.splitlines() if line.startswith("prune settings other than the defaults: "))
+    assert "loops=3" in own  # of the dense run's record
+    assert "criterion" not in own
     assert not (tmp_path / "timed" / "log.csv").exists()
     assert (tmp_path / "timed" / "pruning.csv").read_text().startswith("loop,macs,params,latency_ms\n")
     manifest = json.loads((tmp_path / "timed" / "manifest.json").read_text())

@@ -1,10 +1,12 @@
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from rsseg_tf.checkpoint import read_arrays, save_arrays
 from rsseg_tf.config import AugmentConfig, DistillConfig, FitConfig
@@ -162,6 +164,90 @@ def test_l2_pulls_kernels_and_scales_but_not_biases(tmp_path):
 
     assert np.abs(heavy.layers[2].kernel).sum() < 0.8 * np.abs(light.layers[2].kernel).sum()
     assert np.abs(heavy.layers[3].gamma).sum() < 0.8 * np.abs(light.layers[3].gamma).sum()
+
+
+def mixed_network(layer: Callable[[], layers.Layer]) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((16, 16, 3))
+    x = layers.SeparableConv2D(4, 3, padding="same", name="separable")(layers.Rescaling(1 / 255)(x))
+    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer="ones", name="slope")(layer()(x))
+    return keras.Model(image, layers.Conv2D(2, 1, bias_initializer="ones", name="classifier")(x))
+
+
+def adapted() -> layers.Layer:
+    layer = layers.Normalization()
+    layer.adapt(np.random.default_rng(0).normal(size=(4, 16, 16, 4)).astype(np.float32))
+    return layer
+
+
+WHOLE_NUMBERS = {
+    "Dropout": lambda: layers.Dropout(0.2),
+    "RandomFlip": layers.RandomFlip,
+    "GaussianNoise": lambda: layers.GaussianNoise(0.1),
+    "Normalization": adapted,
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE_NUMBERS)
+def test_averages_are_of_the_float_weights_and_whole_numbers_go_on(tmp_path, kind):
+    settings = FitConfig(epochs=2, learning_rate=0.05, l2=0, ema=0.9, checkpoint_steps=1)
+    schedules = schedule(steps=3)
+
+    def trained(folder: Path, progress: Silent, seen: list[list[np.ndarray]]) -> keras.Model:
+        model = mixed_network(WHOLE_NUMBERS[kind])
+        assert {keras.backend.is_float_dtype(variable.dtype) for variable in model.variables} == {True, False}
+
+        class Seeing(Silent):
+            def step(self, **place: float) -> None:
+                seen.append([np.asarray(variable) for variable in model.variables])
+                progress.step(**place)
+
+        trainer = Trainer(model, schedules, settings, loss=cross_entropy(), folder=folder)
+        trainer.run(lambda: 0.5, Seeing())
+        return model
+
+    seen: list[list[np.ndarray]] = []
+    whole = trained(tmp_path / "whole", Silent(), seen)
+    expected = [np.asarray(variable) for variable in mixed_network(WHOLE_NUMBERS[kind]).variables]
+    for number, values in enumerate(seen):
+        decay = min(0.9, (1 + number) / (10 + number))
+        expected = [
+            decay * mean + (1 - decay) * value if value.dtype == np.float32 else value
+            for mean, value in zip(expected, values, strict=True)
+        ]
+    for variable, value in zip(whole.variables, expected, strict=True):
+        np.testing.assert_allclose(np.asarray(variable), value, rtol=1e-4, atol=1e-6)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", Silent(4), [])
+    resumed = trained(tmp_path / "killed", Silent(), [])
+    for ours, theirs in zip(resumed.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_l2_is_of_all_weights_but_biases_whatever_they_are_called(tmp_path):
+    def after_one_step(l2: float) -> keras.Model:
+        model = mixed_network(layers.ReLU)
+        settings = FitConfig(epochs=1, learning_rate=0.1, momentum=0.0, schedule="constant", l2=l2)
+        trainer = Trainer(model, schedule(steps=1), settings, loss=cross_entropy(), folder=tmp_path / f"{l2}")
+        trainer.run(None, Silent())
+        return model
+
+    start, heavy, light = mixed_network(layers.ReLU), after_one_step(0.5), after_one_step(0.0)
+    named = [variable.path for variable in start.trainable_variables]
+    assert {path.split("/")[-1] for path in named} == {
+        "depthwise_kernel",
+        "pointwise_kernel",
+        "kernel",
+        "bias",
+        "alpha",
+    }
+    for path, before, with_l2, without in zip(
+        named, start.trainable_variables, heavy.trainable_variables, light.trainable_variables, strict=True
+    ):
+        pull = 0.0 if path.endswith("bias") else 0.1 * 0.5
+        expected = np.asarray(without) - pull * np.asarray(before)
+        np.testing.assert_allclose(np.asarray(with_l2), expected, rtol=1e-4, atol=1e-6, err_msg=path)
 
 
 def test_a_teacher_changes_what_is_learned(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.drawn.blocks import Block, blocks_of, dealt_blocks, least_side
+from rsseg_tf.datasets.drawn.features import Layer, read_layer
 from rsseg_tf.datasets.drawn.listing import Pair, write_listing
 from rsseg_tf.datasets.files.raster import library_settings, open_dataset_of
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
-from rsseg_tf.datasets.vectors.features import Layer, read_layer
-from rsseg_tf.datasets.vectors.stored import Drawn, Points
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import atomic_path, write_text
@@ -68,11 +68,11 @@ class Burning:
 class _Shapes:
     """Polygons in the coordinates of the mosaic, their numbers, and west, south, east and north of each (n, 4)."""
 
-    geometries: list[dict[str, Any]]
+    geometries: NDArray[np.object_]
     numbers: list[int]
     bounds: NDArray[np.float64]
 
-    def near(self, corners: NDArray[np.float64]) -> list[tuple[dict[str, Any], int]]:
+    def near(self, corners: NDArray[np.float64]) -> list[tuple[Any, int]]:
         """Return those that may touch what lies between some points (n, 2), with their numbers."""
         low, high = corners.min(axis=0), corners.max(axis=0)
         touch = np.all(self.bounds[:, :2] < high, axis=1) & np.all(self.bounds[:, 2:] > low, axis=1)
@@ -127,10 +127,7 @@ def burn(mosaic: Path, labels: Path, out: Path, how: Burning, *, progress: Progr
 
 def _classes(layer: Layer, how: Burning) -> tuple[list[str], dict[str, int]]:
     """Return the class names, and the number of every value of the attribute."""
-    known = sorted({name for drawn in layer.drawn for name in drawn.values})
-    if how.attribute not in known:
-        raise DataError(f"the polygons of `{layer.path}` have no attribute `{how.attribute}`", hint=_one_of(known))
-    values = Counter(_value(drawn, how.attribute) for drawn in layer.drawn)
+    values = Counter(_values(layer, how.attribute))
     found = [value for value in sorted(values) if value not in how.ignored and value]
     names = list(how.classes or found)
     if how.background and how.background not in names:
@@ -148,11 +145,14 @@ def _classes(layer: Layer, how: Burning) -> tuple[list[str], dict[str, int]]:
     return names, numbers | dict.fromkeys(how.ignored, IGNORE)
 
 
-def _value(drawn: Drawn, attribute: str) -> str:
-    value = drawn.values.get(attribute)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value)
+def _values(layer: Layer, attribute: str) -> list[str]:
+    """Return an attribute of every polygon as people read it: numbers that are whole without a point."""
+    if attribute not in layer.attributes:
+        hint = _one_of(sorted(layer.attributes))
+        raise DataError(f"the polygons of `{layer.path}` have no attribute `{attribute}`", hint=hint)
+    values = layer.attributes[attribute].tolist()
+    whole = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    return ["" if value is None or value != value else str(value) for value in whole]
 
 
 def _one_of(names: Sequence[str]) -> str:
@@ -162,24 +162,24 @@ def _one_of(names: Sequence[str]) -> str:
 
 def _on_mosaic(layer: Layer, dataset: Any, mosaic: Path, attribute: str, numbers: dict[str, int]) -> _Shapes:
     """Return the polygons in the coordinates of the mosaic; GDAL burns those of other systems without a word."""
+    import shapely
+
     if dataset.transform.is_identity:
         raise DataError(f"`{mosaic}` does not say where it lies", hint="export it with its georeference")
     if (layer.crs is None) != (dataset.crs is None):
-        which = layer.path if layer.crs is None else mosaic
-        raise DataError(
-            f"`{which}` does not say its coordinate reference system", hint="set it in QGIS, or with gdal_edit -a_srs"
+        which, hint = (
+            (layer.path, "set it in QGIS, by Layer > Set CRS of Layer(s), and save the layer again")
+            if layer.crs is None
+            else (mosaic, f"say which it is, for example: rio edit-info --crs EPSG:32632 {mosaic}")
         )
-    to_mosaic = None if layer.crs in (None, dataset.crs) else (layer.crs, dataset.crs)
-    rings = [
-        [_reprojected(ring, *to_mosaic) for ring in each.rings] if to_mosaic else each.rings for each in layer.drawn
-    ]
-    points = [np.array([point for ring in each for point in ring]) for each in rings]
-    bounds = np.stack([np.concatenate([each.min(axis=0), each.max(axis=0)]) for each in points])
-    geometries = [{"type": "Polygon", "coordinates": each} for each in rings]
-    shapes = _Shapes(geometries, [numbers[_value(each, attribute)] for each in layer.drawn], bounds)
+        raise DataError(f"`{which}` does not say its coordinate reference system", hint=hint)
+    placed = layer.shapes
+    if layer.crs not in (None, dataset.crs):
+        placed = shapely.transform(placed, functools.partial(_reprojected, source=layer.crs, target=dataset.crs))
+    shapes = _Shapes(placed, [numbers[value] for value in _values(layer, attribute)], shapely.bounds(placed))
     if not shapes.near(_corners(dataset.transform, dataset.height, dataset.width)):
         raise DataError(
-            f"none of the {counted(len(rings), 'polygon')} of `{layer.path}` lies in `{mosaic}`",
+            f"none of the {counted(len(placed), 'polygon')} of `{layer.path}` lies in `{mosaic}`",
             hint=_compare(layer, dataset),
         )
     return shapes
@@ -193,10 +193,10 @@ def _compare(layer: Layer, dataset: Any) -> str:
     return f"compare them in QGIS: the polygons are in {layer.crs}, the mosaic is in {dataset.crs}"
 
 
-def _reprojected(ring: Points, source: Any, target: Any) -> Points:
+def _reprojected(points: NDArray[np.float64], *, source: Any, target: Any) -> NDArray[np.float64]:
     from rasterio.warp import transform
 
-    return list(zip(*transform(source, target, *zip(*ring, strict=True)), strict=True))
+    return np.array(transform(source, target, *points.T.tolist())).T
 
 
 def _counted(

@@ -15,11 +15,11 @@ from rsseg_tf.datasets.drawn.values import are_colors, counted_values
 from rsseg_tf.datasets.files.opening import open_stored
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
-from rsseg_tf.datasets.readers.folder import dealt
 from rsseg_tf.datasets.readers.globs import SPLIT, glob_listing
 from rsseg_tf.datasets.readers.layout import existing_root
 from rsseg_tf.datasets.readers.split_folders import SPLIT_OF
 from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.datasets.splits.dealing import deal
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.progress import Progress
 
@@ -103,7 +103,7 @@ def _pairs(root: Path, layout: Layout) -> Mapping[str, Sequence[Sample]]:
         loose, listing = glob_listing(root, layout.image_glob, layout.mask_glob)
     except DataError:
         return {}
-    return dealt(loose) if loose else listing.splits
+    return deal(loose).splits if loose else listing.splits
 
 
 def _annotated(root: Path) -> list[tuple[str, Annotated]]:
@@ -158,7 +158,7 @@ def _splits_of(annotated: Sequence[tuple[str, Annotated]]) -> dict[Path, str]:
     if all(split for split, _ in annotated):
         return {each.image: split for split, each in annotated}
     samples = [Sample(each.image.stem, each.image, None) for _, each in annotated]
-    return {each.image: split for split, group in dealt(samples).items() for each in group if each.image}
+    return {each.image: split for split, group in deal(samples).splits.items() for each in group if each.image}
 
 
 def _check_size(annotated: Annotated) -> None:

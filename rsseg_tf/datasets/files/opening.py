@@ -13,9 +13,9 @@ from rsseg_tf.datasets.images.integrity import tiff_damage
 from rsseg_tf.errors import DataError, unreadable
 
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-SUFFIXES = (*OPENCV_SUFFIXES, ".jp2")
-"""The file endings that are looked for in folders, in lower case; the last needs rasterio. A VRT is read where it is
-named: in a folder it lies beside the tiles that it is made of."""
+SUFFIXES = (*OPENCV_SUFFIXES, ".jp2", ".webp", ".bmp")
+"""The file endings that are looked for in folders, in lower case; the last three need rasterio. A VRT is read where
+it is named: in a folder it lies beside the tiles that it is made of."""
 
 
 def open_stored(path: Path, *, numbers: bool = False) -> Stored:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -14,9 +15,46 @@ from rsseg_tf.datasets.images.numbers import Numbers
 from rsseg_tf.datasets.images.windows import read_numbers, read_picture
 from rsseg_tf.datasets.palette import IGNORE, ColorTable, Pixels, format_color
 from rsseg_tf.errors import DataError
+from rsseg_tf.text import counted
 
 _COLORS_LISTED = 8
+_TIFFS = (".tif", ".tiff")
 _REMEDY = "fix the mask, or set data.unknown_colors=ignore"
+
+
+class UnknownValuesError(DataError):
+    """A mask that holds what is not a class.
+
+    Args:
+        path: the mask.
+        values: number or `#RRGGBB` → its pixels, the most frequent first.
+        hint: what to do.
+    """
+
+    def __init__(self, path: Path, values: Mapping[str, int], *, hint: str) -> None:
+        listed = [f"{name} ({count} pixels)" for name, count in values.items()]
+        super().__init__(f"`{path}` holds {_told(listed)}", hint=hint)
+        self.values = values
+
+
+def unknown_in_all(found: Mapping[Path, Mapping[str, int]]) -> str:
+    """Return one message about what several masks hold that is not a class.
+
+    Args:
+        found: mask → number or `#RRGGBB` → its pixels.
+    """
+    masks = Counter(value for values in found.values() for value in values)
+    pixels: Counter[str] = Counter()
+    for values in found.values():
+        pixels.update(values)
+    listed = [f"{value} ({count} pixels in {counted(masks[value], 'mask')})" for value, count in pixels.most_common()]
+    return f"{counted(len(found), 'mask')} hold {_told(listed)}; `{next(iter(found))}` is the first"
+
+
+def _told(listed: list[str]) -> str:
+    what = "colors outside the palette" if listed[0].startswith("#") else "numbers that are not classes"
+    more = f" and {len(listed) - _COLORS_LISTED} more" if len(listed) > _COLORS_LISTED else ""
+    return f"{what}: {', '.join(listed[:_COLORS_LISTED])}{more}"
 
 
 class MaskReader(Protocol):
@@ -52,8 +90,8 @@ class ColorMasks:
         if unknown and valid is not None:
             _, unknown = self._table.decode(colors[valid][None])
         if unknown and not self._ignore_unknown:
-            found = ((format_color(color), count) for color, count in unknown.items())
-            raise _strangers(path, "colors outside the palette", found, total=len(unknown), remedy=self._remedy)
+            found = {format_color(color): count for color, count in unknown.items()}
+            raise UnknownValuesError(path, found, hint=self._remedy)
         return mask
 
 
@@ -86,11 +124,11 @@ class IndexMasks:
         counts = np.bincount(numbers.ravel() if counted is None else numbers[counted], minlength=256)
         counts[self._known] = 0
         strange = {str(number): int(counts[number]) for number in np.flatnonzero(counts).tolist()}
-        if is_exact is not None:
-            strange |= _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
+        beyond = {} if is_exact is None else _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
+        strange |= beyond
         if strange and not self._ignore_unknown:
-            ordered = sorted(strange.items(), key=lambda item: -item[1])
-            raise _strangers(path, "numbers that are not classes", ordered, total=len(strange), remedy=self._remedy)
+            ordered = dict(sorted(strange.items(), key=lambda item: -item[1]))
+            raise UnknownValuesError(path, ordered, hint=_remedy_beyond(path, list(beyond)) if beyond else self._remedy)
         mask = self._table[numbers]
         return mask if counted is None else np.where(counted, mask, np.uint8(IGNORE))
 
@@ -102,6 +140,13 @@ class IndexMasks:
             return blank
         nothing = np.isnan(found.values) if np.isnan(nodata) else found.values == nodata
         return nothing if blank is None else blank | nothing
+
+
+def _remedy_beyond(path: Path, numbers: list[str]) -> str:
+    """Return what to do about numbers that no class can have."""
+    if len(numbers) > 1 or path.suffix.lower() not in _TIFFS:
+        return _REMEDY
+    return f"if {numbers[0]} stands for no label, say so: rio edit-info --nodata {numbers[0]} {path}; else {_REMEDY}"
 
 
 def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
@@ -117,10 +162,4 @@ def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
 def _counted(values: Values) -> dict[str, int]:
     """Return number → how often it occurs."""
     found, counts = np.unique(values, return_counts=True)
-    return dict(zip((f"{value:g}" for value in found.tolist()), counts.tolist(), strict=True))
-
-
-def _strangers(path: Path, what: str, found: Iterable[tuple[str, int]], *, total: int, remedy: str) -> DataError:
-    listed = [f"{name} ({count} pixels)" for name, count in found]
-    more = f" and {total - _COLORS_LISTED} more" if total > _COLORS_LISTED else ""
-    return DataError(f"`{path}` holds {what}: {', '.join(listed[:_COLORS_LISTED])}{more}", hint=remedy)
+    return dict(zip((f"{value:.17g}" for value in found.tolist()), counts.tolist(), strict=True))

@@ -127,9 +127,10 @@ def _usual_bands(stored: Stored, *, alpha: int) -> tuple[int, ...]:
     colors = len(stored.names) - bool(alpha)
     if colors in (1, 3) and alpha in (0, colors + 1):
         return (1, 2, 3) if colors == 3 else (1, 1, 1)
+    example = "1,2,3" if len(stored.names) > 2 else "1,1,1"
     raise DataError(
         f"`{stored.path}` has {len(stored.names)} bands and does not say which are red, green and blue",
-        hint="say so: data.bands=[1,2,3] for a data set, --bands 1,2,3 for `predict`",
+        hint=f"say so: data.bands=[{example}] for a data set, --bands {example} for `predict`",
     )
 
 
@@ -144,12 +145,13 @@ def _check_bands(stored: Stored, bands: tuple[int, ...], channels: Channels, *, 
             f"`{stored.path}` has a palette, of which only the colors can be seen", hint="leave data.bands empty"
         )
     if kinds != ["uint8"] and channels.scale is None and stored.palette is None:
+        likely = _likely_scale(stored, bands)
         raise DataError(
             f"`{stored.path}` has {', '.join(kinds)} pixels, expected 8 bits a channel",
-            hint="export it with 8 bits and the same values: gdal_translate -ot Byte keeps those up to 255"
+            hint=f"store its values in 8 bits, up to 255 they stay: rio convert {stored.path} NEW.tif --dtype uint8"
             if labels
-            else f"say which values become 0 and 255: data.scale={_likely_scale(stored, bands)} for a data set, "
-            "--scale likewise for `predict`; these are each band's 1st and 99th percentile in this file",
+            else f"say which values become 0 and 255: data.scale=[{likely}] for a data set, --scale {likely} for "
+            "`predict`; these are each band's 1st and 99th percentile in this file",
         )
 
 
@@ -205,8 +207,8 @@ def _likely_scale(stored: Stored, bands: tuple[int, ...]) -> str:
         if np.issubdtype(values.dtype, np.integer):
             low, high = math.floor(low), math.ceil(high)
         high = high if high > low else low + 1
-        ranges.append(f"[{low:.6g},{high:.6g}]")
-    return f"[{','.join(ranges)}]"
+        ranges.append(f"{low:.6g},{high:.6g}")
+    return ",".join(ranges)
 
 
 def _probed(stored: Stored, band: int) -> Values:

@@ -131,4 +131,5 @@ def examination_of(facts: Mapping[str, Any]) -> Examination:
         image_sha256=facts["image_sha256"],
         mask_sha256=facts["mask_sha256"],
         doubts=tuple((message, hint) for message, hint in facts["doubts"]),
+        unknown=facts.get("unknown", {}),
     )

@@ -30,12 +30,14 @@ class Listing:
         doubts: what may be intended, such as fewer images than were published: warnings of check and training.
         incomplete: the splits that would hold more samples without `problems`, so that an empty one is not reported as
             a problem of its own.
+        dealing: how the images were dealt to the splits, for people; empty where files or folders say what is in which.
     """
 
     splits: Mapping[str, tuple[Sample, ...]]
     problems: tuple[DataError, ...] = ()
     doubts: tuple[DataError, ...] = ()
     incomplete: frozenset[str] = frozenset()
+    dealing: str = ""
 
 
 class FileDataset:
@@ -70,6 +72,7 @@ class FileDataset:
         self.problems = listing.problems
         self.doubts = listing.doubts
         self.incomplete = listing.incomplete
+        self.dealing = listing.dealing
         self.aliases = dict(aliases or {})
         self.channels = AS_THEY_ARE
         self._masks = masks

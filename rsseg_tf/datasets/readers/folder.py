@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rsseg_tf.config import FolderConfig
-from rsseg_tf.config.parsing import nearest
+from rsseg_tf.config.parsing import nearest, no_such_choice
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import (
     IGNORE,
@@ -26,14 +25,13 @@ from rsseg_tf.datasets.readers.globs import glob_listing
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
 from rsseg_tf.datasets.readers.split_folders import split_listing
 from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.datasets.splits.dealing import LEAST_TO_DEAL, SPLITS, deal
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.text import counted
 
 COLUMNS = ("image", "mask", "split")
 
 _DELIMITERS = ",;\t"
-_LEAST_TO_DEAL = 7
-_SPLITS = ("train", "val", "test")
 
 _LAYOUT = (
     "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs; "
@@ -65,7 +63,7 @@ class Folder(FileDataset):
 
     split_hint = (
         "train, val and test are named in the CSV file of data.folder.pairs, or are folders in images/ and masks/; "
-        f"without either, {_LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
+        f"without either, {LEAST_TO_DEAL} pairs in images/ and masks/ are enough to deal them"
     )
 
     def __init__(self, root: str, settings: FolderConfig, *, ignore_unknown: bool = False) -> None:
@@ -81,11 +79,12 @@ def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tu
     """Return the palette and the mask reader that a configuration describes.
 
     Args:
-        settings: `classes`, whose ids follow their order, and `ignore_colors`, in the same notation.
+        settings: `classes`, whose ids follow their order, `ignore_colors`, in the same notation, and `colors`.
         ignore_unknown: whether everything else becomes 255 instead of an error.
 
     Raises:
-        ConfigError: for no classes or too many, a word that is neither, both notations at once, or a value used twice.
+        ConfigError: for no classes or too many, a word that is neither, both notations at once, or a value used twice;
+            for `colors` of masks that have their own, of what is no class, or used twice.
     """
     classes, ignore = settings.classes, settings.ignore_colors
     if not 0 < len(classes) <= MAX_CLASSES:
@@ -103,9 +102,14 @@ def parse_classes(settings: FolderConfig, *, ignore_unknown: bool = False) -> tu
     if numbers and colors:
         raise _unusable(f"mix numbers and colors: `{numbers[0]}` and `{format_color(colors[0])}`")
     if numbers:
-        palette = Palette(tuple(classes), distinct_colors(len(classes)))
+        palette = Palette(tuple(classes), _shown(tuple(classes), settings.colors))
         ids = dict(zip(numbers, [*range(len(classes)), *[IGNORE] * len(ignore)], strict=True))
         return palette, IndexMasks(ids, ignore_unknown=ignore_unknown, remedy=_REMEDY)
+    if settings.colors:
+        raise ConfigError(
+            "`data.folder.colors` is for masks of numbers, and these hold colors, which are shown as they are",
+            hint="drop it, or give the classes numbers",
+        )
     palette = Palette(tuple(classes), tuple(colors[: len(classes)]))
     table = color_table(palette, ignore=tuple(colors[len(classes) :]))
     return palette, ColorMasks(table, ignore_unknown=ignore_unknown, remedy=_REMEDY)
@@ -125,6 +129,24 @@ def _value(name: str, word: str) -> int | Color:
     return value
 
 
+def _shown(names: tuple[str, ...], colors: Mapping[str, str]) -> tuple[Color, ...]:
+    """Return the color of every class: the given ones, and for the others some that differ from these."""
+    given: dict[str, Color] = {}
+    for name, word in colors.items():
+        if name not in names:
+            raise no_such_choice("the class in `data.folder.colors`", name, names)
+        try:
+            color = parse_color(word)
+        except ValueError as error:
+            wanted = f"`data.folder.colors.{name}` must be six hexadecimal digits of a color, got `{word}`"
+            raise ConfigError(wanted, hint="for example data.folder.colors={road: 6EC1E4}") from error
+        if color in given.values():
+            raise ConfigError(f"`data.folder.colors` uses `{word}` twice", hint="give every class a color of its own")
+        given[name] = color
+    others = (color for color in distinct_colors(len(names) + len(given)) if color not in given.values())
+    return tuple(given[name] if name in given else next(others) for name in names)
+
+
 def _unusable(message: str) -> ConfigError:
     return ConfigError(f"`data.folder.classes` and `data.folder.ignore_colors` {message}", hint=_EXAMPLE)
 
@@ -133,12 +155,12 @@ def _listing(root: Path, settings: FolderConfig) -> Listing:
     if settings.pairs:
         return _csv_listing(root, settings.pairs)
     if not settings.image_glob and not settings.mask_glob:
-        return _stem_listing(root)
+        return _stem_listing(root, settings)
     loose, listing = glob_listing(root, settings.image_glob, settings.mask_glob)
-    return dataclasses.replace(listing, splits=dealt(loose)) if loose else listing
+    return _dealt(loose, settings, listing) if loose else listing
 
 
-def _stem_listing(root: Path) -> Listing:
+def _stem_listing(root: Path, settings: FolderConfig) -> Listing:
     if (listing := split_listing(root)) is not None:
         return listing
     for name in ("images", "masks"):
@@ -152,26 +174,13 @@ def _stem_listing(root: Path) -> Listing:
     samples, problems = paired(images, masks)
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
-    return Listing(dealt(samples), tuple(problems), incomplete=frozenset({"train"} if problems else ()))
+    found = Listing({}, tuple(problems), incomplete=frozenset({"train"} if problems else ()))
+    return _dealt(samples, settings, found)
 
 
-def dealt(samples: Sequence[Sample]) -> dict[str, tuple[Sample, ...]]:
-    """Deal about a seventh of the samples each to val and test, by a hash of their names, and the rest to train.
-
-    Copies that Roboflow made of one image (`NAME.rf.HASH`) stay together. Fewer than seven images all go to train.
-    Frames of one flight can land on both sides: where that matters, list the splits in a CSV file.
-    """
-    origins = {_origin(sample) for sample in samples}
-    if len(origins) < _LEAST_TO_DEAL:
-        return {"train": tuple(samples)}
-    ranked = sorted(origins, key=lambda origin: hashlib.sha256(origin.encode()).digest())
-    held = round(len(origins) / 7)
-    split_of = dict.fromkeys(ranked[:held], "test") | dict.fromkeys(ranked[held : 2 * held], "val")
-    return {name: tuple(each for each in samples if split_of.get(_origin(each), "train") == name) for name in _SPLITS}
-
-
-def _origin(sample: Sample) -> str:
-    return sample.name.partition(".rf.")[0]
+def _dealt(samples: Sequence[Sample], settings: FolderConfig, listing: Listing) -> Listing:
+    dealing = deal(samples, settings.split_by)
+    return dataclasses.replace(listing, splits=dealing.splits, dealing=dealing.words)
 
 
 def _csv_listing(root: Path, pairs: str) -> Listing:
@@ -199,8 +208,8 @@ def _csv_listing(root: Path, pairs: str) -> Listing:
 def _unusual(splits: Mapping[str, Sequence[Sample]], path: Path) -> Iterator[DataError]:
     """Yield what to think of about each split whose name is not a usual one."""
     for split, samples in splits.items():
-        if split and split not in _SPLITS:
-            close = nearest(split, _SPLITS)
+        if split and split not in SPLITS:
+            close = nearest(split, SPLITS)
             hint = f"did you mean `{close}`?" if close else "a training reads train and val alone"
             yield DataError(f"`{path}` names the split `{split}` ({counted(len(samples), 'pair')})", hint=hint)
 

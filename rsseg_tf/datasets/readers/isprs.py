@@ -15,7 +15,7 @@ from rsseg_tf.datasets.palette import Palette, color_table
 from rsseg_tf.datasets.readers.files import FileDataset, Listing
 from rsseg_tf.datasets.readers.layout import contents, existing_root, unpacked_hint, unwrapped
 from rsseg_tf.datasets.sample import Sample
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import ConfigError, DataError
 
 PALETTE = Palette(
     names=("impervious surface", "building", "low vegetation", "tree", "car", "clutter"),
@@ -114,11 +114,13 @@ class Isprs(FileDataset):
 
     Raises:
         DataError: if `root` is missing, or holds no tile of the benchmark.
+        ConfigError: if a tile that is to be left out is none of the splits.
     """
 
     def __init__(self, root: str, benchmark: Benchmark, settings: IsprsConfig, *, ignore_unknown: bool = False) -> None:
         folder = existing_root(root, layout=benchmark.archives)
-        listing = _listing(folder, benchmark, benchmark.splits[settings.split], settings.ground_truth)
+        tiles = _without(benchmark.splits[settings.split], settings.leave_out)
+        listing = _listing(folder, benchmark, tiles, settings.ground_truth)
         palette = scored_palette(settings.clutter)
         ignored = (BOUNDARY, *PALETTE.colors[palette.num_classes :])
         masks = ColorMasks(color_table(palette, ignore=ignored), ignore_unknown=ignore_unknown)
@@ -128,6 +130,17 @@ class Isprs(FileDataset):
 def scored_palette(clutter: str) -> Palette:
     """Return all six classes, or without the last, clutter, where that is to be ignored."""
     return PALETTE if clutter == "score" else Palette(PALETTE.names[:-1], PALETTE.colors[:-1])
+
+
+def _without(tiles: Mapping[str, tuple[str, ...]], left_out: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    known = [tile for each in tiles.values() for tile in each]
+    strange = [tile for tile in left_out if tile not in known]
+    if strange:
+        raise ConfigError(
+            f"`data.isprs.leave_out`: there is no tile {', '.join(strange)} in the splits",
+            hint=f"give some of {', '.join(known)}",
+        )
+    return {split: tuple(tile for tile in each if tile not in left_out) for split, each in tiles.items()}
 
 
 def _listing(root: Path, benchmark: Benchmark, tiles: Mapping[str, tuple[str, ...]], ground_truth: str) -> Listing:
@@ -189,5 +202,6 @@ def _missing(
         if path is None:
             tried = " nor ".join(f"`{root / pattern.format(tile)}`" for pattern in patterns)
             message = f"the {what} of tile {tile} is missing: no {tried}"
-            problems.append(DataError(message, hint=benchmark.archives))
+            hint = f"{benchmark.archives}; to do without it: data.isprs.leave_out=[{tile}]"
+            problems.append(DataError(message, hint=hint))
     return problems

@@ -15,7 +15,8 @@ from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import Progress
-from rsseg_tf.runs import open_run, write_manifest, write_text
+from rsseg_tf.run_folder import open_run
+from rsseg_tf.runs import write_manifest, write_text
 
 PAIRS = "splits.csv"
 SNIPPET = "dataset.yaml"
@@ -52,14 +53,15 @@ def write_scenes(
         raise ConfigError("there are no scenes to write", hint="ask for at least 1")
     generated = Config(seed=seed, data=DataConfig(name="scenes", scenes=scenes))
     counts = {split: len(dataset.samples(split)) for split in dataset.splits()}
-    with open_run(folder, dump_yaml(generated), overwrite=overwrite):
+    with open_run(folder, dump_yaml(generated), overwrite=overwrite) as run:
         for done, (_, sample) in enumerate(listed, start=1):
-            _write_pair(folder, dataset, sample)
+            _write_pair(run.folder, dataset, sample)
             if progress:
                 progress(done, len(listed))
-        write_text(folder / PAIRS, _csv_text(listed))
-        write_text(folder / SNIPPET, _snippet(folder, dataset, scenes))
-        write_manifest(folder, seed=seed, inputs={}, outputs=[PAIRS, SNIPPET], results={"splits": counts})
+        write_text(run.folder / PAIRS, _csv_text(listed))
+        write_text(run.folder / SNIPPET, _snippet(folder, dataset, scenes))
+        outputs = [PAIRS, SNIPPET, *(path for _, sample in listed for path in _paths(sample))]
+        write_manifest(run.folder, seed=seed, inputs={}, outputs=outputs, results={"splits": counts})
     return {"folder": str(folder), "config": str(folder / SNIPPET), "splits": counts}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,25 @@ from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.datasets.vectors.geojson import create_geojson
-from rsseg_tf.datasets.vectors.geopackage import create_geopackage
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.inference.polygons.file import PolygonFile, check_libraries, create_polygon_file
 from rsseg_tf.inference.polygons.outlines import Ring, simplified
 from rsseg_tf.inference.polygons.regions import Region, RegionFinder
 from rsseg_tf.inference.predict import Products
 from rsseg_tf.inference.tiling import Image
 
-_COLUMNS = {"class": str, "class_id": int, "pixels": int, "area_m2": float, "confidence": float}
-_TABLE = "polygons"
 _ROWS_AT_ONCE = 512
-
-_Store = Callable[[list[Ring], dict[str, Any]], None]
+_STRAIGHTEN = (  # `rio warp` makes one row of it
+    'python -c "import rasterio, rasterio.shutil as files; from rasterio.vrt import WarpedVRT; '
+    "files.copy(WarpedVRT(rasterio.open('IN.tif'), add_alpha=True), 'OUT.tif', driver='GTiff')\""
+)
 
 
 @dataclass(frozen=True)
 class PolygonLayer:
     """A layer that is being written; see `create_layer`."""
 
-    store: _Store
+    file: PolygonFile
     finder: RegionFinder
     palette: Palette
     has_areas: bool
@@ -62,7 +61,7 @@ class PolygonLayer:
                 "area_m2": region.area_m2 if self.has_areas else None,
                 "confidence": round(region.confidence, 4),
             }
-            self.store([self._on_the_ground(ring) for ring in region.rings], values)
+            self.file.add([self._on_the_ground(ring) for ring in region.rings], values)
 
     def _on_the_ground(self, ring: Ring) -> Ring:
         a, b, c, d, e, f = self.transform[:6]
@@ -75,12 +74,15 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
     """Check that polygons of an image can be made as wished, before it is predicted.
 
     Raises:
+        MissingExtraError: if what writes them is not installed.
         ConfigError: if it lies where ground control points alone say, or its areas are not known and asked for.
     """
+    if products.polygons:
+        check_libraries()
     if products.polygons and place.control and place.transform is None:
         raise ConfigError(
             f"`{path}` says by ground control points alone where it lies, which polygons cannot follow",
-            hint="straighten it first: gdalwarp IN.tif OUT.tif",
+            hint=f"straighten it first: {_STRAIGHTEN}",
         )
     if products.polygons and products.least_area_m2 and not has_areas:
         raise ConfigError(f"`{path}` does not say how large its pixels are", hint="say so: --gsd, in meters")
@@ -103,17 +105,9 @@ def create_layer(
     Raises:
         RssegError: if it cannot be written.
     """
-    from rsseg_tf.datasets.files.raster import library_settings
-
     transform = place.transform or (1, 0, 0, 0, -1, 0)
     finder = RegionFinder(width, least_area_m2=products.least_area_m2)
-    with contextlib.ExitStack() as stack:
-        if path.suffix == ".gpkg":
-            package = stack.enter_context(create_geopackage(path, table=_TABLE, columns=_COLUMNS, crs=place.crs))
-            store: _Store = lambda rings, values: package.add(rings, list(values.values()))  # noqa: E731
-        else:
-            stack.enter_context(library_settings())
-            store = stack.enter_context(create_geojson(path, crs=place.crs)).add
-        layer = PolygonLayer(store, finder, palette, has_areas, products.simplify, transform)
+    with create_polygon_file(path, crs=place.crs) as file:
+        layer = PolygonLayer(file, finder, palette, has_areas, products.simplify, transform)
         yield layer
         layer.take(finder.close())

@@ -23,7 +23,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.graphs import calls
-from rsseg_tf.pruning.scoring.moments import Moments, add
+from rsseg_tf.pruning.scoring.moments import Moments
 from rsseg_tf.pruning.scoring.taps import TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import CONTRACTED, Variable, Wiring
@@ -83,7 +83,7 @@ class Reconstruction:
             inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
             with native_dilation(self._probe):
                 for found in self._together.each(self._run, inputs):
-                    add(totals, found)
+                    self.moments.add(totals, found)
         return self._together.summed(totals)
 
     @cached_property
@@ -92,8 +92,8 @@ class Reconstruction:
 
     @cached_property
     def _run(self) -> Callable[..., Any]:
-        """One batch's sums, traced once however often it is measured."""
-        return self._together.traced(lambda x: self.moments.of_batch(tree.flatten(self._probe(x, training=False))))
+        """One batch's places, traced once however often it is measured."""
+        return self._together.traced(lambda x: self.moments.rows(tree.flatten(self._probe(x, training=False))))
 
     def take_over(self, totals: Sequence[Any], before: Kept, after: Kept) -> None:
         """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.

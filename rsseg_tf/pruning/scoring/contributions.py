@@ -13,7 +13,7 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.pruning.scoring.moments import Moments, add
+from rsseg_tf.pruning.scoring.moments import Moments
 from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
 from rsseg_tf.pruning.together import Together
 from rsseg_tf.tracing.dilation import native_dilation
@@ -70,13 +70,15 @@ class Contributions:
 
     def averaged(self, batches: Batches) -> tuple[dict[str, Values], list[Any]]:
         """Return layer → the criterion's value for each output channel, over all batches, and the moments' sums."""
-        totals = [*(np.zeros(width) for width in self._widths), *self._moments.zeros()]
+        totals, seen = [np.zeros(width) for width in self._widths], self._moments.zeros()
         number = 0
         with native_dilation(self._probe):
             for found in self._together.each(self._run, map(_tensors, batches)):
-                add(totals, found)
+                for total, value in zip(totals, found, strict=False):
+                    total += np.asarray(value)
+                self._moments.add(seen, found[len(totals) :])
                 number += 1
-        number, *totals = self._together.summed([np.float64(number), *totals])
+        number, *totals = self._together.summed([np.float64(number), *totals, *seen])
         if not number:
             raise ConfigError("scoring needs at least one batch")
         finish = self._criterion.finish
@@ -97,7 +99,7 @@ class Contributions:
         ]
         sums = [self._contribution(tap, *products) for tap in self._taps]
         sums = [each**2 for each in sums] if self._criterion.squared == "batch" else sums
-        return [*sums, *self._moments.of_batch(tree.flatten(found["seen"]))]
+        return [*sums, *self._moments.rows(tree.flatten(found["seen"]))]
 
     def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
         """Return one tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""

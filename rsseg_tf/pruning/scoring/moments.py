@@ -23,20 +23,34 @@ _LEAST_ROWS = 512
 class Moments:
     """What is added up over batches: for each tensor the number of rows, their sum and the sum of their products.
 
+    The sums are made outside of the traced graph: where convolutions run in bfloat16, TensorFlow's graph optimizer
+    computes every sum and product of a graph in it, and a covariance of 8 bits has eigenvalues far below 0.
+
     Attributes:
         tensors: of a model, (N, …, C) each.
     """
 
     tensors: Sequence[keras.KerasTensor]
 
-    def of_batch(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Return the three sums of each tensor's value, float32, in a row: (), (C,) and (C, C)."""
-        return [total for value in values for total in _sums(value)]
+    def rows(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """Return some places of each tensor's value, (rows, C): what is to be traced."""
+        return [_rows(value) for value in values]
 
     def zeros(self) -> list[Any]:
-        """Return the sums over no batches."""
+        """Return the sums over no batches: (), (C,) and (C, C) of each tensor in a row, float64."""
         widths = [tensor.shape[-1] for tensor in self.tensors]
         return [np.zeros(shape) for width in widths for shape in ((), (width,), (width, width))]
+
+    def add(self, totals: Sequence[Any], rows: Sequence[tf.Tensor]) -> None:
+        """Add the rows of a batch to sums in place."""
+        for index, values in enumerate(rows):
+            number, total, products = totals[3 * index : 3 * index + 3]
+            some = np.asarray(values, np.float32)
+            mean = some.mean(axis=0, dtype=np.float64)
+            around = some - mean.astype(np.float32)  # float32 holds the products of these, not those of large values
+            number += len(some)
+            total += len(some) * mean
+            products += around.T @ around + len(some) * np.outer(mean, mean)
 
     def statistics(self, totals: Sequence[Any], index: int) -> tuple[Array, Array]:
         """Return the mean, (C,), and the covariance, (C, C), of the tensor `index`, of the sums of all tensors."""
@@ -45,16 +59,7 @@ class Moments:
         return mean, products / number - np.outer(mean, mean)
 
 
-def add(totals: Sequence[Any], values: Sequence[Any]) -> None:
-    """Add to arrays in place: of large ones nothing is copied."""
-    for total, value in zip(totals, values, strict=True):
-        total += np.asarray(value)
-
-
-def _sums(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _rows(tensor: tf.Tensor) -> tf.Tensor:
     channels = tensor.shape[-1]
     rows = tf.reshape(tensor, (-1, channels))
-    rows = rows[:: tf.maximum(1, tf.shape(rows)[0] // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]
-    rows = tf.cast(rows, tf.float32)
-    number = tf.cast(tf.shape(rows)[0], tf.float32)
-    return number, tf.reduce_sum(rows, axis=0), tf.matmul(rows, rows, transpose_a=True)
+    return rows[:: tf.maximum(1, tf.shape(rows)[0] // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]

@@ -19,6 +19,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
+from rsseg_tf.steps.shared.model_classes import classes_of
 from rsseg_tf.tracing.dilation import native_dilation
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -105,5 +106,6 @@ def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
     Raises:
         ModelError: if the file is not a Keras model, or has another number of classes than the data.
     """
-    predictor = keras_predictor(load_keras_model(path), palette_of(config.data), config)
+    palette = classes_of(path) or palette_of(config.data)
+    predictor = keras_predictor(load_keras_model(path), palette, config)
     return dataclasses.replace(predictor, model_sha256=file_hash(path))

@@ -16,6 +16,7 @@ from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.tracing.determinism import use_determinism
@@ -57,6 +58,7 @@ class Retraining:
             RssegError: of any kind, where settings, data or model are at fault.
         """
         dataset, inputs = sound_dataset(config)
+        dataset = numbered_as(dense_path, dataset)
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)
         dense = load_keras_model(dense_path)
@@ -96,13 +98,23 @@ class Retraining:
         return Tuner(self.schedule, settings.retrain, loss=self.loss, steps=settings.tune_steps)
 
     def run(
-        self, model: keras.Model, validate: Callable[[], float], *, folder: Path, title: str, has_teacher: bool
+        self,
+        model: keras.Model,
+        validate: Callable[[], float],
+        *,
+        folder: Path,
+        title: str,
+        has_teacher: bool,
+        start: float | None = None,
     ) -> Outcome:
         """Train `model` in `folder`, from the dense model too if it has a teacher, and leave the best weights in it.
+
+        Those that it comes with count as epoch 0: a few steps can cost a network more than they give.
 
         Args:
             model: what is trained, of any width.
             validate: mIoU of it as it is.
+            start: what `validate` gives before; measured where it is not given.
             folder: gets the log and the states that a killed training resumes from.
             title: what progress calls it.
             has_teacher: whether it learns from the dense model, by `prune.distill`.
@@ -111,5 +123,10 @@ class Retraining:
         trainer = Trainer(
             model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher if has_teacher else None
         )
+        before, weights = validate() if start is None else start, model.get_weights()
         progress = TrainingProgress(title, recipe.epochs)
-        return trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
+        outcome = trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
+        if before <= outcome.best_val_miou:
+            return outcome
+        model.set_weights(weights)
+        return Outcome(0, before, outcome.rows)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import shlex
 import sqlite3
-import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from pyogrio import raw
 from rasterio import features
 from rasterio.warp import transform, transform_geom
 
@@ -25,8 +30,7 @@ from rsseg_tf.datasets.check import check_dataset
 from rsseg_tf.datasets.drawn.blocks import blocks_of, dealt_blocks
 from rsseg_tf.datasets.drawn.burning import Burning, burn
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.datasets.vectors.geopackage import create_geopackage
-from rsseg_tf.errors import ConfigError, DataError, RssegError
+from rsseg_tf.errors import ConfigError, DataError, MissingExtraError, RssegError
 from tests.inference.rasters import UTM, geotiff
 from tests.tflite.networks import frame
 
@@ -77,44 +81,23 @@ def geojson(path: Path, shapes: list[Any] = SHAPES, *, crs: str = "", attribute:
     return path
 
 
-def package(path: Path, *, system: str = "EPSG:32640") -> Path:
-    with create_geopackage(path, table="drawn", columns={"kind": str}, crs=rasterio.CRS.from_string(system)) as made:
-        for rings, kind in SHAPES:
-            moved = [zip(*transform("EPSG:32640", system, *zip(*ring, strict=True)), strict=True) for ring in rings]
-            made.add([np.array(list(ring)[:-1]) for ring in moved], [kind])
-    return path
-
-
-def shapefile(path: Path) -> Path:
-    """Written by the letter of ESRI's description."""
-    records = b""
-    for number, (rings, _) in enumerate(SHAPES, start=1):
-        points = [point for ring in rings for point in ring]
-        starts = [sum(map(len, rings[:place])) for place in range(len(rings))]
-        body = struct.pack("<i4d2i", 5, 0, 0, 0, 0, len(rings), len(points))
-        body += struct.pack(f"<{len(starts)}i", *starts) + b"".join(struct.pack("<2d", *point) for point in points)
-        records += struct.pack(">2i", number, len(body) // 2) + body
-    path.write_bytes(struct.pack(">7i", 9994, 0, 0, 0, 0, 0, 50 + len(records) // 2) + bytes(72) + records)
-    rows = b"".join(
-        b" " + kind.encode("cp1252").ljust(10) + str(number).rjust(5).encode()
-        for number, (_, kind) in enumerate(SHAPES)
-    )
-    field = b"".join(
-        name.ljust(11, b"\0") + kind + bytes(4) + bytes([width]) + bytes(15)
-        for name, kind, width in ((b"kind", b"C", 10), (b"id", b"N", 5))
-    )
-    header = struct.pack("<4BIHH20x", 3, 126, 1, 1, len(SHAPES), 32 + len(field) + 1, 16)
-    path.with_suffix(".dbf").write_bytes(header + field + b"\r" + rows + b"\x1a")
-    path.with_suffix(".prj").write_text(rasterio.CRS.from_epsg(32640).to_wkt(version="WKT1_ESRI"))
+def drawn(path: Path, *, system: str = "EPSG:32640", layer: str = "drawn", **options: str) -> Path:
+    """A layer in the format that the ending says, as GDAL writes it."""
+    polygons = np.array([shapely.Polygon(rings[0], rings[1:]) for rings, _ in SHAPES])
+    moved = shapely.transform(polygons, lambda points: np.array(transform("EPSG:32640", system, *points.T)).T)
+    kinds = np.array([kind for _, kind in SHAPES], object)
+    about = {"geometry_type": "Polygon", "crs": system, "layer": layer}
+    raw.write(path, shapely.to_wkb(moved), [kinds, np.arange(len(kinds))], ["kind", "id"], **about, **options)
     return path
 
 
 WRITERS = {
     "degrees.geojson": geojson,
     "utm.geojson": lambda path: geojson(path, crs="urn:ogc:def:crs:EPSG::32640"),
-    "utm.gpkg": package,
-    "mercator.gpkg": lambda path: package(path, system="EPSG:3857"),
-    "utm.shp": shapefile,
+    "utm.gpkg": drawn,
+    "mercator.gpkg": lambda path: drawn(path, system="EPSG:3857"),
+    "utm.shp": lambda path: drawn(path, layer="utm"),
+    "utm.fgb": drawn,
 }
 
 
@@ -225,7 +208,11 @@ def test_what_does_not_fit_is_named(mosaic: Path, tmp_path: Path) -> None:
     nameless = geojson(tmp_path / "none.geojson", [*SHAPES, (SHAPES[0][0], None)])
     assert "none (1)" in refused(mosaic, nameless).message
     nowhere = geotiff(tmp_path / "nowhere.tif", frame(0, 90, 90), crs=None)
-    assert "does not say its coordinate reference system" in refused(nowhere, labels).message
+    unsaid = refused(nowhere, labels)
+    assert "does not say its coordinate reference system" in unsaid.message
+    words = shlex.split(unsaid.hint.partition("rio ")[2].replace("32632", "32640"))
+    subprocess.run([Path(sys.executable).with_name("rio"), *words], check=True)
+    burn(nowhere, labels, tmp_path / "placed", HOW)
     with pytest.raises(ConfigError, match="nothing left"):
         Burning("kind", block=130, gap=50)
 
@@ -247,24 +234,66 @@ def test_a_file_that_is_none_is_named(mosaic: Path, tmp_path: Path, name: str, c
 
 
 def test_a_layer_is_named_where_there_are_several(mosaic: Path, tmp_path: Path) -> None:
-    path = package(tmp_path / "a.gpkg")
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE other AS SELECT * FROM drawn")
-        database.execute("INSERT INTO gpkg_geometry_columns VALUES ('other', 'geom', 'POLYGON', 32640, 0, 0)")
+    path = drawn(drawn(tmp_path / "a.gpkg"), layer="other")
     assert "--layer" in refused(mosaic, path).hint
     burn(mosaic, path, tmp_path / "set", Burning("kind", layer="other", block=130, gap=20))
 
 
 def test_shapes_that_are_cut_off_are_named(mosaic: Path, tmp_path: Path) -> None:
-    path = package(tmp_path / "a.gpkg")
-    with sqlite3.connect(path) as database:
+    path = drawn(tmp_path / "a.gpkg", SPATIAL_INDEX="NO")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE drawn SET geom = substr(geom, 1, 60) WHERE fid = 3")
-    assert "damaged" in refused(mosaic, path).message
-    shape = shapefile(tmp_path / "b.shp")
-    shape.write_bytes(shape.read_bytes()[:-30])
-    assert "damaged" in refused(mosaic, shape).message
+    assert "1 of the 48 features of `drawn` have no outline, or a damaged one" in refused(mosaic, path).message
+    shape = drawn(tmp_path / "b.shp", layer="b")
+    whole = shape.read_bytes()
+    shape.write_bytes(whole[:-30])
+    assert "1 of the 48 features of `b`" in refused(mosaic, shape).message
+    shape.write_bytes(whole)
     shape.with_suffix(".dbf").unlink()
-    assert "b.dbf" in refused(mosaic, shapefile(tmp_path / "c.shp").rename(tmp_path / "b.shp")).message
+    assert "no `b.dbf`" in refused(mosaic, shape).message
+
+
+@pytest.mark.parametrize("number", [-1, 0])
+def test_a_system_that_is_undefined_is_none(mosaic: Path, tmp_path: Path, number: int) -> None:
+    """QGIS writes layers without a coordinate reference system so."""
+    path = drawn(tmp_path / "a.gpkg")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE gpkg_contents SET srs_id = {number}")
+        database.execute(f"UPDATE gpkg_geometry_columns SET srs_id = {number}")
+    assert "a.gpkg` does not say its coordinate reference system" in refused(mosaic, path).message
+
+
+def test_without_its_library_the_extra_is_named(mosaic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyogrio.errors", None)
+    monkeypatch.setitem(sys.modules, "pyogrio", None)
+    error = refused(mosaic, geojson(tmp_path / "a.geojson"))
+    assert isinstance(error, MissingExtraError)
+    assert "`pyogrio`" in error.message
+    assert "rsseg-tf[geo]" in error.hint
+
+
+_BOTH = """
+import sys
+from pathlib import Path
+import {first}
+from rsseg_tf.datasets.drawn.burning import Burning, burn
+from rsseg_tf.datasets.drawn.features import read_layer
+if "{first}" == "pyogrio":
+    read_layer(Path(sys.argv[2]))
+made = burn(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), Burning("kind", block=130, gap=20))
+print(made["pixels"])
+"""
+
+
+@pytest.mark.parametrize("first", ["rasterio", "pyogrio"])
+def test_two_builds_of_gdal_share_a_process(mosaic: Path, tmp_path: Path, first: str) -> None:
+    """The wheels of rasterio and pyogrio bring one each, with PROJ and its tables; whichever comes first."""
+    labels = drawn(tmp_path / "a.gpkg", system="EPSG:3857")
+    words = [sys.executable, "-W", "error", "-c", _BOTH.format(first=first)]
+    done = subprocess.run([*words, mosaic, labels, tmp_path / "set"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout == f"{burn(mosaic, labels, tmp_path / 'again', HOW)['pixels']}\n"
 
 
 def test_the_command_says_what_to_do_next(mosaic: Path, tmp_path: Path) -> None:

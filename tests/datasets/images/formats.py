@@ -290,6 +290,8 @@ FORMATS = [
         channels=Channels((1,)),
     ),
     Format("JPEG 2000", ".jp2", other("JP2OpenJPEG", RGB, QUALITY=100, REVERSIBLE=True), RGB),
+    Format("WebP", ".webp", other("WEBP", RGB, LOSSLESS=True), RGB),
+    Format("BMP", ".bmp", picture(RGB), RGB),
     Format("VRT (by its name, not found in folders)", ".vrt", other("VRT", RGB), RGB),
 ]
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +18,8 @@ import pytest
 from rsseg_tf.config import AugmentConfig, DataConfig, FolderConfig
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset
+from rsseg_tf.datasets.files.raster import open_dataset_of
+from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.masks import IndexMasks
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.datasets.images.windows import read_picture
@@ -24,12 +30,13 @@ from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.folders import predict_files
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.training.pipeline import TrainingSource
-from tests.datasets.images.formats import FORMATS, LABELS, MASKS, SHAPE, Format, MaskFormat, tiff
+from tests.datasets.images.formats import FORMATS, LABELS, MASKS, RGB, SHAPE, Format, MaskFormat, tiff
 from tests.inference.rasters import PALETTE as CLASSES
 from tests.test_architecture import ROOT
 
 IDS = {number: number for number in range(6)}
 READ = [each for each in FORMATS if each.pixels is not None]
+PAGE = ROOT / "docs/data.md"
 REFUSED = [each for each in FORMATS if each.pixels is None]
 
 
@@ -149,6 +156,69 @@ def test_every_command_refuses_in_the_same_words(tmp_path: Path, kind: Format) -
     assert said[0] in {(problem.message, problem.hint) for problem in check_dataset(dataset).problems}
 
 
+def hint_about(path: Path, **settings: Any) -> str:
+    try:
+        read_image(path, channels=Channels(**settings))
+    except DataError as error:
+        return error.hint
+    return ""
+
+
+@pytest.mark.parametrize("kind", [each for each in REFUSED if not each.channels.bands], ids=lambda kind: kind.name)
+def test_what_the_error_says_is_enough_to_read_it(tmp_path: Path, kind: Format) -> None:
+    """In as many steps as there are errors: bands, then a scale."""
+    path = written(kind, tmp_path)
+    settings: dict[str, Any] = {}
+    while (hint := hint_about(path, **settings)) and len(settings) < 2:
+        name, value = re.search(r"data\.(\w+)=\[([\d,.]+)\]", hint).groups()
+        assert f"--{name} {value} for `predict`" in hint
+        settings[name] = tuple(map(int if name == "bands" else float, value.split(",")))
+    assert not hint
+    assert settings
+
+
+def rio(hint: str) -> None:
+    """Carry out the command of a hint."""
+    words = shlex.split(hint.partition("rio ")[2].partition(";")[0])
+    subprocess.run([Path(sys.executable).with_name("rio"), *words], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "nothing"),
+    [(np.int16, -9999), (np.float32, -9999), (np.float32, np.finfo(np.float32).min), (np.int32, 300)],
+)
+def test_a_number_for_nothing_that_the_file_does_not_name_can_be_named(
+    tmp_path: Path, kind: type[np.number[Any]], nothing: float
+) -> None:
+    path = tmp_path / "a.tif"
+    tiff(np.where(np.arange(SHAPE[1]) < 9, kind(nothing), LABELS.astype(kind))[..., None])(path)
+    with pytest.raises(DataError, match="numbers that are not classes") as caught:
+        IndexMasks(IDS).read(path)
+    rio(caught.value.hint)
+    expected = np.where(np.arange(SHAPE[1]) < 9, IGNORE, LABELS)
+    np.testing.assert_array_equal(IndexMasks(IDS).read(path), expected)
+
+
+def test_colors_of_classes_in_16_bits_are_stored_in_8(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    colors = np.array([(0, 0, 0), (255, 0, 130)], np.uint16)[LABELS % 2]
+    tiff(colors, photometric="RGB")(path)
+    with pytest.raises(DataError, match="expected 8 bits") as caught:
+        read_picture(path, labels=True)
+    rio(caught.value.hint.replace("NEW.tif", str(tmp_path / "NEW.tif")))
+    np.testing.assert_array_equal(read_picture(tmp_path / "NEW.tif", labels=True)[0], colors)
+
+
+def test_the_page_says_how_to_write_tiles(tmp_path: Path) -> None:
+    tiff(np.repeat(RGB, 20, axis=0), photometric="RGB")(tmp_path / "IN.tif")
+    (line,) = (line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("python -c"))
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True, capture_output=True)
+    with open_dataset_of(tmp_path / "OUT.tif") as made:
+        assert made.block_shapes[0] == (256, 256)
+        assert made.compression.value == "DEFLATE"
+    np.testing.assert_array_equal(read_image(tmp_path / "OUT.tif"), np.repeat(RGB, 20, axis=0))
+
+
 def seen_or_remedy(read: Callable[[Path], np.ndarray], path: Path) -> np.ndarray | None:
     """What a file shows, or None where the error says to install rasterio."""
     try:
@@ -215,9 +285,6 @@ def test_numbers_that_are_no_class_are_named_whatever_their_type(tmp_path: Path)
     assert "300 (1 pixels)" in caught.value.message
     ignoring = IndexMasks(IDS, ignore_unknown=True).read(path)
     np.testing.assert_array_equal(ignoring[0, :4], [IGNORE, IGNORE, IGNORE, LABELS[0, 3]])
-
-
-PAGE = ROOT / "docs/data.md"
 
 
 def outcome(read: Callable[[], object], kind: Format | MaskFormat) -> str:

@@ -70,4 +70,4 @@ def test_a_16_bit_mask_of_colors_is_not_to_be_scaled(tmp_path):
     with pytest.raises(DataError, match="uint16 pixels, expected 8 bits") as caught:
         ColorMasks(ColorTable({ROAD: 0})).read(path)
     assert "-scale" not in caught.value.hint
-    assert "gdal_translate -ot Byte" in caught.value.hint
+    assert "rio convert" in caught.value.hint

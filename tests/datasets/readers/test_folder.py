@@ -4,8 +4,9 @@ import pytest
 from rsseg_tf.config import DataConfig, FolderConfig, load_config
 from rsseg_tf.datasets import open_dataset, write_image
 from rsseg_tf.datasets.catalog import list_dataset
-from rsseg_tf.datasets.readers.folder import dealt, parse_classes
+from rsseg_tf.datasets.readers.folder import parse_classes
 from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.datasets.splits.dealing import deal
 from rsseg_tf.errors import ConfigError, DataError
 from tests.datasets.readers.layouts import write_csv, write_flat
 
@@ -110,7 +111,7 @@ def test_a_root_without_masks_folder_is_an_error(tmp_path):
 def test_folders_without_images_are_an_error(tmp_path):
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "a.bmp").write_bytes(b"BM")
+        (tmp_path / name / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match="no PNG, JPEG or TIFF files"):
         open_dataset(config(tmp_path))
 
@@ -233,6 +234,34 @@ def test_numbers_as_classes_read_masks_of_numbers(tmp_path):
     assert len(set(dataset.palette.colors)) == 2
 
 
+def test_masks_of_numbers_are_shown_in_the_colors_given():
+    classes = {"land": "0", "road": "1", "roof": "2"}
+    plain, _ = parse_classes(FolderConfig(classes=classes))
+    taken = "".join(f"{part:02x}" for part in plain.colors[0])
+    palette, _ = parse_classes(FolderConfig(classes=classes, colors={"roof": taken, "road": "6EC1E4"}))
+    assert palette.names == ("land", "road", "roof")
+    assert palette.colors == (plain.colors[1], (0x6E, 0xC1, 0xE4), plain.colors[0])
+    every, _ = parse_classes(
+        FolderConfig(classes=classes, colors={"land": "000000", "road": "0000FF", "roof": "00FF00"})
+    )
+    assert every.colors == ((0, 0, 0), (0, 0, 255), (0, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("classes", "colors", "words"),
+    [
+        ({"road": "1"}, {"raod": "6EC1E4"}, "`raod`"),
+        ({"road": "1"}, {"road": "blue"}, r"`data\.folder\.colors\.road` must be six hexadecimal digits"),
+        ({"road": "1", "roof": "2"}, {"road": "6EC1E4", "roof": "#6ec1e4"}, "uses `#6ec1e4` twice"),
+        ({"road": "6EC1E4"}, {"road": "6EC1E4"}, "is for masks of numbers"),
+    ],
+)
+def test_colors_that_cannot_be_shown_are_refused(classes, colors, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_classes(FolderConfig(classes=classes, colors=colors))
+    assert caught.value.hint
+
+
 def test_ignored_colors_become_255(paired):
     dataset = open_dataset(config(paired, classes={"roof": "FA0000"}, ignore_colors=("#010203",)))
     assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()
@@ -271,17 +300,22 @@ def test_a_color_that_yaml_takes_for_a_comment_is_to_be_quoted(tmp_path):
     assert '"#3C1098"' in caught.value.hint
 
 
-def test_pairs_matched_by_stem_are_dealt_to_three_splits_for_good():
-    samples = [Sample(f"photo{number:02}", None, None) for number in range(35)]
-    splits = dealt(samples)
+@pytest.mark.parametrize("by", ["neighbors", "name"])
+def test_pairs_matched_by_stem_are_dealt_as_the_setting_says(tmp_path, by):
+    names = [f"photo{number:02}" for number in range(35)]
+    for name in names:
+        write_pair(tmp_path, name)
+    dataset = open_dataset(config(tmp_path, split_by=by))
+    found = {split: [sample.name for sample in dataset.samples(split)] for split in dataset.splits()}
+    assert found == {
+        split: [sample.name for sample in members]
+        for split, members in deal([Sample(name, None, None) for name in names], by).splits.items()
+    }
+    assert ("a hash of each name" if by == "name" else "the numbers in names (35 images in 1 group") in dataset.dealing
 
-    assert {name: len(part) for name, part in splits.items()} == {"train": 25, "val": 5, "test": 5}
-    assert sorted(sample.name for part in splits.values() for sample in part) == [sample.name for sample in samples]
-    assert dealt(samples[::-1])["val"] == splits["val"][::-1]
 
-
-def test_too_few_pairs_to_deal_all_train():
-    assert set(dealt([Sample("a", None, None)] * 3)) == {"train"}
+def test_a_list_is_not_dealt(listed):
+    assert list_dataset(config(listed, pairs="splits.csv")).dealing == ""
 
 
 IN_SPLITS = ["train/a", "train/deep/b", "val/a", "test/c"]

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.config import FolderConfig
-from rsseg_tf.datasets.readers.folder import Folder, dealt
-from rsseg_tf.datasets.sample import Sample
+from rsseg_tf.datasets.readers.folder import Folder
 from rsseg_tf.errors import ConfigError, RssegError
 from tests.datasets.readers.layouts import write_flat
 
@@ -89,9 +88,12 @@ def test_patterns_that_name_nothing_are_refused(tmp_path: Path) -> None:
         folder(tmp_path, "*.tif", "*.png")
 
 
-def test_copies_of_one_image_stay_in_one_split() -> None:
-    samples = [Sample(f"img{number}_jpg.rf.{copy:032x}", None, None) for number in range(40) for copy in range(3)]
-    splits = dealt(samples)
-    origins = [{sample.name.partition(".rf.")[0] for sample in split} for split in splits.values()]
-    assert sum(map(len, origins)) == len(set().union(*origins)) == 40
-    assert [len(each) for each in origins] == [28, 6, 6]
+def test_what_has_no_split_is_dealt(tmp_path: Path) -> None:
+    write(tmp_path, *(f"{kind}/{number}.png" for kind in "xy" for number in range(14)))
+    found = folder(tmp_path, "x/*.png", "y/*.png")
+    assert {split: len(members) for split, members in pairs(found, tmp_path).items()} == {
+        "train": 10,
+        "val": 2,
+        "test": 2,
+    }
+    assert found.dealing

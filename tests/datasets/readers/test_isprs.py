@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from rsseg_tf.config import DataConfig, IsprsConfig
+from rsseg_tf.config import DataConfig, IsprsConfig, load_config
 from rsseg_tf.datasets import open_dataset, write_image
+from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.readers.isprs import POTSDAM, VAIHINGEN
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import ConfigError, DataError
 from tests.datasets.readers.layouts import write_flat, write_many
 
 ALL_TILES = sorted({tile for split in VAIHINGEN.splits["challenge"].values() for tile in split}, key=int)
@@ -204,3 +205,40 @@ def test_clutter_can_be_left_out_as_in_the_paper(tmp_path):
 
     assert dataset.palette.names == ("impervious surface", "building", "low vegetation", "tree", "car")
     assert (dataset.read_mask(dataset.samples("train")[0]) == 255).all()
+
+
+def problems(data):
+    return list_dataset(data).problems
+
+
+def potsdam(root, tiles):
+    write_many([root / f"2_Ortho_RGB/top_potsdam_{tile}_RGB.tif" for tile in tiles], (1, 2, 3))
+    write_many([root / f"5_Labels_all/top_potsdam_{tile}_label.tif" for tile in tiles], CAR)
+
+
+def test_tiles_are_left_out_on_request_whether_they_are_there_or_not(tmp_path):
+    every = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    potsdam(tmp_path, [tile for tile in every if tile != "4_12"])
+    missing = {tile for tile in every if f"tile {tile} is missing" in str(problems(config(tmp_path, name="potsdam")))}
+    assert missing == {"4_12"}
+    dataset = config(tmp_path, name="potsdam", leave_out=("7_10", "4_12"))
+    assert problems(dataset) == ()
+    kept = {sample.name for split in ("train", "test") for sample in open_dataset(dataset).samples(split)}
+    assert kept == {f"area{tile}" for tile in every if tile not in ("7_10", "4_12")}
+
+
+def test_the_error_about_a_missing_tile_says_how_to_do_without_it(tmp_path):
+    every = [tile for split in POTSDAM.splits["paper"].values() for tile in split]
+    potsdam(tmp_path, [tile for tile in every if tile != "4_12"])
+    (problem, _) = problems(config(tmp_path, name="potsdam"))
+    _, _, setting = problem.hint.rpartition("to do without it: ")
+    values = load_config(overrides=["data.name=potsdam", f"data.root={tmp_path}", setting]).data
+    assert values.isprs.leave_out == ("4_12",)
+    assert problems(values) == ()
+
+
+def test_a_tile_that_is_none_cannot_be_left_out(tmp_path):
+    potsdam(tmp_path, ["2_10"])
+    with pytest.raises(ConfigError, match="no tile 9_99") as caught:
+        open_dataset(config(tmp_path, name="potsdam", leave_out=("9_99",)))
+    assert "7_10" in caught.value.hint

@@ -87,7 +87,9 @@ def test_a_sample_of_another_data_set_is_refused():
         scenes().read(foreign)
 
 
-@pytest.mark.parametrize(("counts", "words"), [({"size": 31}, "at least 32, got 31"), ({"val": -1}, "val` must be")])
+@pytest.mark.parametrize(
+    ("counts", "words"), [({"size": 31}, "at least 32 and at most 16,384, got 31"), ({"val": -1}, "val` must be")]
+)
 def test_impossible_settings_are_refused(counts, words):
     with pytest.raises(ConfigError, match=words):
         scenes(**counts)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shlex
 import sqlite3
-import struct
+import subprocess
+import sys
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -12,15 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from pyogrio import raw
 from rasterio import features
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_geom
 
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, MissingExtraError
 from rsseg_tf.inference import Products
 from rsseg_tf.inference.folders import predict_files
+from tests.datasets.images.formats import tiff
 from tests.inference.rasters import PALETTE, geotiff, predictor, smooth, stored
 from tests.tflite.networks import frame
 
@@ -28,28 +36,13 @@ GPKG = Products(polygons="gpkg")
 
 
 def in_package(path: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The shapes of a GeoPackage with what is known of them, read by the letter of the standard."""
-    with sqlite3.connect(path) as database:
-        database.row_factory = sqlite3.Row
-        rows = [dict(row) for row in database.execute("SELECT * FROM polygons")]
-        (checked,) = database.execute("PRAGMA integrity_check").fetchone()
-    assert checked == "ok"
-    return [(polygon(row.pop("geom")), row) for row in rows]
-
-
-def polygon(blob: bytes) -> dict[str, Any]:
-    magic, _, flags, _, west, east, south, north = struct.unpack_from("<2sBBi4d", blob)
-    assert (magic, flags) == (b"GP", 3)
-    order, kind, count = struct.unpack_from("<BII", blob, 40)
-    assert (order, kind) == (1, 3)
-    at, rings = 49, []
-    for _ in range(count):
-        (points,) = struct.unpack_from("<I", blob, at)
-        rings.append(np.frombuffer(blob, "<f8", 2 * points, at + 4).reshape(-1, 2))
-        at += 4 + 16 * points
-    assert at == len(blob)
-    assert [*rings[0].min(axis=0), *rings[0].max(axis=0)] == [west, south, east, north]
-    return {"type": "Polygon", "coordinates": [ring.tolist() for ring in rings]}
+    """The shapes of a GeoPackage with what is known of them."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    about, _, shapes, columns = raw.read(path)
+    assert about["geometry_type"] == "Polygon"
+    rows = [dict(zip(about["fields"], row, strict=True)) for row in zip(*columns, strict=True)]
+    return list(zip([shapely.geometry.mapping(each) for each in shapely.from_wkb(shapes)], rows, strict=True))
 
 
 def burned(shapes: list[tuple[dict[str, Any], dict[str, Any]]], like: Path) -> np.ndarray:
@@ -78,7 +71,7 @@ def test_polygons_burned_on_the_grid_are_the_class_map(image: Path, tmp_path: Pa
         rows = [row for _, row in shapes if row["class"] == name]
         assert sum(row["pixels"] for row in rows) == values["pixels"]
         assert sum(row["area_m2"] for row in rows) == pytest.approx(values["area_m2"])
-    with sqlite3.connect(tmp_path / "out/a_polygons.gpkg") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "out/a_polygons.gpkg")) as database:
         assert database.execute("SELECT srs_id FROM gpkg_geometry_columns").fetchone() == (32640,)
         assert database.execute("SELECT min_x, max_y FROM gpkg_contents").fetchone() == (325_000, 2_780_000)
 
@@ -102,7 +95,7 @@ def test_a_photo_has_polygons_in_pixels_below_zero(tmp_path: Path) -> None:
     grid = rasterio.Affine(1, 0, 0, 0, -1, 0)
     found = features.rasterize(pairs, (40, 50), fill=IGNORE, transform=grid, dtype=np.uint8)
     assert np.array_equal(found, read_indices(tmp_path / "out/a_classes.png"))
-    assert {values["area_m2"] for _, values in shapes} == {None}
+    assert np.isnan([values["area_m2"] for _, values in shapes]).all()
 
 
 @pytest.mark.parametrize("fitting", ["crop", "resize"])
@@ -188,10 +181,65 @@ def test_what_cannot_be_made_is_said_first(image: Path, tmp_path: Path) -> None:
         predict_files(predictor(), [tmp_path / "in/b.png"], tmp_path / "out", products=unknown)
     with pytest.raises(ConfigError, match="class numbers alone"):
         predict_files(predictor(score_unit=0.0), [image], tmp_path / "out", products=Products(confidence=True))
-    with rasterio.open(image, "r+") as dataset:
-        dataset.gcps = ([GroundControlPoint(row, row, row, row) for row in range(4)], rasterio.CRS.from_epsg(32640))
-    with pytest.raises(ConfigError, match="ground control points alone"):
+
+
+def test_an_image_with_control_points_alone_is_straightened_as_the_error_says(image: Path, tmp_path: Path) -> None:
+    with rasterio.open(image) as dataset:
+        pixels, place, (height, width) = np.moveaxis(dataset.read(), 0, -1), dataset.transform, dataset.shape
+    corners = [(row, column) for row in (0, height) for column in (0, width)]
+    points = [GroundControlPoint(row, column, *(place @ (column, row))) for row, column in corners]
+    tiff(pixels, photometric="RGB")(tmp_path / "IN.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(tmp_path / "IN.tif", "r+")
+    with dataset:
+        dataset.gcps = (points, rasterio.CRS.from_epsg(32640))
+    with pytest.raises(ConfigError, match="ground control points alone") as caught:
+        predict_files(predictor(), [tmp_path / "IN.tif"], tmp_path / "out", products=GPKG)
+    words = shlex.split(caught.value.hint.partition("python ")[2])
+    subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
+    predict_files(predictor(), [tmp_path / "OUT.tif"], tmp_path / "out", products=GPKG)
+    predict_files(predictor(), [image], tmp_path / "placed", products=GPKG)
+    made, expected = (stored(next((tmp_path / name).glob("*_classes.tif"))) for name in ("out", "placed"))
+    assert np.array_equal(made[expected != IGNORE], expected[expected != IGNORE])
+
+
+def test_without_its_library_the_extra_is_named_first(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "shapely", None)
+    with pytest.raises(MissingExtraError, match="`shapely`") as caught:
         predict_files(predictor(), [image], tmp_path / "out", products=GPKG)
+    assert "rsseg-tf[geo]" in caught.value.hint
+    assert not list((tmp_path / "out").rglob("*.tif"))
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.polygons.file import create_polygon_file
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+square = np.array([[0.0, 0], [0, 1], [1, 1], [1, 0]])
+values = {"class": "roof", "class_id": 1, "pixels": 1, "area_m2": None, "confidence": 0.5}
+try:
+    with create_polygon_file(Path(sys.argv[1])) as file:
+        for place in range(9000):
+            file.add([square + place], values)
+except RssegError as error:
+    print(error.message, error.hint)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson"])
+def test_a_file_that_cannot_grow_is_one_error(tmp_path: Path, name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", _FULL, tmp_path / name], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"cannot write `{tmp_path / name}`: ")
+    assert done.stdout.endswith("is the disk full?\n")
+    assert "Errno" not in done.stdout
+    assert done.stderr == ""
 
 
 def test_the_style_names_exactly_the_classes(image: Path, tmp_path: Path) -> None:
