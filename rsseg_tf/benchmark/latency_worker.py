@@ -31,7 +31,7 @@ def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """Open the model at a path with a number of threads and a delegate, then time runs, as many as are asked for."""
     path, threads, delegate = next(requests)
     runner = TFLiteRunner(path, threads=threads, delegate=delegate)
-    frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, 3), dtype=np.uint8)
+    frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, runner.num_bands), dtype=np.uint8)
     first_ms, _ = timed_run(runner, frame)
     yield _facts(runner, first_ms)
     for count in requests:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -17,6 +17,10 @@ from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
 if TYPE_CHECKING:
     from rsseg_tf.datasets.images.channels import Channels
     from rsseg_tf.inference.predict import Products
+
+Number = TypeVar("Number", int, float)
+
+_BRACKETS = str.maketrans("", "", "[]")
 
 
 @click.command(name="predict")
@@ -32,13 +36,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--bands",
-    metavar="R,G,B",
-    help="Numbers of the red, green and blue bands, such as 4,3,2; by default as the model says, or else the image.",
+    metavar="R,G,B,…",
+    help="Numbers of the bands that the model sees, such as 4,3,2; by default as the model says, or else the image.",
 )
 @click.option(
     "--scale",
-    metavar="LOW,HIGH",
-    help="Values that become 0 and 255, for images that are not 8-bit; by default as the model says.",
+    metavar="LOW,HIGH,…",
+    help="Values that become 0 and 255, for all bands or each, if not 8-bit; by default as the model says.",
 )
 @click.option(
     "--polygons", type=click.Choice(["gpkg", "geojson"]), help="Write NAME_polygons too: class, area, mean confidence."
@@ -153,21 +157,14 @@ def _products(
 def _channels(bands: str | None, scale: str | None) -> Channels:
     from rsseg_tf.datasets.images.channels import Channels
 
-    chosen = _numbers(bands, count=3, example="--bands 4,3,2")
-    limits = _numbers(scale, count=2, example="--scale 0,4000")
-    return Channels(tuple(int(number) for number in chosen), (limits[0], limits[1]) if limits else None)
+    return Channels.of(_numbers(bands, int, "--bands 4,3,2"), _numbers(scale, float, "--scale 0,4000"))
 
 
-def _numbers(text: str | None, *, count: int, example: str) -> tuple[float, ...]:
-    if text is None:
-        return ()
+def _numbers(text: str | None, kind: Callable[[str], Number], example: str) -> tuple[Number, ...]:
     try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count:
-        raise ConfigError(f"expected {count} comma-separated numbers, got `{text}`", hint=f"for example {example}")
-    return numbers
+        return () if text is None else tuple(kind(word) for word in text.translate(_BRACKETS).split(","))
+    except ValueError as error:
+        raise ConfigError(f"expected comma-separated numbers, got `{text}`", hint=f"for example {example}") from error
 
 
 def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, Any]], out: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,9 +10,14 @@ from typing import Literal
 from rsseg_tf.config.setting import Rule, setting
 
 _SIZE = Rule("32 to 8,192 pixels a side", lambda size: min(size) >= 32 and max(size) <= 8192)
-_BANDS = Rule("three numbers from 1, such as [1,2,3]", lambda bands: not bands or (len(bands) == 3 and min(bands) >= 1))
+MOST_BANDS = 16
+_BANDS = Rule(
+    f"1 to {MOST_BANDS} numbers from 1, such as [1,2,3]",
+    lambda bands: not bands or (len(bands) <= MOST_BANDS and min(bands) >= 1),
+)
 _SCALE = Rule(
-    "two ascending numbers, such as [0,4000]", lambda scale: not scale or (len(scale) == 2 and scale[0] < scale[1])
+    "ascending numbers, two such as [0,4000] or two for each band in turn",
+    lambda scale: len(scale) % 2 == 0 and all(map(operator.lt, scale[::2], scale[1::2])),
 )
 
 
@@ -92,9 +98,11 @@ class DataConfig:
         name: the reader, a key of `rsseg_tf.datasets.catalog.READERS`. `folder` takes any pairs of images and masks.
         root: the folder of the data set, relative to the current folder.
         unknown_colors: (file-based readers) a color or number that is not a class is an error, or ignored.
-        bands: (file-based readers) the numbers, from 1, of the bands of an image that become red, green and blue; empty
-            for those that it calls so, its three bands, or its one of gray.
-        scale: (file-based readers) the values of an image that become 0 and 255, where it has more than 8 bits.
+        bands: (file-based readers) the numbers, from 1, of the bands of an image that the network sees, 1 to 16; the
+            first three are shown, and changed in color, as red, green and blue. Empty for the three that the image
+            calls so, its three bands, or its one of gray three times.
+        scale: (file-based readers) the values of an image that become 0 and 255, where it has more than 8 bits: two for
+            all bands, or two for each of `bands` in turn, such as [[0,3000],[0,3000],[0,3000],[0,6000]].
         ground_sampling_distance_m: meters per pixel, 0 where unknown.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
@@ -116,6 +124,11 @@ class DataConfig:
     scenes: ScenesConfig = field(default_factory=ScenesConfig)
     folder: FolderConfig = field(default_factory=FolderConfig)
     isprs: IsprsConfig = field(default_factory=IsprsConfig)
+
+    @property
+    def num_bands(self) -> int:
+        """How many bands the network sees."""
+        return len(self.bands) or 3
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import math
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -188,6 +189,8 @@ def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{must_be}, got {_kind(value)}", hint="write [a, b]")
+        if arguments == (float, ...):  # which may come in pairs, such as ranges
+            value = list(itertools.chain(*(item if isinstance(item, list) else [item] for item in value)))
         return _parse_items(value, arguments, name=name, source=source)
     if origin is Mapping:
         if not isinstance(value, Mapping):

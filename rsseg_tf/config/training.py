@@ -62,7 +62,8 @@ class AugmentConfig:
         translate_px: shift by up to this many pixels along each axis.
         scale: zoom by a factor drawn log-uniformly between these two.
         rotate_deg: turn by up to this many degrees either way; 180 for views from straight above.
-        color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong.
+        color: strength of brightness, contrast and saturation changes, 0 for none, about 0.3 for strong; of the first
+            three bands alone.
         blur_px: blur half of the windows by a Gaussian of up to this many pixels, 0 for none.
         noise: add noise with a standard deviation of up to this many of 255 gray levels, 0 for none.
         erase: paint over a rectangle of up to this share of the window's height and width and leave it out of the

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from rsseg_tf.config import DataConfig
 from rsseg_tf.config.parsing import no_such_choice
-from rsseg_tf.datasets.images.channels import Channels
+from rsseg_tf.datasets.images.channels import COLORS, Channels
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.readers import isprs, loveda, uavid
 from rsseg_tf.datasets.readers.files import FileDataset
@@ -18,7 +18,7 @@ from rsseg_tf.datasets.readers.loveda import Loveda
 from rsseg_tf.datasets.readers.uavid import Uavid
 from rsseg_tf.datasets.sample import Dataset
 from rsseg_tf.datasets.scenes.dataset import Scenes
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import ConfigError, DataError
 
 AnyDataset: TypeAlias = FileDataset | Scenes
 
@@ -94,6 +94,8 @@ def list_dataset(data: DataConfig, *, seed: int = 0) -> AnyDataset:
     dataset = _reader(data).open(data, seed)
     if isinstance(dataset, FileDataset):
         dataset.channels = Channels.of(data.bands, data.scale)
+    elif data.num_bands != COLORS:
+        raise ConfigError(f"generated scenes have {COLORS} bands, `data.bands` names {data.num_bands}")
     if unread := _unread(data):
         named = ", ".join(f"`{name}`" for name in unread)
         doubt = DataError(

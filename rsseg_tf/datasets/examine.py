@@ -184,7 +184,8 @@ def _doubts(dataset: Dataset, sample: Sample, read: _Read) -> Iterator[DataError
             if picture.is_alpha_doubted:
                 yield DataError(
                     f"a band of `{sample.image}` is marked as alpha and holds other values: it is left out",
-                    hint="data.bands=[1,2,3] says that it is no alpha, and which bands are the colors",
+                    hint="data.bands=[1,2,3] says that it is no alpha, and which bands are the colors; "
+                    "data.bands=[1,2,3,4] has the network see it too",
                 )
 
 

@@ -50,7 +50,7 @@ class Dataset(Protocol):
         ...
 
     def read_image(self, sample: Sample) -> Pixels:
-        """Return the image: uint8 (H, W, 3) RGB (or infrared, red, green).
+        """Return the image: uint8 (H, W, 3) RGB (or infrared, red, green), or of as many bands as the settings name.
 
         Raises:
             DataError: if the file is missing or damaged.

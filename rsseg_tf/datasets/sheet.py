@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
+from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, Color, Palette, Pixels, format_color
 from rsseg_tf.datasets.parts import read_some
@@ -137,9 +138,9 @@ def _ascii(words: str) -> str:
 
 def _row(dataset: Dataset, sample: Sample, cell: int) -> Pixels:
     if sample.mask is None and sample.image is not None:
-        return _framed(_fitted(dataset.read_image(sample), cell, cv2.INTER_AREA))
+        return _framed(_fitted(visible(dataset.read_image(sample)), cell, cv2.INTER_AREA))
     image, mask = read_some(dataset, sample)
-    small, labels = _fitted(image, cell, cv2.INTER_AREA), _fitted(mask, cell, cv2.INTER_NEAREST)
+    small, labels = _fitted(visible(image), cell, cv2.INTER_AREA), _fitted(mask, cell, cv2.INTER_NEAREST)
     pictures = (small, dataset.palette.colorize(labels), overlay(small, labels, dataset.palette))
     return np.concatenate([_framed(picture) for picture in pictures], axis=1)
 

@@ -18,8 +18,9 @@ def data_for(predictors: Sequence[TiledPredictor], data: DataConfig) -> DataConf
 
     Raises:
         ModelError: if the models see different bands, and the settings do not say which.
+        ConfigError: if the settings name another number of bands than a model sees.
     """
-    seen = {Channels.of(data.bands, data.scale).over(each.channels) for each in predictors}
+    seen = {each.channels_for(Channels.of(data.bands, data.scale)) for each in predictors}
     if len(seen) > 1:
         named = ", ".join(sorted(f"bands {list(each.bands)} scaled by {each.scale}" for each in seen))
         raise ModelError(f"the models see different colors: {named}", hint="set data.bands and data.scale")

@@ -27,7 +27,7 @@ class Strip:
 
     Attributes:
         row: which row of windows.
-        pixels: uint8 (window height, padded width, 3).
+        pixels: uint8 (window height, padded width, bands).
         valid: bool (rows of the image, its width), False where the image has no data; None where it has it everywhere.
     """
 
@@ -90,7 +90,7 @@ def predict_classes(image: Image, infer: Infer, *, size: tuple[int, int], overla
     Scores are kept for one row of windows at a time.
 
     Args:
-        image: uint8 (H, W, 3).
+        image: uint8 (H, W, bands).
         infer: the network, on batches of windows.
         size: height and width of a window.
         overlap: pixels that neighboring windows share.

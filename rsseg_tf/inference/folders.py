@@ -22,7 +22,7 @@ from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
 from rsseg_tf.datasets.files.raster import required_library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS
-from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels, visible
 from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import write_image
@@ -105,7 +105,8 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
     Raises:
         DataError: if there is no such image, or one that cannot be read.
-        ConfigError: if `out` holds the images, or results of another model, or `products` cannot be made.
+        ConfigError: if `out` holds the images, or results of another model, `products` cannot be made, an image lacks a
+            band that is asked for, or the model sees another number of them.
         MissingExtraError: if an image is to be read through rasterio, which is not installed.
     """
     folder = Path(out)
@@ -116,7 +117,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         raise ConfigError(
             "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
         )
-    channels = channels.over(predictor.channels)
+    channels = predictor.channels_for(channels)
     records: list[dict[str, Any]] = []
     pixels = 0
     for image, name in zip(found, output_names(found), strict=True):
@@ -294,7 +295,7 @@ def _predict_whole(job: _Job, picture: Picture, areas: NDArray[np.float64] | Non
     write_style(job.target.with_name(files["style"]), palette)
     if steps is not None:
         files |= _write_products(job, classes, steps, areas)
-    overlay: Image = cv2.addWeighted(pixels, 1 - OVERLAY_SHARE, palette.colorize(classes), OVERLAY_SHARE, 0)
+    overlay: Image = cv2.addWeighted(visible(pixels), 1 - OVERLAY_SHARE, palette.colorize(classes), OVERLAY_SHARE, 0)
     write_image(job.target.with_name(files["overlay"]), overlay)
     if world_file := world_file_of(job.image):  # rasterio, which would write it into a GeoTIFF, is not installed
         files["world"] = f"{job.target.name}_classes.pgw"

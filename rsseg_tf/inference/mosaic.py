@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, Palette
@@ -43,7 +44,7 @@ _BATCHES_AHEAD = 4
 
 @dataclass(frozen=True)
 class _Band:
-    """Finished rows: where they begin, their pixels (rows, W, 3), which hold data, and their classes (rows, W).
+    """Finished rows: where they begin, their pixels (rows, W, bands), which hold data, and their classes (rows, W).
 
     The confidence (rows, W) is stored in steps, 255 where there is no data; None where nobody asks for it.
     """
@@ -261,7 +262,7 @@ class _Summary:
         self._counts[band.top : bottom] = counts_by_row(band.classes, self._palette.num_classes)
         offset = -band.top % self._step
         first, last = math.ceil(band.top / self._step), math.ceil(bottom / self._step)
-        self._pixels[first:last] = band.pixels[offset :: self._step, :: self._step]
+        self._pixels[first:last] = visible(band.pixels[offset :: self._step, :: self._step])
         self._classes[first:last] = band.classes[offset :: self._step, :: self._step]
 
     def record(self) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, COLORS, Channels
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Palette, distinct_colors
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.blending import best_class, best_in, blended, predict_classes, scored, strips_of
 from rsseg_tf.inference.confidence import confidence_in, confidence_of
 from rsseg_tf.inference.runner import Normalization, TFLiteRunner
@@ -49,7 +49,7 @@ class Predictor(Protocol):
         ...
 
     def predict(self, image: Image) -> Image:
-        """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W)."""
+        """Return the class of each pixel: uint8 (H, W, bands), of three RGB → uint8 (H, W)."""
         ...
 
 
@@ -86,7 +86,7 @@ class TiledPredictor:
     """A network for images of one size, made to predict images of any.
 
     Attributes:
-        infer: the network: uint8 (n, h, w, 3) → scores (n, h, w, C).
+        infer: the network: uint8 (n, h, w, bands) → scores (n, h, w, C).
         palette: the classes.
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` or `resize`.
@@ -96,6 +96,7 @@ class TiledPredictor:
         channels: which bands of an image it was trained to see, and how.
         overrides_georeference: whether that size of a pixel holds whatever an image says of its own.
         score_unit: logits that a score of 1 stands for; 0 where scores do not tell how sure the network is.
+        num_bands: of an image; 3 for RGB.
     """
 
     infer: Infer
@@ -108,13 +109,32 @@ class TiledPredictor:
     channels: Channels = AS_THEY_ARE
     overrides_georeference: bool = False
     score_unit: float = 1.0
+    num_bands: int = COLORS
+
+    def channels_for(self, given: Channels) -> Channels:
+        """Return what is seen of images: what is given, and where that says nothing what the model says.
+
+        Raises:
+            ConfigError: if that is not as many bands as the network takes.
+        """
+        bands = given.bands or self.channels.bands
+        if (len(bands) or COLORS) != self.num_bands:
+            named = f"bands {', '.join(map(str, bands))} are" if bands else "no bands are"
+            example = ",".join(map(str, range(1, self.num_bands + 1)))
+            raise ConfigError(
+                f"the model sees {self.num_bands} bands of an image, {named} named",
+                hint=f"name as many: --bands {example} for `predict`, data.bands=[{example}] for a data set",
+            )
+        return given.over(self.channels)
 
     def predict(self, image: Image) -> Image:
-        """Return the class of each pixel: uint8 (H, W, 3) RGB → uint8 (H, W).
+        """Return the class of each pixel: uint8 (H, W, bands), of three RGB → uint8 (H, W).
 
         Raises:
             ConfigError: if the overlap is not smaller than a tile.
+            DataError: if the image has not as many bands as the network takes.
         """
+        self._check(image)
         if self.fitting == "crop":
             return predict_classes(image, self.infer, size=self.input_size, overlap=self.overlap)
         fitted = predict_classes(resized_image(image, self.input_size), self.infer, size=self.input_size, overlap=0)
@@ -125,13 +145,19 @@ class TiledPredictor:
 
         Raises:
             ConfigError: if the overlap is not smaller than a tile.
+            DataError: if the image has not as many bands as the network takes.
         """
+        self._check(image)
         height, width = image.shape[:2]
         if self.fitting == "crop":
             return self._with_confidence(image, self.overlap)
         classes, confidence = self._with_confidence(resized_image(image, self.input_size), 0)
         enlarged = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
         return resized_mask(classes, (height, width)), enlarged
+
+    def _check(self, image: Image) -> None:
+        if image.ndim != 3 or image.shape[2] != self.num_bands:
+            raise DataError(f"the model sees {self.num_bands} bands of an image, got an array of shape {image.shape}")
 
     def _with_confidence(self, image: Image, overlap: int) -> tuple[Image, NDArray[np.float32]]:
         if image.shape[:2] == self.input_size:
@@ -197,6 +223,7 @@ def open_predictor(
         model_sha256=file_hash(path),
         channels=Channels.of(described.bands, described.scale),
         score_unit=runner.score_unit,
+        num_bands=runner.num_bands,
     )
 
 
@@ -226,7 +253,7 @@ def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
 
 
 def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
-    """Return a network for one image as one for a batch: (h, w, 3) → (h, w, C) becomes (n, h, w, 3) → (n, h, w, C)."""
+    """Return a network for one image, (h, w, bands) → (h, w, C), as one for many, (n, h, w, bands) → (n, h, w, C)."""
 
     def infer(images: Image) -> NDArray[Any]:
         return np.stack([infer_one(image) for image in images])

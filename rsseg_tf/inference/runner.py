@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.config.data import MOST_BANDS
 from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.tiling import Image, Logits
@@ -74,15 +75,16 @@ class TFLiteRunner:
         metadata: what the file says about itself, or None.
         head: `logits`, `logits-low` or `classes`, seen from the output's shape.
         input_size: height and width in pixels.
+        num_bands: of an image; 3 for RGB.
         load_ms: how long the native library took to load the file.
         arena_bytes: planned memory of the activations; see `rsseg_tf.tflite.arena`.
 
     Raises:
-        ModelError: if there is no such file, a damaged one, or not a network that maps an RGB image to classes.
+        ModelError: if there is no such file, a damaged one, or not a network that maps an image to classes.
 
     Example:
         >>> runner = TFLiteRunner("model.tflite")
-        >>> runner.classes(np.zeros((*runner.input_size, 3), np.uint8)).shape == runner.input_size
+        >>> runner.classes(np.zeros((*runner.input_size, runner.num_bands), np.uint8)).shape == runner.input_size
         True
     """
 
@@ -103,6 +105,7 @@ class TFLiteRunner:
         self._input, self._output = _ports(model, self.path)
         self._normalization = normalization or Normalization()
         self.input_size = (self._input.shape[1], self._input.shape[2])
+        self.num_bands = self._input.shape[3]
         self.head = self._find_head()
         self.arena_bytes = arena_bytes(model)
         self._check_metadata()
@@ -137,7 +140,7 @@ class TFLiteRunner:
         return self._output.scale if self._output.is_quantized else 1.0
 
     def logits(self, image: Image) -> Logits:
-        """Return the scores of each class: uint8 (h, w, 3) → float32 (h, w, C).
+        """Return the scores of each class: uint8 (h, w, bands) → float32 (h, w, C).
 
         Low scores are resized to full size, a `classes` head gives one-hot scores.
 
@@ -149,7 +152,7 @@ class TFLiteRunner:
         return self.output_logits()
 
     def classes(self, image: Image) -> Image:
-        """Return the class of each pixel: uint8 (h, w, 3) → uint8 (h, w).
+        """Return the class of each pixel: uint8 (h, w, bands) → uint8 (h, w).
 
         Raises:
             DataError: if `image` is not uint8 of the network's input size.
@@ -159,7 +162,7 @@ class TFLiteRunner:
         return self.output_classes()
 
     def scores(self, image: Image) -> NDArray[Any]:
-        """Return numbers that order the classes as `logits` does, without its arithmetic: (h, w, 3) → (h, w, C).
+        """Return numbers that order the classes as `logits` does, without its arithmetic: (h, w, bands) → (h, w, C).
 
         Stored int8 scores are handed out as they are: they differ from logits by one scale and offset.
         """
@@ -171,15 +174,14 @@ class TFLiteRunner:
         return stored if self.head == "logits" else self._full_size(stored.astype(np.float32))
 
     def set_input(self, image: Image) -> None:
-        """Copy an image, uint8 (h, w, 3), into the network's input.
+        """Copy an image, uint8 (h, w, bands), into the network's input.
 
         Raises:
             DataError: if `image` is not uint8 of the network's input size.
         """
-        if image.dtype != np.uint8 or image.shape != (*self.input_size, 3):
-            raise DataError(
-                f"`{self.path}` takes uint8 images of shape {(*self.input_size, 3)}, got {image.dtype} {image.shape}"
-            )
+        shape = (*self.input_size, self.num_bands)
+        if image.dtype != np.uint8 or image.shape != shape:
+            raise DataError(f"`{self.path}` takes uint8 images of shape {shape}, got {image.dtype} {image.shape}")
         self._native.set_tensor(self._input.index, self._stored(image)[None])
 
     def invoke(self) -> None:
@@ -256,7 +258,12 @@ class TFLiteRunner:
         )
 
     def _check_metadata(self) -> None:
-        if self.metadata is None or self.head == "classes":
+        if self.metadata is None:
+            return
+        if self.metadata.bands and len(self.metadata.bands) != self.num_bands:
+            listed = ", ".join(map(str, self.metadata.bands))
+            raise ModelError(f"`{self.path}` takes {self.num_bands} bands but its metadata names {listed}")
+        if self.head == "classes":
             return
         named = len(self.metadata.class_names)
         if named != self.num_classes:
@@ -275,8 +282,11 @@ def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:
             f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
     source, result = _port(model.inputs[0]), _port(model.outputs[0])
-    if len(source.shape) != 4 or source.shape[0] != 1 or source.shape[3] != 3 or source.dtype not in _INPUT_DTYPES:
-        raise ModelError(f"`{path}` takes {source.dtype} {source.shape}, expected one RGB image (1, h, w, 3)")
+    is_image = len(source.shape) == 4 and source.shape[0] == 1 and 1 <= source.shape[3] <= MOST_BANDS
+    if not is_image or source.dtype not in _INPUT_DTYPES:
+        raise ModelError(
+            f"`{path}` takes {source.dtype} {source.shape}, expected one image (1, h, w, 1 to {MOST_BANDS} bands)"
+        )
     if len(result.shape) not in (3, 4) or result.shape[0] != 1 or 0 in result.shape:
         raise ModelError(f"`{path}` outputs {result.dtype} {result.shape}, expected (1, h, w, classes) or (1, h, w)")
     return source, result

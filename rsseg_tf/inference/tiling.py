@@ -15,7 +15,7 @@ from rsseg_tf.errors import ConfigError
 Image: TypeAlias = NDArray[np.uint8]
 Logits: TypeAlias = NDArray[np.float32]
 Infer: TypeAlias = Callable[[Image], NDArray[Any]]
-"""uint8 (n, h, w, 3) → scores (n, h, w, C), of any numeric type."""
+"""uint8 (n, h, w, bands) → scores (n, h, w, C), of any numeric type."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.images.pixels import write_image
-from rsseg_tf.errors import DataError, RssegError
+from rsseg_tf.errors import ConfigError, DataError, RssegError
 from rsseg_tf.inference.areas import area_table
 from rsseg_tf.inference.codecs.ffmpeg import FfmpegPlayer, FfmpegRecorder, library
 from rsseg_tf.inference.codecs.frames import Frame, Player, Recorder, Source
@@ -103,9 +104,15 @@ def predict_video(
         `settings.as_frames` the time of each frame is in `seconds`.
 
     Raises:
+        ConfigError: if the model sees another number of bands than a video has colors.
         DataError: if it cannot be opened, or has no frame.
         RssegError: if the results cannot be written.
     """
+    if predictor.num_bands != COLORS:
+        raise ConfigError(
+            f"`{word}` has {COLORS} colors, the model sees {predictor.num_bands} bands",
+            hint="predict images that have them",
+        )
     started = time.perf_counter()
     with contextlib.closing(_opened(word)) as player:
         source, counts, times = player.source, np.zeros(predictor.palette.num_classes, np.int64), list[float]()

@@ -29,15 +29,15 @@ class FeatureBuilder(Protocol):
     """Builds a backbone's graph."""
 
     def __call__(self, x: keras.KerasTensor, *, output_stride: int) -> Features:
-        """Return features of normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+        """Return features of normalized pixels (N, H, W, bands); `output_stride` is 8 or 16."""
 
 
 @dataclass(frozen=True)
 class ChannelNormalization:
-    """What a backbone wants done to RGB pixels from 0 to 255: (pixel / 255 − mean) / std, channel by channel."""
+    """What a backbone wants done to pixels from 0 to 255, mostly RGB: (pixel / 255 − mean) / std, by band."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     @property
     def scale(self) -> list[float]:
@@ -48,6 +48,17 @@ class ChannelNormalization:
     def offset(self) -> list[float]:
         """What is added to each channel after `scale`."""
         return [-mean / std for mean, std in zip(self.mean, self.std, strict=True)]
+
+    def of(self, bands: int) -> ChannelNormalization:
+        """Return this of RGB for a number of bands: further ones as red, fewer by the means of the three colors."""
+        mean, std = (_of_bands(values, bands) for values in (self.mean, self.std))
+        return self if bands == len(self.mean) else ChannelNormalization(mean, std)
+
+
+def _of_bands(colors: tuple[float, ...], bands: int) -> tuple[float, ...]:
+    if bands < len(colors):
+        return (sum(colors) / len(colors),) * bands
+    return (*colors, *colors[:1] * (bands - len(colors)))
 
 
 def even_normalization(mean: float, std: float) -> ChannelNormalization:

@@ -121,7 +121,7 @@ def _remedy(name: str, *, imagenet: bool) -> str:
 
 
 def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int) -> Features:
-    return inlined(x, source_model(name, x.shape[1:]), output_stride=output_stride)
+    return inlined(x, source_model(name, (*x.shape[1:3], 3)), output_stride=output_stride)
 
 
 def _application(name: str) -> Any:

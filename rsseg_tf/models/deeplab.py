@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from rsseg_tf.config.data import MOST_BANDS
 from rsseg_tf.config.setting import check
 from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
@@ -34,13 +35,14 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
 ) -> keras.Model:
     """Return a DeepLabV3+ network from pixels to class logits.
 
-    The input is float32 (N, H, W, 3) with pixel values from 0 to 255 in RGB order (or IRRG); the
-    backbone's normalization is the graph's first layer. The output is float32 (N, H, W, num_classes), before softmax.
+    The input is float32 (N, H, W, bands) with pixel values from 0 to 255, three in RGB order (or IRRG); the
+    backbone's normalization is the graph's first layer, further bands normalized as red. The output is float32
+    (N, H, W, num_classes), before softmax.
 
     Args:
         backbone: a name in `rsseg_tf.models.backbones.BACKBONES`, or `keras.applications.NAME` or `keras_cv.PRESET`.
         num_classes: channels of the output.
-        input_shape: height, width and 3; any size of at least 32 pixels, divisible or not.
+        input_shape: height, width and bands, 1 to 16; any size of at least 32 pixels, divisible or not.
         upsampling: `bilinear`, or `transposed` for 8×8 transposed convolutions that begin as bilinear
             interpolation, as in the reference paper.
         image_pooling: add the fifth branch of the original ASPP, a global average.
@@ -58,7 +60,7 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
     _check_heads(heads)
     body = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
-    features = body.features(_normalized(image, body.normalization), output_stride=output_stride)
+    features = body.features(_normalized(image, body.normalization.of(input_shape[2])), output_stride=output_stride)
     x = _aspp(features.high_level, heads, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
     x = conv_bn_relu(x, heads.aspp_width, 1, name="decoder_project")
     stride = output_stride
@@ -76,9 +78,10 @@ def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsamp
         raise ConfigError(f"`output_stride` must be 8 or 16, got {output_stride}")
     if num_classes < 1:
         raise ConfigError(f"`num_classes` must be at least 1, got {num_classes}")
-    if len(input_shape) != 3 or input_shape[2] != 3 or min(input_shape[:2]) < 32:
+    if len(input_shape) != 3 or not 1 <= input_shape[2] <= MOST_BANDS or min(input_shape[:2]) < 32:
         raise ConfigError(
-            f"`input_shape` must be (height, width, 3) with at least 32 pixels a side, got {input_shape}",
+            f"`input_shape` must be (height, width, bands) with at least 32 pixels a side and 1 to {MOST_BANDS} bands, "
+            f"got {input_shape}",
             hint="the size must be fixed when the graph is built",
         )
 

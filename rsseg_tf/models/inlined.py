@@ -14,16 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import all_operations, copy_of, private, run_through
 from rsseg_tf.models.backbone import Features
+from rsseg_tf.models.weights.widening import fitted
 
 _CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
 _POOLS = (layers.MaxPooling2D, layers.AveragePooling2D)
 _GLOBAL_POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _LOW_STRIDE = 4
+_COLORS = 3
+_NUMBERS_BY_COLOR = ("mean", "variance", "scale", "offset")
 
 Size = tuple[int, int]
 
@@ -52,7 +56,7 @@ def inlined(x: keras.KerasTensor, source: keras.Model, *, output_stride: int) ->
     """Return features of a new copy of `source` on `x`, with fresh weights.
 
     Args:
-        x: what the source takes, (N, H, W, 3).
+        x: what the source takes, (N, H, W, 3), or of another number of bands.
         source: a functional model from images of x's size to features of a stride of at least `output_stride`.
         output_stride: 8 or 16.
 
@@ -118,7 +122,7 @@ class _Inliner:
             return self._spatial(operation, args[0], stride, dilation)
         if isinstance(operation, _GLOBAL_POOLS):
             stride = 0
-        y = self._copy(operation)(*args, **kwargs)
+        y = self._copy(operation, **_of_bands(operation, args[0]))(*args, **kwargs)
         if isinstance(operation, layers.ZeroPadding2D):
             (top, _), (left, _) = operation.padding
             self._paddings[id(y)] = _Padding(args[0], (top, left))
@@ -156,6 +160,17 @@ class _Inliner:
         if stride == _LOW_STRIDE and dilation == 1 and is_feature:
             self._low_level = y
         return y
+
+
+def _of_bands(operation: keras.Operation, x: Any) -> dict[str, Any]:
+    """Return the settings of a layer that hold a number a color, for as many bands as `x` has."""
+    if not isinstance(operation, layers.Normalization | layers.Rescaling) or x.shape[-1] == _COLORS:
+        return {}
+    config = operation.get_config()
+    given = {name: np.asarray(config[name]) for name in _NUMBERS_BY_COLOR if config.get(name) is not None}
+    return {
+        name: fitted(values, (x.shape[-1],)).tolist() for name, values in given.items() if values.shape == (_COLORS,)
+    }
 
 
 def _sizes(x: keras.KerasTensor, dilation: int) -> Size:

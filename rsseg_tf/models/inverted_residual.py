@@ -62,12 +62,12 @@ _EFFICIENTNET_LITE0 = (
 
 
 def mobilenet_v2(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of torchvision's MobileNetV2 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Return features of torchvision's MobileNetV2 on normalized pixels (N, H, W, bands); the stride is 8 or 16."""
     return _network(x, _MOBILENET_V2, _Style(torch_padding=True, epsilon=1e-5), output_stride)
 
 
 def efficientnet_lite0(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of Google's EfficientNet-Lite0 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Return features of Google's EfficientNet-Lite0 on normalized pixels (N, H, W, bands); the stride is 8 or 16."""
     return _network(x, _EFFICIENTNET_LITE0, _Style(torch_padding=False, epsilon=1e-3), output_stride)
 
 

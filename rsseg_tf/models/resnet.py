@@ -63,7 +63,7 @@ def separable_bn_relu(
 
 
 def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of a ResNet-18 on normalized pixels (N, H, W, 3); `output_stride` is 8 or 16."""
+    """Return features of a ResNet-18 on normalized pixels (N, H, W, bands); `output_stride` is 8 or 16."""
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
 
 

@@ -15,7 +15,7 @@ from rsseg_tf.errors import DataError
 
 @dataclass(frozen=True)
 class Candidate:
-    """A training window that could be chosen: its name, image uint8 (H, W, 3) and mask uint8 (H, W)."""
+    """A training window that could be chosen: its name, image uint8 (H, W, bands) and mask uint8 (H, W)."""
 
     name: str
     image: NDArray[np.uint8]
@@ -28,7 +28,7 @@ class Calibration:
 
     Attributes:
         names: of the windows.
-        images: uint8 (H, W, 3) each.
+        images: uint8 (H, W, bands) each.
         class_pixels: pixels of each class in them.
         sha256: over all their pixels.
     """

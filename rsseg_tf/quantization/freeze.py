@@ -23,11 +23,11 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
     """Return a concrete function of `model` at batch 1 with its variables frozen to constants.
 
     Args:
-        model: a functional model with one image input (H, W, 3) of fixed size and logits (H, W, C) as output.
+        model: a functional model with one image input (H, W, bands) of fixed size and logits (H, W, C) as output.
         head: a name in `HEADS`.
 
     Returns:
-        A concrete function of float32 (1, H, W, 3).
+        A concrete function of float32 (1, H, W, bands).
 
     Raises:
         ConfigError: for an unknown head, or one that the model does not have.

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.palette import IGNORE, Palette, Pixels
 
 WINDOW_PX = 320
@@ -109,7 +110,7 @@ def _worst_window(name: str, image: Pixels, mask: Pixels, predictions: Sequence[
         name=name,
         top=top,
         left=left,
-        image=image[window].copy(),
+        image=visible(image[window]).copy(),
         truth=mask[window].copy(),
         predictions=tuple(prediction[window].copy() for prediction in predictions),
         disagreement=float(inside.max()) / (height * width),

@@ -70,7 +70,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     check_export(config.export)
     dataset = numbered_as(model_path, prepared_dataset(config))
     model = load_keras_model(model_path)
-    check_model(model, dataset.palette, size=config.data.input_size)
+    check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     config = replace(config, export=for_target(config.export, model))
     calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
     source = _Source(model, model_path, dataset, config, calibration)

@@ -15,6 +15,7 @@ from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.config.setting import part
 from rsseg_tf.config.training import Heads
 from rsseg_tf.datasets.catalog import list_dataset
+from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -84,6 +85,8 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
         trainer = Trainer(model, schedule, config.fit, loss=loss, folder=run.folder)
         validate = validation(model, dataset, config, replicas)
         start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
+        if config.model.weights == "imagenet" and config.data.num_bands != COLORS:
+            start += f", those of red, green and blue shared among {config.data.num_bands} bands"
         say(f"fit: {config.fit.epochs * schedule.steps} steps from {start}, in {use_precision(config.fit.precision)}")
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
         cost = pruning.cost(model)
@@ -104,7 +107,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
     model = deeplab_v3_plus(
         config.model.backbone,
         num_classes,
-        (*config.data.input_size, 3),
+        (*config.data.input_size, config.data.num_bands),
         upsampling=config.model.upsampling,
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,

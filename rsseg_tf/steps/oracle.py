@@ -52,7 +52,7 @@ def compare_criteria(
     """
     dataset = numbered_as(dense_path, prepared_dataset(config))
     model = load_keras_model(dense_path)
-    check_model(model, dataset.palette, size=config.data.input_size)
+    check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)
     losses = {
         criterion: scoring_loss(schedule, config, criterion, num_classes=len(dataset.palette.names))

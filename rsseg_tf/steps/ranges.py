@@ -55,7 +55,7 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
     if split is not None:
         dataset.samples(split)  # an unknown split is an error before anything is measured
     model = load_keras_model(model_path)
-    check_model(model, dataset.palette, size=config.data.input_size)
+    check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     folded = fold_batch_norms(flatten(model))
     calibration = calibration_of(dataset, config)
     with progress_bar("log activations") as show:

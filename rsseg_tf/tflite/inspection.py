@@ -133,4 +133,7 @@ def _port_text(port: Mapping[str, Any]) -> str:
 def _metadata_text(metadata: Mapping[str, Any] | None) -> str:
     if metadata is None:
         return "none"
-    return f"{len(metadata['class_names'])} classes ({', '.join(metadata['class_names'])}), {metadata['fitting']}"
+    bands = f", bands {', '.join(map(str, metadata['bands']))}" if metadata["bands"] else ""
+    scale = f", scaled by {', '.join(f'{value:g}' for value in metadata['scale'])}" if metadata["scale"] else ""
+    names = ", ".join(metadata["class_names"])
+    return f"{len(metadata['class_names'])} classes ({names}), {metadata['fitting']}{bands}{scale}"

@@ -44,8 +44,9 @@ class ModelMetadata:
         versions: package → version that made it.
         notes: anything else that JSON can hold, such as the calibration summary.
         layers: of the Keras model that the file was made from, in topological order.
-        bands: of an image, from 1, that the network sees as red, green and blue; empty where the image says.
-        scale: the values of an image that become 0 and 255; empty for 8-bit values as they are.
+        bands: of an image, from 1, that the network sees, first red, green and blue; empty where the image says.
+        scale: the values of an image that become 0 and 255, two for all bands or two for each in turn; empty for 8-bit
+            values as they are.
     """
 
     class_names: tuple[str, ...]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig
 from rsseg_tf.datasets.files.stored import Box
+from rsseg_tf.datasets.images.channels import by_bands, num_visible
 from rsseg_tf.datasets.palette import IGNORE
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -45,14 +46,14 @@ def random_window(
     """Return a randomly changed window of a sample.
 
     Args:
-        image: uint8 (H, W, 3).
+        image: uint8 (H, W, bands).
         mask: uint8 (H, W) of class ids, 255 = ignore.
         settings: which changes, and how strong.
         framing: the window's size and where it may lie.
         rng: where all randomness comes from.
 
     Returns:
-        uint8 (h, w, 3) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
+        uint8 (h, w, bands) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
     """
     return random_window_of(
         (image.shape[0], image.shape[1]), lambda box: (image[box], mask[box]), settings, framing, rng
@@ -70,7 +71,7 @@ def random_window_of(
 
     Args:
         image_size: height and width of the sample.
-        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+        read: rows and columns → image uint8 (h, w, bands) and mask uint8 (h, w) there.
         settings: see `random_window`, as for the rest and what is returned.
         framing: likewise.
         rng: likewise.
@@ -78,7 +79,8 @@ def random_window_of(
     matrix = _random_affine(settings, image_size=image_size, framing=framing, rng=rng)
     window, labels = warped(image_size, read, matrix, framing.size)
     if settings.color > 0:
-        window = _random_color(window, settings.color, rng)
+        seen = num_visible(window.shape[2])
+        window = _joined(_random_color(window[..., :seen], settings.color, rng), window[..., seen:])
     if settings.blur_px > 0:
         window = _random_blur(window, settings.blur_px, rng)
     if settings.noise > 0:
@@ -95,18 +97,19 @@ def warped(
 
     Args:
         image_size: height and width of the sample.
-        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+        read: rows and columns → image uint8 (h, w, bands) and mask uint8 (h, w) there.
         matrix: 2×3, from (x, y) in the window to (x, y) in the image.
         size: height and width of the window.
 
     Returns:
-        uint8 (h, w, 3) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
+        uint8 (h, w, bands) and (h, w). Beyond the image's border the picture is mirrored and the mask is 255.
     """
     box = _box_under(matrix, size, image_size)
     image, mask = read(box)
     within = matrix - np.array([[0, 0, box[1].start], [0, 0, box[0].start]])
     flags, shape = cv2.WARP_INVERSE_MAP, size[::-1]
-    window = cv2.warpAffine(image, within, shape, flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    smooth = {"flags": flags | cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
+    window = by_bands(lambda part: cv2.warpAffine(part, within, shape, **smooth), image)
     labels = cv2.warpAffine(
         mask, within, shape, flags=flags | cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORE
     )
@@ -179,12 +182,15 @@ def _random_color(image: NDArray[np.uint8], strength: float, rng: np.random.Gene
     return changed
 
 
+def _joined(colors: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate([colors, others], axis=2) if others.size else colors
+
+
 def _random_blur(image: NDArray[np.uint8], greatest_px: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     sigma, blurred = rng.uniform(0, greatest_px), rng.random() < 0.5
     if not blurred or sigma == 0:
         return image
-    softened: NDArray[np.uint8] = cv2.GaussianBlur(image, (0, 0), sigma)
-    return softened
+    return by_bands(lambda part: cv2.GaussianBlur(part, (0, 0), sigma), image)
 
 
 def _random_noise(image: NDArray[np.uint8], greatest: float, rng: np.random.Generator) -> NDArray[np.uint8]:

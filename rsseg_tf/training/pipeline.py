@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import AugmentConfig
 from rsseg_tf.datasets.files.stored import Box, strips
+from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import RssegError
@@ -26,7 +27,7 @@ class Parts:
 
     Attributes:
         size: its height and width.
-        read: rows and columns → image uint8 (h, w, 3) and mask uint8 (h, w) there.
+        read: rows and columns → image uint8 (h, w, bands) and mask uint8 (h, w) there.
     """
 
     size: tuple[int, int]
@@ -43,7 +44,7 @@ class TrainingSource:
     """The pairs of a split and how windows are drawn from them.
 
     Attributes:
-        read: index → image uint8 (H, W, 3) and mask uint8 (H, W).
+        read: index → image uint8 (H, W, bands) and mask uint8 (H, W).
         count: number of pairs.
         size: height and width of a window.
         crop: draw windows anywhere in the image; otherwise the image is resized to `size` first.
@@ -53,6 +54,7 @@ class TrainingSource:
         in_parts: (crop) index → the parts of a large pair, of which nothing is kept; None for one that `read` reads.
         by_class: share of the windows that are drawn from `places`.
         places: where each class is, if `by_class` is above 0.
+        bands: of an image.
     """
 
     read: Callable[[int], Pair]
@@ -65,6 +67,7 @@ class TrainingSource:
     in_parts: Callable[[int], Parts | None] = lambda _index: None
     by_class: float = 0.0
     places: ClassPlaces | None = None
+    bands: int = COLORS
     _kept: dict[int, Pair] = field(default_factory=dict, repr=False)
     _areas: dict[int, int] = field(default_factory=dict, repr=False)
 
@@ -174,7 +177,7 @@ class BatchSchedule:
     def batches(
         self, epoch: int, *, start: int = 0, share: tuple[int, int] = (0, 1)
     ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        """Yield the batches of one epoch from step `start` on: uint8 (B, h, w, 3) and (B, h, w).
+        """Yield the batches of one epoch from step `start` on: uint8 (B, h, w, bands) and (B, h, w).
 
         Args:
             epoch: counted from 0.
@@ -199,7 +202,7 @@ class BatchSchedule:
 
     def _loaded(self, epoch: int, places: NDArray[np.int64], failures: list[RssegError]) -> tf.data.Dataset:
         order = self.order(epoch)
-        height, width = self.source.size
+        mask_shape, image_shape = self.source.size, (*self.source.size, self.source.bands)
 
         def draw(position: np.int64) -> Pair:
             try:
@@ -210,7 +213,7 @@ class BatchSchedule:
 
         def load(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             image, mask = tf.numpy_function(draw, [position], (tf.uint8, tf.uint8), stateful=False)
-            return tf.ensure_shape(image, (height, width, 3)), tf.ensure_shape(mask, (height, width))
+            return tf.ensure_shape(image, image_shape), tf.ensure_shape(mask, mask_shape)
 
         positions = tf.data.Dataset.from_tensor_slices(places.ravel())
         windows = positions.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)

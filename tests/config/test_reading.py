@@ -94,6 +94,10 @@ def test_every_shipped_configuration_loads(path):
         ("data.fitting=corp", "must be one of crop, resize, got `corp`", "did you mean `crop`?"),
         ("data.input_size=256", "must be a list of 2 values", "[a, b]"),
         ("data.input_size=[1, 2, 3]", "must have 2 values, got 3", ""),
+        ("data.bands=[0,1]", "must be 1 to 16 numbers from 1", ""),
+        (f"data.bands={[1] * 17}", "must be 1 to 16 numbers from 1", ""),
+        ("data.scale=[0,9,5]", "must be ascending numbers, two", ""),
+        ("data.scale=[[0,9],[9,9]]", "two for each band in turn, got [0.0, 9.0, 9.0, 9.0]", ""),
         ("fit=3", "is a section of settings", ""),
         ("fit.epochs=[1]", "must be a single value, got a list", ""),
         ("prune.macs=0", "must be above 0 and at most 1, got 0.0", ""),
@@ -181,6 +185,14 @@ def test_retraining_can_be_switched_off_and_training_cannot():
     assert load_config(overrides=["prune.retrain.epochs=0"]).prune.retrain.epochs == 0
     with pytest.raises(ConfigError, match=r"`fit.epochs` must be at least 1"):
         load_config(overrides=["fit.epochs=0"])
+
+
+def test_ranges_are_given_in_pairs_or_in_one_row():
+    pairs, row = (
+        load_config(overrides=["data.name=folder", f"data.scale={text}"]) for text in ("[[0,3],[1,6]]", "[0,3,1,6]")
+    )
+
+    assert pairs.data.scale == row.data.scale == (0.0, 3.0, 1.0, 6.0)
 
 
 @pytest.mark.parametrize(

@@ -224,3 +224,8 @@ def test_only_a_reader_of_named_classes_says_to_name_unknown_ones(tmp_path, name
         dataset.read(sample)
     assert ("data.folder.classes" in caught.value.hint) == (name == "folder")
     assert "data.unknown_colors=ignore" in caught.value.hint
+
+
+def test_generated_scenes_have_three_bands():
+    with pytest.raises(ConfigError, match=r"3 bands, `data\.bands` names 4"):
+        list_dataset(DataConfig(name="scenes", bands=(1, 2, 3, 4)))

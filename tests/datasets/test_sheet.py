@@ -64,3 +64,13 @@ def test_a_legend_holds_a_swatch_of_every_class(count):
     palette = Palette(tuple(f"Straße {index}" for index in range(count)), distinct_colors(count))
     shown = {tuple(pixel) for pixel in legend(palette, 400).reshape(-1, 3).tolist()}
     assert set(palette.colors) <= shown
+
+
+def test_a_sheet_shows_the_first_three_bands():
+    class Wide(Scenes):
+        def read(self, sample):
+            image, mask = super().read(sample)
+            return np.dstack([image, 255 - image]), mask
+
+    wide = contact_sheet(Wide(ScenesConfig(train=5, val=0, test=0, size=64)), "train", count=2, cell=32)
+    np.testing.assert_array_equal(wide, contact_sheet(SCENES, "train", count=2, cell=32))

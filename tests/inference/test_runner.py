@@ -132,7 +132,7 @@ def test_images_that_do_not_fit_are_refused(tmp_path: Path, image: np.ndarray) -
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lambda: image_model(4), "expected one RGB image"),
+        (lambda: image_model(17), "expected one image"),
         (lambda: image_model(3, out_size=20), "not a class map"),
         (products_model, "expected"),
         (lambda: b"not a model", "is not a TFLite model"),

@@ -137,7 +137,8 @@ def test_the_graph_is_flat_named_and_loads_without_custom_objects(tmp_path):
         ({"heads": Heads(decoder_width=0)}, "decoder_width"),
         ({"heads": Heads(aspp="sparse")}, "sparse"),
         ({"input_shape": (16, 64, 3)}, "at least 32"),
-        ({"input_shape": (64, 64, 4)}, r"\(height, width, 3\)"),
+        ({"input_shape": (64, 64, 0)}, "1 to 16 bands"),
+        ({"input_shape": (64, 64, 17)}, "1 to 16 bands"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

@@ -67,3 +67,12 @@ def test_pictures_have_the_colors_of_the_classes_and_are_clear_where_ignored():
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert (pixels[0, :, 3] == 0).all()
     assert (pixels[1:] == (0, 100, 200, 255)).all()
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (6, [0, 1, 2])])
+def test_people_see_the_first_three_bands(count, shown):
+    gallery, flat = Gallery(1), np.zeros(SHAPE, np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*SHAPE, count), dtype=np.uint8)
+    gallery.watch("a", image, flat, [flat])
+    np.testing.assert_array_equal(gallery.places[0].image, image[..., shown])
+    place_facts(gallery.places[0], PALETTE, ["one"])

@@ -162,3 +162,37 @@ def test_options_that_are_off_draw_nothing():
 
     for one, other in zip(*(window(image, mask, s, size=(16, 16), seed=3) for s in (plain, louder)), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+GEOMETRY = AugmentConfig(flip_horizontal=True, rotate_deg=40, scale=(0.7, 1.4), blur_px=2)
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 16))
+def test_every_band_moves_as_it_would_alone(seed, count):
+    rng = np.random.default_rng(seed)
+    image, mask = rng.integers(0, 256, (30, 40, count), dtype=np.uint8), rng.integers(0, 5, (30, 40), dtype=np.uint8)
+
+    pixels, labels = window(image, mask, GEOMETRY, size=(16, 24), seed=seed)
+
+    assert pixels.shape == (16, 24, count)
+    for band in range(count):
+        alone, as_before = window(np.repeat(image[..., [band]], 3, axis=2), mask, GEOMETRY, size=(16, 24), seed=seed)
+        np.testing.assert_array_equal(pixels[..., band], alone[..., 0])
+        np.testing.assert_array_equal(labels, as_before)
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 16))
+def test_changes_of_color_are_of_what_people_see_alone(seed, count):
+    image, mask = (
+        np.random.default_rng(seed).integers(0, 256, (8, 8, count), dtype=np.uint8),
+        np.zeros((8, 8), np.uint8),
+    )
+    colored = AugmentConfig(flip_horizontal=False, translate_px=0, color=0.5)
+    seen = min(count, 3) if count != 2 else 1
+
+    pixels, _ = window(image, mask, colored, size=(8, 8), seed=seed)
+
+    np.testing.assert_array_equal(pixels[..., seen:], image[..., seen:])
+    assert (pixels[..., :seen] != image[..., :seen]).any()
+    if count >= 3:
+        np.testing.assert_array_equal(pixels[..., :3], window(image[..., :3], mask, colored, size=(8, 8), seed=seed)[0])

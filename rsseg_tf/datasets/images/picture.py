@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.opening import open_stored
 from rsseg_tf.datasets.files.stored import WHOLE, Box, Stored, Values
-from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, COLORS, Channels
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import ConfigError, DataError
 
@@ -40,10 +42,10 @@ class Picture:
         self.path = stored.path
         self.height, self.width = stored.height, stored.width
         self._stored = stored
-        self._scale = channels.scale
         self._alpha = _alpha_band(stored, channels, labels=labels)
         self.is_alpha_doubted = "alpha" in stored.names and not self._alpha and not channels.bands
         self._bands = channels.bands or _usual_bands(stored, alpha=self._alpha)
+        self._ranges = channels.ranges(len(self._bands))
         _check_bands(stored, self._bands, channels, labels=labels)
         self._blank = tuple(
             number
@@ -54,7 +56,7 @@ class Picture:
         self._read = tuple(sorted(set(wanted)))
 
     def read(self, box: Box = WHOLE) -> tuple[Pixels, Valid]:
-        """Return the pixels of a part, uint8 (h, w, 3) RGB, and where they hold data.
+        """Return the pixels of a part, uint8 (h, w, bands), of three RGB, and where they hold data.
 
         Raises:
             DataError: if the file is damaged there.
@@ -71,8 +73,8 @@ class Picture:
         palette = self._stored.palette
         if palette is not None and self._bands == (1, 1, 1):
             return np.ascontiguousarray(palette[chosen[..., 0], :3])
-        if self._scale is not None:
-            return _scaled(chosen, *self._scale)
+        if self._ranges:
+            return _scaled(chosen, self._ranges)
         if self._stored.bits < 8 and palette is None:
             return chosen * np.uint8(255 // (2**self._stored.bits - 1))
         return np.ascontiguousarray(chosen)
@@ -105,7 +107,7 @@ def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool =
 
     Raises:
         DataError: if the file is missing, damaged or of another kind, or its bands are not three of 8 bits and
-            `channels` does not say more.
+            `channels` does not say more; or one that it asks for is no measurement: transparency, or a palette.
         ConfigError: if `channels` asks for bands that it does not have.
         MissingExtraError: if rasterio, which alone reads such a file, is not installed.
     """
@@ -138,12 +140,18 @@ def _check_bands(stored: Stored, bands: tuple[int, ...], channels: Channels, *, 
     kinds = sorted({stored.kinds[band - 1] for band in bands})
     if any("complex" in kind for kind in kinds):
         raise DataError(f"`{stored.path}` has {', '.join(kinds)} pixels, which are not colors")
+    if stored.palette is not None and bands != (1, 1, 1):
+        raise DataError(
+            f"`{stored.path}` has a palette, of which only the colors can be seen", hint="leave data.bands empty"
+        )
     if kinds != ["uint8"] and channels.scale is None and stored.palette is None:
+        likely = _likely_scale(stored, bands)
         raise DataError(
             f"`{stored.path}` has {', '.join(kinds)} pixels, expected 8 bits a channel",
             hint=f"store its values in 8 bits, up to 255 they stay: rio convert {stored.path} NEW.tif --dtype uint8"
             if labels
-            else "say which values become 0 and 255: data.scale=[0,4000] for a data set, --scale 0,4000 for `predict`",
+            else f"say which values become 0 and 255: data.scale=[{likely}] for a data set, --scale {likely} for "
+            "`predict`; these are each band's 1st and 99th percentile in this file",
         )
 
 
@@ -156,6 +164,8 @@ def _alpha_band(stored: Stored, channels: Channels, *, labels: bool) -> int:
         DataError: if they leave a doubt, and `channels` does not say which bands are the colors.
     """
     number = stored.names.index("alpha") + 1 if "alpha" in stored.names else 0
+    if number in channels.bands and len(channels.bands) > COLORS:
+        _check_measured(stored, number)
     if not number or number in channels.bands:
         return 0
     if stored.is_alpha_sure or labels:
@@ -175,6 +185,32 @@ def _alpha_band(stored: Stored, channels: Channels, *, labels: bool) -> int:
     )
 
 
+def _check_measured(stored: Stored, number: int) -> None:
+    """Refuse transparency in the place of a band beyond the colors, such as an orthomosaic in that of near infrared."""
+    values = _probed(stored, number)
+    top = _top(values)
+    full = values >= (1 - _NEAR) * top
+    if full.any() and (full | (values <= _NEAR * top)).all():
+        raise DataError(
+            f"band {number} of `{stored.path}` is marked as alpha and is 0 or full everywhere: it is no measurement",
+            hint="give an image that has the band, or one whose band is not marked as alpha",
+        )
+
+
+def _likely_scale(stored: Stored, bands: tuple[int, ...]) -> str:
+    """Return the range of most numbers of each band, as the settings take it."""
+    ranges = []
+    for band in bands:
+        values = _probed(stored, band)
+        filled = values[_is_filled(values, stored.nodata[band - 1])]
+        low, high = np.percentile(filled, (1, 99)).tolist() if filled.size else (0, 1)
+        if np.issubdtype(values.dtype, np.integer):
+            low, high = math.floor(low), math.ceil(high)
+        high = high if high > low else low + 1
+        ranges.append(f"{low:.6g},{high:.6g}")
+    return ",".join(ranges)
+
+
 def _probed(stored: Stored, band: int) -> Values:
     """Return numbers of a band from all over the file."""
     if stored.height * stored.width <= _PROBED_PIXELS:
@@ -184,15 +220,29 @@ def _probed(stored: Stored, band: int) -> Values:
     return np.concatenate([stored.read((band,), (rows, columns)).ravel() for rows in sides[0] for columns in sides[1]])
 
 
-def _scaled(values: Values, low: float, high: float) -> Pixels:
-    """Return numbers as uint8, so that `low` becomes 0 and `high` 255; not a number becomes 0."""
+def _scaled(values: Values, ranges: Sequence[tuple[float, float]]) -> Pixels:
+    """Return numbers (h, w, bands) as uint8: the low end of a band's range and NaN become 0, the high end 255."""
+    levels = np.empty(values.shape, np.uint8)
+    for band, (low, high) in enumerate(ranges):
+        levels[..., band] = _levels(values[..., band], low, high)
+    return levels
+
+
+def _levels(values: Values, low: float, high: float) -> Pixels:
     if values.dtype.itemsize > 2 or not np.issubdtype(values.dtype, np.integer):
         levels = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
         return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0, 255)).astype(np.uint8)
-    unsigned = np.dtype(f"u{values.dtype.itemsize}")
-    every = np.arange(2 ** (8 * unsigned.itemsize), dtype=unsigned)
-    table = _scaled(every.view(values.dtype).astype(np.float32), low, high)
-    return table[np.ascontiguousarray(values).view(unsigned)]
+    table = _table(values.dtype, low, high)
+    return table[np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")]
+
+
+@functools.lru_cache(maxsize=32)
+def _table(kind: np.dtype[Any], low: float, high: float) -> Pixels:
+    """Return the level of every number of a type, by its bits taken for an unsigned one."""
+    every = np.arange(2 ** (8 * kind.itemsize), dtype=f"u{kind.itemsize}")
+    table = _levels(every.view(kind).astype(np.float32), low, high)
+    table.setflags(write=False)  # it is handed out more than once
+    return table
 
 
 def _is_filled(values: Values, nodata: float | None) -> NDArray[np.bool_]:

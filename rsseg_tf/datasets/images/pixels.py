@@ -25,7 +25,7 @@ def read_image(path: Path | str, *, channels: Channels = AS_THEY_ARE) -> Pixels:
         channels: which bands, and which values become 0 and 255, where the file is not 8-bit RGB.
 
     Returns:
-        uint8 (H, W, 3) RGB.
+        uint8 (H, W, 3) RGB, or as many bands as `channels` names.
 
     Raises:
         DataError: if the file is missing, damaged or of another kind, or does not say which bands are its colors, or

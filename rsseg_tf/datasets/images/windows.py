@@ -52,7 +52,7 @@ _kept = _Kept()
 def read_picture(
     path: Path, box: Box = WHOLE, *, channels: Channels = AS_THEY_ARE, labels: bool = False
 ) -> tuple[Pixels, Valid]:
-    """Return the pixels of a part of a file, uint8 (h, w, 3) RGB, and where they hold data; see `open_picture`."""
+    """Return the pixels of a part of a file, uint8 (h, w, bands), and where they hold data; see `open_picture`."""
     if box != WHOLE:
         return _kept.picture(path, channels, labels=labels).read(box)
     with open_picture(path, channels, labels=labels) as picture:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rsseg_tf.datasets.examine import Examination, Pair
+from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.runs import atomic_path
 
@@ -34,21 +35,24 @@ class Entry:
     Attributes:
         examination: what reading the files showed.
         shape: height and width of the stored pair; (0, 0) where it holds none.
+        bands: of the image.
         start: where the pixels start in the file, in bytes: first the image, then the mask.
         crc32: of the pixels.
     """
 
     examination: Examination
     shape: tuple[int, int]
+    bands: int
     start: int
     crc32: int
 
     def pair(self, path: Path) -> Pair | None:
-        """Return image uint8 (H, W, 3) and mask uint8 (H, W), read-only pages of the file; None if damaged."""
+        """Return image uint8 (H, W, bands) and mask uint8 (H, W), read-only pages of the file; None if damaged."""
         height, width = self.shape
-        middle = self.start + 3 * height * width
+        middle = self.start + self.bands * height * width
+        shape = (height, width, self.bands)
         try:
-            image = np.asarray(np.memmap(path, np.uint8, mode="r", offset=self.start, shape=(height, width, 3)))
+            image = np.asarray(np.memmap(path, np.uint8, mode="r", offset=self.start, shape=shape))
             mask = np.asarray(np.memmap(path, np.uint8, mode="r", offset=middle, shape=(height, width)))
         except (OSError, ValueError):
             return None
@@ -62,7 +66,7 @@ def write_entry(path: Path, source: Source, examination: Examination, pair: Pair
         path: the file.
         source: what the pair was made from.
         examination: what reading it showed.
-        pair: image uint8 (H, W, 3) and mask uint8 (H, W), or None where there is none to keep.
+        pair: image uint8 (H, W, bands) and mask uint8 (H, W), or None where there is none to keep.
 
     Raises:
         RssegError: if the folder cannot be written, or the disk is full.
@@ -72,6 +76,7 @@ def write_entry(path: Path, source: Source, examination: Examination, pair: Pair
         "source": dict(source),
         "examination": asdict(examination),
         "shape": pair[1].shape if pair else (0, 0),
+        "bands": pair[0].shape[2] if pair else COLORS,
         "crc32": _checksum(parts),
     }
     header = json.dumps(facts).encode()
@@ -96,12 +101,18 @@ def read_entry(path: Path, source: Source) -> Entry | None:
             facts = json.loads(header)
             if facts["source"] != dict(source):
                 return None
-            entry = Entry(examination_of(facts["examination"]), tuple(facts["shape"]), stream.tell(), facts["crc32"])
+            entry = Entry(
+                examination_of(facts["examination"]),
+                shape=tuple(facts["shape"]),
+                bands=facts.get("bands", COLORS),  # older files do not say so
+                start=stream.tell(),
+                crc32=facts["crc32"],
+            )
             file_bytes = os.fstat(stream.fileno()).st_size
     except (OSError, ValueError, struct.error):
         return None
     height, width = entry.shape
-    return entry if file_bytes == entry.start + 4 * height * width else None
+    return entry if file_bytes == entry.start + (entry.bands + 1) * height * width else None
 
 
 def _checksum(parts: Sequence[Pixels]) -> int:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.palette import Pixels
 
 _SIDE_PX, _LEAST_PX = 512, 64  # OpenCV's ORB fails on images of one row or one column
@@ -38,8 +39,8 @@ def details_of(image: Pixels) -> Details:
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE_PX / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.atleast_3d(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    gray = small[..., :3].mean(axis=-1).astype(np.uint8)
+    small = cv2.resize(visible(image), size, interpolation=cv2.INTER_AREA)
+    gray = small.mean(axis=-1).astype(np.uint8)
     points: tuple[cv2.KeyPoint, ...] = ()
     words: NDArray[np.uint8] | None = None
     if min(size) >= _LEAST_PX:

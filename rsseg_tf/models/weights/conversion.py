@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.weights.names import Naming
+from rsseg_tf.models.weights.widening import fitted
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -59,7 +60,8 @@ def convert(model: keras.Model, arrays: Arrays, namings: Sequence[Naming], *, pa
     """Set the weights of a model's backbone to those of a file.
 
     Args:
-        model: its backbone's layers are changed in place, all of them or none.
+        model: its backbone's layers are changed in place, all of them or none. The first of them shares what it takes
+            among the bands that it sees.
         arrays: the file's, by name.
         namings: the kinds of files that fit the backbone; the one that finds most is taken.
         path: of the file, for messages.
@@ -77,6 +79,9 @@ def convert(model: keras.Model, arrays: Arrays, namings: Sequence[Naming], *, pa
     missing = [key for key in wanted if key not in arrays]
     extra = [key for key in arrays if key not in wanted and not _is_head(key, naming)]
     found = {key: _as_ours(arrays[key], layer, naming) for key, (layer, _) in wanted.items() if key in arrays}
+    first = next(iter(wanted))
+    if first in found:
+        found[first] = fitted(found[first], wanted[first][1].shape)
     misshaped = [
         f"{key} {found[key].shape} for {tuple(variable.shape)}"
         for key, (_, variable) in wanted.items()

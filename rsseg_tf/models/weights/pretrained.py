@@ -26,6 +26,7 @@ from rsseg_tf.models.weights.names import NAMINGS
 from rsseg_tf.models.weights.published import imagenet_file
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
 from rsseg_tf.models.weights.torch_file import read_torch_file
+from rsseg_tf.models.weights.widening import fitted
 
 Named = Mapping[str, Sequence[NDArray[Any]]]
 
@@ -86,7 +87,8 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
         weights: `none`; `imagenet` for published weights of the backbone; or a path. A `.keras` file, or the
             `.weights.h5` of such a model, gives its weights wherever a layer of the same name has the same shapes.
             Of `.pth`, `.safetensors` (torchvision's and timm's) and other `.h5` files (KerasHub's, and those of
-            keras.applications and keras_cv for their backbones) the backbone takes all its weights.
+            keras.applications and keras_cv for their backbones) the backbone takes all its weights. Where the model
+            sees other bands than red, green and blue, its first convolution shares theirs; see `widening.band_shares`.
         backbone: the name that the model was built with.
 
     Returns:
@@ -150,8 +152,8 @@ def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbon
 
 
 def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
-    """Return the weights of keras.applications' or keras_cv's own model, layer by layer."""
-    source = source_model(backbone, model.input_shape[1:], imagenet=weights == "imagenet")
+    """Set the weights of keras.applications' or keras_cv's own model, layer by layer, and return of how many."""
+    source = source_model(backbone, (*model.input_shape[1:3], 3), imagenet=weights == "imagenet")
     if weights != "imagenet":
         _load(source, Path(weights), backbone)
     return copy_inlined(model, source, bgr=takes_bgr(backbone))
@@ -194,7 +196,8 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
         if bgr and number == 0:
             weights[0] = weights[0][:, :, ::-1]
         layer = model.get_layer(names[id(operation)])
-        layer.set_weights(weights)
+        own = [variable.shape for variable in layer.weights]
+        layer.set_weights([fitted(array, shape) for array, shape in zip(weights, own, strict=True)])
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # It computes with copies of its weights.
     return len(sources)
@@ -202,7 +205,8 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
 
 def _normalize_as(model: keras.Model, normalization: ChannelNormalization) -> None:
     layer = model.get_layer(NORMALIZE)
-    layer.scale, layer.offset = normalization.scale, normalization.offset
+    seen = normalization.of(model.input_shape[-1])
+    layer.scale, layer.offset = seen.scale, seen.offset
 
 
 def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
@@ -213,8 +217,11 @@ def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
 def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
     check_finite(_flat(source), path=path)
     copied = copied_params = 0
+    first = next(layer.name for layer in model.layers if layer.weights)
     for layer in model.layers:
         own, theirs = layer.get_weights(), source.get(layer.name, [])
+        if layer.name == first and len(own) == len(theirs):
+            theirs = [fitted(np.asarray(array), each.shape) for array, each in zip(theirs, own, strict=True)]
         if own and [array.shape for array in own] == [np.shape(array) for array in theirs]:
             layer.set_weights(theirs)
             copied, copied_params = copied + 1, copied_params + layer.count_params()

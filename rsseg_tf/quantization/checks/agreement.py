@@ -50,7 +50,7 @@ def compare(
     tflite_classes: Classify,
     num_classes: int,
 ) -> Agreement:
-    """Return the agreement on images uint8 (h, w, 3) with masks uint8 (h, w), both sides classifying each to (h, w)."""
+    """Return the agreement on images uint8 (h, w, bands) with masks uint8 (h, w); each side classifies to (h, w)."""
     theirs, ours = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes)
     samples = same = pixels = 0
     for image, mask in pairs:

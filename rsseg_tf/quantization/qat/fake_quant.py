@@ -39,8 +39,8 @@ def quantization_aware(model: keras.Model, images: Sequence[NDArray[np.uint8]]) 
     """Return a `tf_keras` model that computes like `model` with int8 rounding, and can learn under it.
 
     Args:
-        model: from pixels 0–255, float32 (N, H, W, 3), to logits; of layers that `bridge.LAYERS` names.
-        images: uint8 (H, W, 3) each; the ranges of activations are measured on them.
+        model: from pixels 0–255, float32 (N, H, W, bands), to logits; of layers that `bridge.LAYERS` names.
+        images: uint8 (H, W, bands) each; the ranges of activations are measured on them.
 
     Returns:
         A functional model whose layers have the names of those of `model`, and whose `trainable_variables` are what

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import Config
 from rsseg_tf.datasets.catalog import palette_of
-from rsseg_tf.datasets.images.channels import Channels
+from rsseg_tf.datasets.images.channels import COLORS, Channels
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
@@ -26,7 +26,7 @@ Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def model_infer(model: keras.Model) -> Infer:
-    """Return a function of pixels uint8 (N, h, w, 3) to logits float32 (N, h, w, C), traced once for every N."""
+    """Return a function of pixels uint8 (N, h, w, bands) to logits float32 (N, h, w, C), traced once for every N."""
     signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
 
     @tf.function(input_signature=[signature])
@@ -41,13 +41,16 @@ def model_infer(model: keras.Model) -> Infer:
     return infer
 
 
-def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None) -> None:
+def check_model(
+    model: keras.Model, palette: Palette, *, size: tuple[int, int] | None = None, bands: int = COLORS
+) -> None:
     """Check that the model maps images of one fixed size to logits for the classes of the data.
 
     Args:
         model: any model.
         palette: the classes of the data.
         size: height and width that the images must have; None for any.
+        bands: how many they have.
 
     Raises:
         ModelError: if it does not.
@@ -57,9 +60,14 @@ def check_model(model: keras.Model, palette: Palette, *, size: tuple[int, int] |
             f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
     shape, logits = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
-    if len(shape) != 3 or None in shape or shape[2] != 3 or logits[:2] != shape[:2] or len(logits) != 3:
+    if len(shape) != 3 or None in shape or logits[:2] != shape[:2] or len(logits) != 3:
         raise ModelError(
-            f"`{model.name}` maps {shape} to {logits}, expected a fixed (height, width, 3) to (height, width, classes)"
+            f"`{model.name}` maps {shape} to {logits}, expected a fixed (height, width, bands) to (height, width, C)"
+        )
+    if shape[2] != bands:
+        raise ModelError(
+            f"the model `{model.name}` sees {shape[2]} bands, the settings of the data name {bands}",
+            hint="give the settings that the model was trained with: data.bands",
         )
     if logits[-1] != len(palette.names):
         raise ModelError(
@@ -79,7 +87,7 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
     Raises:
         ModelError: if the model's classes are not those of the palette.
     """
-    check_model(model, palette)
+    check_model(model, palette, bands=config.data.num_bands)
     return TiledPredictor(
         model_infer(model),
         palette,
@@ -88,6 +96,7 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
         overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
         channels=Channels.of(config.data.bands, config.data.scale),
+        num_bands=model.input_shape[3],
     )
 
 

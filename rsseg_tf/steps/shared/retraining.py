@@ -62,7 +62,7 @@ class Retraining:
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)
         dense = load_keras_model(dense_path)
-        check_model(dense, dataset.palette, size=config.data.input_size)
+        check_model(dense, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
         schedule = training_schedule(dataset, config, config.prune.retrain)
         return cls(dense_path, dense, config, dataset, inputs, schedule, replicas)
 

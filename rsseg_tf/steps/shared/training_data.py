@@ -38,6 +38,7 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
         seed=config.seed,
         cache=config.data.cache,
         in_parts=in_parts,
+        bands=config.data.num_bands,
     )
 
 
@@ -86,5 +87,5 @@ def _class_weights(schedule: BatchSchedule, kind: str, num_classes: int) -> NDAr
 def float_batches(
     schedule: BatchSchedule, *, epoch: int, count: int
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Return the first `count` batches of an epoch for a Keras model: pixels float32 (B, h, w, 3) and labels."""
+    """Return the first `count` batches of an epoch for a Keras model: pixels float32 (B, h, w, bands) and labels."""
     return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]

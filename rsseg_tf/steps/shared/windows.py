@@ -14,7 +14,7 @@ _AS_IT_IS = AugmentConfig(flip_horizontal=False, translate_px=0)
 _CANDIDATES_PER_SAMPLE = 4
 
 Window = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
-"""Name, image uint8 (h, w, 3), mask uint8 (h, w)."""
+"""Name, image uint8 (h, w, bands), mask uint8 (h, w)."""
 
 
 def windows(dataset: Dataset, config: Config, split: str, *, count: int) -> list[Window]:

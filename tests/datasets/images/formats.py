@@ -18,6 +18,8 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy
 
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
+
 _RNG = np.random.default_rng(0)
 SHAPE = (40, 56)
 RGB = _RNG.integers(1, 256, (*SHAPE, 3), np.uint8)
@@ -37,10 +39,11 @@ class Format:
         name: what the table calls it.
         suffix: of the file.
         write: makes it.
-        pixels: what is to be seen, uint8 (H, W, 3); None where it is refused.
+        pixels: what is to be seen, uint8 (H, W, bands); None where it is refused.
         valid: where it holds data; None for everywhere.
         words: of the refusal.
         tolerance: how far a lossy file may be from `pixels`.
+        channels: what the settings say.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Format:
     valid: np.ndarray | None = None
     words: str = ""
     tolerance: int = 0
+    channels: Channels = AS_THEY_ARE
 
 
 @dataclass(frozen=True)
@@ -140,10 +144,19 @@ def gray(band: np.ndarray) -> np.ndarray:
     return np.repeat(band.reshape(*SHAPE, 1), 3, axis=-1)
 
 
+def leveled(values: np.ndarray, scale: tuple[float, ...]) -> np.ndarray:
+    """What two numbers a band make of some values."""
+    low, high = np.array(scale).reshape(-1, 2).T
+    return np.clip(np.rint((values - low) / (high - low) * 255), 0, 255).astype(np.uint8)
+
+
 COLORED = np.array(list(PALETTE.values()), np.uint8)[LABELS]
 NIR = np.dstack([RGB, BAND])
 RGBA = np.dstack([RGB, ALPHA])
 _UNNAMED = "does not say which are red, green and blue"
+_FOUR = Channels((1, 2, 3, 4))
+_RANGES = (0, 3000, 0, 3000, 100, 3000, 0, 6000)
+_WIDE = _RNG.integers(0, 6500, (*SHAPE, 4)).astype(np.uint16)
 _TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16}
 
 FORMATS = [
@@ -209,6 +222,73 @@ FORMATS = [
     Format("TIFF, 5 bands", ".tif", tiff(np.dstack([NIR, BAND])), words=_UNNAMED),
     Format("TIFF, 16 bits", ".tif", tiff(RGB.astype(np.uint16) * 16), words="expected 8 bits a channel"),
     Format("TIFF, floating point", ".tif", tiff(RGB / np.float32(255)), words="expected 8 bits a channel"),
+    Format(
+        "TIFF, RGB and near infrared, marked as alpha, `data.bands=[1,2,3,4]`", ".tif", tiff(NIR), NIR, channels=_FOUR
+    ),
+    Format(
+        "TIFF, 4 bands, MINISBLACK, `data.bands=[3,2,1,4]`",
+        ".tif",
+        tiff(NIR[..., [2, 1, 0, 3]], photometric="MINISBLACK", compress="deflate", interleave="band", **_TILES),
+        NIR,
+        channels=Channels((3, 2, 1, 4)),
+    ),
+    Format(
+        "TIFF, RGB, near infrared and alpha, `data.bands=[1,2,3,4]`",
+        ".tif",
+        tiff(
+            np.dstack([NIR, ALPHA]),
+            interp=[ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.undefined, ColorInterp.alpha],
+        ),
+        NIR,
+        OPAQUE,
+        channels=_FOUR,
+    ),
+    Format("TIFF, 2 bands, `data.bands=[2,1]`", ".tif", tiff(RGB[..., :2]), RGB[..., 1::-1], channels=Channels((2, 1))),
+    Format("TIFF, gray, `data.bands=[1]`", ".tif", tiff(BAND), BAND, channels=Channels((1,))),
+    Format(
+        "TIFF, 16 bands, nodata, `data.bands=[16,…,1]`",
+        ".tif",
+        tiff(np.tile(NIR, 4) * (ALPHA > 0), nodata=0, photometric="MINISBLACK"),
+        np.tile(NIR, 4)[..., ::-1],
+        OPAQUE,
+        channels=Channels(tuple(range(16, 0, -1))),
+    ),
+    Format(
+        "TIFF, 4 bands of 16 bits, `data.bands=[1,2,3,4]`, `data.scale` of two numbers a band",
+        ".tif",
+        tiff(_WIDE),
+        leveled(_WIDE, _RANGES),
+        channels=Channels((1, 2, 3, 4), _RANGES),
+    ),
+    Format(
+        "TIFF, 4 bands in floating point, likewise",
+        ".tif",
+        tiff(_WIDE.astype(np.float32)),
+        leveled(_WIDE, _RANGES),
+        tolerance=1,
+        channels=Channels((1, 2, 3, 4), _RANGES),
+    ),
+    Format(
+        "TIFF, RGB and alpha, `data.bands=[1,2,3,4]`",
+        ".tif",
+        tiff(RGBA, photometric="RGB", alpha="yes"),
+        words="is marked as alpha and is 0 or full everywhere",
+        channels=_FOUR,
+    ),
+    Format(
+        "PNG with alpha, `data.bands=[1,2,3,4]`",
+        ".png",
+        picture(RGBA),
+        words="is marked as alpha and is 0 or full everywhere",
+        channels=_FOUR,
+    ),
+    Format(
+        "TIFF with a palette, `data.bands=[1]`",
+        ".tif",
+        tiff(LABELS[..., None], colormap=PALETTE),
+        words="has a palette",
+        channels=Channels((1,)),
+    ),
     Format("JPEG 2000", ".jp2", other("JP2OpenJPEG", RGB, QUALITY=100, REVERSIBLE=True), RGB),
     Format("WebP", ".webp", other("WEBP", RGB, LOSSLESS=True), RGB),
     Format("BMP", ".bmp", picture(RGB), RGB),

@@ -55,15 +55,18 @@ def without_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
 class Eye:
     """A network as large as the image, which remembers what it was shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Format) -> None:
         self.seen: list[np.ndarray] = []
+        self._channels = kind.channels
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         self.seen += list(images)
         return np.repeat(images[..., :1], 3, axis=-1).astype(np.int16)
 
     def predictor(self) -> TiledPredictor:
-        return TiledPredictor(self, CLASSES, input_size=SHAPE, overlap=0, model_sha256="m")
+        return TiledPredictor(
+            self, CLASSES, input_size=SHAPE, model_sha256="m", channels=self._channels, num_bands=self._channels.count
+        )
 
 
 def written(kind: Format | MaskFormat, folder: Path) -> Path:
@@ -79,7 +82,8 @@ def pair_of(kind: Format, root: Path) -> FileDataset:
     write_image(root / "masks/a.png", np.zeros(SHAPE, np.uint8))
     (root / "pairs.csv").write_text(f"image,mask,split\nimages/a{kind.suffix},masks/a.png,train\n")
     classes = FolderConfig(pairs="pairs.csv", classes={"dark": "0", "bright": "1", "green": "2"})
-    dataset = list_dataset(DataConfig(name="folder", root=str(root), folder=classes))
+    seen = {"bands": kind.channels.bands, "scale": kind.channels.scale or ()}
+    dataset = list_dataset(DataConfig(name="folder", root=str(root), folder=classes, **seen))
     assert isinstance(dataset, FileDataset)
     return dataset
 
@@ -90,7 +94,7 @@ def test_every_command_sees_the_pixels_that_are_there(tmp_path: Path) -> None:
         dataset = pair_of(kind, root)
         (sample,) = dataset.samples("train")
         image, labels = dataset.read(sample)
-        eye, scorer = Eye(), Eye()
+        eye, scorer = Eye(kind), Eye(kind)
         (record,) = predict_files(eye.predictor(), [sample.image], root / "out")
         evaluate(scorer.predictor(), dataset, "train")
         source = TrainingSource(
@@ -100,6 +104,7 @@ def test_every_command_sees_the_pixels_that_are_there(tmp_path: Path) -> None:
             crop=True,
             augment=AugmentConfig(flip_horizontal=False, translate_px=0),
             seed=0,
+            bands=kind.channels.count,
         )
         trained, learned = source.window(0, epoch=0, position=0)
         valid = np.ones(SHAPE, bool) if kind.valid is None else kind.valid
@@ -120,9 +125,9 @@ def test_a_part_of_a_file_is_that_part_of_the_whole(tmp_path: Path) -> None:
     boxes = [(slice(3, 17), slice(10, 41)), (slice(0, SHAPE[0]), slice(50, SHAPE[1])), (slice(30, 31), slice(0, 56))]
     for number, kind in enumerate(READ):
         path = written(kind, tmp_path / str(number))
-        pixels, valid = read_picture(path)
+        pixels, valid = read_picture(path, channels=kind.channels)
         for box in boxes:
-            part, held = read_picture(path, box)
+            part, held = read_picture(path, box, channels=kind.channels)
             np.testing.assert_array_equal(part, pixels[box], err_msg=kind.name)
             expected = np.ones_like(part[..., 0], bool) if valid is None else valid[box]
             np.testing.assert_array_equal(np.ones_like(expected) if held is None else held, expected, err_msg=kind.name)
@@ -140,14 +145,14 @@ def test_every_command_refuses_in_the_same_words(tmp_path: Path, kind: Format) -
     said = []
     for read in (
         lambda: dataset.read(sample),
-        lambda: predict_files(Eye().predictor(), [sample.image], tmp_path / "out"),
-        lambda: evaluate(Eye().predictor(), dataset, "train"),
+        lambda: predict_files(Eye(kind).predictor(), [sample.image], tmp_path / "out"),
+        lambda: evaluate(Eye(kind).predictor(), dataset, "train"),
     ):
         with pytest.raises(DataError, match=kind.words) as caught:
             read()
         said.append((caught.value.message, caught.value.hint))
     assert len(set(said)) == 1
-    assert "data." in said[0][1]
+    assert "data." in said[0][1] or "an image that has the band" in said[0][1]
     assert said[0] in {(problem.message, problem.hint) for problem in check_dataset(dataset).problems}
 
 
@@ -159,15 +164,15 @@ def hint_about(path: Path, **settings: Any) -> str:
     return ""
 
 
-@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [each for each in REFUSED if not each.channels.bands], ids=lambda kind: kind.name)
 def test_what_the_error_says_is_enough_to_read_it(tmp_path: Path, kind: Format) -> None:
     """In as many steps as there are errors: bands, then a scale."""
     path = written(kind, tmp_path)
     settings: dict[str, Any] = {}
     while (hint := hint_about(path, **settings)) and len(settings) < 2:
-        name, value = re.search(r"data\.(\w+)=\[([\d,]+)\]", hint).groups()
+        name, value = re.search(r"data\.(\w+)=\[([\d,.]+)\]", hint).groups()
         assert f"--{name} {value} for `predict`" in hint
-        settings[name] = tuple(map(int, value.split(",")))
+        settings[name] = tuple(map(int if name == "bands" else float, value.split(",")))
     assert not hint
     assert settings
 
@@ -228,11 +233,12 @@ def test_without_rasterio_a_file_shows_the_same_or_what_to_install(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     paths = [written(kind, tmp_path / str(number)) for number, kind in enumerate(READ)]
-    with_it = [read_image(path) for path in paths]
+    readers = [partial(read_image, channels=kind.channels) for kind in READ]
+    with_it = [read(path) for read, path in zip(readers, paths, strict=True)]
     request.getfixturevalue("without_rasterio")
     read = []
-    for kind, path, expected in zip(READ, paths, with_it, strict=True):
-        if (seen := seen_or_remedy(read_image, path)) is not None:
+    for kind, read_one, path, expected in zip(READ, readers, paths, with_it, strict=True):
+        if (seen := seen_or_remedy(read_one, path)) is not None:
             valid = slice(None) if kind.valid is None else kind.valid
             np.testing.assert_array_equal(seen[valid], expected[valid], err_msg=kind.name)
             read.append(kind.name)
@@ -304,7 +310,7 @@ def table(folder: Path, use: pytest.FixtureRequest) -> str:
 
     def predicted(out: str) -> list[str]:
         return [
-            outcome(partial(predict_files, Eye().predictor(), [sample.image], folder / out / str(number)), kind)
+            outcome(partial(predict_files, Eye(kind).predictor(), [sample.image], folder / out / str(number)), kind)
             for number, (sample, kind) in enumerate(zip(samples, FORMATS, strict=True))
         ]
 

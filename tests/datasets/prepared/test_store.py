@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -368,3 +369,19 @@ def test_a_mask_laid_beside_an_image_makes_its_pair_anew(tmp_path):
     tiff(RGB, photometric="RGB", mask=np.broadcast_to(valid, SHAPE))(tmp_path / "other/i.tif")
     (tmp_path / "other/i.tif.msk").rename(tmp_path / "i.tif.msk")
     np.testing.assert_array_equal(open_prepared(data).read(sample)[1] == 255, np.broadcast_to(~valid, SHAPE))
+
+
+@pytest.mark.parametrize("fitting", ["crop", "resize"])
+@pytest.mark.parametrize("bands", [(1,), (5, 1), (1, 2, 3), (4, 3, 2, 1), (1, 2, 3, 4, 5)])
+def test_prepared_pixels_have_all_bands(tmp_path, bands, fitting):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 5), np.uint8)
+    for split in ("train", "val"):
+        (tmp_path / "survey").mkdir(exist_ok=True)
+        tiff(pixels, photometric="MINISBLACK")(tmp_path / f"survey/{split}.tif")
+        write_image(tmp_path / f"survey/{split}.png", pixels[..., 0] % 3)
+    write_csv(tmp_path / "survey/splits.csv", *(f"{split}.tif,{split}.png,{split}" for split in ("train", "val")))
+    data = replace(settings(tmp_path, fitting=fitting), bands=bands)
+    assert_same_pixels(open_prepared(data), data)
+    assert len(entries(tmp_path)) == 2
+    (sample,) = open_prepared(data).samples("val")
+    assert open_prepared(data).read(sample)[0].shape[2] == len(bands)

@@ -12,6 +12,7 @@ from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import write_image
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.check import check_dataset, with_overlaps
+from rsseg_tf.datasets.images.channels import visible
 from rsseg_tf.datasets.splits.overlap import overlaps
 from rsseg_tf.datasets.splits.similar import details_of, show_one_place
 from tests.datasets.readers.layouts import write_csv
@@ -124,3 +125,12 @@ def test_of_dubai_three_pictures_are_known_to_overlap(tmp_path: Path) -> None:
         ("Tile 8", "Tile 4"),
         ("Tile 8", "Tile 7"),
     }
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6, 16])
+def test_details_are_looked_for_in_what_people_see(count: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (600, 700, count), np.uint8)
+    seen, same = details_of(image), details_of(visible(image))
+    assert len(seen.words) > 100
+    np.testing.assert_array_equal(seen.points, same.points)
+    np.testing.assert_array_equal(seen.words, same.words)
