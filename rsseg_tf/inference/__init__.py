@@ -13,8 +13,9 @@ if TYPE_CHECKING:
         open_predictor,
         with_overlap,
     )
-    from rsseg_tf.inference.runner import Normalization, TFLiteRunner
+    from rsseg_tf.inference.runner import TFLiteRunner
     from rsseg_tf.inference.video import VideoSettings, predict_video
+    from rsseg_tf.tflite.ports import Normalization
 else:
     from rsseg_tf.lazy import offering
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,10 +18,11 @@ from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.blending import best_class, best_in, blended, predict_classes, scored, strips_of
 from rsseg_tf.inference.confidence import confidence_in, confidence_of
-from rsseg_tf.inference.runner import Normalization, TFLiteRunner
+from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
+from rsseg_tf.tflite.ports import Normalization
 
 
 class Predictor(Protocol):
@@ -179,12 +180,12 @@ class ForeignModel:
     Attributes:
         class_names: by class id; numbered where there are none.
         fitting: `crop` or `resize`; see `Predictor`.
-        normalization: of pixels.
+        normalization: of pixels; by default what the quantization of the input says.
     """
 
     class_names: tuple[str, ...] = ()
     fitting: str = "crop"
-    normalization: Normalization = field(default_factory=Normalization)
+    normalization: Normalization | None = None
 
 
 def open_predictor(
@@ -212,6 +213,9 @@ def open_predictor(
     runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalization=normalization)
     if foreign and runner.metadata:
         raise ConfigError(f"`{path}` already describes itself", hint="omit --names, --fitting, --mean and --std")
+    if not runner.knows_pixels:
+        hint = "--mean 0 --std 255 for 0 to 1, --mean 127.5 --std 127.5 for -1 to 1, --std 1 for 0 to 255"
+        raise ConfigError(f"`{path}` does not say what it wants pixels to be", hint=hint)
     described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
     return TiledPredictor(
         infer=batched(runner.scores),

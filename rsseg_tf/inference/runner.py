@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config.data import MOST_BANDS
-from rsseg_tf.errors import ConfigError, DataError, ModelError
+from rsseg_tf.errors import DataError, ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.arena import arena_bytes
@@ -22,42 +21,11 @@ from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, invoke, open_interpreter
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
+from rsseg_tf.tflite.ports import Normalization, Port, normalization_of, of_two, takes_pixels
 from rsseg_tf.tflite.runtime import load_runtime
 
 _INPUT_DTYPES = ("uint8", "int8", "float32")
 _CLASS_DTYPES = ("uint8", "int8", "int32", "int64")
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
-
-    mean: float = 0.0
-    std: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse an empty range.
-
-        Raises:
-            ConfigError: if `std` is not positive.
-        """
-        if self.std <= 0:
-            raise ConfigError(f"the standard deviation must be above 0, got {self.std}")
-
-
-@dataclass(frozen=True)
-class _Port:
-    """An input or output of the network: `real = (stored - zero_point) * scale`."""
-
-    index: int
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float
-    zero_point: int
-
-    @property
-    def is_quantized(self) -> bool:
-        return self.scale > 0
 
 
 class TFLiteRunner:
@@ -68,12 +36,14 @@ class TFLiteRunner:
         threads: CPU threads.
         delegate: shared library of a delegate, such as the Edge TPU's; XNNPACK runs the rest.
         metadata: used in place of what the file says about itself.
-        normalization: of pixels, for a network that does not normalize them itself.
+        normalization: of pixels, for a network that does not normalize them itself; of a file that does not describe
+            itself, by default what the quantization of its input says.
 
     Attributes:
         path: the model file.
         metadata: what the file says about itself, or None.
         head: `logits`, `logits-low` or `classes`, seen from the output's shape.
+        knows_pixels: whether the file, its input or `normalization` says what pixels become.
         input_size: height and width in pixels.
         num_bands: of an image; 3 for RGB.
         load_ms: how long the native library took to load the file.
@@ -103,7 +73,11 @@ class TFLiteRunner:
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
         self._input, self._output = _ports(model, self.path)
-        self._normalization = normalization or Normalization()
+        found = normalization or (Normalization() if self.metadata else normalization_of(self._input))
+        self.knows_pixels = found is not None
+        self._normalization = found or Normalization()
+        self._takes_pixels = takes_pixels(self._input, self._normalization)
+        self._ends_in_probabilities = bool(model.ops) and model.ops[-1].name == "LOGISTIC"
         self.input_size = (self._input.shape[1], self._input.shape[2])
         self.num_bands = self._input.shape[3]
         self.head = self._find_head()
@@ -125,7 +99,7 @@ class TFLiteRunner:
             ModelError: if it outputs class ids and has no metadata that names them.
         """
         if self.head != "classes":
-            return self._output.shape[-1]
+            return max(2, self._output.shape[-1])
         if self.metadata is None:
             raise ModelError(
                 f"`{self.path}` does not say how many classes it has", hint="export it again with export-tflite"
@@ -137,6 +111,8 @@ class TFLiteRunner:
         """How many logits a step of `scores` stands for; 0 where the network outputs class numbers."""
         if self.head == "classes":
             return 0.0
+        if self._is_of_two:
+            return 1.0
         return self._output.scale if self._output.is_quantized else 1.0
 
     def logits(self, image: Image) -> Logits:
@@ -170,6 +146,8 @@ class TFLiteRunner:
         self.invoke()
         if self.head == "classes":
             return np.eye(self.num_classes, dtype=np.uint8)[self.output_classes()]
+        if self._is_of_two:
+            return self.output_logits()
         stored = self._native.get_tensor(self._output.index)[0]
         return stored if self.head == "logits" else self._full_size(stored.astype(np.float32))
 
@@ -196,10 +174,9 @@ class TFLiteRunner:
         """Return the scores of the last run: float32 (h, w, C); see `logits`."""
         if self.head == "classes":
             return np.eye(self.num_classes, dtype=np.float32)[self.output_classes()]
-        stored = self._native.get_tensor(self._output.index)[0]
-        real = stored.astype(np.float32, copy=False)
-        if self._output.is_quantized:
-            real = (real - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
+        real = self._output.real(self._native.get_tensor(self._output.index)[0])
+        if self._is_of_two:
+            real = of_two(real, are_probabilities=self._ends_in_probabilities)
         return self._full_size(real)
 
     def output_classes(self) -> Image:
@@ -207,6 +184,8 @@ class TFLiteRunner:
 
         Quantized scores are compared as they are: dequantization does not change their order.
         """
+        if self._is_of_two:
+            return best_class(self.output_logits())
         stored = self._native.tensor(self._output.index)()[0]
         if self.head == "classes":
             return self._checked_classes(stored)
@@ -219,17 +198,18 @@ class TFLiteRunner:
         return delegate_partitions(self._native)
 
     def _stored(self, image: Image) -> NDArray[Any]:
-        port = self._input
-        if self._normalization != Normalization():
-            real = (image - np.float32(self._normalization.mean)) / np.float32(self._normalization.std)
-            return real if port.dtype == "float32" else _quantized(real, port)
-        if port.dtype == "float32":
-            return image.astype(np.float32)
-        if port.scale in (0.0, 1.0) and port.dtype == "uint8" and port.zero_point == 0:
-            return image
-        if port.scale in (0.0, 1.0) and port.dtype == "int8" and port.zero_point == -128:
-            return (image ^ np.uint8(128)).view(np.int8)
-        return _quantized(image.astype(np.float32), port)
+        if self._takes_pixels:
+            return image if self._input.dtype == "uint8" else (image ^ np.uint8(128)).view(np.int8)
+        wanted = self._normalization
+        real = image.astype(np.float32)
+        if wanted != Normalization():
+            real = (real - np.float32(wanted.mean)) / np.float32(wanted.std)
+        return real if self._input.dtype == "float32" else self._input.stored(real)
+
+    @property
+    def _is_of_two(self) -> bool:
+        """Whether there is one score a pixel: how sure the network is that it is what it looks for."""
+        return self.head != "classes" and len(self._output.shape) == 4 and self._output.shape[-1] == 1
 
     def _full_size(self, scores: Logits) -> Logits:
         height, width = self.input_size
@@ -246,7 +226,8 @@ class TFLiteRunner:
 
     def _find_head(self) -> str:
         shape, height, width = self._output.shape, *self.input_size
-        has_channels = len(shape) == 4 and not (shape[-1] == 1 and self._output.dtype in _CLASS_DTYPES)
+        counts = self._output.dtype in _CLASS_DTYPES and self._output.scale in (0.0, 1.0)
+        has_channels = len(shape) == 4 and not (shape[-1] == 1 and counts)
         if not has_channels and shape[1:3] == (height, width) and self._output.dtype in _CLASS_DTYPES:
             return "classes"
         if has_channels and shape[1:3] == (height, width):
@@ -270,16 +251,15 @@ class TFLiteRunner:
             raise ModelError(f"`{self.path}` has {self.num_classes} classes but its metadata names {named}")
 
 
-def _quantized(real: NDArray[np.float32], port: _Port) -> NDArray[Any]:
-    limits = np.iinfo(port.dtype)
-    steps = np.rint(real / np.float32(port.scale or 1.0)) + port.zero_point
-    return np.clip(steps, limits.min, limits.max).astype(port.dtype)
-
-
-def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:
+def _ports(model: TFLiteModel, path: Path) -> tuple[Port, Port]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
             f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
+        )
+    if model.inputs[0].is_dynamic:
+        raise ModelError(
+            f"`{path}` takes images of any size, which the interpreter cannot plan for",
+            hint="convert it with a fixed height and width",
         )
     source, result = _port(model.inputs[0]), _port(model.outputs[0])
     is_image = len(source.shape) == 4 and source.shape[0] == 1 and 1 <= source.shape[3] <= MOST_BANDS
@@ -292,7 +272,7 @@ def _ports(model: TFLiteModel, path: Path) -> tuple[_Port, _Port]:
     return source, result
 
 
-def _port(tensor: Tensor) -> _Port:
+def _port(tensor: Tensor) -> Port:
     scale = float(tensor.scales[0]) if tensor.scales.size == 1 else 0.0
     zero_point = int(tensor.zero_points[0]) if tensor.zero_points.size == 1 else 0
-    return _Port(tensor.index, tensor.shape, tensor.dtype, scale, zero_point)
+    return Port(tensor.index, tensor.shape, tensor.dtype, scale, zero_point)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,14 @@ KERAS_CV = "keras_cv."
 _TO_ONE = even_normalization(127.5, 127.5)
 _NONE = even_normalization(0, 1)
 _CAFFE = ChannelNormalization((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3)
+_EFFICIENTNET_B = ChannelNormalization(
+    tuple(mean * (1 - math.sqrt(std)) for mean, std in zip(IMAGENET.mean, IMAGENET.std, strict=True)),
+    tuple(math.sqrt(std) / 255 for std in IMAGENET.std),
+)
+"""Makes up for a layer, x / √std, that Keras puts into these networks only where it fetches their weights itself."""
+
 _APPLICATION_NORMALIZATIONS = (
+    (("EfficientNetB",), _EFFICIENTNET_B),
     (("VGG", "ResNet50", "ResNet101", "ResNet152"), _CAFFE),
     (("DenseNet",), IMAGENET),
     (("MobileNetV3", "EfficientNet", "ConvNeXt"), _NONE),

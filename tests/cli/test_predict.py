@@ -111,11 +111,11 @@ def test_a_network_for_other_channels_is_named(
 ) -> None:
     path = tmp_path / "four.tflite"
     path.write_bytes(image_model(4))
-    assert main(words(path, survey, "-o", tmp_path / "out")) == 2
+    assert main(words(path, survey, "-o", tmp_path / "out", "--std", "1")) == 2
     assert "sees 4 bands of an image, no bands are named" in capsys.readouterr().err
-    assert main(words(path, survey, "-o", tmp_path / "out", "--bands", "1,2,3,4")) == 2
+    assert main(words(path, survey, "-o", tmp_path / "out", "--std", "1", "--bands", "1,2,3,4")) == 2
     assert "has 3 bands, the settings ask for 4" in capsys.readouterr().err
-    assert main(words(path, survey, "-o", tmp_path / "out", "--bands", "[3,2,1,1]")) == 0
+    assert main(words(path, survey, "-o", tmp_path / "out", "--std", "1", "--bands", "[3,2,1,1]")) == 0
 
 
 def test_a_keras_model_predicts_with_the_settings_of_its_run(

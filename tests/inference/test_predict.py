@@ -16,7 +16,8 @@ from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.areas import class_areas
 from rsseg_tf.inference.folders import find_images, output_names, predict_files
 from rsseg_tf.inference.predict import ForeignModel, TiledPredictor, open_predictor, with_overlap
-from rsseg_tf.inference.runner import Normalization, TFLiteRunner
+from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.tflite.ports import Normalization
 from tests.tflite.networks import METADATA, SIZE, frame
 
 PALETTE = Palette(("dark", "bright"), ((0, 0, 90), (250, 250, 0)))

@@ -13,9 +13,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
 from rsseg_tf.inference import runner
-from rsseg_tf.inference.runner import Normalization, TFLiteRunner
+from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.tflite import guard
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
+from rsseg_tf.tflite.ports import Normalization
 from tests.tflite.networks import CLASSES, METADATA, SIZE, frame, image_model, products_model, tiny_model
 
 

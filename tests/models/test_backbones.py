@@ -127,6 +127,26 @@ def test_features_before_any_dilation_are_the_librarys_own(name):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_efficientnets_see_what_keras_gives_them_with_published_weights(tmp_path, monkeypatch):
+    """Keras adds a layer to them, x / sqrt(std), if it fetches the weights, and none if it does not."""
+    name, size = "keras.applications.EfficientNetB0", (64, 64, 3)
+    plain = source_model(name, size)
+    norm = next(layer for layer in plain.layers if isinstance(layer, layers.Normalization))
+    norm.set_weights([np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]), np.int32(0)])
+    plain.save_weights(tmp_path / "published.weights.h5")
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(tmp_path / "published.weights.h5"))
+    theirs = source_model(name, size, imagenet=True)
+    assert sum(isinstance(layer, layers.Rescaling) for layer in theirs.layers) == 2
+    ours = deeplab_v3_plus(name, 3, size)
+    initialize(ours, "imagenet", backbone=name)
+
+    stems = [
+        np.asarray(keras.Model(model.input, model.get_layer(layer).output)(pixels(size=size)))
+        for model, layer in ((ours, "backbone_stem_activation"), (theirs, "stem_activation"))
+    ]
+    np.testing.assert_allclose(stems[0], stems[1], atol=1e-4 * np.abs(stems[1]).max())
+
+
 def _own_names(source):
     names = layer_names(source)
     return {operation.name: names[id(operation)] for operation in all_operations(source)}

@@ -200,7 +200,7 @@ def test_a_model_of_other_classes_is_an_error(workshop, tmp_path, capsys):
 
     for command in ("prune", "export-tflite"):
         assert main([command, str(workshop / "dense"), "-o", str(tmp_path / "out"), *settings]) == 1
-        assert "has 6 classes, the data has 2" in capsys.readouterr().err
+        assert "the model has 6 classes" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
 
@@ -215,7 +215,7 @@ def test_benchmark_takes_both_kinds(workshop, capsys):
 
 def test_too_large_a_loss_of_accuracy_writes_nothing_and_exits_with_3(workshop, tmp_path, capsys):
     out = tmp_path / "strict.tflite"
-    code = main(["export-tflite", str(workshop / "pruned"), "-o", str(out), "export.max_drop=-1000"])
+    code = main(["export-tflite", str(workshop / "pruned"), "-o", str(out), "export.max_drop=-100"])
 
     assert code == 3
     assert "mIoU points" in capsys.readouterr().err

@@ -89,11 +89,11 @@ def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
     if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
-    from rsseg_tf.inference.runner import Normalization
+    from rsseg_tf.tflite.ports import Normalization
 
     names = tuple(name.strip() for name in (values["names"] or "").split(",") if name.strip())
-    mean, std = values["mean"] or 0.0, 1.0 if values["std"] is None else values["std"]
-    return ForeignModel(names, values["fitting"] or "crop", Normalization(mean, std))
+    given = {name: values[name] for name in ("mean", "std") if values[name] is not None}
+    return ForeignModel(names, values["fitting"] or "crop", Normalization(**given) if given else None)
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

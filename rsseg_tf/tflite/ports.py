@@ -1,0 +1,105 @@
+"""The input and the output of a `.tflite` file: what is stored there, and what it tells of pixels without saying so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import ConfigError
+
+_RANGES = {
+    (0.0, 255.0): (0.0, 1.0),
+    (0.0, 1.0): (0.0, 255.0),
+    (-1.0, 1.0): (127.5, 127.5),
+    (-128.0, 127.0): (128.0, 1.0),
+}
+"""Real numbers that an input holds → mean and std of pixels that fill them."""
+
+_NEAR = 0.02
+"""Of a range, what its ends may be off: calibration sees no image that holds all values."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range.
+
+        Raises:
+            ConfigError: if `std` is not positive, or one is not finite.
+        """
+        if not (np.isfinite(self.mean) and np.isfinite(self.std) and self.std > 0):
+            raise ConfigError(
+                f"the mean must be a number and the standard deviation above 0, got {self.mean} and {self.std}"
+            )
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the network: `real = (stored - zero_point) * scale`."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether what is stored stands for real numbers."""
+        return self.scale > 0
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest real number that it can hold."""
+        limits, scale = np.iinfo(self.dtype), self.scale or 1.0
+        return (int(limits.min) - self.zero_point) * scale, (int(limits.max) - self.zero_point) * scale
+
+    def stored(self, real: NDArray[np.float32]) -> NDArray[np.generic]:
+        """Return real numbers as they are stored."""
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(real / np.float32(self.scale or 1.0)) + self.zero_point
+        return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+
+    def real(self, stored: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return what is stored as real numbers."""
+        values = stored.astype(np.float32, copy=False)
+        return (values - np.float32(self.zero_point)) * np.float32(self.scale) if self.is_quantized else values
+
+
+def normalization_of(port: Port) -> Normalization | None:
+    """Return what an input's quantization says that pixels become; None where it does not say."""
+    if port.dtype == "float32":
+        return None
+    low, high = port.ends
+    for (least, most), (mean, std) in _RANGES.items():
+        near = _NEAR * (most - least)
+        if abs(low - least) <= near and abs(high - most) <= near:
+            return Normalization(mean, std)
+    return None
+
+
+def takes_pixels(port: Port, wanted: Normalization) -> bool:
+    """Return whether normalized pixels 0 … 255 are stored as the same numbers, or as int8 those less 128."""
+    if port.dtype == "float32":
+        return False
+    pixels = np.arange(256, dtype=np.float32)
+    stored = port.stored((pixels - np.float32(wanted.mean)) / np.float32(wanted.std))
+    return bool(np.array_equal(stored.astype(np.float32) - pixels, np.full(256, np.iinfo(port.dtype).min)))
+
+
+def of_two(scores: NDArray[np.float32], *, are_probabilities: bool) -> NDArray[np.float32]:
+    """Return logits of two classes, (h, w, 2), of one score a pixel, (h, w, 1): that it is of the second class.
+
+    A softmax over them gives the probability back, and the second is the greater above 0.5.
+    """
+    if are_probabilities:
+        inside = np.clip(scores, 1e-6, 1 - 1e-6)
+        scores = np.log(inside) - np.log1p(-inside)
+    return np.concatenate([np.zeros_like(scores), scores], axis=-1)
