@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from rsseg_tf.datasets.images.channels import Channels
     from rsseg_tf.inference.predict import Products
 
+N = TypeVar("N", int, float)
+
 
 @click.command(name="predict")
 @options.model_argument
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @options.out_option("Folder for the results.")
 @options.config_option
-@click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
+@click.option("--overlap", type=click.IntRange(min=0, max=16_384), help="Pixels that tiles share; by default as the model says.")
 @click.option(
     "--gsd",
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0, max=100_000),
     help="Meters per pixel, for areas; by default as the image says, or else the model.",
 )
 @click.option(
@@ -45,19 +47,19 @@ if TYPE_CHECKING:
 )
 @click.option("--simplify", is_flag=True, help="Smooth the outlines of polygons by half a pixel.")
 @click.option(
-    "--least-area", type=click.FloatRange(min=0), default=0, metavar="M2", help="Leave out polygons of less, in m²."
+    "--least-area", type=options.Number(min=0, max=1e15), default=0, metavar="M2", help="Leave out polygons of less, in m²."
 )
 @click.option("--confidence", is_flag=True, help="Write NAME_confidence too: how sure the model is, 0 to 250.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0, max=1),
+    type=options.Number(min=0, max=1),
     default=0,
     metavar="P",
     help="Give no class (255) to pixels that the model is less sure of, 0 to 1.",
 )
-@click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
+@click.option("--every", type=click.IntRange(min=1, max=10**9), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
-    "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
+    "--most-frames", type=click.IntRange(min=0, max=10**9), default=0, metavar="N", help="Stop a video or camera after N frames."
 )
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames instead of an overlay video.")
 @options.opening_options
@@ -153,20 +155,22 @@ def _products(
 def _channels(bands: str | None, scale: str | None) -> Channels:
     from rsseg_tf.datasets.images.channels import Channels
 
-    chosen = _numbers(bands, count=3, example="--bands 4,3,2")
-    limits = _numbers(scale, count=2, example="--scale 0,4000")
-    return Channels(tuple(int(number) for number in chosen), (limits[0], limits[1]) if limits else None)
+    chosen = _numbers(bands, int, count=3, example="--bands 4,3,2")
+    limits = _numbers(scale, float, count=2, example="--scale 0,4000")
+    return Channels(chosen, (limits[0], limits[1]) if limits else None)
 
 
-def _numbers(text: str | None, *, count: int, example: str) -> tuple[float, ...]:
+def _numbers(text: str | None, kind: Callable[[str], N], *, count: int, example: str) -> tuple[N, ...]:
     if text is None:
         return ()
     try:
-        numbers = tuple(float(word) for word in text.split(","))
+        numbers = tuple(kind(word) for word in text.split(","))
     except ValueError:
         numbers = ()
     if len(numbers) != count:
-        raise ConfigError(f"expected {count} comma-separated numbers, got `{text}`", hint=f"for example {example}")
+        option, _, _ = example.partition(" ")
+        nouns = "whole numbers" if kind is int else "numbers"
+        raise ConfigError(f"`{option}` takes {count} {nouns} with commas between, got `{text}`", hint=f"for example {example}")
     return numbers
 
 

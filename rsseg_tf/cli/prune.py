@@ -21,7 +21,7 @@ from rsseg_tf.steps.opening import config_for, find_model
 @click.option("--oracle", is_flag=True, help="Compare every criterion with true loss changes, and prune nothing.")
 @click.option(
     "--oracle-groups",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=10**6),
     default=200,
     show_default=True,
     help="Groups that --oracle removes; 0 for all.",

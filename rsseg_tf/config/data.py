@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
 
-_SIZE = Rule("32 to 8,192 pixels a side", lambda size: min(size) >= 32 and max(size) <= 8192)
+_SIZE = Rule(
+    "32 to 8,192 pixels a side, and at most 4,096 × 4,096 pixels",
+    lambda size: min(size) >= 32 and max(size) <= 8192 and math.prod(size) <= 4096**2,
+)
 _BANDS = Rule("three numbers from 1, such as [1,2,3]", lambda bands: not bands or (len(bands) == 3 and min(bands) >= 1))
 _SCALE = Rule(
     "two ascending numbers, such as [0,4000]", lambda scale: not scale or (len(scale) == 2 and scale[0] < scale[1])

@@ -67,7 +67,13 @@ def check(settings: Any, where: str = "") -> None:
             check(value, f"{where}{item.name}.")
         elif rule is not None and not rule.holds(value):
             shown = list(value) if isinstance(value, tuple) else value
-            raise ConfigError(f"`{where}{item.name}` must be {rule.words}, got {shown}")
+            name = f"{where}{item.name}"
+            raise ConfigError(f"`{name}` must be {rule.words}, got {shown}", hint=explained_by(name))
+
+
+def explained_by(name: str) -> str:
+    """Return the hint about a setting that has a wrong value."""
+    return f"`rsseg-tf settings {name}` says what it does"
 
 
 def part(settings: Any, kind: type[T]) -> T:
