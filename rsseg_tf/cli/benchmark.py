@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 @click.command(name="benchmark")
 @click.argument("models", nargs=-1, required=True, type=options.ANY_PATH, metavar="MODEL...")
 @click.option("--threads", default="1", show_default=True, help="Numbers of CPU threads, such as 1,2,4.")
-@click.option("--repeats", type=click.IntRange(min=1, max=10**6), default=50, show_default=True, help="Timed runs of each model.")
-@click.option("--warmup", type=click.IntRange(min=0, max=10**6), default=5, show_default=True, help="Untimed runs before them.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1, max=10**6), default=50, show_default=True, help="Timed runs of each model."
+)
+@click.option(
+    "--warmup", type=click.IntRange(min=0, max=10**6), default=5, show_default=True, help="Untimed runs before them."
+)
 @click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
 @options.delegate_option
 @click.option(

@@ -26,7 +26,9 @@ N = TypeVar("N", int, float)
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @options.out_option("Folder for the results.")
 @options.config_option
-@click.option("--overlap", type=click.IntRange(min=0, max=16_384), help="Pixels that tiles share; by default as the model says.")
+@click.option(
+    "--overlap", type=click.IntRange(min=0, max=16_384), help="Pixels that tiles share; by default as the model says."
+)
 @click.option(
     "--gsd",
     type=options.Number(min=0, max=100_000),
@@ -47,7 +49,11 @@ N = TypeVar("N", int, float)
 )
 @click.option("--simplify", is_flag=True, help="Smooth the outlines of polygons by half a pixel.")
 @click.option(
-    "--least-area", type=options.Number(min=0, max=1e15), default=0, metavar="M2", help="Leave out polygons of less, in m²."
+    "--least-area",
+    type=options.Number(min=0, max=1e15),
+    default=0,
+    metavar="M2",
+    help="Leave out polygons of less, in m².",
 )
 @click.option("--confidence", is_flag=True, help="Write NAME_confidence too: how sure the model is, 0 to 250.")
 @click.option(
@@ -57,9 +63,15 @@ N = TypeVar("N", int, float)
     metavar="P",
     help="Give no class (255) to pixels that the model is less sure of, 0 to 1.",
 )
-@click.option("--every", type=click.IntRange(min=1, max=10**9), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
-    "--most-frames", type=click.IntRange(min=0, max=10**9), default=0, metavar="N", help="Stop a video or camera after N frames."
+    "--every", type=click.IntRange(min=1, max=10**9), default=1, metavar="N", help="Predict every Nth frame of a video."
+)
+@click.option(
+    "--most-frames",
+    type=click.IntRange(min=0, max=10**9),
+    default=0,
+    metavar="N",
+    help="Stop a video or camera after N frames.",
 )
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames instead of an overlay video.")
 @options.opening_options
@@ -170,7 +182,9 @@ def _numbers(text: str | None, kind: Callable[[str], N], *, count: int, example:
     if len(numbers) != count:
         option, _, _ = example.partition(" ")
         nouns = "whole numbers" if kind is int else "numbers"
-        raise ConfigError(f"`{option}` takes {count} {nouns} with commas between, got `{text}`", hint=f"for example {example}")
+        raise ConfigError(
+            f"`{option}` takes {count} {nouns} with commas between, got `{text}`", hint=f"for example {example}"
+        )
     return numbers
 
 

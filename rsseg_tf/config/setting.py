@@ -39,10 +39,11 @@ def setting(
         >>> @dataclass(frozen=True)
         ... class Example:
         ...     share: float = setting(0.5, above=0, at_most=1)
-        >>> check(Example(share=2))
-        Traceback (most recent call last):
-        ...
-        rsseg_tf.errors.ConfigError: `share` must be above 0 and at most 1, got 2
+        >>> try:
+        ...     check(Example(share=2))
+        ... except ConfigError as error:
+        ...     print(error.message)
+        `share` must be above 0 and at most 1, got 2
     """
     metadata = {"rule": rule or _range(at_least, above, at_most)}
     if isinstance(default, dict):

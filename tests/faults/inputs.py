@@ -72,7 +72,7 @@ def _write_settings(folder: Path) -> None:
         "unknown": "fit: {epoch: 3}\n",
         "twice": "fit: {epochs: 3}\nfit: {epochs: 4}\n",
         "tab": "fit:\n\tepochs: 3\n",
-        "deep": "a: " + "[" * 2000,
+        "deep": "a: " + "[" * 600,
         "laughs": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
         "tag": "fit: !!python/object/apply:os.system [ls]\n",
         "section": "fit: 3\n",
@@ -151,11 +151,15 @@ def _write_models(folder: Path) -> None:
         with zipfile.ZipFile(folder / f"{name}.keras", "w") as archive:
             for member, text in inside.items():
                 archive.writestr(member, text)
+    with zipfile.ZipFile(folder / "bare.keras", "w") as archive:
+        for member in ("config.json", "model.weights.h5"):
+            archive.writestr(member, "")
     (folder / "magic.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
     (folder / "ones.tflite").write_bytes(b"\x1c\0\0\0TFL3" + b"\xff" * 64)
     (folder / "folder.tflite").mkdir()
     (folder / "claims.safetensors").write_bytes(
-        struct.pack("<Q", 92) + b'{"a": {"dtype": "F32", "shape": [1000000, 1000000], "data_offsets": [0, 4000000000000]}}   '
+        struct.pack("<Q", 92)
+        + b'{"a": {"dtype": "F32", "shape": [1000000, 1000000], "data_offsets": [0, 4000000000000]}}   '
     )
     (folder / "claims_header.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
 
@@ -218,6 +222,8 @@ def _write_odd_places(folder: Path) -> None:
     pipes.mkdir()
     os.mkfifo(pipes / "pipe.png")
     (pipes / "zero.png").symlink_to("/dev/zero")
+    pairs = ("pipe.png,zero.png,train", "../survey/images/a0.png,pipe.png,train", "zero.png,../survey/masks/a0.png,val")
+    (pipes / "pairs.csv").write_text("\n".join(["image,mask,split", *pairs]) + "\n")
     odd = folder / "odd"
     odd.mkdir()
     (odd / "caf\udce9.png").write_bytes((folder / "survey/images/a0.png").read_bytes())
@@ -233,4 +239,6 @@ def write_tflites(folder: Path, models: Path) -> None:
     (folder / "foreign.tflite").write_bytes((models / "float32.tflite").read_bytes())
     for share in (1, 30, 60, 90):
         (folder / f"cut{share}.tflite").write_bytes(sealed[: len(sealed) * share // 100])
+    four = "{name: folder, root: survey, folder: {pairs: splits.csv, classes: {road: 1, roof: 2, tree: 3, car: 4}}}"
+    (folder / "four.yaml").write_text(f"data: {four}")
     (folder / "scenes.yaml").write_text("data: {name: scenes, scenes: {train: 1, val: 1, test: 1, size: 64}}")

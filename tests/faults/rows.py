@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rsseg_tf.config.parsing import dotted_names
 from rsseg_tf.config.reading import to_dict
 from rsseg_tf.config.root import Config
 from rsseg_tf.errors import CheckFailedError, ConfigError, DataError, MissingExtraError, ModelError, RssegError
-from tests.faults.runner import FAILED, FINE, USAGE, Case, with_each
+from tests.faults.runner import FINE, USAGE, Case, with_each
 
 COMMAND_LINES = [
     Case("nonsense", USAGE, "No such command"),
@@ -167,6 +166,7 @@ DATA = [
             Case("data.folder.pairs=latin.csv", DataError, "latin.csv"),
             Case("data.folder.pairs=outside.csv", CheckFailedError, "problem"),
             Case("data.root=big", CheckFailedError, "problem"),
+            Case("data.root=pipes data.folder.pairs=pairs.csv", CheckFailedError, "problem"),
             Case("data.folder.classes={}", ConfigError, "classes"),
             Case("'data.folder.classes={land: red, sea: blue}'", ConfigError, "hexadecimal"),
             Case("'data.folder.classes={land: 102030, sea: 102030}'", ConfigError, "twice"),
@@ -223,7 +223,7 @@ OPENING = [
             Case("survey survey -o out", ConfigError, "no model"),
             Case("a_file survey -o out", RssegError, "a_file"),
             Case("survey/images/a0.png survey -o out", ModelError, "a0.png"),
-            Case("models/text.keras survey -o out", ConfigError, "text.keras"),
+            Case("models/bare.keras survey -o out", ConfigError, "config.yaml"),
         ],
     ),
     *(
@@ -243,7 +243,7 @@ OPENING = [
     ),
     *(
         Case(f"{command} models/{name}.keras{rest}", ModelError, f"{name}.keras")
-        for name in ("empty", "text")
+        for name in ("empty", "text", "hollow")
         for command, rest in (
             ("inspect", ""),
             ("inspect", " --groups"),
@@ -256,10 +256,10 @@ OPENING = [
         )
     ),
     Case("inspect models/empty.tflite --groups", ConfigError, ".keras"),
-    Case("inspect models/empty.keras --edgetpu", ConfigError, ".tflite"),
-    Case("export-tflite models/text.keras -o out/a.tflite", ConfigError, "config.yaml"),
+    Case("inspect models/bare.keras --edgetpu", ConfigError, ".tflite"),
+    Case("export-tflite models/bare.keras -o out/a.tflite", ConfigError, "config.yaml"),
     Case("export-tflite models/text.tflite -c survey.yaml -o out/a.tflite", ModelError, "TFLite file already"),
-    Case("prune models/text.keras -c survey.yaml", ConfigError, "--out"),
+    Case("prune models/bare.keras -c survey.yaml", ConfigError, "--out"),
     Case("evaluate -c survey.yaml data.root=survey", ConfigError, "only settings"),
     Case("benchmark gone.tflite", ConfigError, "gone.tflite"),
     Case("benchmark models/text.tflite --threads x", ConfigError, "--threads"),
@@ -331,11 +331,23 @@ LIGHT = [*COMMAND_LINES, *SETTINGS, *DATA, *OPENING, *REPORTS]
 PREDICTIONS = with_each(
     "predict sealed.tflite",
     [
-        *(Case(f"bad/{name} -o out", DataError, name) for name in (
-            *("empty.png", "text.png", "cut.png", "head.png", "flipped.png", "none.png", "many.png", "cut.jpg"),
-            *("head.jpg", "empty.jpg", "broken.tif", "short.tif", "empty.tif", "webp.webp", "empty.bmp", "text.jp2"),
-            "deep.png",
-        )),
+        *(
+            Case(f"bad/{name} -o out", DataError, name)
+            for name in (
+                *("empty.png", "text.png", "cut.png", "head.png", "flipped.png", "none.png", "many.png", "cut.jpg"),
+                *(
+                    "head.jpg",
+                    "empty.jpg",
+                    "broken.tif",
+                    "short.tif",
+                    "empty.tif",
+                    "webp.webp",
+                    "empty.bmp",
+                    "text.jp2",
+                ),
+                "deep.png",
+            )
+        ),
         Case("bad/folder.png -o out", DataError, "no image"),
         Case("bad -o out", DataError, "bad/"),
         Case("gone.png -o out", DataError, "gone.png"),
@@ -354,7 +366,7 @@ PREDICTIONS = with_each(
         Case("survey/images -o survey/images", ConfigError, "survey/images"),
         Case("survey/images -o a_file", RssegError, "a_file"),
         Case("survey/images -o /proc/maps", RssegError, "/proc"),
-        Case(f"survey/images -o {'x' * 300}", RssegError, "name"),
+        Case(f"survey/images -o {'x' * 300}", DataError, "shorter name"),
         Case("survey/images -o out --overlap 32", ConfigError, "overlap"),
         Case("survey/images -o out --bands nan,1,2", ConfigError, "band"),
         Case("survey/images -o out --bands nan", ConfigError, "band"),
@@ -363,7 +375,7 @@ PREDICTIONS = with_each(
         Case("survey/images -o out --bands 0,1,2", ConfigError, "band"),
         Case("survey/images -o out --bands inf,1,2", ConfigError, "band"),
         Case(f"survey/images -o out --bands 1,2,{'9' * 31}", ConfigError, "band"),
-        Case("survey/images -o out --bands 4,5,6", RssegError, "band"),
+        Case("survey/images -o out --bands 4,5,6", ConfigError, "band"),
         Case("survey/images -o out --scale 9,3", ConfigError, "scale"),
         Case("survey/images -o out --scale nan,3", ConfigError, "scale"),
         Case("survey/images -o out --scale 0,inf", ConfigError, "scale"),
@@ -389,14 +401,14 @@ MODELS = [
     Case("evaluate sealed.tflite -c survey.yaml", RssegError, "class"),
     Case("evaluate sealed.tflite gone.tflite -c survey.yaml", ConfigError, "gone.tflite"),
     Case("evaluate foreign.tflite -c survey.yaml", RssegError, "class"),
-    Case("evaluate sealed.tflite -c scenes.yaml --split nothing", RssegError, "nothing"),
+    Case("evaluate sealed.tflite -c four.yaml --split nothing", DataError, "nothing"),
+    Case("evaluate sealed.tflite -c scenes.yaml", ModelError, "classes"),
     Case("benchmark sealed.tflite --repeats 1 --warmup 0 --data gone.yaml", ConfigError, "gone.yaml"),
     Case("benchmark sealed.tflite --repeats 1 --warmup 0 --data survey.yaml", RssegError, "class"),
     Case("benchmark sealed.tflite --repeats 1 --profile a_file", ConfigError, "a_file"),
     Case("benchmark sealed.tflite --repeats 1 --profile survey", ConfigError, "survey"),
-    Case("predict foreign.tflite survey/images -o out", RssegError, "--names"),
-    Case("predict foreign.tflite survey/images -o out --names a,b", RssegError, "4"),
-    Case("predict foreign.tflite survey/images -o out --names a,a,b,c", RssegError, "a"),
+    Case("predict foreign.tflite survey/images -o out --names a,b", ConfigError, "4 classes"),
+    Case("predict foreign.tflite survey/images -o out --names a,a,b,c", ConfigError, "a, a"),
     *(
         Case(f"{command} cut{share}.tflite{rest}", ModelError, f"cut{share}.tflite")
         for share in (1, 30, 60, 90)

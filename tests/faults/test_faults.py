@@ -98,7 +98,7 @@ for case in rows.OPENING:
         ("settings fit", ">&-", 0),
     ],
 )
-def test_a_closed_or_full_stream_is_no_traceback(work, tmp_path, words, closing, code):
+def test_a_closed_or_full_stream_is_no_traceback(work, words, closing, code):
     command = f"cd {work} && exec {sys.executable} -m rsseg_tf.cli.main {words} {closing}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 

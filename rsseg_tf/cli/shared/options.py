@@ -45,7 +45,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing run in the output folder.")
 delegate_option = click.option("--delegate", help="Delegate: edgetpu, or the path of a shared library (TFLite).")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1, max=MOST_THREADS), default=1, show_default=True, help="CPU threads (TFLite)."
+    "--threads",
+    type=click.IntRange(min=1, max=MOST_THREADS),
+    default=1,
+    show_default=True,
+    help="CPU threads (TFLite).",
 )
 
 
@@ -62,7 +66,11 @@ def split_option(description: str = "Split to score.", *, default: str = "test")
 def opening_options(command: Command) -> Command:
     """Return the options for opening a .tflite file; `opening` turns them into arguments."""
     for option in (
-        click.option("--std", type=Number(min=0, max=1e6, min_open=True), help="Divisor of pixels (foreign .tflite): it gets (pixel - mean) / std."),
+        click.option(
+            "--std",
+            type=Number(min=0, max=1e6, min_open=True),
+            help="Divisor of pixels (foreign .tflite): it gets (pixel - mean) / std.",
+        ),
         click.option("--mean", type=Number(min=-1e6, max=1e6), help="Mean of pixels (foreign .tflite); see --std."),
         click.option(
             "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
