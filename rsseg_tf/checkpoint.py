@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.errors import RssegError
+from rsseg_tf.errors import RssegError, first_line
 from rsseg_tf.runs import atomic_path
 
 _INFO = "info"
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, MemoryError, SyntaxError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise on files that are not as they were written."""
 
 
 def save_arrays(path: Path, variables: Sequence[Any], info: Mapping[str, Any]) -> None:
@@ -33,10 +41,13 @@ def read_arrays(path: Path) -> tuple[list[NDArray[Any]], dict[str, Any]]:
     """
     try:
         with path.open("rb") as stream, np.load(stream) as stored:
-            info: dict[str, Any] = json.loads(str(stored[_INFO]))
+            info = json.loads(str(stored[_INFO]))
+            if not isinstance(info, dict):
+                raise ValueError("its description is no object")
             return [stored[f"a{index}"] for index in range(len(stored.files) - 1)], info
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise RssegError(f"cannot read the state `{path}`: {error}", hint="delete that file to start over") from error
+    except _DAMAGE as error:
+        reason = first_line(error)
+        raise RssegError(f"cannot read the state `{path}`: {reason}", hint="delete that file to start over") from error
 
 
 def load_arrays(path: Path, variables: Sequence[Any]) -> dict[str, Any]:

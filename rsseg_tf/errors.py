@@ -107,12 +107,15 @@ _SYSTEM_HINTS: Mapping[int | None, str] = {
     errno.EMFILE: "raise the number of files that a process may open: ulimit -n",
     errno.EIO: _DISK,
     errno.ESTALE: _DISK,
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ELOOP: "a link leads back to itself: remove it",
 }
 
 
-def system_hint(error: OSError) -> str:
+def system_hint(error: OSError, *, otherwise: str = "check the path") -> str:
     """Return what to do about an error of the operating system."""
-    return _SYSTEM_HINTS.get(error.errno, "check the path")
+    return _SYSTEM_HINTS.get(error.errno, otherwise)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import importlib.metadata
@@ -11,6 +12,7 @@ import math
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.errors import ConfigError, RssegError, system_hint
 
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
@@ -52,14 +54,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sweep_once(path.parent.resolve())
         handle, temporary = _held_file(path)
     except OSError as error:
-        raise RssegError(f"cannot write `{path}`: {error.strerror}", hint="choose another --out") from error
+        hint = system_hint(error, otherwise="choose another --out")
+        raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint=hint) from error
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         _flush(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint="is the disk full?") from error
+        hint = system_hint(error, otherwise="is the disk full?")
+        raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint=hint) from error
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
@@ -125,9 +129,12 @@ def require_output(path: Path, *, kinds: Sequence[str], reads: Iterable[Path] = 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, which appears whole or not at all."""
+    """Write `text` to `path`, which appears whole or not at all.
+
+    What is no UTF-8 in the name of a file is written as JSON escapes it.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -144,8 +151,25 @@ def json_ready(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def require_regular(path: Path) -> None:
+    """Check that a path, or what it links to, is a file with an end.
+
+    Raises:
+        OSError: if it is not there, or a pipe or device, which may be read without end.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        code, what = (errno.EISDIR, "it is a folder") if stat.S_ISDIR(mode) else (errno.EINVAL, "it is no file")
+        raise OSError(code, what, str(path))
+
+
 def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: if it cannot be read, or is a pipe or device, whose bytes may have no end.
+    """
+    require_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -8,6 +8,7 @@ import pkgutil
 import subprocess
 import sys
 import traceback
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,9 @@ except ImportError as error:
 
 
 def test_a_keras_file_without_tensorflow_says_what_to_install(tmp_path):
-    (tmp_path / "model.keras").touch()
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        for member in ("config.json", "model.weights.h5"):
+            archive.writestr(member, "")
     code = f"""
 from rsseg_tf import Config, RssegError, open_model
 try:

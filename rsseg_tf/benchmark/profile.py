@@ -21,6 +21,7 @@ process, taking turns. How far apart they are tells how far to trust the parts.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +34,7 @@ from rsseg_tf.benchmark.latency import check_settings, crash_on, turns
 from rsseg_tf.benchmark.profile_worker import PIECES
 from rsseg_tf.benchmark.system import read_system
 from rsseg_tf.child import open_child
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, system_hint
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash, write_json
 from rsseg_tf.tflite.cutting import Piece, cut
@@ -188,12 +189,14 @@ def load_profile(path: Path) -> LatencyProfile:
         del raw["sum_ms"]
         layers = tuple(_from_json(layer) for layer in raw.pop("layers"))
         loaded = LatencyProfile(**{**raw, "total_ms": float(raw["total_ms"])}, layers=layers)
-        if loaded.total_ms <= 0 or loaded.sum_ms <= 0 or min(layer.ms for layer in layers) < 0:
+        is_timed = 0 < loaded.total_ms < math.inf and 0 < loaded.sum_ms < math.inf
+        if not is_timed or not all(layer.ms >= 0 for layer in layers):
             raise ValueError("it has no times")
         return loaded
     except OSError as error:
-        raise ConfigError(f"cannot read the latency profile `{path}`: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        wrong = f"cannot read the latency profile `{path}`: {error.strerror}"
+        raise ConfigError(wrong, hint=system_hint(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(
             f"`{path}` is not a latency profile: {type(error).__name__}: {error}",
             hint="measure one with `rsseg-tf benchmark MODEL.tflite --profile FILE.json`",

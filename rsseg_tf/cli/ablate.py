@@ -22,7 +22,11 @@ from rsseg_tf.config import load_config
 )
 @options.out_option("Folder of the ablation.")
 @click.option(
-    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Number of seeds for each backbone."
+    "--repeats",
+    type=click.IntRange(min=1, max=1000),
+    default=5,
+    show_default=True,
+    help="Number of seeds for each backbone.",
 )
 @click.option("--backbones", default="", help="Backbones to run with one -c, comma-separated; by default its own.")
 @click.option(

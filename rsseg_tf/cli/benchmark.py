@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 @click.command(name="benchmark")
 @click.argument("models", nargs=-1, required=True, type=options.ANY_PATH, metavar="MODEL...")
 @click.option("--threads", default="1", show_default=True, help="Numbers of CPU threads, such as 1,2,4.")
-@click.option("--repeats", type=click.IntRange(min=1), default=50, show_default=True, help="Timed runs of each model.")
-@click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="Untimed runs before them.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1, max=10**6), default=50, show_default=True, help="Timed runs of each model."
+)
+@click.option(
+    "--warmup", type=click.IntRange(min=0, max=10**6), default=5, show_default=True, help="Untimed runs before them."
+)
 @click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
 @options.delegate_option
 @click.option(
@@ -123,10 +127,12 @@ def _scored(
 
 
 def _thread_counts(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"`--threads` takes whole numbers, got `{text}`", hint="for example --threads 1,2") from error
+    words = text.split(",")
+    counts = tuple(int(word) for word in words if word.strip().isdecimal() and len(word) <= 4)
+    if len(counts) < len(words) or not all(1 <= count <= options.MOST_THREADS for count in counts):
+        limits = f"whole numbers from 1 to {options.MOST_THREADS:,}"
+        raise ConfigError(f"`--threads` takes {limits}, got `{text}`", hint="for example --threads 1,2")
+    return counts
 
 
 def _as_tflite(model: Path, scratch: Path) -> Path:

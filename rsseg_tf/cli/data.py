@@ -92,12 +92,18 @@ def prepare(config_path: Path | None, as_json: bool, overrides: tuple[str, ...])
 
 @command.command(name="scenes")
 @click.option(
-    "--count", type=click.IntRange(min=1), default=100, show_default=True, help="Number of scenes, all splits together."
+    "--count",
+    type=click.IntRange(min=1, max=10**6),
+    default=100,
+    show_default=True,
+    help="Number of scenes, all splits together.",
 )
 @click.option(
     "--size", type=click.IntRange(min=32, max=16384), default=256, show_default=True, help="Height and width, pixels."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True, help="Seed of everything random."
+)
 @options.out_option("Folder for the scenes.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing data set in the output folder.")
 @options.json_option
@@ -123,10 +129,18 @@ def scenes(count: int, size: int, seed: int, out: Path, overwrite: bool, as_json
 @click.option("--background", default="", metavar="NAME", help="Class of what lies in no polygon; else it is ignored.")
 @click.option("--layer", default="", help="Layer of a GeoPackage that holds several.")
 @click.option(
-    "--block", type=click.IntRange(min=64), default=2048, show_default=True, help="Side of a block, in pixels."
+    "--block",
+    type=click.IntRange(min=64, max=65_536),
+    default=2048,
+    show_default=True,
+    help="Side of a block, in pixels.",
 )
 @click.option(
-    "--gap", type=click.IntRange(min=0), default=64, show_default=True, help="Pixels between blocks of two splits."
+    "--gap",
+    type=click.IntRange(min=0, max=65_536),
+    default=64,
+    show_default=True,
+    help="Pixels between blocks of two splits.",
 )
 @options.out_option("New folder for the data set.")
 @options.json_option

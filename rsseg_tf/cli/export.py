@@ -10,7 +10,7 @@ import click
 
 from rsseg_tf.cli.shared import options
 from rsseg_tf.number_formats import FORMATS
-from rsseg_tf.steps.opening import config_for, find_model
+from rsseg_tf.steps.opening import config_for, find_keras_model
 from rsseg_tf.text import text_table
 
 _WIDTH = max(map(len, FORMATS))
@@ -51,7 +51,7 @@ def command(
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
-    path = find_model(model)
+    path = find_keras_model(model)
     words = [f"export.{name}={value}" for name, value in shortcuts.items() if value is not None]
     config = config_for(path, config_path, (*overrides, *words))
     options.quiet_tensorflow()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -66,6 +67,9 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
         3 when a check failed, 130 after Ctrl-C.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _fill_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         with extras_named():
             command.main(args=None if arguments is None else list(arguments), prog_name=name, standalone_mode=False)
@@ -85,6 +89,15 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
         place = f"`{error.filename}`: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}", hint=system_hint(error))
     return 0
+
+
+def _fill_streams() -> None:
+    """Open nothing in place of standard streams that are closed: the next file that is opened would get their place."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _complain(message: str, *, hint: str = "", exit_code: int = 1) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -28,10 +29,12 @@ _BRACKETS = str.maketrans("", "", "[]")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @options.out_option("Folder for the results.")
 @options.config_option
-@click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share; by default as the model says.")
+@click.option(
+    "--overlap", type=click.IntRange(min=0, max=16_384), help="Pixels that tiles share; by default as the model says."
+)
 @click.option(
     "--gsd",
-    type=click.FloatRange(min=0),
+    type=options.Number(min=0, max=100_000),
     help="Meters per pixel, for areas; by default as the image says, or else the model.",
 )
 @click.option(
@@ -49,19 +52,29 @@ _BRACKETS = str.maketrans("", "", "[]")
 )
 @click.option("--simplify", is_flag=True, help="Smooth the outlines of polygons by half a pixel.")
 @click.option(
-    "--least-area", type=click.FloatRange(min=0), default=0, metavar="M2", help="Leave out polygons of less, in m²."
+    "--least-area",
+    type=options.Number(min=0, max=1e15),
+    default=0,
+    metavar="M2",
+    help="Leave out polygons of less, in m².",
 )
 @click.option("--confidence", is_flag=True, help="Write NAME_confidence too: how sure the model is, 0 to 250.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0, max=1),
+    type=options.Number(min=0, max=1),
     default=0,
     metavar="P",
     help="Give no class (255) to pixels that the model is less sure of, 0 to 1.",
 )
-@click.option("--every", type=click.IntRange(min=1), default=1, metavar="N", help="Predict every Nth frame of a video.")
 @click.option(
-    "--most-frames", type=click.IntRange(min=0), default=0, metavar="N", help="Stop a video or camera after N frames."
+    "--every", type=click.IntRange(min=1, max=10**9), default=1, metavar="N", help="Predict every Nth frame of a video."
+)
+@click.option(
+    "--most-frames",
+    type=click.IntRange(min=0, max=10**9),
+    default=0,
+    metavar="N",
+    help="Stop a video or camera after N frames.",
 )
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames instead of an overlay video.")
 @options.opening_options
@@ -161,10 +174,17 @@ def _channels(bands: str | None, scale: str | None) -> Channels:
 
 
 def _numbers(text: str | None, kind: Callable[[str], Number], example: str) -> tuple[Number, ...]:
+    if text is None:
+        return ()
     try:
-        return () if text is None else tuple(kind(word) for word in text.translate(_BRACKETS).split(","))
-    except ValueError as error:
-        raise ConfigError(f"expected comma-separated numbers, got `{text}`", hint=f"for example {example}") from error
+        numbers = tuple(kind(word) for word in text.translate(_BRACKETS).split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(map(math.isfinite, numbers)):
+        option, _, _ = example.partition(" ")
+        nouns = "whole numbers" if kind is int else "numbers"
+        raise ConfigError(f"`{option}` takes {nouns} with commas between, got `{text}`", hint=f"for example {example}")
+    return numbers
 
 
 def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, Any]], out: Path) -> str:

@@ -10,7 +10,7 @@ from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
-from rsseg_tf.steps.opening import config_for, find_model
+from rsseg_tf.steps.opening import config_for, find_keras_model
 
 
 @click.command(name="prune")
@@ -21,7 +21,7 @@ from rsseg_tf.steps.opening import config_for, find_model
 @click.option("--oracle", is_flag=True, help="Compare every criterion with true loss changes, and prune nothing.")
 @click.option(
     "--oracle-groups",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=10**6),
     default=200,
     show_default=True,
     help="Groups that --oracle removes; 0 for all.",
@@ -45,7 +45,7 @@ def command(
 
     For example: rsseg-tf prune runs/dubai -o runs/dubai-pruned prune.macs=0.5
     """
-    path = find_model(model)
+    path = find_keras_model(model)
     config = config_for(path, config_path, overrides)
     if oracle:
         _print_oracle(path, config, groups=oracle_groups, as_json=as_json)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rsseg_tf.cli.shared import options
-from rsseg_tf.steps.opening import config_for, find_model
+from rsseg_tf.steps.opening import config_for, find_keras_model
 
 
 @click.command(name="ranges")
@@ -30,7 +30,7 @@ def command(
 
     For example: rsseg-tf ranges runs/dubai -o ranges --evaluate test
     """
-    path = find_model(model)
+    path = find_keras_model(model)
     config = config_for(path, config_path, overrides)
     options.quiet_tensorflow()
     from rsseg_tf.steps.ranges import format_ranges, ranges

@@ -16,7 +16,11 @@ from rsseg_tf.progress import progress_bar
 @options.out_option("Folder of the page, tables and figures.")
 @options.split_option("Split to score and show .tflite files on.")
 @click.option(
-    "--places", type=click.IntRange(min=0), default=6, show_default=True, help="Number of pictures; 0 predicts nothing."
+    "--places",
+    type=click.IntRange(min=0, max=1000),
+    default=6,
+    show_default=True,
+    help="Number of pictures; 0 predicts nothing.",
 )
 @options.threads_option
 @click.option("--benchmark", "measure", is_flag=True, help="Measure the latency of the .tflite files here.")

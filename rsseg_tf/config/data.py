@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,10 @@ from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
 
-_SIZE = Rule("32 to 8,192 pixels a side", lambda size: min(size) >= 32 and max(size) <= 8192)
+_SIZE = Rule(
+    "32 to 8,192 pixels a side, and at most 4,096 × 4,096 pixels",
+    lambda size: min(size) >= 32 and max(size) <= 8192 and math.prod(size) <= 4096**2,
+)
 MOST_BANDS = 16
 _BANDS = Rule(
     f"1 to {MOST_BANDS} numbers from 1, such as [1,2,3]",

@@ -14,7 +14,10 @@ from typing import Any, Literal
 import yaml
 
 from rsseg_tf.config.renamed import RENAMED
+from rsseg_tf.config.setting import explained_by
 from rsseg_tf.errors import ConfigError
+
+_YAML = "mend that place; a value with `: `, ` #`, `[` or `{` in it needs quotes around it"
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
@@ -30,7 +33,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
             f"cannot read the configuration `{path}`: {error.strerror}", hint="check the path after -c"
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"`{path}` is not valid YAML: {_one_line(error)}") from error
+        raise ConfigError(f"`{path}` is not valid YAML: {_one_line(error)}", hint="save it as UTF-8 text") from error
 
 
 def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
@@ -42,11 +45,11 @@ def parse_yaml(text: str, *, source: str) -> Mapping[str, Any]:
     try:
         loaded = _as_text(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{source} is not valid YAML: {_one_line(error)}") from error
+        raise ConfigError(f"{source} is not valid YAML: {_one_line(error)}", hint=_YAML) from error
     if loaded in (None, ""):
         return {}
     if not isinstance(loaded, Mapping):
-        raise ConfigError(f"{source} must hold a mapping such as `fit: {{epochs: 3}}`, got {_kind(loaded)}")
+        raise ConfigError(f"{source} holds no settings but {_kind(loaded)}", hint="for example `fit: {epochs: 3}`")
     return loaded
 
 
@@ -64,7 +67,7 @@ def parse_override(word: str) -> Mapping[str, Any]:
     try:
         value = _as_text(text) if text else ""
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"cannot read the value in `{word}`: {_one_line(error)}") from error
+        raise ConfigError(f"cannot read the value in `{word}`: {_one_line(error)}", hint=_YAML) from error
     nested: Any = value
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -82,12 +85,13 @@ class _TextLoader(yaml.BaseLoader):
         """Return the mapping of a node."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(problem="a key is no word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"the key `{key.value}` comes twice", problem_mark=key.start_mark
                 )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -116,7 +120,8 @@ def merged(base: Any, changes: Mapping[str, Any], *, source: str, where: str = "
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"`{name}` in {source} is a section of settings, got {_kind(value)}")
+                wrong = f"`{name}` in {source} is a section of settings, got {_kind(value)}"
+                raise ConfigError(wrong, hint=f"`rsseg-tf settings {name}` lists them")
             updates[key] = merged(old, value, source=source, where=f"{name}.", names=names)
         else:
             updates[key] = _parse(value, hints[key], name=name, source=source)
@@ -144,7 +149,7 @@ def no_such_choice(name: str, text: str, choices: Iterable[str]) -> ConfigError:
     """Return the error about a setting that is none of the `choices`; `name` may say where it stands."""
     known = list(choices)
     close = nearest(text, known)
-    hint = f"did you mean `{close}`?" if close else ""
+    hint = f"did you mean `{close}`?" if close else "give one of them"
     return ConfigError(f"{name} must be one of {', '.join(known)}, got `{text}`", hint=hint)
 
 
@@ -194,10 +199,11 @@ def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
         return _parse_items(value, arguments, name=name, source=source)
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise ConfigError(f"{must_be}, got {_kind(value)}")
+            raise ConfigError(f"{must_be}, got {_kind(value)}", hint="write {a: b}")
         return {key: _parse(item, arguments[1], name=f"{name}.{key}", source=source) for key, item in value.items()}
     if not isinstance(value, str):
-        raise ConfigError(f"`{name}` in {source} must be a single value, got {_kind(value)}")
+        wrong = f"`{name}` in {source} must be a single value, got {_kind(value)}"
+        raise ConfigError(wrong, hint=explained_by(name))
     if origin is Literal:
         found = {str(choice): choice for choice in arguments}
         if value not in found:
@@ -206,13 +212,14 @@ def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
     try:
         return _PARSERS[declared](value)
     except ValueError as error:
-        raise ConfigError(f"{must_be}, got `{value}`") from error
+        raise ConfigError(f"{must_be}, got `{value}`", hint=explained_by(name)) from error
 
 
 def _parse_items(value: list[Any], arguments: Sequence[Any], *, name: str, source: str) -> tuple[Any, ...]:
     kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
     if len(value) != len(kinds):
-        raise ConfigError(f"`{name}` in {source} must have {len(kinds)} values, got {len(value)}")
+        wrong = f"`{name}` in {source} must have {len(kinds)} values, got {len(value)}"
+        raise ConfigError(wrong, hint=explained_by(name))
     return tuple(_parse(item, kind, name=name, source=source) for item, kind in zip(value, kinds, strict=True))
 
 

@@ -39,10 +39,11 @@ def setting(
         >>> @dataclass(frozen=True)
         ... class Example:
         ...     share: float = setting(0.5, above=0, at_most=1)
-        >>> check(Example(share=2))
-        Traceback (most recent call last):
-        ...
-        rsseg_tf.errors.ConfigError: `share` must be above 0 and at most 1, got 2
+        >>> try:
+        ...     check(Example(share=2))
+        ... except ConfigError as error:
+        ...     print(error.message)
+        `share` must be above 0 and at most 1, got 2
     """
     metadata = {"rule": rule or _range(at_least, above, at_most)}
     if isinstance(default, dict):
@@ -67,7 +68,13 @@ def check(settings: Any, where: str = "") -> None:
             check(value, f"{where}{item.name}.")
         elif rule is not None and not rule.holds(value):
             shown = list(value) if isinstance(value, tuple) else value
-            raise ConfigError(f"`{where}{item.name}` must be {rule.words}, got {shown}")
+            name = f"{where}{item.name}"
+            raise ConfigError(f"`{name}` must be {rule.words}, got {shown}", hint=explained_by(name))
+
+
+def explained_by(name: str) -> str:
+    """Return the hint about a setting that has a wrong value."""
+    return f"`rsseg-tf settings {name}` says what it does"
 
 
 def part(settings: Any, kind: type[T]) -> T:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
 
-_ZOOM = Rule("[low, high] with 0 < low <= high", lambda pair: 0 < pair[0] <= pair[1])
+_ZOOM = Rule("[low, high] with 0 < low <= high <= 100", lambda pair: 0 < pair[0] <= pair[1] <= 100)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsseg_tf.datasets.files.place import Place, place_of
-from rsseg_tf.datasets.images.header import orientation
+from rsseg_tf.datasets.images.header import jpeg_size, orientation, read_header
 from rsseg_tf.datasets.sample import Sample
-from rsseg_tf.errors import DataError
+from rsseg_tf.errors import DataError, unreadable
+from rsseg_tf.runs import require_regular
 
 _TURNED_ONCE = (5, 6, 7, 8)  # EXIF orientations that change rows for columns
 _MOST_PX = 0.5
@@ -87,15 +88,38 @@ def turned_doubt(sample: Sample, size: tuple[int, int]) -> DataError | None:
     )
 
 
+class SizesDifferError(DataError):
+    """An image and a mask that have not one height and width."""
+
+
+def require_equal_headers(sample: Sample) -> None:
+    """Check that an image and its mask say that they have one height and width, before they are decoded.
+
+    Raises:
+        SizesDifferError: if they say otherwise.
+        DataError: if one of them cannot be read.
+    """
+    sizes = []
+    for path in filter(None, (sample.image, sample.mask)):
+        try:
+            require_regular(path)
+            header = read_header(path)
+            sizes.append((header.height, header.width) if header.pixels else jpeg_size(path))
+        except OSError as error:
+            raise unreadable(path, error) from error
+    if len(sizes) == 2 and all(map(all, sizes)):
+        require_equal_sizes(sample, *sizes)
+
+
 def require_equal_sizes(sample: Sample, image: tuple[int, ...], mask: tuple[int, ...]) -> None:
     """Check that an image and its mask have one height and width.
 
     Raises:
-        DataError: if they have not.
+        SizesDifferError: if they have not.
     """
     if image != mask:
         (height, width), (mask_height, mask_width) = image, mask
-        raise DataError(
+        raise SizesDifferError(
             f"`{sample.image}` is {width}×{height} pixels but its mask `{sample.mask}` is {mask_width}×{mask_height}",
             hint=_size_hint(sample, (height, width), (mask_height, mask_width)),
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rsseg_tf.datasets.agreement import misplaced, turned_doubt
+from rsseg_tf.datasets.agreement import SizesDifferError, misplaced, turned_doubt
 from rsseg_tf.datasets.files.opening import is_read_by_gdal, windowed_size
 from rsseg_tf.datasets.files.stored import strips
 from rsseg_tf.datasets.images.header import PNG
@@ -77,7 +77,8 @@ def examine(dataset: Dataset, sample: Sample) -> tuple[Examination, Pair | None]
         try:
             read = _read(dataset, sample)
         except DataError as error:
-            failed = [] if _is_large(sample) else list(_failures(dataset, sample))
+            is_told = isinstance(error, SizesDifferError) or _is_large(sample)
+            failed = [] if is_told else list(_failures(dataset, sample))
             problems += [wrong for _, wrong in failed] or [error]
         problems.sort(key=lambda problem: not isinstance(problem, UnknownValuesError))
         problems += _wrongs(sample, read, failed={path for path, _ in failed})

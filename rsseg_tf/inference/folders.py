@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
-import glob
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES, SUFFIXES
+from rsseg_tf.datasets.files.finding import find_images
+from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
 from rsseg_tf.datasets.files.raster import required_library
@@ -27,7 +27,7 @@ from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.errors import ConfigError, DataError, extras_named
+from rsseg_tf.errors import ConfigError, extras_named, unreadable
 from rsseg_tf.inference.areas import class_areas, row_areas_m2
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
@@ -39,19 +39,6 @@ from rsseg_tf.progress import Advance, Progress
 from rsseg_tf.runs import atomic_path, file_hash, write_json
 
 
-def find_images(words: Iterable[str]) -> list[Path]:
-    """Return the images that files, folders (searched recursively) and glob patterns name, each once, in order.
-
-    Raises:
-        DataError: if a word names nothing, or a folder holds no image.
-    """
-    found: dict[Path, Path] = {}
-    for word in words:
-        for path in _images_of(word):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
-
-
 def output_names(images: Sequence[Path]) -> list[str]:
     """Return a name for each image's outputs: its stem, with its folder and ending where stems repeat.
 
@@ -60,10 +47,11 @@ def output_names(images: Sequence[Path]) -> list[str]:
         ['a_1_png', 'b_1_png', '2']
     """
     repeats = collections.Counter(image.stem for image in images)
+    taken: dict[str, int] = {}
     names: list[str] = []
     for image in images:
         name = image.stem if repeats[image.stem] == 1 else f"{image.parent.name}_{image.stem}_{image.suffix[1:]}"
-        names.append(_unused(name, names))
+        names.append(_unused(name, taken))
     return names
 
 
@@ -111,6 +99,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     """
     folder = Path(out)
     found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
+    found = _but_results(found, folder)
     if any(image.resolve().parent == folder.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
     if products.need_confidence and not predictor.score_unit:
@@ -158,36 +147,14 @@ def _report(progress: Callable[[Advance], None] | None, before: Advance) -> Prog
     return report
 
 
-def _images_of(word: str) -> list[Path]:
-    path = Path(word)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        images = sorted(item for item in _files_below(path) if item.suffix.lower() in SUFFIXES and item.is_file())
-        if not images:
-            raise DataError(
-                f"`{path}` holds no image", hint=f"images end in {', '.join(SUFFIXES)}; name videos one by one"
-            )
-        return images
-    matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]  # noqa: PTH207 - absolute patterns
-    images = [match for match in matches if match.suffix.lower() in SUFFIXES and match.is_file()]
-    if not images:
-        raise DataError(f"no image at `{word}`", hint="give image files, folders or glob patterns")
-    return images
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"cannot read the folder `{error.filename}`: {error.strerror}") from error
-
-    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
-        yield from (Path(place, name) for name in names)
-
-
-def _unused(name: str, taken: Sequence[str]) -> str:
-    candidate, number = name, 2
-    while candidate.lower() in {other.lower() for other in taken}:
-        candidate, number = f"{name}_{number}", number + 1
+def _unused(name: str, taken: dict[str, int]) -> str:
+    """Return a name that is not taken, whatever its case, and note how often each was asked for."""
+    candidate, number = name, taken.get(name.lower(), 1)
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    taken[name.lower()] = number
+    taken.setdefault(candidate.lower(), 1)
     return candidate
 
 
@@ -196,7 +163,7 @@ def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str
     try:
         image_hash = file_hash(image)
     except OSError as error:
-        raise DataError(f"cannot read `{image}`: {error.strerror}") from error
+        raise unreadable(image, error) from error
     return {
         "model_sha256": predictor.model_sha256,
         "image_sha256": image_hash,
@@ -215,13 +182,28 @@ def _asked(products: Products) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(products).items() if value != usual[name]}
 
 
+def _but_results(images: Sequence[Path], out: Path) -> list[Path]:
+    """Return the images without those that an earlier call wrote into `out`, which may lie below a folder of images."""
+    home = out.resolve()
+    inside = {image for image in images if image.resolve().parent == home}
+    if not inside:
+        return list(images)
+    made: set[str] = set()
+    for path in home.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            made.update(map(str, json.loads(path.read_text(encoding="utf-8"))["files"].values()))
+    return [image for image in images if image not in inside or image.name not in made]
+
+
 def _earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the record of an earlier run, if there is one and it was made the same way."""
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError):
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (ValueError, RecursionError):
         record = {}
     if not isinstance(record, dict) or record.get("made_from") != dict(key):
         raise ConfigError(

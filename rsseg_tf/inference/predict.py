@@ -239,7 +239,8 @@ def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:
     """
     if not 0 <= overlap < min(predictor.input_size):
         raise ConfigError(
-            f"the overlap must be at least 0 and below the tile's {min(predictor.input_size)} pixels, got {overlap}"
+            f"the overlap must be at least 0 and below the tile's {min(predictor.input_size)} pixels, got {overlap}",
+            hint=f"for example --overlap {min(predictor.input_size) // 4}",
         )
     return dataclasses.replace(predictor, overlap=overlap)
 
@@ -269,7 +270,8 @@ def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None, foreign: Fo
     if foreign.class_names:
         if len(foreign.class_names) != runner.num_classes or len(set(foreign.class_names)) != runner.num_classes:
             raise ConfigError(
-                f"`{runner.path}` has {runner.num_classes} classes, got the names {', '.join(foreign.class_names)}"
+                f"`{runner.path}` has {runner.num_classes} classes, got the names {', '.join(foreign.class_names)}",
+                hint="name each class once, in the order of the model's outputs",
             )
         palette = Palette(foreign.class_names, distinct_colors(runner.num_classes))
     if palette is None or palette.num_classes != runner.num_classes:

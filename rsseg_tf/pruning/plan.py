@@ -71,8 +71,10 @@ class Plan:
             keep = {name: tuple(int(i) for i in indices) for name, indices in raw["keep"].items()}
             widths = {name: int(raw["widths"][name]) for name in keep}
             rest = {key: dict(raw[key]) for key in ("cost", "dense_cost", "details", "versions")}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"this is not a pruning plan: {type(error).__name__}: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ModelError(
+                f"this is not a pruning plan: {type(error).__name__}: {error}", hint="take one that prune wrote"
+            ) from error
         return cls(keep=keep, widths=widths, **rest)
 
     def __str__(self) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from rsseg_tf.evaluation.by_class import ClassDifference, class_differences, loss_in_words
 from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.metrics import Interval, miou_difference
+from rsseg_tf.report.facts import Facts
 from rsseg_tf.report.models import ModelRow, base_of, scored_pixels
-from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Table, Value
 from rsseg_tf.runs import json_ready
 
@@ -82,7 +82,7 @@ def control_table(ablation: Facts, place: int = 1) -> Table:
     It has no rows where the ablation had no controls.
     """
     values = []
-    for each in ablation.get("differences", ()):
+    for each in ablation.get("differences") or ():
         first = (each["backbone"], each["seed"], each["quantized"], f"control-{each['control']}")
         values.append((*first, *_points_of(each), each["images"], each["loss"]))
     columns = (
@@ -103,7 +103,7 @@ def _points(interval: Interval) -> tuple[Value, ...]:
 
 
 def _points_of(facts: Facts) -> tuple[Value, ...]:
-    values = (facts[key] for key in ("difference", "low", "high"))
+    values = (facts.get(key) for key in ("difference", "low", "high"))
     return (*(None if value is None else 100 * value for value in values), "yes" if facts["is_clear"] else "no")
 
 
@@ -115,7 +115,8 @@ def _by_image(row: ModelRow) -> Facts:
 def _comparable(base: ModelRow, row: ModelRow) -> bool:
     """Return whether both were scored, image by image, on the same pixels."""
     first, second = _by_image(base), _by_image(row)
-    return bool(first) and bool(second) and scored_pixels(first) == scored_pixels(second)
+    is_same = bool(first) and bool(second) and first["class_names"] == second["class_names"]
+    return is_same and scored_pixels(first) == scored_pixels(second)
 
 
 def _classes(base: ModelRow, row: ModelRow) -> Mapping[str, ClassDifference]:

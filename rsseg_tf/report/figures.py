@@ -13,6 +13,7 @@ import numpy as np
 from rsseg_tf.report.heatmap import check_matplotlib
 from rsseg_tf.report.models import ModelRow
 from rsseg_tf.report.sources import Run
+from rsseg_tf.report.tables import text_of
 from rsseg_tf.runs import atomic_path
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Drawing:
         check_matplotlib()
         import matplotlib as mpl
 
-        with mpl.rc_context({"svg.hashsalt": "rsseg-tf", "svg.fonttype": "path"}):
+        with mpl.rc_context({"svg.hashsalt": "rsseg-tf", "svg.fonttype": "path", "text.parse_math": False}):
             for suffix in (".png", ".svg"):
                 with atomic_path(folder / f"{self.name}{suffix}") as temporary:
                     undated = {"Date": None} if suffix == ".svg" else {}
@@ -68,11 +69,19 @@ def svg_url(path: Path) -> str:
 def drawings(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
     """Return every chart that the models and runs have figures for."""
     check_matplotlib()
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.parse_math": False}):  # names may hold a `$`
+        return _drawn(rows, runs)
+
+
+def _drawn(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
     scored = [row for row in rows if row.scores]
+    known = [row for row in scored if row.score("miou") is not None]
     logged = [run for run in runs if run.log]
     pruned = [run for run in runs if run.plan]
     return [
-        *([tradeoff(scored)] if len(scored) > 1 else []),
+        *([tradeoff(known)] if len(known) > 1 else []),
         *([confusions(scored)] if scored else []),
         *([training(logged)] if logged else []),
         *([pruning([run for run in pruned if run.pruning])] if any(run.pruning for run in pruned) else []),
@@ -98,7 +107,7 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
     figure = _figure(4.4 * len(costs), 3.8)
     axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for axis, (key, unit, label) in zip(axes, costs, strict=True):
-        known = [row for row in rows if getattr(row, key) is not None and row.score("miou") is not None]
+        known = [row for row in rows if getattr(row, key) is not None]
         points = [(getattr(row, key) / unit, row.score("miou") or 0.0) for row in known]
         front = sorted(points[place] for place in pareto(points))
         axis.plot(*zip(*front, strict=True), color="#888888", linestyle="--", zorder=1, label="Pareto front")
@@ -129,7 +138,7 @@ def confusions(rows: Sequence[ModelRow]) -> Drawing:
         axis.set_axis_off()
     for axis, row in zip(axes, rows, strict=False):
         _draw_confusion(axis, np.array((row.scores or {})["confusion"], float), names, title=row.name)
-    described = "; ".join(f"{row.name}: accuracy {row.score('accuracy'):.2f} %" for row in rows)
+    described = "; ".join(f"{row.name}: accuracy {text_of(row.score('accuracy'), 2)} %" for row in rows)
     return Drawing("confusion", "What is taken for what (% of each true class)", described, figure)
 
 

@@ -57,7 +57,9 @@ def write_heatmap(ranges: Mapping[str, Any], paths: Sequence[Path]) -> None:
     check_matplotlib()
     import matplotlib as mpl
 
-    with mpl.rc_context({"font.size": 7.0, "svg.hashsalt": "rsseg-tf", "svg.fonttype": "none"}):
+    with mpl.rc_context(
+        {"font.size": 7.0, "svg.hashsalt": "rsseg-tf", "svg.fonttype": "none", "text.parse_math": False}
+    ):
         figure = _figure(ranges)
         for path in paths:
             with atomic_path(path) as temporary:

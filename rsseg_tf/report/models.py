@@ -10,7 +10,8 @@ from typing import Any
 
 from rsseg_tf.config import Config
 from rsseg_tf.number_formats import FORMATS, NumberFormat
-from rsseg_tf.report.sources import MODEL, ExportedFile, Facts, Problem, Run, Sources, class_names
+from rsseg_tf.report.facts import Facts
+from rsseg_tf.report.sources import MODEL, ExportedFile, Problem, Run, Sources, class_names
 from rsseg_tf.tflite.flatbuffer import read_model
 
 
@@ -96,7 +97,8 @@ def model_rows(sources: Sources) -> list[ModelRow]:
     runs = {run.sha256: run for run in sources.runs}
     names = _short_names([*(file.path for file in sources.files), *(run.path for run in sources.runs)])
     rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
-    rows += [_row_of_run(run, names[run.path], scores) for run in sources.runs if run.sha256 in scores]
+    kept = [run for run in sources.runs if run.sha256 in scores and (run.path / MODEL).is_file()]
+    rows += [_row_of_run(run, names[run.path], scores) for run in kept]
     return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned), row.control))
 
 
@@ -128,7 +130,7 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
 
 def scored_pixels(scores: Facts) -> tuple[Any, ...]:
     """Return what identifies the images that were scored, and their size."""
-    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names", ()))
+    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names") or ())
 
 
 def _row_of_file(
@@ -144,7 +146,7 @@ def _row_of_file(
         is_pruned=run.plan is not None if run else None,
         control=run.control if run else "",
         number_format=_number_format(file),
-        params=run.manifest["results"]["params"] if run else None,
+        params=run.manifest["results"].get("params") if run else None,
         macs=read_model(file.path).macs,
         file_bytes=file.path.stat().st_size,
         latency_ms=latencies.get(file.sha256),
@@ -167,8 +169,8 @@ def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
         is_pruned=run.plan is not None,
         control=run.control,
         number_format="float32",
-        params=run.manifest["results"]["params"],
-        macs=run.manifest["results"]["macs"],
+        params=run.manifest["results"].get("params"),
+        macs=run.manifest["results"].get("macs"),
         file_bytes=(run.path / MODEL).stat().st_size,
         latency_ms=None,
         scores=scores[run.sha256],

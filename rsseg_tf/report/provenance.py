@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rsseg_tf.report.facts import Facts
 from rsseg_tf.report.models import ModelRow
-from rsseg_tf.report.sources import Facts, Run, Sources
+from rsseg_tf.report.sources import Run, Sources
 from rsseg_tf.runs import package_versions
 
 
@@ -20,19 +21,20 @@ def provenance(sources: Sources, rows: Sequence[ModelRow]) -> dict[str, Mapping[
         facts[str(file.path)] = _known(
             {
                 "SHA-256": file.sha256,
-                "made from": _listed(file.record.get("made_from", {})),
+                "made from": _listed(file.record.get("made_from")),
                 "calibrated on": f"{calibration['samples']} windows, SHA-256 {calibration['sha256']}"
                 if calibration
                 else "",
                 "agrees with its Keras model on": _agreement(file.record.get("agreement")),
-                "versions": _listed(file.record.get("versions", {})),
-                "git": _listed(file.record.get("git", {})),
+                "versions": _listed(file.record.get("versions")),
+                "git": _listed(file.record.get("git")),
             }
         )
     for row in rows:
         if row.scores and row.scores.get("data_sha256"):
             scored = (
-                f"{row.scores['images']} images of the {row.scores['split']} split, SHA-256 {row.scores['data_sha256']}"
+                f"{row.scores.get('images')} images of the {row.scores.get('split')} split, "
+                f"SHA-256 {row.scores['data_sha256']}"
             )
             pixels = "at full size" if row.scores.get("pixels") == "full" else f"resized to {row.scores.get('pixels')}"
             facts[str(row.path)] = {**facts.get(str(row.path), {}), "scored on": f"{scored}, {pixels}"}
@@ -43,13 +45,13 @@ def _run_facts(run: Run) -> Mapping[str, Any]:
     manifest = run.manifest
     return _known(
         {
-            "command": shlex.join(manifest.get("command", ())),
+            "command": shlex.join(manifest.get("command") or ()),
             "seed": manifest.get("seed"),
-            "machine": _listed(manifest.get("machine", {})),
-            "read": _listed(manifest.get("inputs", {})),
-            "wrote": _listed(manifest.get("outputs", {})),
-            "versions": _listed(manifest.get("versions", {})),
-            "git": _listed(manifest.get("git", {})),
+            "machine": _listed(manifest.get("machine")),
+            "read": _listed(manifest.get("inputs")),
+            "wrote": _listed(manifest.get("outputs")),
+            "versions": _listed(manifest.get("versions")),
+            "git": _listed(manifest.get("git")),
         }
     )
 
@@ -61,8 +63,8 @@ def _agreement(agreement: Facts | None) -> str:
 
 
 def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if value not in ("", None)}
+    return {key: value for key, value in facts.items() if value is not None and value != ""}
 
 
-def _listed(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
+def _listed(facts: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{key} {value}" for key, value in (facts or {}).items())

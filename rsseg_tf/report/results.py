@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from rsseg_tf.report.differences import control_table, difference_tables
+from rsseg_tf.report.facts import Facts
 from rsseg_tf.report.models import ModelRow, base_of
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
-from rsseg_tf.report.sources import Facts
 from rsseg_tf.report.tables import Column, Spread, Table, Value
 
 _BY_CLASS = (
@@ -99,14 +99,18 @@ def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
     if not scored or scored[0].scores is None:
         return []
     names = list(scored[0].scores["class_names"])
-    absent = sorted({name for row in scored if row.scores for name in row.scores.get("absent", ())})
+    absent = sorted({name for row in scored if row.scores for name in row.scores.get("absent") or ()})
     note = f"In neither truth nor prediction, and in no mean: {', '.join(absent)}." if absent else ""
     printed = CLASS_IOU.get(data_name, {})
     tables = [_class_table("iou", "IoU by class, % (the paper's Tables IV and V)", names, scored, note, printed)]
     for key, title, remark in _BY_CLASS:
         if any(row.scores and row.scores.get(key) for row in scored):
             tables.append(_class_table(key, title, names, scored, remark, {}))
-    counted = [row for row in scored if row.scores and row.scores.get("small_objects_found")]
+    counted = [
+        row
+        for row in scored
+        if row.scores and row.scores.get("small_objects") and row.scores.get("small_objects_found")
+    ]
     return [*tables, *([_objects_table(names, counted)] if counted else [])]
 
 
@@ -115,7 +119,7 @@ def _objects_table(names: Sequence[str], rows: Sequence[ModelRow]) -> Table:
     scores = [row.scores or {} for row in rows]
     columns = (Column("class"), Column("small objects"), *(Column(f"{row.name} found") for row in rows))
     values = [
-        (name, scores[0]["small_objects"][name], *(each["small_objects_found"][name] for each in scores))
+        (name, scores[0]["small_objects"].get(name), *(each["small_objects_found"].get(name) for each in scores))
         for name in names
     ]
     note = "The counts behind the shares: with few objects, one more or less is many percent."
@@ -134,7 +138,7 @@ def _class_table(
     values: list[tuple[Value, ...]] = [
         (
             name,
-            *(_scaled((row.scores or {}).get(key, {}).get(name), 0.01) for row in rows),
+            *(_scaled(((row.scores or {}).get(key) or {}).get(name), 0.01) for row in rows),
             *(column.get(name) for column in printed.values()),
         )
         for name in names
@@ -149,7 +153,7 @@ def ablation_table(ablation: Facts, place: int = 1) -> Table:
     """
     groups: dict[tuple[str, bool, bool, str], list[Facts]] = {}
     for cell in ablation["cells"]:
-        key = (cell["backbone"], cell["quantized"], cell["pruned"], cell.get("control", ""))
+        key = (cell["backbone"], cell["quantized"], cell["pruned"], cell.get("control") or "")
         groups.setdefault(key, []).append(cell)
     values: list[tuple[Value, ...]] = []
     for (backbone, quantized, pruned, control), cells in sorted(groups.items()):

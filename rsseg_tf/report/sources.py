@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +11,13 @@ from rsseg_tf.config import Config, load_config
 from rsseg_tf.config.reading import changed
 from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.report import facts as kinds
+from rsseg_tf.report.facts import Facts, checked, first_fault, read_facts, read_log
 from rsseg_tf.runs import CONFIG, MANIFEST, file_hash, read_manifest
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
 
 ABLATION = "ablation.json"
 MODEL = "model.keras"
-
-Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Run:
     @property
     def control(self) -> str:
         """Which control of a pruning it is, `plain` or `teacher`; empty for any other run."""
-        return str(self.manifest["results"].get("control", ""))
+        return str(self.manifest["results"].get("control") or "")
 
     @property
     def data_sha256(self) -> str:
@@ -92,12 +90,12 @@ class ExportedFile:
     @property
     def data_sha256(self) -> str:
         """Fingerprint of the training split, empty where unknown."""
-        return str(self.record.get("made_from", {}).get("data:train", ""))
+        return str((self.record.get("made_from") or {}).get("data:train", ""))
 
     @property
     def made_from(self) -> frozenset[str]:
         """SHA-256 of everything it was made from."""
-        return frozenset(self.record.get("made_from", {}).values())
+        return frozenset((self.record.get("made_from") or {}).values())
 
     @property
     def metadata(self) -> ModelMetadata | None:
@@ -160,10 +158,11 @@ def _read(path: Path, found: Sources) -> None:
 
 def _read_ablation(path: Path, found: Sources) -> None:
     """Read the table of an ablation, and everything of the first seed of each backbone."""
-    ablation = _json(path / ABLATION)
+    ablation = checked(read_facts(path / ABLATION), kinds.ABLATION, path=path / ABLATION)
     found.ablations.append(ablation)
     for backbone in ablation["backbones"]:
-        seeds = sorted((path / backbone).glob("seed*"), key=lambda folder: int(folder.name[4:]))
+        numbered = [each for each in (path / backbone).glob("seed*") if each.name[4:].isdecimal()]
+        seeds = sorted(numbered, key=lambda folder: int(folder.name[4:]))
         whole = [folder for folder in seeds if (folder / "evaluation.json").is_file()]
         for folder in whole[:1]:
             for part in _parts(folder):
@@ -186,26 +185,32 @@ def _read_run(path: Path, found: Sources) -> None:
     manifest = read_manifest(path)
     if manifest is None and not (path / CONFIG).is_file():
         raise ConfigError(f"`{path}` is not a run folder", hint="give the --out of a finished fit, prune or ablate")
-    if manifest is None:
-        state = "its manifest cannot be read" if (path / MANIFEST).exists() else "the run is unfinished"
+    wrong = _wrong_manifest(path, manifest)
+    if manifest is None or wrong:
+        state = wrong or "the run is unfinished"
         found.problems.append(Problem(str(path), f"{state}, so it is left out; repeat its command to finish it"))
         return
     for name, expected in manifest["outputs"].items():
         found.problems.extend(_mismatch(path / name, expected, named_by=MANIFEST))
-    plan = _json(path / "plan.json") if (path / "plan.json").is_file() else None
-    config, log, pruning = (
-        load_config(path / CONFIG, is_record=True),
-        _log(path / "log.csv"),
-        _log(path / "pruning.csv"),
+    plan = path / "plan.json"
+    found.runs.append(
+        Run(
+            path,
+            load_config(path / CONFIG, is_record=True),
+            manifest,
+            read_log(path / "log.csv", ("epoch", "loss", "val_miou")),
+            checked(read_facts(plan), kinds.PLAN, path=plan) if plan.is_file() else None,
+            read_log(path / "pruning.csv", ("loop", "macs", "params")),
+        )
     )
-    found.runs.append(Run(path, config, manifest, log, plan, pruning))
 
 
-def _log(path: Path) -> tuple[Mapping[str, float], ...]:
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", newline="") as stream:
-        return tuple({key: float(value) for key, value in row.items()} for row in csv.DictReader(stream))
+def _wrong_manifest(path: Path, manifest: Facts | None) -> str:
+    """Return what is wrong with the manifest of a folder, empty for nothing or where there is none."""
+    if manifest is None:
+        return "its manifest cannot be read" if (path / MANIFEST).exists() else ""
+    wrong = first_fault(manifest, kinds.RUN) or first_fault(manifest["results"], kinds.RESULTS, "results")
+    return f"its manifest is not as a command wrote it: {wrong}" if wrong else ""
 
 
 def _exported_file(path: Path, problems: list[Problem]) -> ExportedFile:
@@ -215,8 +220,8 @@ def _exported_file(path: Path, problems: list[Problem]) -> ExportedFile:
             Problem(str(path), f"there is no `{beside.name}` beside it, so what it was made from is unknown")
         )
         return ExportedFile(path, file_hash(path), {}, None)
-    record = _json(beside)
-    problems.extend(_mismatch(path, record.get("sha256", ""), named_by=beside.name))
+    record = checked(read_facts(beside), kinds.EXPORTED, path=beside)
+    problems.extend(_mismatch(path, record.get("sha256") or "", named_by=beside.name))
     return ExportedFile(path, file_hash(path), record, _settings(record, beside, problems))
 
 
@@ -247,15 +252,15 @@ def _mismatch(path: Path, expected: str, *, named_by: str) -> list[Problem]:
 
 
 def _read_json(path: Path, found: Sources) -> None:
-    facts = _json(path)
+    facts = read_facts(path)
     if "models" in facts and "differences" in facts:
-        found.evaluations.extend(facts["models"])
+        found.evaluations.extend(_each(facts, "models", kinds.EVALUATION, path))
     elif {"miou", "confusion", "class_names"} <= facts.keys():
-        found.evaluations.append(facts)
-    elif "results" in facts and all("p50_ms" in each for each in facts["results"]):
-        found.benchmarks.extend(facts["results"])
+        found.evaluations.append(checked(facts, kinds.EVALUATION, path=path))
+    elif "results" in facts:
+        found.benchmarks.extend(_each(facts, "results", kinds.BENCHMARK, path))
     elif {"tensors", "layers", "samples"} <= facts.keys():
-        found.ranges.append(facts)
+        found.ranges.append(checked(facts, kinds.RANGES, path=path))
     else:
         raise ConfigError(
             f"`{path}` is not a result that a report can show",
@@ -263,11 +268,6 @@ def _read_json(path: Path, found: Sources) -> None:
         )
 
 
-def _json(path: Path) -> Facts:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"`{path}` is not JSON: {error}", hint="write it again") from error
-    if not isinstance(facts, Mapping):
-        raise ConfigError(f"`{path}` holds no JSON object")
-    return facts
+def _each(facts: Facts, name: str, kind: kinds.Kind, path: Path) -> list[Facts]:
+    listed: list[Facts] = checked(facts[name], kinds.Several(kind), path=path, where=name)
+    return listed

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, get_args
 
 from rsseg_tf.config import Config, DataConfig, load_config
 from rsseg_tf.config.data import SplitBy
-from rsseg_tf.errors import ConfigError, RssegError, extras_named
+from rsseg_tf.errors import ConfigError, ModelError, RssegError, extras_named
+from rsseg_tf.models.weights.archive import require_archive
 from rsseg_tf.runs import CONFIG, read_manifest
 
 if TYPE_CHECKING:
@@ -26,11 +27,28 @@ def find_model(path: Path | str) -> Path:
 
     Raises:
         ConfigError: if there is no such file.
+        ModelError: if a `.keras` file is none, as its first bytes tell without TensorFlow.
     """
     for candidate in (Path(path), Path(path, "model.keras"), Path(path, "model.tflite")):
         if candidate.is_file():
+            if is_keras(candidate):
+                require_archive(candidate)
             return candidate
     raise ConfigError(f"no model at `{path}`", hint="give a .keras or .tflite file, or the folder of a finished run")
+
+
+def find_keras_model(path: Path | str) -> Path:
+    """Return the `.keras` file that `path` names: itself, or `model.keras` in a folder.
+
+    Raises:
+        ConfigError: if there is no such file.
+        ModelError: if it is a TFLite file, or no `.keras` file.
+    """
+    model = find_model(path)
+    if not is_keras(model):
+        what = "is a TFLite file already" if model.suffix == ".tflite" else "is not a .keras file"
+        raise ModelError(f"`{model}` {what}", hint="give the .keras file that a .tflite file is made from")
+    return model
 
 
 def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...] = ()) -> Config:

@@ -23,6 +23,7 @@ from rsseg_tf.tflite.runtime import schema
 METADATA_NAME = "rsseg_tf"
 FITTINGS = ("crop", "resize")
 
+_GIVE = "give a .tflite file that export-tflite wrote"
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _BUFFERS_SLOT, _METADATA_SLOT, _SLOTS = 4, 6, 10
@@ -91,7 +92,7 @@ def embed_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"not a TFLite model, or a damaged one: {error}") from error
+        raise ModelError(f"not a TFLite model, or a damaged one: {error}", hint=_GIVE) from error
 
 
 def read_metadata(model: bytes) -> ModelMetadata | None:
@@ -178,7 +179,7 @@ def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
 
 def _read_document(model: bytes) -> Mapping[str, Any] | None:
     if model[4:8] != _IDENTIFIER:
-        raise ModelError("not a TFLite model")
+        raise ModelError("not a TFLite model", hint=_GIVE)
     try:
         root = schema.Model.GetRootAs(model)
         index = _metadata_buffer_index(root)
@@ -263,7 +264,7 @@ def _fields(root: Any, size: int) -> dict[int, int]:
 
 def _refuse_what_cannot_be_kept(root: Any) -> None:
     if not root.SubgraphsLength():
-        raise ModelError("not a TFLite model: it holds no graph")
+        raise ModelError("not a TFLite model: it holds no graph", hint=_GIVE)
     if any(root.Buffers(index).Offset() > 1 for index in range(root.BuffersLength())):
         raise ModelError("the model keeps its weights outside the flatbuffer (a file above 2 GB)")
 

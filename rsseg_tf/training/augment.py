@@ -161,8 +161,10 @@ def _center(
     """Return where the window's center lies along one axis of the image, in whole pixels from an edge."""
     extent = framing.size[axis] / zoom
     last = math.floor(image_size[axis] - extent)
-    if not framing.crop or last <= 0:
+    if not framing.crop:
         return (image_size[axis] - 1) / 2
+    if last <= 0:  # half a pixel off its middle where one side is odd: between pixels nothing is sharp
+        return math.floor((image_size[axis] - extent) / 2) + (extent - 1) / 2
     first = 0
     if framing.around is not None:
         first = min(last, max(0, math.ceil(framing.around[axis] - extent + 1)))

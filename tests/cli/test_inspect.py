@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ def model(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.tflite"
     path.write_bytes(embed_metadata(tiny_model(), METADATA))
     return path
+
+
+def write_archive(path: Path) -> None:
+    """Write what looks like a `.keras` file to those who do not open it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in ("config.json", "model.weights.h5"):
+            archive.writestr(member, "")
 
 
 def test_json_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +57,7 @@ def test_the_edge_tpu_lint_needs_no_tensorflow(model: Path) -> None:
 
 
 def test_the_edge_tpu_lint_of_a_keras_file_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "model.keras").write_bytes(b"")
+    write_archive(tmp_path / "model.keras")
     assert main(["inspect", str(tmp_path), "--edgetpu"]) == 2
     message = capsys.readouterr().err
     assert "model.keras" in message
@@ -76,7 +84,7 @@ def test_a_keras_file_is_shown_layer_by_layer(
     steps = types.ModuleType("rsseg_tf.steps.inspect_keras")
     steps.inspect_keras = lambda _path: {"params": 224, "macs": 3456, "layers": [layer]}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, steps.__name__, steps)
-    (tmp_path / "model.keras").write_bytes(b"")
+    write_archive(tmp_path / "model.keras")
     assert main(["inspect", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["stem", "Conv2D", "?×4×4×8", "224", "3,456", "896"]
 

@@ -40,6 +40,18 @@ def test_without_changes_the_whole_image_is_itself():
     np.testing.assert_array_equal(labels, mask)
 
 
+@given(height=st.integers(1, 70), width=st.integers(1, 70), seed=st.integers(0, 99), flip=st.booleans())
+def test_a_window_holds_the_images_own_pixels_whatever_its_size(height, width, seed, flip):
+    image, mask = picture(height, width)
+    settings = AugmentConfig(flip_horizontal=flip, flip_vertical=flip, translate_px=0)
+
+    pixels, labels = window(image, mask, settings, size=(32, 32), seed=seed)
+
+    inside = labels != 255
+    assert inside.sum() == min(height, 32) * min(width, 32)
+    np.testing.assert_array_equal(pixels[..., 0][inside], labels[inside] * 40)
+
+
 def test_crops_reach_every_corner():
     image, mask = picture(20, 20)
     found = {"top left": False, "bottom right": False}

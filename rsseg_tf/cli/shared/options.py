@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 ANY_PATH = click.Path(path_type=Path)
 
 
+class Number(click.FloatRange):
+    """A number within limits, which `nan` is not."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number that a word stands for."""
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value} is no number.", param, ctx) if math.isnan(number) else number
+
+
+MOST_THREADS = 1024
+
 config_option = click.option(
     "-c", "--config", "config_path", type=ANY_PATH, help="YAML file with the settings; rsseg-tf settings lists them."
 )
@@ -31,7 +45,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing run in the output folder.")
 delegate_option = click.option("--delegate", help="Delegate: edgetpu, or the path of a shared library (TFLite).")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads (TFLite)."
+    "--threads",
+    type=click.IntRange(min=1, max=MOST_THREADS),
+    default=1,
+    show_default=True,
+    help="CPU threads (TFLite).",
 )
 
 
@@ -48,8 +66,12 @@ def split_option(description: str = "Split to score.", *, default: str = "test")
 def opening_options(command: Command) -> Command:
     """Return the options for opening a .tflite file; `opening` turns them into arguments."""
     for option in (
-        click.option("--std", type=float, help="Divisor of pixels (foreign .tflite): it gets (pixel - mean) / std."),
-        click.option("--mean", type=float, help="Mean of pixels (foreign .tflite); see --std."),
+        click.option(
+            "--std",
+            type=Number(min=0, max=1e6, min_open=True),
+            help="Divisor of pixels (foreign .tflite): it gets (pixel - mean) / std.",
+        ),
+        click.option("--mean", type=Number(min=-1e6, max=1e6), help="Mean of pixels (foreign .tflite); see --std."),
         click.option(
             "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
         ),

@@ -11,6 +11,7 @@ from rsseg_tf.datasets.files.stored import LARGE_PIXELS, Stored
 from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, read_header
 from rsseg_tf.datasets.images.integrity import tiff_damage
 from rsseg_tf.errors import DataError, unreadable
+from rsseg_tf.runs import require_regular
 
 OPENCV_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SUFFIXES = (*OPENCV_SUFFIXES, ".jp2", ".webp", ".bmp")
@@ -42,6 +43,7 @@ def is_read_by_gdal(path: Path) -> bool:
         DataError: if it is missing, or a TIFF that is cut off.
     """
     try:
+        require_regular(path)
         with path.open("rb") as stream:
             start = stream.read(len(PNG))
             wrong = tiff_damage(stream) if start.startswith(TIFFS) else ""

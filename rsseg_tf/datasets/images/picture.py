@@ -136,7 +136,8 @@ def _usual_bands(stored: Stored, *, alpha: int) -> tuple[int, ...]:
 
 def _check_bands(stored: Stored, bands: tuple[int, ...], channels: Channels, *, labels: bool) -> None:
     if max(bands) > len(stored.names):
-        raise ConfigError(f"`{stored.path}` has {len(stored.names)} bands, the settings ask for {max(bands)}")
+        wrong = f"`{stored.path}` has {len(stored.names)} bands, the settings ask for {max(bands)}"
+        raise ConfigError(wrong, hint="set data.bands, or --bands, to bands that it has")
     kinds = sorted({stored.kinds[band - 1] for band in bands})
     if any("complex" in kind for kind in kinds):
         raise DataError(f"`{stored.path}` has {', '.join(kinds)} pixels, which are not colors")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsseg_tf.datasets.agreement import require_equal_sizes
+from rsseg_tf.datasets.agreement import require_equal_headers, require_equal_sizes
 from rsseg_tf.datasets.files.opening import windowed_size
 from rsseg_tf.datasets.files.stored import WHOLE, Box
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
@@ -108,6 +108,7 @@ class FileDataset:
         """See `InParts.read_part`."""
         if sample.image is None or sample.mask is None:  # one of them raises
             return self.read_image(sample), self.read_mask(sample)
+        require_equal_headers(sample)
         image, valid = read_picture(sample.image, box, channels=self.channels)
         mask = self._masks.read(sample.mask, box)
         require_equal_sizes(sample, image.shape[:2], mask.shape)
@@ -117,6 +118,7 @@ class FileDataset:
         """See `InParts.size_in_parts`."""
         if sample.image is None or sample.mask is None:
             return None
+        require_equal_headers(sample)
         size = windowed_size(sample.image)
         if size is None:
             return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rsseg_tf.datasets.agreement import require_equal_headers
 from rsseg_tf.datasets.files.opening import windowed_size
 from rsseg_tf.datasets.files.position import Position, position_of
 from rsseg_tf.datasets.readers.files import FileDataset
@@ -150,6 +151,7 @@ def _details(dataset: FileDataset, sample: Sample) -> Details | None:
     try:
         if sample.image is None or windowed_size(sample.image) is not None:
             return None
+        require_equal_headers(sample)
         return details_of(dataset.read_image(sample))
     except RssegError:  # the check says so
         return None

@@ -20,6 +20,7 @@ from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
 from rsseg_tf.models.deeplab import NORMALIZE
 from rsseg_tf.models.inlined import layer_names
+from rsseg_tf.models.weights.archive import foreign_classes, require_archive
 from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict
 from rsseg_tf.models.weights.keras_file import read_keras_weights
 from rsseg_tf.models.weights.names import NAMINGS
@@ -38,6 +39,10 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
 """Suffix → what reads named arrays from a file."""
 
 _KERAS = ".h5"
+_REGISTER = (
+    "build the model of Keras' own layers; or from Python: decorate the class with "
+    "@keras.saving.register_keras_serializable(), import it, and call the functions of rsseg_tf (docs/python.md)"
+)
 
 _LEAST_UNPACKED, _MOST_PACKED = 2**28, 50
 """Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""
@@ -53,12 +58,15 @@ def load_keras_model(path: Path) -> keras.Model:
         raise ModelError(f"no model at `{path}`", hint=_where_else(path))
     if path.suffix == ".tflite":
         raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
-    if not zipfile.is_zipfile(path):
-        raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint="save it again with model.save")
+    require_archive(path)
     _check_unpacked(path)
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
+        if foreign := foreign_classes(path):
+            raise ModelError(
+                f"`{path}` has layers of classes that are not Keras' own: {', '.join(foreign)}", hint=_REGISTER
+            ) from error
         reason = first_line(error)
         raise ModelError(
             f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
