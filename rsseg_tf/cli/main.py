@@ -92,12 +92,16 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
 
 
 def _fill_streams() -> None:
-    """Open nothing in place of standard streams that are closed: the next file that is opened would get their place."""
+    """Let standard streams that are closed lead nowhere: the next file that is opened would get their place."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _complain(message: str, *, hint: str = "", exit_code: int = 1) -> int:

@@ -176,8 +176,12 @@ def _content(samples: Sequence[Sample], examinations: Mapping[Sample, Examinatio
 
 
 def _not_trainable(dataset: AnyDataset) -> list[Finding]:
-    """Return what keeps a training from learning from `train`, or from choosing its weights by `val`."""
+    """Return what keeps a training from learning from `train`, from choosing its weights by `val`, or from either."""
     found = []
+    if len(dataset.palette.names) == 1:
+        only = dataset.palette.names[0]
+        message = f"`{only}` is the single class, and a network of one class can say nothing else"
+        found.append(Finding(message, "name a second one, such as background, instead of ignoring the rest"))
     for split in FITTED:
         members = dataset.samples(split) if split in dataset.splits() else ()
         bare = [sample for sample in members if sample.image is not None and sample.mask is None]

@@ -168,6 +168,10 @@ DATA = [
             Case("data.root=big", CheckFailedError, "problem"),
             Case("data.root=pipes data.folder.pairs=pairs.csv", CheckFailedError, "problem"),
             Case("data.folder.classes={}", ConfigError, "classes"),
+            Case(
+                "'data.folder.classes={land: 102030}' data.folder.ignore_colors=[405060]", CheckFailedError, "problem"
+            ),
+            Case("'data.folder.classes={land: 102030}' data.unknown_colors=ignore", CheckFailedError, "problem"),
             Case("'data.folder.classes={land: red, sea: blue}'", ConfigError, "hexadecimal"),
             Case("'data.folder.classes={land: 102030, sea: 102030}'", ConfigError, "twice"),
             Case("'data.folder.classes={land: 1, sea: 405060}'", ConfigError, "mix"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 
 from rsseg_tf import errors
 from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.folders import output_names
 from tests.faults import rows
 from tests.faults.inputs import write_inputs, write_tflites
-from tests.faults.runner import Case, faults
+from tests.faults.runner import Case, faults, run
 
 SETTINGS_CASES = list(rows.settings_cases())
 FAST = [*rows.LIGHT, *rows.OF_A_MODEL]
@@ -107,3 +110,19 @@ def test_a_closed_or_full_stream_is_no_traceback(work, words, closing, code):
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_results_below_the_images_are_no_images_the_next_time(work_with_models, tmp_path):
+    shutil.copytree(work_with_models / "survey/images", tmp_path / "survey")
+    words = ["predict", str(work_with_models / "sealed.tflite"), str(tmp_path / "survey"), "--json"]
+
+    found = [json.loads(run([*words, "-o", str(tmp_path / "survey/maps")]).out)["images"] for _ in range(2)]
+
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+
+
+def test_thousands_of_images_of_one_name_are_named_at_once():
+    names = output_names([Path(f"{place}/a/1.png") for place in range(20_000)])
+
+    assert len(set(names)) == 20_000

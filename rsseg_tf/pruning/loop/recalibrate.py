@@ -24,7 +24,8 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
 
     Args:
         model: changed in place. Without batch norms nothing happens.
-        batches: inputs x, or tuples (x, y) whose y is ignored; several inputs as a list or a mapping.
+        batches: inputs x, or tuples (x, y) whose y is ignored, for a model of one input lists too; several inputs as a
+            list or a mapping.
 
     Raises:
         ConfigError: if there are no batches.
@@ -47,7 +48,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     with _batch_statistics(norms), native_dilation(model):
         step = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
         for batch in batches:
-            step(tree.map_structure(tf.convert_to_tensor, batch[0] if isinstance(batch, tuple) else batch))
+            step(tree.map_structure(tf.convert_to_tensor, _inputs(batch, of=len(model.inputs))))
             totals = [total + np.asarray(weight) for total, weight in zip(totals, statistics, strict=True)]
             number += 1
     if not number:
@@ -57,6 +58,12 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     # Dropout drew random numbers; its state goes back, so that a resumed run is the same.
     for weight, value in zip(others, before, strict=True):
         weight.assign(value)
+
+
+def _inputs(batch: Any, *, of: int) -> Any:
+    """Return what a model `of` so many inputs gets of a batch."""
+    is_pair = isinstance(batch, tuple) or (isinstance(batch, list) and of == 1)
+    return batch[0] if is_pair else batch
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Contributions:
         totals, seen = [np.zeros(width) for width in self._widths], self._moments.zeros()
         number = 0
         with native_dilation(self._probe):
-            for found in self._together.each(self._run, map(_tensors, batches)):
+            for found in self._together.each(self._run, map(self._tensors, batches)):
                 for total, value in zip(totals, found, strict=False):
                     total += np.asarray(value)
                 self._moments.add(seen, found[len(totals) :])
@@ -85,12 +85,27 @@ class Contributions:
         scores = {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=False)}
         return scores, totals[len(self._taps) :]
 
-    def _batch(self, x: Any, y: Any) -> list[tf.Tensor]:
+    def _tensors(self, batch: Any) -> Any:
+        if len(batch) == 3 and not isinstance(self._loss, keras.losses.Loss):
+            raise ConfigError(
+                "batches have sample weights, which this loss does not take",
+                hint="give a keras.losses.Loss, or batches (x, y)",
+            )
+        return tree.map_structure(tf.convert_to_tensor, batch)
+
+    def _loss_of(self, y: Any, output: Any, sample_weight: Any) -> Any:
+        if sample_weight is None:
+            return self._loss(y, output)
+        loss: Any = self._loss
+        missing = len(loss.call(y, output).shape) - len(sample_weight.shape)
+        return loss(y, output, keras.ops.reshape(sample_weight, (*sample_weight.shape, *[1] * max(0, missing))))
+
+    def _batch(self, x: Any, y: Any, sample_weight: Any = None) -> list[tf.Tensor]:
         weights = [weight.value for tap in self._taps for weight, _ in tap.weights]
         with tf.GradientTape() as tape:
             tape.watch(self._watched)
             found = self._probe(x, training=False)
-            value = tf.reduce_mean(self._loss(y, found["output"]))
+            value = tf.reduce_mean(self._loss_of(y, found["output"], sample_weight))
         sources = [tree.flatten(found["taps"]), weights]
         gradients = tape.gradient(value, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         products = [
@@ -141,7 +156,3 @@ def by_filter(weight: Any, labels: Mapping[int, str]) -> Any:
         weight = keras.ops.transpose(weight, order) if tf.is_tensor(weight) else np.transpose(weight, order)
     filters = int(np.prod(weight.shape[-1:] if out else weight.shape[-2:]))
     return tf.reshape(weight, (-1, filters)) if tf.is_tensor(weight) else weight.reshape(-1, filters)
-
-
-def _tensors(structure: Any) -> Any:
-    return tree.map_structure(tf.convert_to_tensor, structure)

@@ -111,7 +111,8 @@ def score(
     Args:
         model: a functional model; it stays as it is.
         batches: pairs (x, y) of arrays, or of structures of arrays for several inputs and outputs.
-            Criteria that need no gradients ignore them.
+            Or (x, y, sample_weight), if the loss is a `keras.losses.Loss`: a weight an example, or as the loss takes
+            them. Criteria that need no gradients ignore them.
         criterion: a name in `CRITERIA`; see the table at the head of this module.
         loss: of (y, prediction), a function; of a loss for each example or pixel the mean is taken.
         seed: of the criterion `random`.

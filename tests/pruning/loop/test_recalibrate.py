@@ -67,3 +67,12 @@ def test_models_without_batch_norms_are_fine():
 def test_no_batches_are_an_error():
     with pytest.raises(ConfigError, match="at least one batch"):
         pruning.recalibrate(network(), [])
+
+
+def test_a_list_is_a_pair_for_a_model_of_one_input():
+    pixels = keras.Input((2,))
+    model = keras.Model(pixels, keras.layers.BatchNormalization(name="norm")(pixels))
+
+    pruning.recalibrate(model, [[np.asarray([[1.0, 2.0], [3.0, 6.0]], np.float32), np.zeros(5)]])
+
+    assert model.get_layer("norm").get_weights()[2].tolist() == [2.0, 4.0]

@@ -237,3 +237,20 @@ def test_the_setting_takes_every_criterion_and_no_other():
     (section,) = chosen_sections("prune.criterion", {})
 
     assert section.settings[0].values == f"one of {', '.join(pruning.CRITERIA)}"
+
+
+def test_sample_weights_count_examples_as_often_as_they_say():
+    """A batch with weights 2 and 0 is the mean of the first example."""
+    pixels = keras.Input((6, 6, 3))
+    model = keras.Model(pixels, layers.Conv2D(2, 1)(layers.Conv2D(4, 3, name="stem")(pixels)))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 6, 6, 3)).astype("float32"), rng.integers(0, 2, (2, 4, 4))
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    how = {"criterion": "taylor-fo", "loss": cross_entropy}
+
+    weighted = pruning.score(model, [(x, y, np.array([2, 0], "float32"))], **how)
+    alone = pruning.score(model, [(x[:1], y[:1])], **how)
+
+    np.testing.assert_allclose(weighted.layers["stem"], alone.layers["stem"], rtol=1e-4)
+    with pytest.raises(ConfigError, match="sample weights"):
+        pruning.score(model, [(x, y, np.ones(2, "float32"))], criterion="taylor-fo", loss=loss)
