@@ -25,7 +25,7 @@ def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
     For example: rsseg-tf inspect dubai.tflite
     """
     path = find_model(model)
-    from rsseg_tf.tflite.inspection import format_inspection, format_layers, inspect_tflite
+    from rsseg_tf.tflite.inspection import format_inspection, inspect_tflite
 
     if groups:
         _print_groups(path, as_json=as_json)
@@ -39,12 +39,10 @@ def command(model: Path, edgetpu: bool, groups: bool, as_json: bool) -> None:
             f"`--edgetpu` reads .tflite files, got `{path}`", hint=f"write one with export-tflite {path} --for edgetpu"
         )
     options.quiet_tensorflow()
-    from rsseg_tf.steps.inspect_keras import inspect_keras
+    from rsseg_tf.steps.inspect_keras import format_cost, inspect_keras
 
     cost = inspect_keras(path)
-    macs = "an unknown number of" if cost["macs"] is None else f"{cost['macs']:,}"
-    total = f"{path}: {cost['params']:,} parameters, {macs} multiply-accumulates"
-    options.print_result(cost, f"{total}\n\n{format_layers(cost['layers'])}", as_json=as_json)
+    options.print_result(cost, format_cost(path, cost), as_json=as_json)
 
 
 def _print_groups(path: Path, *, as_json: bool) -> None:

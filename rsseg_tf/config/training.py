@@ -38,6 +38,9 @@ class ModelConfig(Heads):
         backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
             `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
             preset.
+        width: share of the backbone's channels that each of its layers has, in multiples of 8: 0.5 is about a quarter
+            of its weights. For our own backbones, and those of `keras.applications` that come in widths (MobileNet,
+            V2 and V3). ImageNet weights are published for few of them.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
         output_stride: height of the input over height of the last stage.
@@ -46,6 +49,7 @@ class ModelConfig(Heads):
     """
 
     backbone: str = "resnet18"
+    width: float = setting(1.0, at_least=0.1, at_most=4)
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
     image_pooling: bool = False
     output_stride: Literal[8, 16] = 16

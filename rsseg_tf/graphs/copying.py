@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import tree
 
 from rsseg_tf.graphs import private
@@ -17,6 +18,28 @@ def copy_of(operation: keras.Operation, /, **changes: Any) -> keras.Operation:
     if type(operation) is keras.layers.Lambda:
         return keras.layers.Lambda(**{**config, **private.lambda_arguments(operation)})
     return type(operation).from_config(config)
+
+
+def without_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's config in which zeros take the place of initializers that hold a value for each weight.
+
+    So the layer can be made with weights of another shape, which are set once it is built.
+    """
+    return {key: _ZEROS if _holds_values(value) else value for key, value in config.items()}
+
+
+_ZEROS: Mapping[str, Any] = {
+    "module": "keras.initializers",
+    "class_name": "Zeros",
+    "config": {},
+    "registered_name": None,
+}
+
+
+def _holds_values(initializer: Any) -> bool:
+    if not isinstance(initializer, Mapping) or initializer.get("class_name") != "Constant":
+        return False
+    return np.ndim(keras.initializers.deserialize(dict(initializer)).value) > 0
 
 
 def copy_graph(

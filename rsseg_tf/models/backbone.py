@@ -28,8 +28,11 @@ class Features:
 class FeatureBuilder(Protocol):
     """Builds a backbone's graph."""
 
-    def __call__(self, x: keras.KerasTensor, *, output_stride: int) -> Features:
-        """Return features of normalized pixels (N, H, W, bands); `output_stride` is 8 or 16."""
+    def __call__(self, x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
+        """Return features of normalized pixels (N, H, W, bands).
+
+        `output_stride` is 8 or 16; `width` is the share of the channels that each layer has.
+        """
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,15 @@ class Backbone:
 
     features: FeatureBuilder
     normalization: ChannelNormalization = IMAGENET
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return the share `width` of `channels` as a multiple of 8, at least 8 and no more than a tenth short of it.
+
+    The rule of MobileNetV2 (torchvision's and Keras' `_make_divisible`).
+    """
+    rounded = max(8, int(channels * width + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels * width else rounded
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import sys
 from collections.abc import Mapping
@@ -83,28 +84,58 @@ def is_inlined(name: str) -> bool:
     return name.startswith((APPLICATIONS, KERAS_CV))
 
 
+def check_width(name: str, width: float) -> None:
+    """Check that there is a backbone of that name and width.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    find_backbone(name)
+    if width <= 0:
+        raise ConfigError(f"the width of a backbone must be above 0, got {width:g}")
+    if width != 1 and name not in BACKBONES and not _takes_width(name):
+        others = [f"{APPLICATIONS}{base}" for base in dir(keras.applications) if _takes_width(f"{APPLICATIONS}{base}")]
+        raise ConfigError(
+            f"`{name}` comes in one width, got `model.width` {width:g}",
+            hint=f"leave it at 1, or take one of {', '.join((*BACKBONES, *others))}",
+        )
+
+
+def _takes_width(name: str) -> bool:
+    """Return whether a backbone of keras.applications comes in several widths, which it calls `alpha`."""
+    build = _application(name) if name.startswith(APPLICATIONS) else None
+    return callable(build) and "alpha" in inspect.signature(build).parameters
+
+
 def takes_bgr(name: str) -> bool:
     """Return whether published weights of a backbone expect blue first, as those that came from Caffe do."""
     return name.startswith(APPLICATIONS) and find_backbone(name).normalization == _CAFFE
 
 
-def source_model(name: str, input_shape: tuple[int, int, int], *, imagenet: bool = False) -> keras.Model:
+def source_model(
+    name: str, input_shape: tuple[int, int, int], *, imagenet: bool = False, width: float = 1.0
+) -> keras.Model:
     """Return the other library's own model of a backbone, without its classifier.
 
     Args:
         name: `keras.applications.NAME` or `keras_cv.PRESET`.
         input_shape: height, width and 3.
         imagenet: fetch its ImageNet weights.
+        width: the library's own `alpha`, where it has one.
 
     Raises:
-        ConfigError: if the library has no such model.
+        ConfigError: if the library has no such model, or not of that width.
         ModelError: if the model cannot be built at this size, or cannot be fetched.
     """
+    check_width(name, width)
+    own: dict[str, Any] = {"alpha": width} if _takes_width(name) else {}
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Keras tells there of what it fetches.
             if name.startswith(APPLICATIONS):
                 build = _application(name)
-                return build(weights="imagenet" if imagenet else None, include_top=False, input_shape=input_shape)
+                return build(
+                    weights="imagenet" if imagenet else None, include_top=False, input_shape=input_shape, **own
+                )
             return _keras_cv_model(name.removeprefix(KERAS_CV), input_shape, imagenet=imagenet)
     except (ConfigError, ModelError, ModuleNotFoundError):
         raise
@@ -128,8 +159,8 @@ def _remedy(name: str, *, imagenet: bool) -> str:
     return "give a data.input_size that it takes, or another model.backbone"
 
 
-def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int) -> Features:
-    return inlined(x, source_model(name, (*x.shape[1:3], 3)), output_stride=output_stride)
+def _inlined_features(name: str, x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
+    return inlined(x, source_model(name, (*x.shape[1:3], 3), width=width), output_stride=output_stride)
 
 
 def _application(name: str) -> Any:

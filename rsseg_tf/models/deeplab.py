@@ -13,7 +13,7 @@ from rsseg_tf.config.setting import check
 from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.models.backbone import ChannelNormalization
-from rsseg_tf.models.backbones import find_backbone
+from rsseg_tf.models.backbones import check_width, find_backbone
 from rsseg_tf.models.resnet import conv_bn_relu, separable_bn_relu
 
 NORMALIZE = "normalise"
@@ -32,6 +32,7 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
     image_pooling: bool = False,
     output_stride: int = 16,
     heads: Heads = _FULL,
+    width: float = 1.0,
 ) -> keras.Model:
     """Return a DeepLabV3+ network from pixels to class logits.
 
@@ -48,6 +49,8 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
         image_pooling: add the fifth branch of the original ASPP, a global average.
         output_stride: 16 or 8, height of the input over height of the last stage.
         heads: ASPP and decoder: of which convolutions, and how wide.
+        width: share of the backbone's channels that each of its layers has: multiples of 8 of our own, of
+            `keras.applications` what those with an `alpha` make of it.
 
     Raises:
         ConfigError: for an argument outside these choices.
@@ -58,9 +61,11 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
     """
     _check_arguments(num_classes, input_shape, upsampling, output_stride)
     _check_heads(heads)
+    check_width(backbone, width)
     body = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
-    features = body.features(_normalized(image, body.normalization.of(input_shape[2])), output_stride=output_stride)
+    x = _normalized(image, body.normalization.of(input_shape[2]))
+    features = body.features(x, output_stride=output_stride, width=width)
     x = _aspp(features.high_level, heads, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
     x = conv_bn_relu(x, heads.aspp_width, 1, name="decoder_project")
     stride = output_stride

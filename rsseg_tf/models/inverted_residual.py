@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from rsseg_tf.models.backbone import BN_MOMENTUM, Features, Step, steps
+from rsseg_tf.models.backbone import BN_MOMENTUM, Features, Step, scaled, steps
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,18 @@ class _Stage:
 
 @dataclass(frozen=True)
 class _Style:
-    """What the two networks do differently.
+    """What two networks do differently.
 
     Attributes:
         torch_padding: a strided layer pads by half its kernel on every side, as torch does, and not as TensorFlow's
             `same`, which pads more at the end.
         epsilon: of batch norms.
+        width: share of the channels that each layer has.
     """
 
     torch_padding: bool
     epsilon: float
+    width: float
 
 
 _MOBILENET_V2 = (
@@ -61,24 +63,33 @@ _EFFICIENTNET_LITE0 = (
 """Tan and Le 2019, table 1, without squeeze-and-excite and with ReLU6, as the Lite variants are."""
 
 
-def mobilenet_v2(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of torchvision's MobileNetV2 on normalized pixels (N, H, W, bands); the stride is 8 or 16."""
-    return _network(x, _MOBILENET_V2, _Style(torch_padding=True, epsilon=1e-5), output_stride)
+def mobilenet_v2(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
+    """Return features of torchvision's MobileNetV2 on normalized pixels (N, H, W, bands).
+
+    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    """
+    return _network(x, _MOBILENET_V2, _Style(torch_padding=True, epsilon=1e-5, width=width), output_stride)
 
 
-def efficientnet_lite0(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of Google's EfficientNet-Lite0 on normalized pixels (N, H, W, bands); the stride is 8 or 16."""
-    return _network(x, _EFFICIENTNET_LITE0, _Style(torch_padding=False, epsilon=1e-3), output_stride)
+def efficientnet_lite0(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
+    """Return features of Google's EfficientNet-Lite0 on normalized pixels (N, H, W, bands).
+
+    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    """
+    return _network(x, _EFFICIENTNET_LITE0, _Style(torch_padding=False, epsilon=1e-3, width=width), output_stride)
 
 
 def _network(x: keras.KerasTensor, stages: tuple[_Stage, ...], style: _Style, output_stride: int) -> Features:
-    x = _bn(_conv(x, 32, 3, style=style, stride=2, name="stem"), style, relu=True, name="stem")
+    x = _bn(_conv(x, scaled(32, style.width), 3, style=style, stride=2, name="stem"), style, relu=True, name="stem")
     low_level = x
     strides, depths = [stage.stride for stage in stages], [stage.depth for stage in stages]
     stage_steps = steps(strides, depths, stride=2, output_stride=output_stride)
     for number, (stage, block_steps) in enumerate(zip(stages, stage_steps, strict=True), start=1):
         for block, step in enumerate(block_steps, start=1):
-            x = _block(x, stage, step, style, name=f"stage{number}_block{block}")
+            name = f"stage{number}_block{block}"
+            y = _block(x, stage, step, style, name=name)
+            is_residual = x.shape[-1] == y.shape[-1] and (block > 1 or stage.stride == 1)
+            x = layers.Add(name=f"{name}_add")([x, y]) if is_residual else y
         if number == 2:
             low_level = x
     return Features(low_level, x)
@@ -91,10 +102,8 @@ def _block(x: keras.KerasTensor, stage: _Stage, step: Step, style: _Style, *, na
         y = _bn(y, style, relu=True, name=f"{name}_expand")
     y = _depthwise(y, stage.kernel, step, style, name=f"{name}_depthwise")
     y = _bn(y, style, relu=True, name=f"{name}_depthwise")
-    y = _bn(_conv(y, stage.filters, 1, style=style, name=f"{name}_project"), style, relu=False, name=f"{name}_project")
-    if stage.filters == x.shape[-1]:
-        y = layers.Add(name=f"{name}_add")([x, y])
-    return y
+    filters = scaled(stage.filters, style.width)
+    return _bn(_conv(y, filters, 1, style=style, name=f"{name}_project"), style, relu=False, name=f"{name}_project")
 
 
 def _conv(

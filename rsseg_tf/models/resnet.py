@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import layers
 
-from rsseg_tf.models.backbone import BN_MOMENTUM, Features, Step, steps
+from rsseg_tf.models.backbone import BN_MOMENTUM, Features, Step, scaled, steps
 
 BN_EPSILON = 1e-5
 
@@ -62,37 +62,42 @@ def separable_bn_relu(
     return conv_bn_relu(layers.ReLU(name=f"{name}_depthwise_relu")(x), filters, 1, name=name)
 
 
-def resnet18(x: keras.KerasTensor, *, output_stride: int) -> Features:
-    """Return features of a ResNet-18 on normalized pixels (N, H, W, bands); `output_stride` is 8 or 16."""
-    return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride)
+def resnet18(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
+    """Return features of a ResNet-18 on normalized pixels (N, H, W, bands).
+
+    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    """
+    return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride, width=width)
 
 
-def resnet34(x: keras.KerasTensor, *, output_stride: int) -> Features:
+def resnet34(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of a ResNet-34; arguments as `resnet18`."""
-    return _resnet(x, block=_basic_block, depths=(3, 4, 6, 3), output_stride=output_stride)
+    return _resnet(x, block=_basic_block, depths=(3, 4, 6, 3), output_stride=output_stride, width=width)
 
 
-def resnet50(x: keras.KerasTensor, *, output_stride: int) -> Features:
+def resnet50(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of a ResNet-50; arguments as `resnet18`."""
-    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 6, 3), output_stride=output_stride)
+    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 6, 3), output_stride=output_stride, width=width)
 
 
-def resnet101(x: keras.KerasTensor, *, output_stride: int) -> Features:
+def resnet101(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of a ResNet-101; arguments as `resnet18`."""
-    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 23, 3), output_stride=output_stride)
+    return _resnet(x, block=_bottleneck_block, depths=(3, 4, 23, 3), output_stride=output_stride, width=width)
 
 
 _Block = Callable[[keras.KerasTensor, int, Step, str], keras.KerasTensor]
 
 
-def _resnet(x: keras.KerasTensor, *, block: _Block, depths: Sequence[int], output_stride: int) -> Features:
-    x = conv_bn_relu(x, 64, 7, stride=2, name="stem")
+def _resnet(
+    x: keras.KerasTensor, *, block: _Block, depths: Sequence[int], output_stride: int, width: float
+) -> Features:
+    x = conv_bn_relu(x, scaled(64, width), 7, stride=2, name="stem")
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
     stages = []
     for stage, stage_steps in enumerate(steps((1, 2, 2, 2), depths, stride=4, output_stride=output_stride), start=1):
         for number, step in enumerate(stage_steps, start=1):
-            x = block(x, 32 * 2**stage, step, f"stage{stage}_block{number}")
+            x = block(x, scaled(32 * 2**stage, width), step, f"stage{stage}_block{number}")
         stages.append(x)
     return Features(low_level=stages[0], high_level=stages[-1])
 

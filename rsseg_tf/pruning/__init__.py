@@ -1,7 +1,7 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
 from rsseg_tf.config.pruning import Limits, Loop, Ranking, Target
-from rsseg_tf.graphs import flatten
+from rsseg_tf.graphs import flatten, live_taps
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
@@ -51,6 +51,7 @@ __all__ = [
     "flows",
     "group_scores",
     "largest_cut",
+    "live_taps",
     "load_profile",
     "mask",
     "oracle",

@@ -92,5 +92,6 @@ def _refuse(profile: LatencyProfile, names: Sequence[str], what: str) -> None:
         layers = listed([f"`{name}`" for name in names], most=_NAMED)
         raise ConfigError(
             f"the latency profile of `{profile.model}` {what} {layers}",
-            hint="measure the dense model that is to be pruned, at the same input size",
+            hint="measure the dense model that is to be pruned, exported at the same input size by this version; its "
+            "kernels are those of pruning.live_taps(model)",
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError, first_line
-from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh
+from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh, without_values
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
@@ -139,22 +139,7 @@ def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> 
         config[key] = _resized(config[key], int(kept[ids].sum()))
     if all(kept[ids].all() for ids in layer.axes.values()):
         return config
-    return {key: _ZEROS if _holds_values(value) else value for key, value in config.items()}
-
-
-_ZEROS: Mapping[str, Any] = {
-    "module": "keras.initializers",
-    "class_name": "Zeros",
-    "config": {},
-    "registered_name": None,
-}
-
-
-def _holds_values(initializer: Any) -> bool:
-    """Return whether a config entry is an initializer with a value for each weight of the dense shape."""
-    if not isinstance(initializer, Mapping) or initializer.get("class_name") != "Constant":
-        return False
-    return np.ndim(keras.initializers.deserialize(dict(initializer)).value) > 0
+    return without_values(config)
 
 
 def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:

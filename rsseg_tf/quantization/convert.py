@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, ModelError
+from rsseg_tf.graphs import live_taps
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.converting import converting
 from rsseg_tf.quantization.delegable import delegable
@@ -39,7 +40,7 @@ def convert(
     calibration: Images = (),
     method: str = MIN_MAX,
 ) -> bytes:
-    """Return the TFLite flatbuffer of `model`.
+    """Return the TFLite flatbuffer of `model`, without taps of kernels that never meet the picture.
 
     Integer files take the camera's uint8 pixels as they are, the others the same pixels as float32.
 
@@ -59,7 +60,7 @@ def convert(
     wanted = _Wanted(head, calibration, method)
     _check(number_format, wanted)
     _check_finite(model)
-    return CONVERTERS[number_format](model, wanted)
+    return CONVERTERS[number_format](live_taps(model), wanted)
 
 
 def calibrated_model(
@@ -72,7 +73,7 @@ def calibrated_model(
     wanted = _Wanted(head, calibration, method, equalize)
     _check("int8", wanted)
     _check_finite(model)
-    return _calibrated(model, wanted)
+    return _calibrated(live_taps(model), wanted)
 
 
 def run_converter(function: Any, configure: Callable[[Any], None], *, name: str = "the model") -> bytes:

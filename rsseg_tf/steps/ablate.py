@@ -23,7 +23,7 @@ from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import miou_difference
-from rsseg_tf.models.backbones import find_backbone
+from rsseg_tf.models.backbones import check_width
 from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
@@ -83,7 +83,7 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
     recipes: dict[str, Config] = {}
     for config in map(_with_fixed_data, named or configs):
         backbone = config.model.backbone
-        find_backbone(backbone)  # an unknown one is an error before anything is trained
+        check_width(backbone, config.model.width)  # an unknown one is an error before anything is trained
         if backbone in recipes:
             hint = "give each backbone one configuration, or run them separately, each with its --out"
             raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)

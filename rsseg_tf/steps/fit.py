@@ -112,8 +112,9 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
         image_pooling=config.model.image_pooling,
         output_stride=config.model.output_stride,
         heads=part(config.model, Heads),
+        width=config.model.width,
     )
-    initialize(model, config.model.weights, backbone=config.model.backbone)
+    initialize(model, config.model.weights, backbone=config.model.backbone, width=config.model.width)
     return model
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rsseg_tf import pruning
 from rsseg_tf.graphs import calls
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.tflite.inspection import format_layers
 
 _METRICS = {"params": "params", "macs": "MACs", "int8_bytes": "int8 bytes"}
 
@@ -18,14 +19,16 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
     """Return parameters, multiply-accumulates and bytes of the model in `path` and of each of its layers.
 
     Layers of nested models are listed as if they were inlined; multiply-accumulates are null where the input
-    size is open.
+    size is open. `dead_params`, and of the whole `dead_macs`, are those of kernels' taps that never meet the picture.
 
     Raises:
         ModelError: if the file is not a Keras model, or its graph cannot be read.
     """
     model = load_keras_model(path)
-    cost = pruning.cost(model)
-    first_calls = {call.operation.name: call for call in reversed(list(calls(pruning.flatten(model))))}
+    flat = pruning.flatten(model)
+    cost, live = pruning.cost(flat), pruning.cost(pruning.live_taps(flat))
+    live_params = {layer.name: layer.params for layer in live.layers}
+    first_calls = {call.operation.name: call for call in reversed(list(calls(flat)))}
     layers = [
         {
             "name": layer.name,
@@ -34,15 +37,41 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
             "params": layer.params,
             "macs": layer.macs,
             "bytes": layer.bytes,
+            "dead_params": layer.params - live_params[layer.name],
         }
         for layer in cost.layers
     ]
-    return {"model": model.name, "params": cost.params, "macs": cost.macs, "bytes": cost.bytes, "layers": layers}
+    return {
+        "model": model.name,
+        "params": cost.params,
+        "macs": cost.macs,
+        "bytes": cost.bytes,
+        "dead_params": cost.params - live.params,
+        "dead_macs": None if cost.macs is None or live.macs is None else cost.macs - live.macs,
+        "layers": layers,
+    }
+
+
+def format_cost(path: Path, cost: Mapping[str, Any]) -> str:
+    """Return what `inspect_keras` found as text: the totals, what of them is dead, and a line a layer."""
+    text = f"{path}: {cost['params']:,} parameters, {_count(cost['macs'])} multiply-accumulates"
+    if dead := cost["dead_params"]:
+        text += (
+            f"\nof these {dead:,} parameters ({dead / cost['params']:.1%}) and {_count(cost['dead_macs'])} "
+            "multiply-accumulates are of taps that never meet the picture, only its padding: "
+            "prune and export-tflite leave them out"
+        )
+    return f"{text}\n\n{format_layers(cost['layers'])}"
+
+
+def _count(number: int | None) -> str:
+    return "an unknown number of" if number is None else f"{number:,}"
 
 
 def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
     """Return the channel groups of the model in `path` and how far it can be cut, as JSON values and as text.
 
+    As `prune` sees them: without the taps of kernels that never meet the picture.
     Multiply-accumulates are null where the input size is open. The limits of the cut are the default settings.
 
     Returns:
@@ -54,7 +83,7 @@ def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
     Raises:
         ModelError: if the file is not a Keras model, or its graph cannot be read.
     """
-    groups = pruning.find_groups(load_keras_model(path))
+    groups = pruning.find_groups(pruning.live_taps(pruning.flatten(load_keras_model(path))))
     cost = groups.cost()
     plan, limits = pruning.largest_cut(groups), pruning.Limits()
     shares = {metric: plan.share(metric) for metric in _METRICS}

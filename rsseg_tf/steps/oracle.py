@@ -51,7 +51,7 @@ def compare_criteria(
         RssegError: if settings, data or model are at fault.
     """
     dataset = numbered_as(dense_path, prepared_dataset(config))
-    model = load_keras_model(dense_path)
+    model = pruning.live_taps(load_keras_model(dense_path))
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)
     losses = {

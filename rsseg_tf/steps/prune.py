@@ -58,7 +58,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         overwrite: replace a run that lies there.
 
     Returns:
-        `model` (path), `params`, `macs`, `dense_params`, `dense_macs`, `val_miou_before_retraining`,
+        `model` (path), `params`, `macs`, `dense_params`, `dense_macs` (both of the dense model without taps that never
+        meet the picture, which are gone before anything else), `val_miou_before_retraining`,
         `val_miou`, `best_epoch`, `loops` (fewer than asked for where a floor stopped them), `resumed`; with
         a profile also `latency_ms` and `dense_latency_ms`, estimated from it; with controls also `controls`: by kind
         their `model`, `val_miou`, `best_epoch`, and the `difference` of the pruned model's val mIoU from theirs.
@@ -96,13 +97,13 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             outcome = job.run(
                 slim, score, folder=run.folder, title="retrain", has_teacher=has_teacher, start=score_before
             )
-        before, after = pruning.cost(job.dense), pruning.cost(slim)
+        before, after = plan.dense_cost, pruning.cost(slim)
         results = {
             "model": str(folder / MODEL),
             "params": after.params,
             "macs": after.macs,
-            "dense_params": before.params,
-            "dense_macs": before.macs,
+            "dense_params": before["params"],
+            "dense_macs": before["macs"],
             "val_miou_before_retraining": score_before,
             "val_miou": outcome.best_val_miou,
             "best_epoch": outcome.best_epoch,
@@ -166,7 +167,8 @@ def _target(dense: keras.Model, settings: PruneConfig) -> Target:
     params = max(shares, default=1.0) + settings.params_margin
     if "params" in target.given or params >= 1:
         return target
-    least = pruning.largest_cut(pruning.find_groups(dense), **vars(part(settings, Limits)))
+    groups = pruning.find_groups(pruning.live_taps(dense))
+    least = pruning.largest_cut(groups, **vars(part(settings, Limits)))
     return replace(target, params=min(1.0, max(params, least.share("params"))))
 
 

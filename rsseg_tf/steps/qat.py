@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from rsseg_tf.config import Config, FitConfig, to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.graphs import live_taps
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.qat.convert import convert_student
 from rsseg_tf.quantization.qat.fake_quant import quantization_aware, renew_weight_ranges
@@ -52,11 +54,14 @@ def qat_flatbuffer(
         RssegError: if the loss became infinite or NaN.
     """
     keras.utils.set_random_seed(config.seed)
-    student = quantization_aware(model, calibration.images)
+    live = live_taps(model)
+    student = quantization_aware(live, calibration.images)
     fitting, distill = _fitting(config), config.export.qat.distill
     schedule = training_schedule(dataset, config, fitting)
     loss = training_loss(schedule, fitting, num_classes=len(dataset.palette.names))
-    recipe = {"made_from": {**hashes, "calibration": calibration.sha256}, "settings": to_dict(config)}
+    recipe: dict[str, Any] = {"made_from": {**hashes, "calibration": calibration.sha256}, "settings": to_dict(config)}
+    if live is not model:  # a state from when all taps learned is none of this student
+        recipe["taps"] = "live"
     with _state_beside(out, json.dumps(recipe)) as folder:
         teacher = Teacher(model, distill) if distill.weight > 0 else None
         trainer = Trainer(student, schedule, fitting, loss=loss, folder=folder, teacher=teacher)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 import zipfile
 from pathlib import Path
 
@@ -68,25 +66,6 @@ def test_it_runs_without_tensorflow_and_leaves_stderr_quiet(model: Path) -> None
     done = run_without_tensorflow("inspect", model)
     assert (done.returncode, done.stderr) == (0, "")
     assert "CONV_2D" in done.stdout
-
-
-def test_a_keras_file_is_shown_layer_by_layer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    layer = {
-        "name": "stem",
-        "type": "Conv2D",
-        "output_shape": [None, 4, 4, 8],
-        "params": 224,
-        "macs": 3456,
-        "bytes": 896,
-    }
-    steps = types.ModuleType("rsseg_tf.steps.inspect_keras")
-    steps.inspect_keras = lambda _path: {"params": 224, "macs": 3456, "layers": [layer]}  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, steps.__name__, steps)
-    write_archive(tmp_path / "model.keras")
-    assert main(["inspect", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["stem", "Conv2D", "?×4×4×8", "224", "3,456", "896"]
 
 
 def test_a_missing_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

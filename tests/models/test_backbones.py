@@ -32,7 +32,10 @@ OTHERS = tuple(
         *("NASNetMobile", "ResNet50", "ResNet50V2", "VGG16"),
     )
 )
-ALL = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in (*OWN, *OTHERS))]
+NARROW = ("resnet50 × 0.1", "mobilenet_v2 × 0.35", "efficientnet_lite0 × 1.3", "keras.applications.MobileNetV2 × 0.5")
+SLOW = (*OWN, *OTHERS, *NARROW)
+ALL = [*FAST, "resnet18 × 0.5", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+"""Names of backbones, some with a width."""
 FLOAT_IN_XNNPACK = {"keras.applications.MobileNetV3Small"}
 """XNNPACK computes HARD_SWISH in float alone, so these run, but not in one partition."""
 
@@ -41,19 +44,24 @@ def pixels(count=1, size=SIZE):
     return np.random.default_rng(3).uniform(0, 255, (count, *size)).astype(np.float32)
 
 
+def network(name, size=SIZE):
+    backbone, _, width = name.partition(" × ")
+    return deeplab_v3_plus(backbone, 3, size, width=float(width or 1))
+
+
 def high_level(model):
     return keras.Model(model.input, model.get_layer("aspp_1x1_conv").input)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_graph_is_flat_named_and_prunes_exactly(name):
-    model = deeplab_v3_plus(name, 3, SIZE)
+    model = network(name)
 
     assert model.output_shape == (None, *SIZE[:2], 3)
     assert model.get_layer("aspp_1x1_conv").input.shape[1:3] == (4, 4)
     assert model.get_layer("low_level_conv").input.shape[1:3] == (16, 16)
     assert not any(isinstance(layer, keras.Model | layers.Lambda) for layer in model.layers)
-    assert [layer.name for layer in deeplab_v3_plus(name, 3, SIZE).layers] == [layer.name for layer in model.layers]
+    assert [layer.name for layer in network(name).layers] == [layer.name for layer in model.layers]
     law = check_law(model)
     assert law.holds, law
     assert law.removed_params > 0.25
@@ -61,7 +69,7 @@ def test_the_graph_is_flat_named_and_prunes_exactly(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_exports_in_one_int8_partition(name, tmp_path):
-    model = deeplab_v3_plus(name, 3, SIZE)
+    model = network(name)
     recalibrate(model, [(pixels(4), None)])  # XNNPACK adds only tensors of like ranges, which batch norms see to
     images = [image.astype(np.uint8) for image in pixels(2)]
     path = tmp_path / "model.tflite"
@@ -150,6 +158,89 @@ def test_efficientnets_see_what_keras_gives_them_with_published_weights(tmp_path
 def _own_names(source):
     names = layer_names(source)
     return {operation.name: names[id(operation)] for operation in all_operations(source)}
+
+
+def body(model):
+    return [layer for layer in model.layers if layer.name.startswith(("stem", "stage"))]
+
+
+def trainable(layers_):
+    return sum(int(np.prod(variable.shape)) for layer in layers_ for variable in layer.trainable_variables)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.35, 0.5, 1.4])
+def test_mobilenet_v2_has_the_channels_of_keras_own_at_every_width(width):
+    source = keras.applications.MobileNetV2(alpha=width, include_top=False, weights=None, input_shape=SIZE)
+    theirs = [layer for layer in source.layers if not layer.name.startswith("Conv_1")]
+
+    assert trainable(body(deeplab_v3_plus("mobilenet_v2", 3, SIZE, width=width))) == trainable(theirs)
+
+
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)])
+def test_a_resnet_of_half_width_has_half_the_channels_in_and_out(name):
+    whole, half = (body(deeplab_v3_plus(name, 3, SIZE, width=width)) for width in (1.0, 0.5))
+
+    assert [layer.name for layer in half] == [layer.name for layer in whole]
+    for wide, narrow in zip(whole, half, strict=True):
+        for full, halved in zip(wide.weights, narrow.weights, strict=True):
+            channels = [size if size == 3 else size // 2 for size in full.shape[-2:]]
+            assert tuple(halved.shape) == (*full.shape[:-2], *channels)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.33])
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name not in ("resnet34", "resnet101")])
+def test_our_own_come_in_any_width_of_multiples_of_8(name, width):
+    model = deeplab_v3_plus(name, 3, SIZE, width=width)
+
+    widths = {layer.output.shape[-1] for layer in body(model) if isinstance(layer, layers.Conv2D)}
+    assert all(channels % 8 == 0 for channels in widths)
+    assert model.get_layer("aspp_1x1_conv").input.shape[1:3] == (4, 4)
+
+
+def test_those_of_keras_applications_that_have_widths_take_theirs():
+    name = "keras.applications.MobileNetV2"
+    model, source = deeplab_v3_plus(name, 3, SIZE, width=0.5), source_model(name, SIZE, width=0.5)
+
+    assert copy_inlined(model, source) > 50
+    assert source.get_layer("block_16_project").filters == 160
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "message", "hint"),
+    [
+        ("keras.applications.ResNet50", 0.5, "comes in one width, got `model.width` 0.5", "applications.MobileNetV2"),
+        ("keras_cv.resnet18", 2, "`keras_cv.resnet18` comes in one width, got `model.width` 2", "resnet18, resnet34"),
+        ("resnet18", 0, "must be above 0, got 0", None),
+    ],
+)
+def test_a_width_that_a_backbone_does_not_have_is_one_message(name, width, message, hint):
+    with pytest.raises(ConfigError, match=message) as caught:
+        deeplab_v3_plus(name, 3, SIZE, width=width)
+    assert hint is None or hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet18", "ImageNet weights of resnet18 come at full width, got `model.width` 0.5"),
+        ("keras.applications.MobileNetV2", "cannot be built for 64×64 pixels: .*alpha"),
+    ],
+)
+def test_imagenet_weights_that_are_not_published_at_a_width_are_one_message(name, message):
+    width = 0.5 if name == "resnet18" else 0.6
+    model = deeplab_v3_plus(name, 3, SIZE, width=width)
+
+    with pytest.raises((ConfigError, ModelError), match=message):
+        initialize(model, "imagenet", backbone=name, width=width)
+
+
+def test_weights_of_another_width_are_refused(tmp_path):
+    deeplab_v3_plus("resnet18", 3, SIZE).save(tmp_path / "whole.keras")
+    model = deeplab_v3_plus("resnet18", 3, SIZE, width=0.5)
+
+    with pytest.raises(ModelError, match="fits only") as caught:
+        initialize(model, str(tmp_path / "whole.keras"), backbone="resnet18", width=0.5)
+    assert "width" in caught.value.hint
 
 
 def test_output_stride_8_dilates_two_stages():

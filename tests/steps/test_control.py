@@ -77,6 +77,7 @@ def test_a_control_is_a_run_of_the_dense_architecture_trained_as_long_as_the_pru
 
 def test_the_manifest_says_what_the_controls_reach_and_how_far_the_pruned_one_is_from_it(folder):
     manifest = json.loads((folder / "pruned" / "manifest.json").read_text())
+    fitted = json.loads((folder / "dense" / "manifest.json").read_text())
     results = manifest["results"]
     assert list(results["controls"]) == list(KINDS)
     for kind, found in results["controls"].items():
@@ -84,7 +85,7 @@ def test_the_manifest_says_what_the_controls_reach_and_how_far_the_pruned_one_is
         assert (own["results"]["control"], own["results"]["val_miou"]) == (kind, found["val_miou"])
         assert found["difference"] == results["val_miou"] - found["val_miou"]
         assert file_hash(folder / "dense" / "model.keras") in own["inputs"].values()
-        assert own["results"]["params"] == results["dense_params"]
+        assert own["results"]["params"] == fitted["results"]["params"]
 
 
 def test_a_plain_control_is_what_fit_makes_of_the_dense_model_by_the_recipe(folder, tmp_path):

@@ -95,6 +95,41 @@ def test_layers_of_nested_models_and_operations_and_shared_layers_are_listed(tmp
     assert facts["layers"][0]["macs"] == facts["macs"] == 2 * 64 * 9
 
 
+def wide(tmp_path, size):
+    """The path of a saved network whose 3×3 kernel at rate 8 is a 3×1 on (9, 8), and all live on an open size."""
+    inputs = keras.Input((*size, 3), name="image")
+    x = layers.Conv2D(16, 3, padding="same", dilation_rate=8, name="wide")(inputs)
+    keras.Model(inputs, layers.Conv2D(2, 1, name="classifier")(x), name="net").save(tmp_path / "net.keras")
+    return tmp_path / "net.keras"
+
+
+def test_a_model_is_shown_layer_by_layer_with_what_never_meets_the_picture(tmp_path, capsys):
+    path = wide(tmp_path, (9, 8))
+    facts = json.loads(printed(capsys, path, "--json"))
+    assert list(facts) == ["model", "params", "macs", "bytes", "dead_params", "dead_macs", "layers"]
+    assert list(facts["layers"][0]) == [*("name", "type", "output_shape", "params", "macs", "bytes", "dead_params")]
+    assert (facts["params"], facts["dead_params"]) == (28 * 16 + 34, 6 * 3 * 16)
+    assert (facts["macs"], facts["dead_macs"]) == (72 * (27 * 16 + 32), 72 * 18 * 16)
+    assert [layer["dead_params"] for layer in facts["layers"]] == [18 * 16, 0]
+    text = printed(capsys, path).splitlines()
+    assert text[0] == f"{path}: 482 parameters, 33,408 multiply-accumulates"
+    assert text[1].startswith("of these 288 parameters (59.8%) and 20,736 multiply-accumulates are of taps that never")
+    assert text[-2].split() == ["wide", "Conv2D", "?×9×8×16", "448", "31,104", "1,792"]
+
+
+def test_groups_cost_what_they_do_once_such_taps_are_gone(tmp_path, capsys):
+    facts = json.loads(printed(capsys, wide(tmp_path, (9, 8)), "--groups", "--json"))
+    assert facts["params"] == 10 * 16 + 34
+    assert facts["families"][0]["params"] == 10 + 2
+
+
+def test_a_model_of_live_taps_alone_says_nothing_of_dead_ones(tmp_path, capsys):
+    path = wide(tmp_path, (None, None))
+    facts = json.loads(printed(capsys, path, "--json"))
+    assert (facts["dead_params"], facts["dead_macs"]) == (0, None)
+    assert "never meet" not in printed(capsys, path)
+
+
 def test_the_largest_cut_can_be_built_and_keeps_skipped_layers(saved):
     model = keras.saving.load_model(saved())
     plan = pruning.largest_cut(pruning.find_groups(model), round_to=4, min_channels=6, skip=("right",))

@@ -14,9 +14,11 @@ from rsseg_tf.cli.main import main
 from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.models.resnet import conv_bn_relu
 from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.steps import qat
 from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.metadata import read_metadata
 from tests.quantization.qat.networks import small
 
@@ -83,6 +85,23 @@ def test_an_int8_qat_file_is_what_was_trained(folder, students, tmp_path, capsys
     assert "qat epoch 1/1" in captured.err
     assert read_metadata(out.read_bytes()).notes["type"] == "int8-qat"
     assert agreement_with(students[0], out) >= 0.99
+
+
+def test_taps_that_never_meet_the_picture_do_not_learn(tmp_path):
+    x = image = keras.Input((64, 64, 3), name="image")
+    x = conv_bn_relu(layers.Rescaling(1 / 64, -2, name="normalise")(x), 8, 3, stride=2, name="stem")
+    x = conv_bn_relu(x, 8, 3, dilation=32, name="wide")
+    x = layers.Conv2D(CLASSES, 1, name="classifier")(x)
+    model = keras.Model(image, layers.UpSampling2D(2, interpolation="bilinear", name="logits")(x), name="wide")
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "config.yaml").write_text("seed: 1\n")
+    out = tmp_path / "model.tflite"
+
+    assert exported(tmp_path / "model.keras", out, "export.type=int8-qat") == 0
+
+    positions, normalizing = 32 * 32, 64 * 64 * 3 * 3  # the rescaling is a 1×1 convolution there
+    macs = sum(op.macs for op in parse_model(out.read_bytes(), name="file").ops if op.name == "CONV_2D")
+    assert macs == normalizing + positions * (27 * 8 + 8 * 8 + 8 * CLASSES)
 
 
 def test_a_file_that_loses_too_much_is_trained_and_both_losses_go_on_record(

@@ -76,6 +76,16 @@ def test_the_manifest_says_what_the_pruning_read_and_what_came_of_it(workshop):
     assert any(name.endswith("dense/model.keras") for name in manifest["inputs"])
     assert set(manifest["outputs"]) == {"model.keras", "log.csv", "config.yaml", "plan.json", "pruning.csv"}
     assert 0.4 < manifest["results"]["macs"] / manifest["results"]["dense_macs"] <= 0.5
+    live = pruning.cost(pruning.live_taps(load_keras_model(workshop / "dense" / "model.keras")))
+    assert (manifest["results"]["dense_params"], manifest["results"]["dense_macs"]) == (live.params, live.macs)
+
+
+def test_fit_trains_and_counts_the_whole_kernels_as_the_paper_does(workshop):
+    model = load_keras_model(workshop / "dense" / "model.keras")
+    manifest = json.loads((workshop / "dense" / "manifest.json").read_text())
+
+    assert model.get_layer("aspp_rate18_conv").kernel_size == (3, 3)
+    assert manifest["results"]["params"] == pruning.cost(model).params
 
 
 def test_the_plan_replays_on_the_dense_model(workshop):
@@ -83,7 +93,7 @@ def test_the_plan_replays_on_the_dense_model(workshop):
     plan = pruning.Plan.from_json((workshop / "pruned" / "plan.json").read_text())
     slim = load_keras_model(workshop / "pruned" / "model.keras")
 
-    replayed = pruning.rebuild(dense, plan)
+    replayed = pruning.rebuild(pruning.live_taps(dense), plan)
 
     assert [weight.shape for weight in replayed.weights] == [weight.shape for weight in slim.weights]
 

@@ -126,7 +126,7 @@ def _complain(faults: Mapping[str, Sequence[str]], naming: Naming, *, path: obje
     if said:
         raise ModelError(
             f"`{path}`, read as weights of {naming.title}, does not fit `{model.name}`: {'; '.join(said)}",
-            hint="give a file of the same backbone, or another model.backbone",
+            hint="give a file of the same backbone and width, or another model.backbone or model.width",
         )
 
 

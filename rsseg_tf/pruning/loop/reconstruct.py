@@ -22,7 +22,7 @@ import tensorflow as tf
 from keras import tree
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import calls
+from rsseg_tf.graphs import calls, windows
 from rsseg_tf.pruning.scoring.moments import Moments
 from rsseg_tf.pruning.scoring.taps import TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
@@ -151,18 +151,10 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
         return np.ones([kernel.shape[axis] for axis in positions])
     if "Transpose" in type(operation).__name__:
         return np.full([kernel.shape[axis] for axis in positions], 1 / float(np.prod(operation.strides)))
-    shares: list[Array] = []
-    for axis, (stride, dilation) in enumerate(zip(operation.strides, operation.dilation_rate, strict=True)):
-        size, length = kernel.shape[positions[axis]], tensor.shape[1 + axis]
-        if length is None:
-            shares.append(np.ones(size))
-            continue
-        number = -(-length // stride)
-        around = max(0, (number - 1) * stride + (size - 1) * dilation + 1 - length)
-        before = (size - 1) * dilation if padding == "causal" else around // 2
-        places = np.arange(number)[:, None] * stride + np.arange(size) * dilation - before
-        shares.append(((places >= 0) & (places < length)).mean(axis=0))
-    return reduce(np.multiply.outer, shares)
+    lengths = tensor.shape[1 : 1 + len(positions)]
+    return reduce(
+        np.multiply.outer, (window.reach(length) for window, length in zip(windows(operation), lengths, strict=True))
+    )
 
 
 def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridge: float) -> tuple[Array, Array]:

@@ -21,12 +21,13 @@ import numpy as np
 from rsseg_tf.config.pruning import LATENCY, Limits, Loop, Ranking, Target
 from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.graphs import flatten, live_taps
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.floors import Floors, Measure
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
-from rsseg_tf.pruning.loop.state import LoopState, read_state, save_state
+from rsseg_tf.pruning.loop.state import LoopState, is_state_of, read_state, save_state
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.contributions import Loss
@@ -84,6 +85,9 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
 ) -> tuple[keras.Model, Plan]:
     """Prune a model in many small steps.
 
+    Taps of the dense model's kernels that never meet the picture go first (`rsseg_tf.graphs.live_taps`), so shares are
+    of what is left, and the slim model has none.
+
     Args:
         model: the dense model; it stays as it is.
         batches: loop, counted from 0 → pairs (x, y) to score on; the same pairs in every run.
@@ -95,7 +99,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
 
     Returns:
         The slim model, not compiled, and the plan of what was removed. Where weights were neither reconstructed,
-        tuned nor recalibrated on the way, the plan makes the same model from the dense one.
+        tuned nor recalibrated on the way, the plan makes the same model from the dense one's live taps.
 
     Raises:
         RssegError: if the target cannot be met, or the first removals already pass a floor.
@@ -107,18 +111,21 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     if not callable(batches):
         raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
     _check_hooks(loop, hooks)
+    state_path = None if hooks.state_path is None else Path(hooks.state_path)
+    dense = live_taps(flatten(model))
+    if is_state_of(state_path, _fingerprint(model, target, loop)):  # of a version that kept all taps
+        dense = model
     slim = partial(
         Shrinking,
-        model,
+        dense,
         criterion=loop.criterion,
         loss=loss,
         together=hooks.together,
         rules=rules,
         reconstructs=loop.reconstruct,
     )
-    steps = _Steps(model, _Chooser(find_groups(model, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
-    fingerprint = _fingerprint(model, target, loop)
-    state_path = None if hooks.state_path is None else Path(hooks.state_path)
+    steps = _Steps(dense, _Chooser(find_groups(dense, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
+    fingerprint = _fingerprint(dense, target, loop)
     state = read_state(state_path, fingerprint) or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
         state = steps.advance(state, batches)
@@ -133,7 +140,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
             hint="lower that floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
-    return end.model_of(model, rules), plan
+    return end.model_of(dense, rules), plan
 
 
 class _Steps:

@@ -46,6 +46,14 @@ def save_state(path: Path, state: LoopState, fingerprint: str) -> None:
     save_arrays(path, [*state.now.weights, *state.good.weights], info)
 
 
+def is_state_of(path: Path | None, fingerprint: str) -> bool:
+    """Return whether the file is a state with this fingerprint; a file that is none is an error of `read_state`."""
+    try:
+        return path is not None and path.exists() and read_arrays(path)[1].get("fingerprint") == fingerprint
+    except RssegError:
+        return False
+
+
 def read_state(path: Path | None, fingerprint: str) -> LoopState | None:
     """Return the state that `save_state` wrote, None where there is none.
 

@@ -332,3 +332,44 @@ def test_an_impossible_target_is_told_before_any_batch_is_read():
     impossible = dataclasses.replace(SETTINGS, macs=0.001)
     with pytest.raises(RssegError, match="cannot be met"):
         prune(network(), settings=impossible, batches=never)
+
+
+def dilated():
+    """A network whose wide layer meets its picture with the center of its 3×3 kernel alone."""
+    x = inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="stem")(x)
+    x = layers.Conv2D(16, 3, padding="same", dilation_rate=8, activation="relu", name="wide")(x)
+    model = keras.Model(inputs, layers.Dense(3, name="classifier")(layers.GlobalAveragePooling2D()(x)))
+    randomize(model, seed=2)
+    return model
+
+
+def test_taps_that_never_meet_the_picture_go_before_the_first_loop():
+    model, settings = dilated(), dataclasses.replace(SETTINGS, loops=2, reconstruct=False)
+    slim, plan = prune(model, settings=settings)
+    live = pruning.live_taps(model)
+
+    assert model.get_layer("wide").kernel_size == (3, 3)
+    assert slim.get_layer("wide").kernel_size == (1, 1)
+    assert plan.dense_cost["macs"] == pruning.cost(live).macs < pruning.cost(model).macs
+    assert plan.cost["macs"] == pruning.cost(slim).macs <= 0.4 * pruning.cost(live).macs
+    image = batches(0)[0][0]
+    np.testing.assert_array_equal(slim(image), pruning.rebuild(live, plan)(image))
+    np.testing.assert_allclose(slim(image), pruning.rebuild(model, plan)(image), rtol=1e-5, atol=1e-6)
+
+
+def test_a_state_from_when_all_taps_stayed_is_carried_on_with_all_of_them(tmp_path, monkeypatch):
+    model, settings = dilated(), dataclasses.replace(SETTINGS, loops=3, reconstruct=False)
+    path = tmp_path / "state.npz"
+
+    def killed(_loop, _plan):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as before:
+        before.setattr("rsseg_tf.pruning.loop.run.live_taps", lambda model: model)
+        with pytest.raises(KeyboardInterrupt):
+            prune(model, settings=settings, hooks=pruning.Hooks(on_loop=killed, state_path=path))
+    slim, plan = prune(model, settings=settings, hooks=pruning.Hooks(state_path=path))
+
+    assert slim.get_layer("wide").kernel_size == (3, 3)
+    assert plan.dense_cost["params"] == pruning.cost(model).params
