@@ -53,10 +53,6 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
     _finish_replacement(folder)
     place = _place(folder, config_text, overwrite=overwrite)
     is_new = not place.exists()
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RssegError(f"cannot write `{place}`: {error.strerror}", hint="choose another --out") from error
     with only_writer(place):
         try:
             remove_leftovers(place)
@@ -93,11 +89,16 @@ def require_startable(folder: Path, config_text: str, *, overwrite: bool = False
 
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for it from writing to a folder within the block; a kill lets go of it too.
+    """Make a folder, and keep other processes that ask for it from writing to it within the block; a kill lets go too.
 
     Raises:
         ConfigError: if another process has it.
+        RssegError: if it cannot be made.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RssegError(f"cannot write `{folder}`: {error.strerror}", hint="choose another --out") from error
     try:
         import fcntl
     except ImportError:  # Windows

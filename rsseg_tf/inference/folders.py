@@ -36,6 +36,7 @@ from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.inference.style import write_style
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, Progress
+from rsseg_tf.run_folder import only_writer
 from rsseg_tf.runs import atomic_path, file_hash, write_json
 
 
@@ -93,8 +94,8 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
     Raises:
         DataError: if there is no such image, or one that cannot be read.
-        ConfigError: if `out` holds the images, or results of another model, `products` cannot be made, an image lacks a
-            band that is asked for, or the model sees another number of them.
+        ConfigError: if `out` holds the images, or results of another model, another process writes to it, `products`
+            cannot be made, an image lacks a band that is asked for, or the model sees another number of them.
         MissingExtraError: if an image is to be read through rasterio, which is not installed.
     """
     folder = Path(out)
@@ -109,18 +110,19 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     channels = predictor.channels_for(channels)
     records: list[dict[str, Any]] = []
     pixels = 0
-    for image, name in zip(found, output_names(found), strict=True):
-        key = {**_key(predictor, image, channels), **_asked(products)}
-        record = None if overwrite else _earlier(folder / f"{name}.json", key)
-        if record is None:
-            job = _Job(predictor, image, folder / name, channels, products, key, overwrite)
-            made = _predict_image(job, _report(progress, Advance(len(records), len(found), pixels)))
-            record = {"image": str(image), **made, "made_from": key}
-            write_json(folder / f"{name}.json", record)
-            pixels += record["height"] * record["width"]
-        records.append(record)
-        if progress:
-            progress(Advance(len(records), len(found), pixels))
+    with only_writer(folder):
+        for image, name in zip(found, output_names(found), strict=True):
+            key = {**_key(predictor, image, channels), **_asked(products)}
+            record = None if overwrite else _earlier(folder / f"{name}.json", key)
+            if record is None:
+                job = _Job(predictor, image, folder / name, channels, products, key, overwrite)
+                made = _predict_image(job, _report(progress, Advance(len(records), len(found), pixels)))
+                record = {"image": str(image), **made, "made_from": key}
+                write_json(folder / f"{name}.json", record)
+                pixels += record["height"] * record["width"]
+            records.append(record)
+            if progress:
+                progress(Advance(len(records), len(found), pixels))
     return records
 
 

@@ -14,6 +14,8 @@ from rsseg_tf.run_folder import remove_own
 from rsseg_tf.runs import remove_leftovers, write_json
 
 _MADE_FROM = "made_from.json"
+_UNFINISHED = ("*.tif", "*.tif.*", "*.gpkg*", "*.geojson*")
+"""What is made of the bands, and is written beside them until it is whole."""
 
 
 class Parts:
@@ -73,7 +75,7 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the bands, and the folder if nothing else is in it."""
-        remove_own(self.folder, "band_*.png", "confidence_*.png", _MADE_FROM)
+        remove_own(self.folder, "band_*.png", "confidence_*.png", *_UNFINISHED, _MADE_FROM)
 
     def _path(self, row: int, what: str = "band") -> Path:
         return self.folder / f"{what}_{row:06d}.png"

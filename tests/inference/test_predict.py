@@ -17,6 +17,7 @@ from rsseg_tf.inference.areas import class_areas
 from rsseg_tf.inference.folders import find_images, output_names, predict_files
 from rsseg_tf.inference.predict import ForeignModel, TiledPredictor, open_predictor, with_overlap
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.run_folder import only_writer
 from rsseg_tf.tflite.ports import Normalization
 from tests.tflite.networks import METADATA, SIZE, frame
 
@@ -230,3 +231,10 @@ def test_a_word_that_names_no_image_is_an_error(tmp_path: Path, word: str) -> No
 def test_names_of_outputs_are_unique_even_where_case_does_not_count(paths: list[str]) -> None:
     names = output_names([Path(path) for path in paths])
     assert len({name.lower() for name in names}) == len(paths)
+
+
+def test_two_processes_do_not_predict_into_one_folder(tmp_path: Path) -> None:
+    images = image_files(tmp_path / "in", "a.png")
+    with only_writer(tmp_path / "out"), pytest.raises(ConfigError, match="another process writes to"):
+        predict_files(predictor(), images, tmp_path / "out")
+    assert len(predict_files(predictor(), images, tmp_path / "out")) == 1
