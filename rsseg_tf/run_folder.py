@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg_tf.config import same_settings
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.errors import ConfigError, RssegError, system_hint
 from rsseg_tf.runs import CONFIG, MANIFEST, read_manifest, remove_leftovers, write_json, write_text
 
 UNFINISHED = "unfinished.json"
@@ -91,14 +91,35 @@ def require_startable(folder: Path, config_text: str, *, overwrite: bool = False
 def only_writer(folder: Path) -> Iterator[None]:
     """Make a folder, and keep other processes that ask for it from writing to it within the block; a kill lets go too.
 
+    A folder that had to be made and in which nothing is written is removed again.
+
     Raises:
         ConfigError: if another process has it.
         RssegError: if it cannot be made.
     """
+    is_new = _made(folder)
     try:
+        with _locked(folder):
+            yield
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # it holds something
+                folder.rmdir()
+
+
+def _made(folder: Path) -> bool:
+    """Return whether a folder had to be made."""
+    try:
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RssegError(f"cannot write `{folder}`: {error.strerror}", hint="choose another --out") from error
+        hint = system_hint(error, otherwise="choose another --out")
+        raise RssegError(f"cannot write `{folder}`: {error.strerror}", hint=hint) from error
+    return is_new
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows

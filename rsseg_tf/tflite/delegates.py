@@ -37,7 +37,7 @@ def delegate_library(word: str, *, root: Path = Path("/")) -> Path:
     except OSError as error:
         raise ModelError(
             f"the Edge TPU's library `{EDGE_TPU_LIBRARY}` does not load: {error}",
-            hint=f"install an Edge TPU runtime that fits this Python: {_HELP} says which",
+            hint=f"install an Edge TPU runtime that fits this Python; {_HELP}",
         ) from error
     if not has_edge_tpu(root):
         raise ModelError(

@@ -21,7 +21,8 @@ def folder(tmp_path):
         write_flat(tmp_path / f"m{index}.png", (1, 2, 3))
     write_csv(tmp_path / "splits.csv", "i0.png,m0.png,train", "i1.png,m1.png,val")
     (tmp_path / "data.yaml").write_text(
-        f"data: {{name: folder, root: '{tmp_path}', folder: {{pairs: splits.csv, classes: {{road: '010203'}}}}}}",
+        f"data: {{name: folder, root: '{tmp_path}', "
+        "folder: {pairs: splits.csv, classes: {road: '010203', tree: '040506'}}}",
         encoding="utf-8",
     )
     return tmp_path
@@ -32,7 +33,7 @@ def test_a_sound_data_set_passes_the_check(folder):
     assert result.exit_code == 0
     report = json.loads(result.stdout)
     assert sorted(report) == ["contents", "dealing", "problems", "repeats", "splits", "warnings"]
-    assert report["splits"]["train"]["pixels"] == {"road": 96}
+    assert report["splits"]["train"]["pixels"] == {"road": 96, "tree": 0}
 
 
 def test_the_text_names_splits_and_shares(folder):
@@ -67,7 +68,7 @@ def test_a_sheet_is_described_as_json(folder):
     height, width = read_image(folder / "sheet.png").shape[:2]
     assert (shown["sheet"], shown["split"]) == (str(folder / "sheet.png"), "val")
     assert (shown["height"], shown["width"]) == (height, width)
-    assert shown["classes"] == {"road": "#010203"}
+    assert shown["classes"] == {"road": "#010203", "tree": "#040506"}
     assert shown["samples"] == [{"name": "i1", "image": str(folder / "i1.png"), "mask": str(folder / "m1.png")}]
 
 

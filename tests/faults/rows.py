@@ -370,7 +370,7 @@ PREDICTIONS = with_each(
         Case("survey/images -o survey/images", ConfigError, "survey/images"),
         Case("survey/images -o a_file", RssegError, "a_file"),
         Case("survey/images -o /proc/maps", RssegError, "/proc"),
-        Case(f"survey/images -o {'x' * 300}", DataError, "shorter name"),
+        Case(f"survey/images -o {'x' * 300}", RssegError, "shorter name"),
         Case("survey/images -o out --overlap 32", ConfigError, "overlap"),
         Case("survey/images -o out --bands nan,1,2", ConfigError, "band"),
         Case("survey/images -o out --bands nan", ConfigError, "band"),
@@ -412,7 +412,7 @@ MODELS = [
     Case("benchmark sealed.tflite --repeats 1 --warmup 0 --data survey.yaml", RssegError, "class"),
     Case("benchmark sealed.tflite --repeats 1 --profile a_file", ConfigError, "a_file"),
     Case("benchmark sealed.tflite --repeats 1 --profile survey", ConfigError, "survey"),
-    Case("predict foreign.tflite survey/images -o out --names a,b", ConfigError, "4 classes"),
+    Case("predict foreign.tflite survey/images -o out --names a,b --std 1", ConfigError, "4 classes"),
     Case("predict foreign.tflite survey/images -o out --names a,a,b,c --std 1", ConfigError, "a, a"),
     *(
         Case(f"{command} cut{share}.tflite{rest}", ModelError, f"cut{share}.tflite")

@@ -193,9 +193,9 @@ def test_targets_are_shares_to_keep(groups, share):
 
 @pytest.mark.parametrize("limits", [{"round_to": 0}, {"min_channels": 0}])
 def test_limits_are_at_least_1(groups, limits):
-    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match=r"must be at least 1 and at most [\d,]+, got 0"):
         pruning.choose(groups, ascending(), pruning.Target(macs=0.5), **limits)
-    with pytest.raises(ConfigError, match="must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match=r"must be at least 1 and at most [\d,]+, got 0"):
         pruning.largest_cut(groups, **limits)
 
 

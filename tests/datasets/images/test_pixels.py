@@ -178,7 +178,7 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path):
 
 
 def test_a_folder_is_no_image(tmp_path):
-    with pytest.raises(DataError, match="directory"):
+    with pytest.raises(DataError, match="it is a folder"):
         read_image(tmp_path)
 
 

@@ -267,6 +267,8 @@ def test_a_file_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model.weights.h5", "w") as member:
         for _ in range(30):
             member.write(bytes(10_000_000))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", "{}")
 
     with pytest.raises(ModelError, match=r"would unpack to 0\.3 GB"):
         load_keras_model(path)
