@@ -1,4 +1,4 @@
-"""How far a long job is: what it calls to report it, and how that is drawn on stderr where someone is watching."""
+"""Lines on stderr for people: remarks, warnings, and how far a long job is, drawn where someone is watching."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 _CLEAR = "\r\033[K"
 _BAR_WIDTH = 20
+
+
+def say(message: str, *, stream: TextIO | None = None) -> None:
+    """Print a line on stderr."""
+    (stream or sys.stderr).write(f"{message}\n")
+
+
+def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
+    """Print a line on stderr about something that may be intended."""
+    (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")
 
 
 @dataclass(frozen=True)

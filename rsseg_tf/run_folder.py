@@ -52,7 +52,6 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
     """
     _finish_replacement(folder)
     place = _place(folder, config_text, overwrite=overwrite)
-    is_new = not place.exists()
     with only_writer(place):
         try:
             remove_leftovers(place)
@@ -60,15 +59,15 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
                 _drop_other(place, config_text)
             resumed = _check(place, config_text)
             before = (place / CONFIG).read_text(encoding="utf-8") if resumed else config_text
-            write_text(place / CONFIG, config_text)
             write_json(place / UNFINISHED, {"command": sys.argv, "process": os.getpid()})
+            write_text(place / CONFIG, config_text)
             try:
                 yield OpenRun(place, resumed)
             except ConfigError:  # it may not be resumed after all, as its data are others
                 write_text(place / CONFIG, before)
                 raise
         except BaseException:
-            _leave(place, is_new=is_new)
+            _leave(place)
             raise
         if (place / MANIFEST).exists():
             (place / UNFINISHED).unlink(missing_ok=True)
@@ -200,10 +199,10 @@ def _drop_other(place: Path, config_text: str) -> None:
         place.mkdir(exist_ok=True)
 
 
-def _leave(folder: Path, *, is_new: bool) -> None:
+def _leave(folder: Path) -> None:
     """Remove a folder after a failure if nothing was saved in it."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names <= {CONFIG, UNFINISHED} and (UNFINISHED in names or is_new):
+    if UNFINISHED in names and names <= {CONFIG, UNFINISHED}:
         remove_own(folder, CONFIG, UNFINISHED)
 
 

@@ -91,7 +91,7 @@ class Loop(Ranking, Limits):
     """How pruning reaches its target in many small steps.
 
     Attributes:
-        criterion: how a channel is scored. The default keeps the predictions best (docs/results.md); the paper's is
+        criterion: how a channel is scored. The default is best after retraining (docs/results.md); the paper's is
             `taylor`. In `rsseg-tf prune`, `fisher` is of labels drawn from the model's own predictions, the others are
             of the masks.
         loops: times that scores are computed and groups removed.

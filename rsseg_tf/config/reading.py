@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from rsseg_tf.config.renamed import as_it_was, refuse_both, with_new_names
 from rsseg_tf.config.root import Config
 from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.progress import warn
 
 _UNNAMED = "\0"
 
@@ -100,7 +100,7 @@ def changed(config: Config, changes: Mapping[str, Any], *, source: str, is_recor
     Raises:
         ConfigError: for an unknown key, or a value that its field cannot hold.
     """
-    renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else _tell)
+    renamed = with_new_names(changes, source=source, tell=(lambda _line: None) if is_record else warn)
     known = as_it_was(renamed, like={}) if is_record else renamed
     found: Config = merged(config, known, source=source)
     return found
@@ -163,7 +163,3 @@ def _plain(value: Any) -> Any:
 
 def _comments(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("#")]
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(f"warning: {line}\n")

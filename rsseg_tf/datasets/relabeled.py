@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from rsseg_tf.datasets.palette import Palette, Pixels
 from rsseg_tf.datasets.parts import InParts
 from rsseg_tf.datasets.sample import Dataset, Sample, hash_of
 from rsseg_tf.errors import ModelError
+from rsseg_tf.progress import warn
 
 
 def with_classes_of(model: Palette, dataset: Dataset) -> Dataset:
@@ -25,7 +25,7 @@ def with_classes_of(model: Palette, dataset: Dataset) -> Dataset:
     numbers = _numbers(model, dataset.palette)
     if numbers == tuple(range(model.num_classes)):
         return dataset
-    sys.stderr.write(f"warning: the classes are taken by name, in the model's order: {', '.join(model.names)}\n")
+    warn(f"the classes are taken by name, in the model's order: {', '.join(model.names)}")
     if isinstance(dataset, InParts):
         return _InPartsRelabeled(dataset, model, numbers, dataset)
     return _Relabeled(dataset, model, numbers)

@@ -20,11 +20,12 @@ from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
+from rsseg_tf.progress import say
 from rsseg_tf.run_folder import open_run, require_startable
 from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.model_classes import keep_classes
-from rsseg_tf.steps.shared.progress import TrainingProgress, say
+from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -11,6 +10,7 @@ from rsseg_tf.config import Config, DataConfig, load_config
 from rsseg_tf.config.data import SplitBy
 from rsseg_tf.errors import ConfigError, ModelError, RssegError, extras_named
 from rsseg_tf.models.weights.archive import require_archive
+from rsseg_tf.progress import warn
 from rsseg_tf.runs import CONFIG, read_manifest
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...]
 def warn_of_splits(model: Path, data: DataConfig) -> None:
     """Warn on stderr where the settings deal images to other splits than those that a model was trained on."""
     if error := splits_error(model, data):
-        sys.stderr.write(f"warning: {error.message} ({error.hint})\n")
+        warn(error.message, hint=error.hint or "")
 
 
 def splits_error(model: Path, data: DataConfig) -> ConfigError | None:

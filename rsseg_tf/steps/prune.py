@@ -18,12 +18,13 @@ from rsseg_tf.config.pruning import ACCURACY, LATENCY, Limits, PruneConfig, Targ
 from rsseg_tf.config.reading import differing
 from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, extras_named
+from rsseg_tf.progress import say, warn
 from rsseg_tf.run_folder import open_run
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.control import carry_out, check_controls, control_folder
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
-from rsseg_tf.steps.shared.progress import PruningProgress, say, warn
+from rsseg_tf.steps.shared.progress import PruningProgress
 from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
 from rsseg_tf.steps.shared.validation import evaluation, validation

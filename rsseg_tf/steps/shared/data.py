@@ -6,8 +6,7 @@ from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.check import FITTED
 from rsseg_tf.datasets.opening import open_prepared, open_sound
-from rsseg_tf.progress import progress_bar
-from rsseg_tf.steps.shared.progress import warn
+from rsseg_tf.progress import progress_bar, warn
 
 
 def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:

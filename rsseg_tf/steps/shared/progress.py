@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -81,13 +80,3 @@ class PruningProgress:
             self._line.print(text)
         else:
             self._line.redraw(text)
-
-
-def say(message: str, *, stream: TextIO | None = None) -> None:
-    """Print a line on stderr."""
-    (stream or sys.stderr).write(f"{message}\n")
-
-
-def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
-    """Print a line on stderr about something that may be intended."""
-    (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")

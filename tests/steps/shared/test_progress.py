@@ -1,8 +1,9 @@
 import io
 import math
 
+from rsseg_tf.progress import warn
 from rsseg_tf.pruning import Plan
-from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress, warn
+from rsseg_tf.steps.shared.progress import PruningProgress, TrainingProgress
 from rsseg_tf.training.loop import EpochRow
 from tests.test_progress import Terminal
 
