@@ -82,8 +82,10 @@ def require_startable(folder: Path, config_text: str, *, overwrite: bool = False
         ConfigError: as `open_run`.
     """
     place = _place(folder, config_text, overwrite=overwrite)
-    if place == folder:
+    if place == folder or not _is_ours(place):
         _check(place, config_text)
+    if place != folder:
+        _require_room(_beside(folder, "old"))
 
 
 @contextlib.contextmanager
@@ -210,7 +212,9 @@ def _finish_replacement(folder: Path) -> None:
     """Do what a kill kept a replacement from doing."""
     new, old = _beside(folder, "new"), _beside(folder, "old")
     if (new / MANIFEST).exists() and _is_ours(new):
-        _replace(folder, new)
+        with only_writer(new):  # which has not ended while another process has it
+            if (new / MANIFEST).exists():
+                _replace(folder, new)
     elif folder.exists() and (_is_ours(old) or not any(path.is_file() for path in old.rglob("*"))):
         remove_run(old)
 
@@ -222,8 +226,7 @@ def _replace(folder: Path, new: Path) -> None:
     if folder.exists():
         if _is_ours(old):
             remove_run(old)
-        if old.exists():
-            raise ConfigError(f"`{old}` is in the way", hint="move it elsewhere and run the command again")
+        _require_room(old)
         own = set(_own_files(folder))
         for path in sorted(folder.rglob("*")):
             target = new / path.relative_to(folder)
@@ -235,6 +238,12 @@ def _replace(folder: Path, new: Path) -> None:
         folder.rename(old)
     new.rename(folder)
     remove_run(old)
+
+
+def _require_room(old: Path) -> None:
+    """Check that what is replaced can be put at `old` for a moment."""
+    if not _is_ours(old) and any(path.is_file() for path in old.rglob("*")):
+        raise ConfigError(f"`{old}` is in the way", hint="move it elsewhere and run the command again")
 
 
 def remove_run(folder: Path) -> None:

@@ -66,7 +66,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint=hint) from error
     finally:
         temporary.unlink(missing_ok=True)
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -83,10 +84,16 @@ def _sweep_once(folder: Path) -> None:
     remove_leftovers(folder)
 
 
-def _held_file(path: Path) -> tuple[int, Path]:
-    """Return a new temporary file beside `path`, and a handle that tells other processes that it is in use."""
+def _held_file(path: Path) -> tuple[int | None, Path]:
+    """Return a new temporary file beside `path`, and a handle that tells other processes that it is in use.
+
+    On Windows, which renames no file that is open, there is no handle.
+    """
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        if os.name == "nt":
+            os.close(handle)
+            return None, Path(name)
         _lock(handle)
         if Path(name).exists():  # else another process took it for a leftover before it was locked
             return handle, Path(name)

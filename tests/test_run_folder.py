@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.run_folder import open_run
+from rsseg_tf.run_folder import open_run, require_startable
 from rsseg_tf.runs import CONFIG, MANIFEST, write_manifest, write_text
 
 
@@ -219,3 +219,29 @@ def test_runs_within_the_replaced_one_go_with_it(tmp_path):
     finished_run(folder, "seed: 1\n", says="new", overwrite=True)
 
     assert names(folder) == RUN | {"tensorboard/events.out.tfevents.new"}
+
+
+def test_a_replacement_that_is_not_over_is_left_to_the_process_that_makes_it(tmp_path):
+    folder = tmp_path / "run"
+    finished_run(folder, "seed: 0\n", says="old")
+    with open_run(folder, "seed: 1\n", overwrite=True) as run:
+        write_text(run.folder / "model.keras", "new")
+        write_manifest(run.folder, seed=0, inputs={}, outputs=["model.keras", CONFIG], results={})
+        with pytest.raises(ConfigError, match="another process writes to"):
+            resumed(folder, "seed: 2\n")
+        write_text(run.folder / "log.csv", "the end")
+
+    assert names(folder) == RUN | {"log.csv"}
+    assert (folder / "model.keras").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("place", ["run.new", "run.old"])
+def test_what_is_in_the_way_of_a_replacement_is_told_before_any_work(tmp_path, place):
+    finished_run(tmp_path / "run", "seed: 0\n", says="old")
+    (tmp_path / place).mkdir()
+    (tmp_path / place / "thesis.tex").write_text("precious")
+
+    with pytest.raises(ConfigError, match=rf"run\.{place[4:]}"):
+        require_startable(tmp_path / "run", "seed: 1\n", overwrite=True)
+    assert (tmp_path / place / "thesis.tex").read_text() == "precious"

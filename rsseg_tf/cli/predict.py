@@ -89,7 +89,7 @@ def command(
     gsd: float | None,
     bands: str | None,
     scale: str | None,
-    polygons: str | None,
+    polygons: Literal["gpkg", "geojson"] | None,
     simplify: bool,
     least_area: float,
     confidence: bool,
@@ -157,14 +157,17 @@ def command(
 
 
 def _products(
-    polygons: str | None, simplify: bool, least_area_m2: float, confidence: bool, threshold: float
+    polygons: Literal["gpkg", "geojson"] | None,
+    simplify: bool,
+    least_area_m2: float,
+    confidence: bool,
+    threshold: float,
 ) -> Products:
     from rsseg_tf.inference.predict import Products
 
     if not polygons and (simplify or least_area_m2):
         raise ConfigError("--simplify and --least-area are about polygons", hint="add --polygons gpkg")
-    kinds: dict[str | None, Literal["", "gpkg", "geojson"]] = {"gpkg": "gpkg", "geojson": "geojson"}
-    return Products(kinds.get(polygons, ""), simplify, least_area_m2, confidence, threshold)
+    return Products(polygons or "", simplify, least_area_m2, confidence, threshold)
 
 
 def _channels(bands: str | None, scale: str | None) -> Channels:

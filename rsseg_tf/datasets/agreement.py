@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsseg_tf.datasets.files.place import Place, place_of
-from rsseg_tf.datasets.images.header import jpeg_size, orientation, read_header
+from rsseg_tf.datasets.images.header import orientation, size_of
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError, unreadable
 from rsseg_tf.runs import require_regular
@@ -103,8 +103,7 @@ def require_equal_headers(sample: Sample) -> None:
     for path in filter(None, (sample.image, sample.mask)):
         try:
             require_regular(path)
-            header = read_header(path)
-            sizes.append((header.height, header.width) if header.pixels else jpeg_size(path))
+            sizes.append(size_of(path))
         except OSError as error:
             raise unreadable(path, error) from error
     if len(sizes) == 2 and all(map(all, sizes)):

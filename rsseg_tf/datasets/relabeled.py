@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def with_classes_of(model: Palette, dataset: Dataset) -> Dataset:
         return dataset
     warn(f"the classes are taken by name, in the model's order: {', '.join(model.names)}")
     if isinstance(dataset, InParts):
-        return _InPartsRelabeled(dataset, model, numbers, dataset)
+        return _InPartsRelabeled(dataset, model, numbers)
     return _Relabeled(dataset, model, numbers)
 
 
@@ -62,6 +63,10 @@ def _numbers(model: Palette, data: Palette) -> tuple[int, ...]:
             hint="give the classes in the settings the model's names",
         )
     return tuple(own.index(name) for name in others)
+
+
+class _DatasetInParts(Dataset, InParts, Protocol):
+    """A data set whose large pairs need not be read as a whole."""
 
 
 @dataclass
@@ -101,11 +106,11 @@ class _Relabeled:
 class _InPartsRelabeled(_Relabeled):
     """The same of a data set whose large pairs need not be read as a whole."""
 
-    parts: InParts
+    inner: _DatasetInParts
 
     def size_in_parts(self, sample: Sample) -> tuple[int, int] | None:
-        return self.parts.size_in_parts(sample)
+        return self.inner.size_in_parts(sample)
 
     def read_part(self, sample: Sample, box: Box) -> tuple[Pixels, Pixels]:
-        image, mask = self.parts.read_part(sample, box)
+        image, mask = self.inner.read_part(sample, box)
         return image, self._renumbered(mask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from rsseg_tf.graphs.copying import copy_graph, copy_of
+from rsseg_tf.graphs.copying import copy_graph, copy_of, refresh
 from rsseg_tf.graphs.flattening import flatten
 from rsseg_tf.graphs.walk import all_layers
 
@@ -20,7 +20,9 @@ def in_float32(model: keras.Model) -> keras.Model:
     twin = copy_graph(flat, make=_float32_copy)
     for layer in flat.layers:
         if layer.weights:
-            twin.get_layer(layer.name).set_weights(layer.get_weights())
+            copy = twin.get_layer(layer.name)
+            copy.set_weights(layer.get_weights())
+            refresh(copy)
     return twin
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs.copying import copy_graph, copy_of, refresh, without_values
-from rsseg_tf.graphs.flattening import functional
-from rsseg_tf.graphs.walk import calls, is_graph
+from rsseg_tf.graphs.flattening import flatten
+from rsseg_tf.graphs.walk import calls
 
 _KERNELS: Mapping[type, str] = {
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), "kernel"),
@@ -98,9 +98,9 @@ def live_taps(model: keras.Model) -> keras.Model:
 
     Sums are of the same terms but zeros, so outputs differ by no more than the rounding of sums in another order.
     Layers keep their names and the channels that they have; the given model stays as it is, and comes back itself if
-    every tap meets the picture somewhere. So does one that is not functional, in which a model is nested (see
-    `flatten`), or with a layer that cannot be made again from its configuration. Plain, depthwise and separable
-    convolutions of 1 to 3 axes are looked at, not subclasses of them; along an axis of open length every tap stays.
+    every tap meets the picture somewhere. So does one that is not functional, or with a layer that cannot be made again
+    from its configuration. Models within it become part of its graph. Plain, depthwise and separable convolutions of 1
+    to 3 axes are looked at, not subclasses of them; along an axis of open length every tap stays.
 
     Args:
         model: any model.
@@ -112,10 +112,8 @@ def live_taps(model: keras.Model) -> keras.Model:
         (1, 3)
     """
     try:
-        flat = functional(model)
+        flat = flatten(model)
     except ModelError:
-        return model
-    if any(map(is_graph, flat.operations)):
         return model
     parts = _live_parts(flat)
     if not parts:

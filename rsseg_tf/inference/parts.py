@@ -34,9 +34,9 @@ class Parts:
         self.folder = folder
         remove_leftovers(folder)
         known = _key_in(folder)
-        if known is None and folder.is_dir() and any(folder.iterdir()):
+        if known is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(f"`{folder}`, for the bands, is in the way", hint="choose another --out")
-        if overwrite and known is not None:
+        if overwrite and known is not None and known != dict(key):
             self.remove()
             known = None
         if known is None:
@@ -84,5 +84,5 @@ class Parts:
 def _key_in(folder: Path) -> Any:
     try:
         return json.loads((folder / _MADE_FROM).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import keras
+import numpy as np
+
+from rsseg_tf.models.weights.widening import fitted
 
 BN_MOMENTUM = 0.9
 """Share of the old value that batch-norm statistics keep at a step; trainings here are short."""
@@ -54,14 +57,8 @@ class ChannelNormalization:
 
     def of(self, bands: int) -> ChannelNormalization:
         """Return this of RGB for a number of bands: further ones as red, fewer by the means of the three colors."""
-        mean, std = (_of_bands(values, bands) for values in (self.mean, self.std))
-        return self if bands == len(self.mean) else ChannelNormalization(mean, std)
-
-
-def _of_bands(colors: tuple[float, ...], bands: int) -> tuple[float, ...]:
-    if bands < len(colors):
-        return (sum(colors) / len(colors),) * bands
-    return (*colors, *colors[:1] * (bands - len(colors)))
+        mean, std = (tuple(fitted(np.asarray(values), (bands,)).tolist()) for values in (self.mean, self.std))
+        return ChannelNormalization(mean, std)
 
 
 def even_normalization(mean: float, std: float) -> ChannelNormalization:

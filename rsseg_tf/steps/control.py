@@ -23,7 +23,6 @@ from rsseg_tf.steps.fit import MODEL, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.validation import validation
-from rsseg_tf.training.loop import STATE
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 
 
@@ -91,7 +90,7 @@ def carry_out(
         known = _finished(folder, job.replicas)
     if known is None:
         with open_run(folder, job.config_text):  # never replaced, so what it yields is `folder`
-            model = job.replicas.mirrored(_tuned(job, loops, has_state=(folder / STATE).exists()))
+            model = job.replicas.mirrored(_tuned(job, loops))
             validate, title = validation(model, job.dataset, job.config, job.replicas), folder.name
             outcome = job.run(model, validate, folder=folder, title=title, has_teacher=control == "teacher")
             known = {"val_miou": outcome.best_val_miou, "best_epoch": outcome.best_epoch}
@@ -114,10 +113,10 @@ def _finished(folder: Path, replicas: Replicas) -> dict[str, Any] | None:
     return {"val_miou": float(val_miou), "best_epoch": int(epoch)} if is_done else None
 
 
-def _tuned(job: Retraining, loops: int, *, has_state: bool) -> keras.Model:
-    """Return the dense model after the steps that a pruned one takes between removals; a state is of a later moment."""
+def _tuned(job: Retraining, loops: int) -> keras.Model:
+    """Return the dense model after the steps that a pruned one takes between removals."""
     model, settings = load_keras_model(job.dense_path), job.config.prune
-    if settings.tune_steps and not has_state:
+    if settings.tune_steps:
         tune = job.tuner()
         for loop in range(loops):
             tune(model, loop)

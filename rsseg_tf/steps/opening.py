@@ -27,7 +27,7 @@ def find_model(path: Path | str) -> Path:
 
     Raises:
         ConfigError: if there is no such file.
-        ModelError: if a `.keras` file is none, as its first bytes tell without TensorFlow.
+        ModelError: if a `.keras` file is none, as its table of contents tells without TensorFlow.
     """
     for candidate in (Path(path), Path(path, "model.keras"), Path(path, "model.tflite")):
         if candidate.is_file():
@@ -90,13 +90,14 @@ def splits_error(model: Path, data: DataConfig) -> ConfigError | None:
         is_dealt = isinstance(dataset, FileDataset) and dataset.dealing
         return dataset.fingerprint("train") if is_dealt else ""
 
+    own = data.folder.split_by
     try:
-        prints = {by: train(by) for by in get_args(SplitBy)}
+        if train(own) == seen:
+            return None
+        other = next((by for by in get_args(SplitBy) if by != own and train(by) == seen), None)
     except RssegError:  # said when the data are opened
         return None
-    own = data.folder.split_by
-    other = next((by for by, found in prints.items() if found == seen), own)
-    if prints[own] == seen or other == own:
+    if other is None:
         return None
     return ConfigError(
         f"`{model}` was trained on images dealt by {other}, these settings deal by {own}: it may have seen what is now "

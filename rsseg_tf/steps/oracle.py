@@ -25,8 +25,9 @@ RANKINGS = {
 }
 """How layers are made comparable: name of the normalization → ranking."""
 
-_OF_MASKS = "taylor"
-"""A criterion whose loss is that of the masks: the one whose true change is measured."""
+_OF_DRAWN_LABELS, _OF_MASKS = "fisher", "taylor"
+"""The criterion whose loss is of labels drawn from the predictions, and one of the others, whose loss is that of the
+masks: its true change is measured."""
 
 
 def compare_criteria(
@@ -54,14 +55,14 @@ def compare_criteria(
     model = pruning.live_taps(load_keras_model(dense_path))
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)
-    losses = {
-        criterion: scoring_loss(schedule, config, criterion, num_classes=len(dataset.palette.names))
-        for criterion in pruning.CRITERIA
-    }
+    drawn, of_masks = (
+        scoring_loss(schedule, config, criterion, num_classes=len(dataset.palette.names))
+        for criterion in (_OF_DRAWN_LABELS, _OF_MASKS)
+    )
     batches = float_batches(schedule, epoch=0, count=config.prune.batches)
     groups = pruning.find_groups(model)
     only = pruning.spread_groups(groups, limit or len(groups), seed=config.seed)
-    truth = pruning.oracle(model, groups, batches, loss=losses[_OF_MASKS], only=only, progress=progress)
+    truth = pruning.oracle(model, groups, batches, loss=of_masks, only=only, progress=progress)
     return {
         "model": str(dense_path),
         "sha256": file_hash(dense_path),
@@ -71,7 +72,14 @@ def compare_criteria(
         "criteria": [
             row
             for criterion in pruning.CRITERIA
-            for row in _rows(model, groups, truth, criterion, batches=batches, loss=losses[criterion])
+            for row in _rows(
+                model,
+                groups,
+                truth,
+                criterion,
+                batches=batches,
+                loss=drawn if criterion == _OF_DRAWN_LABELS else of_masks,
+            )
         ],
     }
 

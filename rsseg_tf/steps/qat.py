@@ -101,9 +101,10 @@ def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
     if folder.exists() and not noted.is_file():
         raise ConfigError(f"`{folder}`, where the training keeps its state, is in the way", hint="choose another --out")
     if noted.is_file() and noted.read_text(encoding="utf-8") != recipe:
-        _remove(folder)
-    write_text(noted, recipe)
+        with only_writer(folder):  # not another process's
+            _remove(folder)
     with only_writer(folder):
+        write_text(noted, recipe)
         try:
             yield folder
             (folder / STATE).unlink()

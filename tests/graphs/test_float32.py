@@ -53,3 +53,15 @@ def test_the_twin_computes_in_float32_by_the_same_weights(tmp_path):
 def test_a_float32_model_stays_as_it_is():
     model = network()
     assert in_float32(model) is model
+
+
+@pytest.mark.usefixtures("policy")
+def test_a_normalization_that_was_adapted_is_as_it_was():
+    norm = layers.Normalization()
+    norm.adapt(np.random.default_rng(0).uniform(50, 90, (8, 16, 16, 3)).astype(np.float32))
+    image = keras.Input((16, 16, 3))
+    model = keras.Model(image, layers.Conv2D(2, 1)(norm(image)))
+    keras.config.set_dtype_policy("float32")
+    images = np.random.default_rng(1).uniform(50, 90, (2, 16, 16, 3)).astype(np.float32)
+    expected = np.asarray(keras.ops.cast(model(images), "float32"))
+    np.testing.assert_allclose(np.asarray(in_float32(model)(images)), expected, atol=0.05 * np.abs(expected).max())

@@ -213,3 +213,12 @@ def test_a_truncated_geotiff_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60_000])
     with pytest.raises(DataError, match=r"a\.tif"):
         predict_files(predictor(), [path], tmp_path / "out")
+
+
+def test_a_file_where_the_parts_would_lie_is_in_the_way(tmp_path: Path) -> None:
+    image = geotiff(tmp_path / "in/a.tif", np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a_parts").write_text("precious")
+    with pytest.raises(ConfigError, match="in the way"):
+        predict_files(predictor(), [image], tmp_path / "out")
+    assert (tmp_path / "out/a_parts").read_text() == "precious"

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.stored import Box
+from rsseg_tf.datasets.splits.dealing import LEAST_TO_DEAL, SPLITS
 
-SPLITS = ("train", "val", "test")
 _SHARE = 1 / 7
 _DRAWS = 500
-LEAST_TO_DEAL = 7
 _LEAST_SIDE = 64
 
 

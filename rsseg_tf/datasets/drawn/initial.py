@@ -16,7 +16,7 @@ from rsseg_tf.datasets.files.opening import open_stored
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
 from rsseg_tf.datasets.readers.globs import SPLIT, glob_listing
-from rsseg_tf.datasets.readers.layout import existing_root
+from rsseg_tf.datasets.readers.layout import existing_root, files_below
 from rsseg_tf.datasets.readers.split_folders import SPLIT_OF
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.splits.dealing import deal
@@ -91,16 +91,17 @@ def _is_color(value: str) -> bool:
 
 def _layout_of(root: Path) -> tuple[Layout, Mapping[str, Sequence[Sample]]]:
     """Return the layout of the folder, and its pairs."""
-    for layout in possible_layouts(root):
-        samples = _pairs(root, layout)
+    files = files_below(root)
+    for layout in possible_layouts(root, files):
+        samples = _pairs(root, layout, files)
         if any(each.mask for split in samples.values() for each in split):
             return layout, samples
     raise DataError(f"`{root}` holds no images with masks that are known", hint=_UNKNOWN)
 
 
-def _pairs(root: Path, layout: Layout) -> Mapping[str, Sequence[Sample]]:
+def _pairs(root: Path, layout: Layout, files: Sequence[Path]) -> Mapping[str, Sequence[Sample]]:
     try:
-        loose, listing = glob_listing(root, layout.image_glob, layout.mask_glob)
+        loose, listing = glob_listing(root, layout.image_glob, layout.mask_glob, files=files)
     except DataError:
         return {}
     return deal(loose).splits if loose else listing.splits
@@ -109,7 +110,7 @@ def _pairs(root: Path, layout: Layout) -> Mapping[str, Sequence[Sample]]:
 def _annotated(root: Path) -> list[tuple[str, Annotated]]:
     """Return images with outlines, and the split that the folder or name of each one's annotations names, if any."""
     found: list[tuple[str, Annotated]] = []
-    for path in sorted(root.rglob("*.json")):
+    for path in (path for path in files_below(root) if path.suffix == ".json"):
         content = read_json(path)
         if isinstance(content, dict) and {"shapes", "imagePath"} <= set(content):
             found.append((_split_in(root, path), labelme_image(path)))

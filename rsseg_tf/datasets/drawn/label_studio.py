@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.drawn.shapes import Annotated, Area, Outline
+from rsseg_tf.datasets.drawn.shapes import DAMAGED, Annotated, Area, Outline
 from rsseg_tf.datasets.files.opening import SUFFIXES
 from rsseg_tf.errors import DataError
 
@@ -21,7 +21,8 @@ _CHANNELS = 4
 
 def is_label_studio(content: Any) -> bool:
     """Return whether a JSON file is an export of Label Studio."""
-    return isinstance(content, list) and bool(content) and {"data", "annotations"} <= set(content[0])
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(first, dict) and {"data", "annotations"} <= set(first)
 
 
 def label_studio_images(path: Path, content: Any) -> list[Annotated]:
@@ -40,7 +41,7 @@ def label_studio_images(path: Path, content: Any) -> list[Annotated]:
             files.setdefault(each.name, each)
     try:
         return [found for task in content for found in _annotated(path, task, files)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except DAMAGED as error:
         raise DataError(f"`{path}` is not as Label Studio writes it", hint=_REDO) from error
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -179,9 +178,8 @@ LAYOUTS: tuple[Layout, ...] = (
 """What is tried, in this order."""
 
 
-def possible_layouts(root: Path) -> Iterator[Layout]:
-    """Yield the layouts whose marks, folders and names of files are there, with the endings of files in place."""
-    files = [Path(place, name) for place, _, names in os.walk(root) for name in names]
+def possible_layouts(root: Path, files: Sequence[Path]) -> Iterator[Layout]:
+    """Yield the layouts whose marks, folders and names of `files` are there, with the endings of files in place."""
     folders = {part for path in {path.parent for path in files} for part in path.relative_to(root).parts}
     suffixes = sorted({path.suffix for path in files if path.suffix.lower() in SUFFIXES})
     stems = {path.stem for path in files}
@@ -208,8 +206,13 @@ def listed_splits(root: Path) -> dict[str, set[str]]:
         split = {"trn": "train", **SPLIT_OF}.get(path.stem.lower())
         if split:
             words = (line.split()[0] for line in _text(path).splitlines() if line.strip())
-            found.setdefault(split, set()).update(str(Path(word).with_suffix("")) for word in words)
+            found.setdefault(split, set()).update(map(_without_ending, words))
     return found
+
+
+def _without_ending(word: str) -> str:
+    path = Path(word)
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
 
 
 def _rows(path: Path) -> list[list[str]]:

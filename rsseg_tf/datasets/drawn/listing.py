@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from rsseg_tf.datasets.drawn.blocks import SPLITS
 from rsseg_tf.datasets.readers.folder import COLUMNS
+from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import write_text
 

@@ -19,6 +19,9 @@ from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import DataError, unreadable
 
 _CIRCLE_POINTS = 64
+DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+"""What an export that is not as it should be raises where it is read."""
+
 _REDO = "export it again from the program that made it"
 _FLAT = "make it a polygon, or remove it"
 
@@ -92,7 +95,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise unreadable(path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"`{path}` is no JSON file", hint=_REDO) from error
 
 
@@ -107,7 +110,7 @@ def labelme_image(path: Path) -> Annotated:
         areas = tuple(_labelme_area(path, shape) for shape in content["shapes"])
         image = path.parent / content["imagePath"].replace("\\", "/")
         return Annotated(image, (int(content["imageHeight"]), int(content["imageWidth"])), areas, path)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except DAMAGED as error:
         raise DataError(f"`{path}` is not as labelme writes it", hint=_REDO) from error
 
 
@@ -164,7 +167,7 @@ def coco_images(path: Path) -> list[Annotated]:
             ordered = sorted(shapes.get(image["id"], ()), key=lambda pair: -pair[0])
             place = _placed(path, image["file_name"])
             found.append(Annotated(place, sizes[image["id"]], tuple(area for _, area in ordered), path))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except DAMAGED as error:
         raise DataError(f"`{path}` is not as COCO describes segmentations", hint=_REDO) from error
     return found
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.place import place_of, world_file_of
-from rsseg_tf.datasets.images.header import TIFFS, directories, directory_at, exif_of, jpeg_size, read_header
+from rsseg_tf.datasets.images.header import TIFFS, directory_at, exif_of, first_directory, size_of
 from rsseg_tf.errors import DataError
 
 _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS = 33550, 33922, 34264, 34735, 34736  # OGC GeoTIFF 1.1, annex B
@@ -68,7 +68,7 @@ def _by_tags(path: Path) -> Position | None:
     with path.open("rb") as stream:
         if not stream.read(4).startswith(TIFFS):
             return None
-        tags, _ = next(directories(stream, (256, 257, _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS)))
+        tags, _ = first_directory(stream, (256, 257, _SCALE, _TIES, _MATRIX, _KEYS, _NUMBERS))
     affine = _affine(tags)
     if affine is None:
         return None
@@ -91,8 +91,7 @@ def _by_world_file(path: Path) -> Position | None:
     if world is None:
         return None
     a, d, b, e, x, y = (float(word.replace(",", ".")) for word in world.read_text(encoding="utf-8").split()[:6])
-    header = read_header(path)
-    height, width = (header.height, header.width) if header.pixels else jpeg_size(path)
+    height, width = size_of(path)
     if not height * width:
         return None
     return Position("world file", _box((a, b, x - (a + b) / 2, d, e, y - (d + e) / 2), width, height))
@@ -114,8 +113,8 @@ def _box(affine: Affine, width: int, height: int) -> tuple[float, float, float, 
     corners = [(column, row) for column in (0, width) for row in (0, height)]
     xs = [a * column + b * row + c for column, row in corners]
     ys = [d * column + e * row + f for column, row in corners]
-    if not all(map(math.isfinite, (*xs, *ys))):
-        raise ValueError("coordinates that are not numbers")
+    if not all(map(math.isfinite, (*xs, *ys))) or min(xs) == max(xs) or min(ys) == max(ys):
+        raise ValueError("coordinates that are not numbers, or no area")
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -123,7 +122,7 @@ def _by_camera(path: Path) -> Position | None:
     with exif_of(path) as tags:
         if tags is None:
             return None
-        first, _ = next(directories(tags, (_GPS,)))
+        first, _ = first_directory(tags, (_GPS,))
         if not first.get(_GPS):
             return None
         latitude, longitude = _degrees(tags, first[_GPS][0])

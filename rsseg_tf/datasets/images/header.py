@@ -110,6 +110,16 @@ def jpeg_size(path: Path) -> tuple[int, int]:
     return 0, 0
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Return height and width of an image by its header; zeros where that does not say.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    header = read_header(path)
+    return (header.height, header.width) if header.pixels else jpeg_size(path)
+
+
 def first_directory(stream: BinaryIO, wanted: Collection[int]) -> tuple[dict[int, tuple[Any, ...]], int]:
     """Return what `directories` yields first.
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rsseg_tf.datasets.readers.files import Listing, paired
-from rsseg_tf.datasets.readers.layout import natural_key
+from rsseg_tf.datasets.readers.layout import files_below
 from rsseg_tf.datasets.readers.split_folders import SPLIT_OF
 from rsseg_tf.datasets.sample import Sample
-from rsseg_tf.errors import ConfigError, DataError, unreadable
+from rsseg_tf.errors import ConfigError, DataError
 
 SPLIT = "{split}"
 _WORD = re.compile(r"\{split\}|\*\*/|\*|\?")
 _MEANINGS = {SPLIT: "(?P<split>[^/]*)", "**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
 
 
-def glob_listing(root: Path, image_glob: str, mask_glob: str) -> tuple[list[Sample], Listing]:
+def glob_listing(
+    root: Path, image_glob: str, mask_glob: str, *, files: Sequence[Path] | None = None
+) -> tuple[list[Sample], Listing]:
     """Return what two patterns name below a folder: samples that have no split, and the listing of those that have one.
 
     `*` stands for any text within a name, `**/` for any folders, `?` for one letter, `{split}` for a folder such as
@@ -28,6 +29,7 @@ def glob_listing(root: Path, image_glob: str, mask_glob: str) -> tuple[list[Samp
         root: the folder.
         image_glob: which files are images, such as `{split}/*.jpg`.
         mask_glob: which are their masks, such as `{split}/*_mask.png`.
+        files: what `files_below` finds there, where that is known.
 
     Raises:
         ConfigError: if one pattern is missing, or they cannot be compared.
@@ -40,7 +42,7 @@ def glob_listing(root: Path, image_glob: str, mask_glob: str) -> tuple[list[Samp
             f"`data.folder.image_glob` and `mask_glob` must have the same wildcards, got `{image_glob}`, `{mask_glob}`",
             hint="for example {split}/*.jpg and {split}/*_mask.png",
         )
-    files = _files(root)
+    files = files_below(root) if files is None else files
     images, masks = (_matches(root, files, pattern) for pattern in patterns)
     labels = {path for split in masks.values() for paths in split.values() for path in paths}
     for folder in images.values():  # a pattern for images may fit masks too: train/*.png and train/*_mask.png
@@ -62,18 +64,7 @@ def glob_listing(root: Path, image_glob: str, mask_glob: str) -> tuple[list[Samp
     return splits.get("", []), Listing(named, tuple(problems), incomplete=incomplete)
 
 
-def _files(root: Path) -> list[str]:
-    def refuse(error: OSError) -> None:
-        raise unreadable(Path(error.filename), error) from error
-
-    found: list[Path] = []
-    for place, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name).relative_to(root) for name in names if not name.startswith(".")]
-    return [path.as_posix() for path in sorted(found, key=natural_key)]
-
-
-def _matches(root: Path, files: Sequence[str], pattern: str) -> dict[str, dict[str, list[Path]]]:
+def _matches(root: Path, files: Sequence[Path], pattern: str) -> dict[str, dict[str, list[Path]]]:
     """Return split, empty for none → what stands for the wildcards → files."""
     meaning, at = "", 0
     for word in _WORD.finditer(pattern):
@@ -82,8 +73,8 @@ def _matches(root: Path, files: Sequence[str], pattern: str) -> dict[str, dict[s
         at = word.end()
     expression = re.compile(meaning + re.escape(pattern[at:]))
     found: dict[str, dict[str, list[Path]]] = {}
-    for name in files:
-        match = expression.fullmatch(name)
+    for path in files:
+        match = expression.fullmatch(path.relative_to(root).as_posix())
         if match is None:
             continue
         folder = match.groupdict().get("split")
@@ -92,5 +83,5 @@ def _matches(root: Path, files: Sequence[str], pattern: str) -> dict[str, dict[s
             continue
         place = expression.groupindex.get("split")
         key = "/".join(text.strip("/") for number, text in enumerate(match.groups(), 1) if number != place and text)
-        found.setdefault(split, {}).setdefault(key, []).append(root / name)
+        found.setdefault(split, {}).setdefault(key, []).append(path)
     return found

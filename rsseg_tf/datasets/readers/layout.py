@@ -74,6 +74,19 @@ def _refuse(error: OSError) -> None:
         raise unreadable(Path(error.filename), error) from error
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below `folder` in natural order; hidden files and folders are skipped.
+
+    Raises:
+        DataError: if a folder in it may not be listed.
+    """
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found, key=natural_key)
+
+
 def natural_key(path: Path) -> list[tuple[int, str]]:
     """Return a sort key under which `seq2` comes before `seq10`."""
     parts = re.split(r"(\d+)", path.as_posix())

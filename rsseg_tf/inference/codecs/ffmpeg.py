@@ -105,7 +105,7 @@ class FfmpegPlayer:
     def _image(self, picture: Any) -> Image:
         """Return a frame as it is shown: turned as the file says, of the size of the first one."""
         turns = round(picture.rotation / 90) % 4
-        pixels = picture.to_ndarray(format="rgb24")
+        pixels = picture.to_ndarray(format="rgb24", width=self._first.width, height=self._first.height)
         image: Image = np.ascontiguousarray(np.rot90(pixels, turns))
         return image
 

@@ -40,9 +40,8 @@ class OpencvPlayer:
         with opencv_log(), quiet_stderr():  # FFmpeg in OpenCV has a log of its own
             self._capture: Any = cv2.VideoCapture(int(number) if self._is_camera else word)
             if not self._capture.isOpened():
-                raise DataError(
-                    f"cannot open `{word}`", hint="is it plugged in, and free?" if number != word else _HINT
-                )
+                hint = "is it plugged in, and free?" if self._is_camera else _HINT
+                raise DataError(f"cannot open `{word}`", hint=hint)
             if self._is_camera:
                 self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # or a slow board would see the past
         self._first = None if self._is_camera else self._required(word)

@@ -129,7 +129,7 @@ def _add_to_json(stream: TextIO, crs: Any, shapes: NDArray[np.object_], values: 
     import shapely
 
     if crs is not None:
-        shapes = shapely.transform(shapes, functools.partial(_in_degrees, crs=crs))
+        shapes = shapely.transform(shapes, functools.partial(in_degrees, crs=crs))
     known = (json.dumps(each, ensure_ascii=False, allow_nan=False) for each in values)
     features = (
         f'{{"type": "Feature", "properties": {properties}, "geometry": {outline}}}'
@@ -140,7 +140,12 @@ def _add_to_json(stream: TextIO, crs: Any, shapes: NDArray[np.object_], values: 
         stream.write(",\n".join(features))
 
 
-def _in_degrees(points: NDArray[np.float64], *, crs: Any) -> NDArray[np.float64]:
+def in_degrees(points: NDArray[np.float64], *, crs: Any) -> NDArray[np.float64]:
+    """Return points (n, 2) of a coordinate reference system as longitude and latitude, rounded to about a centimeter.
+
+    Raises:
+        Exception: of rasterio, where they have none.
+    """
     from rasterio.warp import transform
 
     return np.array(transform(crs, _LONGITUDE_LATITUDE, *points.T.tolist())).T.round(_DEGREES_DIGITS)

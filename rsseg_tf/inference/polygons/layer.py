@@ -12,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.files.raster import raster_errors, reason_of
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.inference.polygons.file import PolygonFile, check_libraries, create_polygon_file
+from rsseg_tf.inference.polygons.file import PolygonFile, check_libraries, create_polygon_file, in_degrees
 from rsseg_tf.inference.polygons.outlines import Ring, simplified
 from rsseg_tf.inference.polygons.regions import Region, RegionFinder
 from rsseg_tf.inference.predict import Products
 from rsseg_tf.inference.tiling import Image
 
 _ROWS_AT_ONCE = 512
+_PIXELS_AT_ONCE = 1 << 22
+"""Of no more pixels can more regions come at once than outlines can be told apart by."""
+
 _STRAIGHTEN = (  # `rio warp` makes one row of it
     'python -c "import rasterio, rasterio.shutil as files; from rasterio.vrt import WarpedVRT; '
     "files.copy(WarpedVRT(rasterio.open('IN.tif'), add_alpha=True), 'OUT.tif', driver='GTiff')\""
@@ -47,8 +51,9 @@ class PolygonLayer:
             row_areas_m2: square meters of a pixel in each row (rows,); None where unknown.
         """
         areas = np.zeros(len(classes)) if row_areas_m2 is None else row_areas_m2
-        for top in range(0, len(classes), _ROWS_AT_ONCE):
-            rows = slice(top, top + _ROWS_AT_ONCE)
+        count = max(1, min(_ROWS_AT_ONCE, _PIXELS_AT_ONCE // classes.shape[1]))
+        for top in range(0, len(classes), count):
+            rows = slice(top, top + count)
             self.take(self.finder.add(classes[rows], confidence=confidence[rows], row_areas_m2=areas[rows]))
 
     def take(self, regions: Iterable[Region]) -> None:
@@ -75,7 +80,8 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
 
     Raises:
         MissingExtraError: if what writes them is not installed.
-        ConfigError: if it lies where ground control points alone say, or its areas are not known and asked for.
+        ConfigError: if it lies where ground control points alone say, or its areas are not known and asked for, or
+            GeoJSON is and its place has no longitude and latitude.
     """
     if products.polygons:
         check_libraries()
@@ -84,6 +90,14 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
             f"`{path}` says by ground control points alone where it lies, which polygons cannot follow",
             hint=f"straighten it first: {_STRAIGHTEN}",
         )
+    if products.polygons == "geojson" and place.crs is not None and place.transform is not None:
+        try:
+            in_degrees(np.array([[place.transform[2], place.transform[5]]]), crs=place.crs)
+        except raster_errors() as error:
+            raise ConfigError(
+                f"`{path}` lies where longitude and latitude do not follow: {reason_of(error)}",
+                hint="ask for polygons as gpkg",
+            ) from error
     if products.polygons and products.least_area_m2 and not has_areas:
         raise ConfigError(f"`{path}` does not say how large its pixels are", hint="say so: --gsd, in meters")
 

@@ -152,12 +152,12 @@ def _cycles(following: list[int], points: list[int], touching: set[int]) -> list
     for start in range(len(following)):
         if seen[start]:
             continue
-        ring, at, touches = [], start, False
+        ring, at = [], start
         while not seen[at]:
             seen[at] = 1
             ring.append(at)
             at = following[at]
-        touches = bool(touching) and any(points[corner] in touching for corner in ring)
+        touches = touching and any(points[corner] in touching for corner in ring)
         rings += _taken_apart(ring, points) if touches else [ring]
     return rings
 

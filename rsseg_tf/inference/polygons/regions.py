@@ -104,9 +104,10 @@ class RegionFinder:
         is_open = np.zeros(count, np.bool_)
         is_open[group[labels[-1][classes[-1] != IGNORE]]] = True
         yield from self._finished(sums, corners, owners, ~is_open)
-        self._keep(sums, corners, owners, is_open)
-        self._last_classes = classes[-1:].copy()
         renamed = np.cumsum(is_open) - 1
+        self._sums = sums.chosen(is_open)
+        self._corners = corners.chosen(is_open[owners], renamed[owners])
+        self._last_classes = classes[-1:].copy()
         last = labels[-1:]
         self._last_regions = np.where(classes[-1:] == IGNORE, 0, renamed[group[last]] if every else 0)
         self._top += len(classes)
@@ -116,11 +117,6 @@ class RegionFinder:
         width = self._last_classes.shape[1]
         nothing = np.full((1, width), IGNORE, np.uint8)
         yield from self.add(nothing, confidence=np.zeros((1, width), np.float32), row_areas_m2=np.zeros(1))
-
-    def _keep(self, sums: _Sums, corners: Corners, owners: NDArray[np.int64], is_open: NDArray[np.bool_]) -> None:
-        renamed = np.cumsum(is_open) - 1
-        self._sums = sums.chosen(is_open)
-        self._corners = corners.chosen(is_open[owners], renamed[owners])
 
     def _finished(
         self, sums: _Sums, corners: Corners, owners: NDArray[np.int64], is_done: NDArray[np.bool_]

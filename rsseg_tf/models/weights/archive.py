@@ -14,24 +14,41 @@ from rsseg_tf.errors import ModelError
 _CONFIG = "config.json"
 _MEMBERS = (_CONFIG, "model.weights.h5")
 _MOST_BYTES = 1 << 28
+_LEAST_UNPACKED, _MOST_PACKED = 1 << 28, 50
+"""Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""
 _AGAIN = "save it again with model.save"
 _KNOWN = ("keras", "rsseg_tf", "builtins")
 _OWN = "rsseg_tf>"
 
 
 def require_archive(path: Path) -> None:
-    """Check that a file holds what Keras writes into a `.keras` file.
+    """Check that a file holds what Keras writes into a `.keras` file, and not far more than a model of its size can.
 
     Raises:
         ModelError: if it does not.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            missing = set(_MEMBERS) - set(archive.namelist())
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint=_AGAIN) from error
-    if missing:
+    if missing := set(_MEMBERS) - sizes.keys():
         raise ModelError(f"`{path}` is not a .keras file: it lacks `{min(missing)}`", hint=_AGAIN)
+
+    unpacked = sum(sizes.values())
+    if unpacked > _LEAST_UNPACKED + _MOST_PACKED * path.stat().st_size:
+        raise ModelError(
+            f"`{path}` would unpack to {unpacked / 1e9:.1f} GB", hint="do not open files that you do not know"
+        )
+
+
+def json_member(path: Path, name: str) -> Any:
+    """Return the JSON in a member of an archive; None where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(name)) if archive.getinfo(name).file_size <= _MOST_BYTES else None
+    except (OSError, ValueError, KeyError, RuntimeError, RecursionError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def foreign_classes(path: Path) -> list[str]:
@@ -40,12 +57,8 @@ def foreign_classes(path: Path) -> list[str]:
     They are found in the file alone: nothing is imported. Empty where the file cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(_CONFIG).file_size > _MOST_BYTES:
-                return []
-            config = json.loads(archive.read(_CONFIG))
-        return sorted(set(_foreign(config)))
-    except (OSError, ValueError, KeyError, RuntimeError, RecursionError, zipfile.BadZipFile, zlib.error):
+        return sorted(set(_foreign(json_member(path, _CONFIG))))
+    except RecursionError:
         return []
 
 

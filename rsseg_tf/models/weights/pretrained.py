@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError, first_line
-from rsseg_tf.graphs import all_operations
+from rsseg_tf.graphs import all_operations, refresh
 from rsseg_tf.graphs.float32 import in_float32
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
@@ -44,9 +43,6 @@ _REGISTER = (
     "@keras.saving.register_keras_serializable(), import it, and call the functions of rsseg_tf (docs/python.md)"
 )
 
-_LEAST_UNPACKED, _MOST_PACKED = 2**28, 50
-"""Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""
-
 
 def load_keras_model(path: Path) -> keras.Model:
     """Return the model in a `.keras` file, without its training state, in float32 whatever it was trained in.
@@ -59,7 +55,6 @@ def load_keras_model(path: Path) -> keras.Model:
     if path.suffix == ".tflite":
         raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
     require_archive(path)
-    _check_unpacked(path)
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
@@ -72,19 +67,6 @@ def load_keras_model(path: Path) -> keras.Model:
             f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
         ) from error
     return in_float32(model)
-
-
-def _check_unpacked(path: Path) -> None:
-    """Refuse a `.keras` file that would unpack to far more than a model of its size can hold."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-    except (OSError, zipfile.BadZipFile):
-        return  # Keras says what is wrong
-    if unpacked > _LEAST_UNPACKED + _MOST_PACKED * path.stat().st_size:
-        raise ModelError(
-            f"`{path}` would unpack to {unpacked / 1e9:.1f} GB", hint="do not open files that you do not know"
-        )
 
 
 def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", width: float = 1.0) -> int:
@@ -207,8 +189,7 @@ def copy_inlined(model: keras.Model, source: keras.Model, *, bgr: bool = False) 
         layer = model.get_layer(names[id(operation)])
         own = [variable.shape for variable in layer.weights]
         layer.set_weights([fitted(array, shape) for array, shape in zip(weights, own, strict=True)])
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # It computes with copies of its weights.
+        refresh(layer)
     return len(sources)
 
 
@@ -226,13 +207,15 @@ def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
 def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:
     check_finite(_flat(source), path=path)
     copied = copied_params = 0
-    first = next(layer.name for layer in model.layers if layer.weights)
+    sees_bands = True  # up to the first kernel
     for layer in model.layers:
         own, theirs = layer.get_weights(), source.get(layer.name, [])
-        if layer.name == first and len(own) == len(theirs):
+        if sees_bands and len(own) == len(theirs):
             theirs = [fitted(np.asarray(array), each.shape) for array, each in zip(theirs, own, strict=True)]
+        sees_bands = sees_bands and not any(array.ndim > 1 for array in own)
         if own and [array.shape for array in own] == [np.shape(array) for array in theirs]:
             layer.set_weights(theirs)
+            refresh(layer)
             copied, copied_params = copied + 1, copied_params + layer.count_params()
     if copied_params < model.count_params() / 2:
         raise ModelError(

@@ -21,7 +21,7 @@ import numpy as np
 from rsseg_tf.config.pruning import LATENCY, Limits, Loop, Ranking, Target
 from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.graphs import flatten, live_taps
+from rsseg_tf.graphs import live_taps
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.floors import Floors, Measure
@@ -112,7 +112,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
     _check_hooks(loop, hooks)
     state_path = None if hooks.state_path is None else Path(hooks.state_path)
-    dense = live_taps(flatten(model))
+    dense = live_taps(model)
     if is_state_of(state_path, _fingerprint(model, target, loop)):  # of a version that kept all taps
         dense = model
     slim = partial(

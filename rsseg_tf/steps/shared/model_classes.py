@@ -13,10 +13,10 @@ from rsseg_tf.datasets.catalog import palette_of
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.relabeled import with_classes_of
 from rsseg_tf.errors import RssegError
+from rsseg_tf.models.weights.archive import json_member
 from rsseg_tf.runs import CONFIG
 
 _MEMBER = "rsseg_tf.json"
-_MOST_BYTES = 1 << 20
 
 
 def keep_classes(path: Path, palette: Palette) -> None:
@@ -38,14 +38,10 @@ def numbered_as(path: Path, dataset: Dataset) -> Dataset:
 
 def classes_of(path: Path) -> Palette | None:
     """Return the classes of a `.keras` file, or else of the run that it lies in; None where neither says."""
-    with (
-        contextlib.suppress(OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile),
-        zipfile.ZipFile(path) as file,
-    ):
-        if file.getinfo(_MEMBER).file_size <= _MOST_BYTES:
-            values = json.loads(file.read(_MEMBER))
-            colors = tuple((int(red), int(green), int(blue)) for red, green, blue in values["class_colors"])
-            return Palette(tuple(map(str, values["class_names"])), colors)
+    values = json_member(path, _MEMBER)
+    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
+        colors = tuple((int(red), int(green), int(blue)) for red, green, blue in values["class_colors"])
+        return Palette(tuple(map(str, values["class_names"])), colors)
     with contextlib.suppress(RssegError):
         return palette_of(load_config(path.parent / CONFIG, is_record=True).data)
     return None

@@ -24,7 +24,7 @@ from rsseg_tf.training.loop import Outcome, Trainer
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import Teacher
-from rsseg_tf.training.strategy import Replicas
+from rsseg_tf.training.strategy import Replicas, watching
 from rsseg_tf.training.tune import Tuner
 
 
@@ -87,7 +87,7 @@ class Retraining:
         """Name → hash of the dense model and of the data."""
         return {str(self.dense_path): self.dense_hash, **self.inputs}
 
-    @property
+    @cached_property
     def loss(self) -> Loss:
         """What the recipe minimizes, of the masks."""
         return training_loss(self.schedule, self.config.prune.retrain, num_classes=self.num_classes)
@@ -123,7 +123,8 @@ class Retraining:
         trainer = Trainer(
             model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher if has_teacher else None
         )
-        before, weights = validate() if start is None else start, model.get_weights()
+        with watching(self.replicas, lambda: f"the validation before {title}"):
+            before, weights = validate() if start is None else start, model.get_weights()
         progress = TrainingProgress(title, recipe.epochs)
         outcome = trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
         if before <= outcome.best_val_miou:

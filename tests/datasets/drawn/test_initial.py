@@ -401,3 +401,35 @@ def test_a_published_set_with_a_reader_of_its_own_gets_it(tmp_path: Path) -> Non
     assert "name: loveda" in Path(initialize(tmp_path / "in", tmp_path / "out")["config"]).read_text()
     with pytest.raises(DataError, match="does not exist"):
         initialize(tmp_path / "none", tmp_path / "out")
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+def test_lists_of_names_with_dots_in_them_are_the_splits(tmp_path: Path, ending: str) -> None:
+    names = [f"frame.{number:06d}" for number in range(8)]
+    for name in names:
+        photo(tmp_path / f"in/images/{name}.png")
+        numbers_mask(tmp_path / f"in/masks/{name}.png", 0, 1)
+    for split, listed in (("train", names[::2]), ("val", names[1::2])):
+        (tmp_path / f"in/{split}.txt").write_text("./\n" + "".join(f"{name}{ending}\n" for name in listed))
+    dataset = opened(initialize(tmp_path / "in", tmp_path / "out"))
+    assert {split: len(dataset.samples(split)) for split in dataset.splits()} == {"train": 4, "val": 4}
+
+
+def test_other_json_files_do_not_matter(tmp_path: Path) -> None:
+    for number in range(8):
+        photo(tmp_path / f"in/images/{number}.png")
+        numbers_mask(tmp_path / f"in/masks/{number}.png", 0, 1)
+    for name, text in (("numbers.json", "[1, 2]"), (".vscode/settings.json", "{ // no JSON"), ("images/._0.json", "x")):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    opened(initialize(tmp_path / "in", tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"shapes": [], "imagePath": "a.png", "imageHeight": 1e400, "imageWidth": 3}']
+)
+def test_annotations_that_are_damaged_are_one_error(tmp_path: Path, text: str) -> None:
+    photo(tmp_path / "in/a.png")
+    (tmp_path / "in/a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json"):
+        initialize(tmp_path / "in", tmp_path / "out")

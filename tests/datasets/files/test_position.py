@@ -105,3 +105,9 @@ def test_the_size_of_a_jpeg_is_in_its_header(tmp_path: Path, options: dict[str, 
     Image.fromarray(PIXELS).save(tmp_path / "a.jpg", **options)
     assert jpeg_size(tmp_path / "a.jpg") == (20, 30)
     assert jpeg_size(geotiff(tmp_path / "a.tif", PIXELS)) == (0, 0)
+
+
+def test_a_box_without_area_is_no_place(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.pgw").write_text("1\n0\n0\n0\n0\n0\n")
+    assert position_of(tmp_path / "a.png") is None

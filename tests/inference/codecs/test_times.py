@@ -254,3 +254,13 @@ def test_a_full_disk_is_told(tmp_path: Path, request: pytest.FixtureRequest) -> 
     with pytest.raises(RssegError, match=r"cannot write `.*in_overlay\.mp4`"):
         predict_video(predictor(), str(source), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_frames_are_of_the_size_of_the_first_one(tmp_path: Path) -> None:
+    """A stream may change its size on the way, as where a drone's signal gets weaker."""
+    parts = [film(tmp_path / f"{width}.ts", [0, 0.1, 0.2, 0.3], size=(width, width)) for width in (64, 96)]
+    (tmp_path / "a.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    images, _, source = frames_of(FfmpegPlayer(str(tmp_path / "a.ts")))
+    assert {image.shape for image in images} == {(64, 64, 3)}
+    assert (source.height, source.width) == (64, 64)
+    assert len(images) > 4

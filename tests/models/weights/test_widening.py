@@ -86,6 +86,20 @@ def test_a_model_of_colors_begins_one_of_more_bands(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features(again, PIXELS[..., [0, 1, 2, 1]]), features(wide, PIXELS[..., [0, 1, 2, 1]]))
 
 
+def test_statistics_before_the_first_kernel_do_not_keep_it_from_being_widened(tmp_path: Path) -> None:
+    narrow, wide = network("keras.applications.EfficientNetB0", 3), network("keras.applications.EfficientNetB0", 4)
+    norm = next(layer for layer in narrow.layers if isinstance(layer, keras.layers.Normalization))
+    norm.set_weights([np.float32([100, 80, 60]), np.float32([40, 50, 60]), np.int32(0)])
+    norm.finalize_state()
+    narrow.save(tmp_path / "narrow.keras")
+    initialize(wide, str(tmp_path / "narrow.keras"), backbone="keras.applications.EfficientNetB0")
+    stems = [
+        np.asarray(keras.Model(model.input, model.get_layer("backbone_stem_activation").output)(pixels))
+        for model, pixels in ((narrow, PIXELS), (wide, PIXELS[..., [0, 1, 2, 0]]))
+    ]
+    np.testing.assert_allclose(stems[1], stems[0], atol=1e-4 * np.abs(stems[0]).max())
+
+
 @pytest.mark.parametrize(
     "name",
     [

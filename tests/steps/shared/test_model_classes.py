@@ -52,3 +52,12 @@ def test_damaged_or_foreign_members_are_not_believed(tmp_path):
         assert classes_of(path) is None
     (tmp_path / "no.keras").write_bytes(b"no zip")
     assert classes_of(tmp_path / "no.keras") is None
+
+
+def test_what_is_nested_too_deep_is_not_believed(tmp_path):
+    import zipfile
+
+    saved(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras", "a") as archive:
+        archive.writestr("rsseg_tf.json", "[" * 20_000 + "]" * 20_000)
+    assert classes_of(tmp_path / "model.keras") is None
