@@ -24,7 +24,7 @@ class Moments:
     """What is added up over batches: for each tensor the number of rows, their sum and the sum of their products.
 
     The sums are made outside of the traced graph: where convolutions run in bfloat16, TensorFlow's graph optimizer
-    computes every sum and product of a graph in it, and a covariance of 8 bits has eigenvalues far below 0.
+    computes the products of a graph in it too, and a covariance of 8 bits has eigenvalues far below 0.
 
     Attributes:
         tensors: of a model, (N, …, C) each.
