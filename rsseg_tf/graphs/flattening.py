@@ -119,7 +119,7 @@ def _with_names_of_their_own(model: keras.Model) -> dict[int, keras.Operation]:
 
 
 def _within(model: keras.Model) -> Iterator[tuple[str, keras.Operation]]:
-    """Yield the name of its model and each operation that computes something: the model's own before those of others."""
+    """Yield each operation that computes something, behind the name of its model; those of models within come last."""
     inner = []
     for operation in functional(model).operations:
         if is_graph(operation):
