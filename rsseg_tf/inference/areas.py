@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.files.place import Place, place_of
+from rsseg_tf.datasets.files.raster import open_dataset_of
 from rsseg_tf.inference.tiling import Image
 
 _SEMI_MAJOR_M = 6378137.0
 _ECCENTRICITY = 0.0818191908426215
+_FAR_APART = 4 / 3
+"""Ratio of two sizes of a pixel from which on a network sees things of a size that it did not learn."""
 _SAMPLED_ROWS, _SAMPLED_COLUMNS = 33, 3
 _STEP_PX = 16
 _LONGITUDE_LATITUDE = "EPSG:4326"
@@ -97,3 +101,37 @@ def _pixel_areas_m2(place: Place, rows: NDArray[np.float64], columns: NDArray[np
     risen = latitude[1:] - latitude[0]
     areas: NDArray[np.float64] = np.abs(turned[0] * risen[1] - turned[1] * risen[0]) * east * north / _STEP_PX**2
     return areas.reshape(rows.shape)
+
+
+def pixel_m(path: Path) -> float | None:
+    """Return meters per pixel of an image, from where it says that it lies; None where it does not.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    place = place_of(path)
+    if place is None:
+        return None
+    with open_dataset_of(path) as dataset:
+        areas = row_areas_m2(place, dataset.height, dataset.width)
+    return None if areas is None else side_m(areas)
+
+
+def side_m(areas_m2: NDArray[np.float64]) -> float:
+    """Return the side of a pixel, from the areas of one in each row."""
+    return float(np.sqrt(np.median(areas_m2)))
+
+
+def are_far_apart(first_m: float, second_m: float, *, by: float | None = None) -> bool:
+    """Return whether one size of a pixel is more than `by` times another, by default a third above it."""
+    return max(first_m, second_m) > (by or _FAR_APART) * min(first_m, second_m)
+
+
+def shown(side: float) -> str:
+    """Return the side of a pixel as people write it.
+
+    Example:
+        >>> shown(0.05), shown(3.0)
+        ('0.05 m', '3 m')
+    """
+    return f"{side:.3g} m"
