@@ -20,8 +20,7 @@ from rsseg_tf.datasets.files.finding import find_images
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
-from rsseg_tf.datasets.files.raster import open_dataset_of, required_library
-from rsseg_tf.datasets.files.resizing import Resizing
+from rsseg_tf.datasets.files.raster import required_library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels, visible
 from rsseg_tf.datasets.images.header import read_header
@@ -29,7 +28,7 @@ from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, extras_named, unreadable
-from rsseg_tf.inference.areas import are_far_apart, class_areas, pixel_m, row_areas_m2, shown
+from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
@@ -39,9 +38,6 @@ from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, Progress, warn
 from rsseg_tf.run_folder import only_writer
 from rsseg_tf.runs import atomic_path, file_hash, write_json
-
-_SAME = 1.01
-"""Ratio of two sizes of a pixel up to which resampling would only blur."""
 
 
 def output_names(images: Sequence[Path]) -> list[str]:
@@ -235,7 +231,8 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
         required_library()
     place = place_of(job.image)
     job, note = _scaled(job, place)
-    job, place, size = _at_the_learned_size(job, place)
+    predictor, place, size = as_learned(job.predictor, job.image, place, tell=job.tell)
+    job = dataclasses.replace(job, predictor=predictor)
     note |= {"scale_note": f"seen at {shown(job.predictor.learned_pixel_m)} a pixel"} if size else {}
     with open_picture(job.image, job.channels, size=size) as picture:
         known = job.image.suffix.lower() in OPENCV_SUFFIXES and size is None
@@ -273,36 +270,6 @@ def _scaled(job: _Job, place: Place | None) -> tuple[_Job, dict[str, str]]:
     if scale.pixel_m:
         job = dataclasses.replace(job, predictor=with_pixels_of(job.predictor, scale.pixel_m))
     return job, {"scale_note": scale.note}
-
-
-def _at_the_learned_size(job: _Job, place: Place | None) -> tuple[_Job, Place | None, tuple[int, int] | None]:
-    """Return the job, the place and the size of the image as the network is to see it; no size for its own.
-
-    Where it is not to be resampled, another size of its pixels than the network learned is told.
-    """
-    predictor, learned = job.predictor, job.predictor.learned_pixel_m
-    given = predictor.ground_sampling_distance_m if predictor.overrides_georeference else None
-    known = (given or pixel_m(job.image)) if learned else None
-    if known is None and predictor.resamples:
-        raise ConfigError(f"`{job.image}` does not say how large its pixels are", hint="say so: --gsd, in meters")
-    if known is None or not are_far_apart(known, learned, by=_SAME if predictor.resamples else None):
-        return job, place, None
-    if not predictor.resamples:
-        job.tell(
-            f"`{job.image}` has pixels of {shown(known)}, the model learned from pixels of {shown(learned)}: what it "
-            "finds is likely wrong",
-            "predict with --resample",
-        )
-        return job, place, None
-    resizing = Resizing.to(*_size_of(job.image), ratio=known / learned, path=job.image)
-    if given:
-        job = dataclasses.replace(job, predictor=with_pixels_of(predictor, resizing.side(given)))
-    return job, resizing.place(place), resizing.after
-
-
-def _size_of(image: Path) -> tuple[int, int]:
-    with open_dataset_of(image) as dataset:
-        return dataset.height, dataset.width
 
 
 def _warning_once() -> Callable[[str, str], None]:
