@@ -236,7 +236,7 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
     whole = sealed(tmp_path).read_bytes()
     rng = np.random.default_rng(2)
     monkeypatch.setattr(runner, "open_interpreter", _unexpected)
-    monkeypatch.setattr(guard, "open_child", _refused)
+    monkeypatch.setattr(guard, "prove", _refused)
     for number in range(300):
         damaged = bytearray(whole)
         damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
