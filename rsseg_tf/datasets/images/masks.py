@@ -18,6 +18,7 @@ from rsseg_tf.errors import DataError
 from rsseg_tf.text import counted
 
 _COLORS_LISTED = 8
+_COUNTED_AT_ONCE = 1 << 22
 _TIFFS = (".tif", ".tiff")
 _REMEDY = "fix the mask, or set data.unknown_colors=ignore"
 
@@ -121,7 +122,7 @@ class IndexMasks:
         numbers, is_exact = _as_bytes(found.values)
         blank = self._blank(found)
         counted = is_exact if blank is None else ~blank if is_exact is None else is_exact & ~blank
-        counts = np.bincount(numbers.ravel() if counted is None else numbers[counted], minlength=256)
+        counts = _histogram(numbers if counted is None else numbers[counted])
         counts[self._known] = 0
         strange = {str(number): int(counts[number]) for number in np.flatnonzero(counts).tolist()}
         beyond = {} if is_exact is None else _counted(found.values[~is_exact if blank is None else ~(is_exact | blank)])
@@ -157,6 +158,14 @@ def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
         numbers: Pixels = values.astype(np.uint8)
     is_exact = numbers == values
     return numbers, None if is_exact.all() else is_exact
+
+
+def _histogram(numbers: Pixels) -> NDArray[np.int64]:
+    """Return how often each of 256 numbers occurs; NumPy makes eight bytes of each that it counts at once."""
+    counts, flat = np.zeros(256, np.int64), numbers.ravel()
+    for start in range(0, flat.size, _COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=256)
+    return counts
 
 
 def _counted(values: Values) -> dict[str, int]:
