@@ -246,8 +246,8 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
         assert _outcome(path) == f"an error that names {path.name}"
 
 
-def _refused(*_arguments: object, ended: Callable[[int], ModelError], **_options: object) -> None:
-    raise ended(-11)
+def _refused(*_arguments: object, crash: str, **_options: object) -> None:
+    raise ModelError(crash)
 
 
 def _outcome(path: Path) -> str:

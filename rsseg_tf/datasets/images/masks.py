@@ -18,7 +18,7 @@ from rsseg_tf.errors import DataError
 from rsseg_tf.text import counted
 
 _COLORS_LISTED = 8
-_COUNTED_AT_ONCE = 1 << 22
+COUNTED_AT_ONCE = 1 << 22
 _TIFFS = (".tif", ".tiff")
 _REMEDY = "fix the mask, or set data.unknown_colors=ignore"
 
@@ -163,8 +163,8 @@ def _as_bytes(values: Values) -> tuple[Pixels, NDArray[np.bool_] | None]:
 def _histogram(numbers: Pixels) -> NDArray[np.int64]:
     """Return how often each of 256 numbers occurs; NumPy makes eight bytes of each that it counts at once."""
     counts, flat = np.zeros(256, np.int64), numbers.ravel()
-    for start in range(0, flat.size, _COUNTED_AT_ONCE):
-        counts += np.bincount(flat[start : start + _COUNTED_AT_ONCE], minlength=256)
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        counts += np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256)
     return counts
 
 

@@ -79,7 +79,7 @@ def test_many_pixels_are_counted_as_few_are(tmp_path, monkeypatch):
     write_image(path, np.random.default_rng(0).integers(0, 9, (30, 50), dtype=np.uint8))
     with pytest.raises(DataError) as few:
         IndexMasks({0: 0, 1: 1}).read(path)
-    monkeypatch.setattr(masks, "_COUNTED_AT_ONCE", 7)
+    monkeypatch.setattr(masks, "COUNTED_AT_ONCE", 7)
     with pytest.raises(DataError) as many:
         IndexMasks({0: 0, 1: 1}).read(path)
 
