@@ -203,8 +203,6 @@ def _told(path: Path) -> Iterator[None]:
             "export it with another compression, such as deflate" if _NO_CODEC in reason else "fetch or export it again"
         )
         raise DataError(f"cannot read `{path}`: {reason}", hint=hint) from error
-    except MemoryError as error:
-        raise DataError(f"`{path}` does not fit into the memory that is left", hint="cut it into tiles") from error
 
 
 def _palette(dataset: Any) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.files.stored import WHOLE, Box, Values
+from rsseg_tf.datasets.files.stored import WHOLE, Box, Values, fitting_memory
 from rsseg_tf.datasets.images.numbers import Numbers
 from rsseg_tf.datasets.images.windows import read_numbers, read_picture
 from rsseg_tf.datasets.palette import IGNORE, ColorTable, Pixels, format_color
@@ -86,6 +86,10 @@ class ColorMasks:
 
     def read(self, path: Path, box: Box = WHOLE) -> Pixels:
         """See `MaskReader.read`."""
+        with fitting_memory(path):
+            return self._read(path, box)
+
+    def _read(self, path: Path, box: Box) -> Pixels:
         colors, valid = read_picture(path, box, labels=True)
         mask, unknown = self._table.decode(colors)
         if unknown and valid is not None:
@@ -118,6 +122,10 @@ class IndexMasks:
 
     def read(self, path: Path, box: Box = WHOLE) -> Pixels:
         """See `MaskReader.read`."""
+        with fitting_memory(path):
+            return self._read(path, box)
+
+    def _read(self, path: Path, box: Box) -> Pixels:
         found = read_numbers(path, box)
         numbers, is_exact = _as_bytes(found.values)
         blank = self._blank(found)
