@@ -20,6 +20,7 @@ from rsseg_tf.runs import atomic_path
 _INFO = "info"
 _DAMAGE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, MemoryError, SyntaxError),
+    OverflowError,
     *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What NumPy and zipfile raise on files that are not as they were written."""

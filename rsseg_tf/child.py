@@ -105,6 +105,35 @@ def open_child(
             child.end()
 
 
+def prove(module: str, request: object, *, crash: str, late: str, hint: str, most_s: float) -> None:
+    """Have a process of its own do something that may crash it, so that what crashes there is not done here.
+
+    Within a program that Python is built into there is no such process, and nothing is proven.
+
+    Args:
+        module: its full name; it calls `serve` and answers once.
+        request: what it is to do.
+        crash: the message where it ends without an answer.
+        late: the message where it takes longer than it may.
+        hint: of an error that has none.
+        most_s: seconds that it may take.
+
+    Raises:
+        ModelError: if it ends so, or in an error of the tree.
+    """
+
+    def ended(code: int | None) -> ModelError:
+        return ModelError(late if code is None else crash)
+
+    if not sys.executable:
+        return
+    try:
+        with open_child(module, ended=ended, most_s=most_s) as child:
+            child.ask(request)
+    except RssegError as error:
+        raise ModelError(error.message, hint=error.hint or hint) from error
+
+
 def serve(work: Callable[[Iterator[Any]], Iterator[Mapping[str, Any]]]) -> int:
     """Send, from the child process, what `work` makes of the requests, and return the exit code.
 

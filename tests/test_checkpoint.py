@@ -1,5 +1,7 @@
 """What was saved comes back, and nothing else does."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -41,6 +43,17 @@ def test_other_variables_are_refused_untouched(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"text"])
 def test_a_damaged_file_is_told_by_its_name(tmp_path, content):
     (tmp_path / "state.npz").write_bytes(content)
+
+    with pytest.raises(RssegError, match=r"state\.npz"):
+        read_arrays(tmp_path / "state.npz")
+
+
+def test_a_shape_beyond_all_numbers_is_damage(tmp_path):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 30 + ",), }\n"
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    save_arrays(tmp_path / "state.npz", [], INFO)
+    with zipfile.ZipFile(tmp_path / "state.npz", "a") as archive:
+        archive.writestr("a0.npy", array)
 
     with pytest.raises(RssegError, match=r"state\.npz"):
         read_arrays(tmp_path / "state.npz")

@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None, *, command: click.Command = cli
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except MemoryError:
+        return _complain("this needs more memory than is left", hint="use smaller images, windows or batches")
     except OSError as error:
         place = f"`{error.filename}`: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}", hint=system_hint(error))

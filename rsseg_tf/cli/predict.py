@@ -37,6 +37,7 @@ _BRACKETS = str.maketrans("", "", "[]")
     type=options.Number(min=0, max=100_000),
     help="Meters per pixel, for areas; by default as the image says, or else the model.",
 )
+@click.option("--resample", is_flag=True, help="See images, and make maps, with pixels as large as the model learned.")
 @click.option(
     "--bands",
     metavar="R,G,B,…",
@@ -87,6 +88,7 @@ def command(
     config_path: Path | None,
     overlap: int | None,
     gsd: float | None,
+    resample: bool,
     bands: str | None,
     scale: str | None,
     polygons: Literal["gpkg", "geojson"] | None,
@@ -115,6 +117,10 @@ def command(
     megapixels, is read a few rows at a time (extra `geo`). Its class map is a tiled, compressed GeoTIFF,
     NAME_classes.tif, with the same georeference, and overviews. Where an image has no data, the class map has 255.
 
+    A model learned things at one size on the ground. Where an image's pixels are a third larger or smaller than those
+    that it learned from, that is said; with --resample (extra `geo`) the image is brought to the model's resolution,
+    and its maps have that grid, with the georeference that fits it.
+
     Polygons (extra `geo`) lie where the image lies, GeoJSON in longitude and latitude; without a georeference they
     are in pixels, the second coordinate below 0. Each is of one class, connected by the sides of its pixels.
 
@@ -125,7 +131,7 @@ def command(
     """
     path = find_model(model)
     from rsseg_tf.inference.folders import predict_files
-    from rsseg_tf.inference.predict import with_overlap
+    from rsseg_tf.inference.predict import with_overlap, with_pixels_of
     from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video, videos_within
 
     channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
@@ -142,7 +148,8 @@ def command(
     if overlap is not None:
         predictor = with_overlap(predictor, overlap)
     if gsd is not None:
-        predictor = dataclasses.replace(predictor, ground_sampling_distance_m=gsd, overrides_georeference=gsd > 0)
+        predictor = with_pixels_of(predictor, gsd)
+    predictor = dataclasses.replace(predictor, resamples=resample)
     with advance_line("predict") as progress:
         records = predict_files(
             predictor, pictures, out, channels=channels, products=products, overwrite=overwrite, progress=progress

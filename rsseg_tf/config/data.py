@@ -107,7 +107,7 @@ class DataConfig:
             calls so, its three bands, or its one of gray three times.
         scale: (file-based readers) the values of an image that become 0 and 255, where it has more than 8 bits: two for
             all bands, or two for each of `bands` in turn, such as [[0,3000],[0,3000],[0,3000],[0,6000]].
-        ground_sampling_distance_m: meters per pixel, 0 where unknown.
+        ground_sampling_distance_m: meters per pixel, 0 for what the images say.
         input_size: height and width of what the network sees.
         fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
         cache: keep decoded (and resized) images in memory between epochs.

@@ -155,9 +155,12 @@ def keys(kind: type) -> tuple[type, str]:
 
 def is_elementwise(function: Callable[..., object] | None) -> bool:
     """Return whether an activation, a function or a layer, acts on each element alone."""
+    if isinstance(function, layers.Activation) and type(function).call is layers.Activation.call:
+        return is_elementwise(function.activation)
     if function is None or (isinstance(function, keras.Operation) and facts(function).is_elementwise):
         return True
-    return any(function is keras.activations.get(name) for name in ACTIVATIONS)
+    known = ((keras.activations.get(name), getattr(keras.ops, name, None)) for name in ACTIVATIONS)
+    return any(function in functions for functions in known)
 
 
 def activation_name(operation: keras.Operation) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import chain, count
 from typing import Any
 
 import keras
@@ -16,10 +18,11 @@ from rsseg_tf.graphs.walk import is_graph
 def flatten(model: keras.Model) -> keras.Model:
     """Return a functional model equal to `model` with no models inside it; the layers are the same objects.
 
-    A functional model without nested models comes back as it is.
+    A functional model without nested models comes back as it is. Where layers of several models within have the same
+    name, all but the first stand there with the name of their model before it; they hold the same variables.
 
     Raises:
-        ModelError: if the model is subclassed or not built, or two of its nested layers have the same name.
+        ModelError: if the model is subclassed or not built.
 
     Example:
         >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden")])
@@ -28,10 +31,11 @@ def flatten(model: keras.Model) -> keras.Model:
         3
     """
     flat = functional(model)
+    named = _with_names_of_their_own(flat)
     while any(is_graph(operation) for operation in flat.operations):
         try:
             flat = keras.models.clone_model(
-                flat, new_inputs(flat), clone_function=lambda layer: layer, call_function=_call_inside
+                flat, new_inputs(flat), clone_function=lambda layer: layer, call_function=partial(_call_inside, named)
             )
         except ValueError as error:
             raise ModelError(
@@ -80,13 +84,47 @@ def functional(model: keras.Model) -> keras.Model:
     )
 
 
-def _call_inside(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
-    """Return what `layer` returns; of a nested model the layers are called one by one, under its `training`."""
+def _call_inside(named: Mapping[int, keras.Operation], layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
+    """Return what `layer` returns; of a nested model the layers are called one by one, under its `training`.
+
+    `named` gives, by the id of an operation, what takes its place.
+    """
     if not is_graph(layer):
         return layer(*args, **kwargs)
     training = kwargs.get("training")
-    return private.run_graph(
-        functional(layer),
-        args[0],
-        lambda operation, *inner, **options: private.with_training(operation, training)(*inner, **options),
-    )
+
+    def inside(operation: keras.Operation, *inner: Any, **options: Any) -> Any:
+        own = named.get(id(operation), operation)
+        return private.with_training(own, training)(*inner, **options)
+
+    return private.run_graph(functional(layer), args[0], inside)
+
+
+def _with_names_of_their_own(model: keras.Model) -> dict[int, keras.Operation]:
+    """Return, by the id of each operation whose name another has, the same with a name of its own."""
+    taken: set[str] = set()
+    seen: set[int] = set()
+    renamed = {}
+    for owner, operation in _within(model):
+        if id(operation) in seen:
+            continue
+        seen.add(id(operation))
+        if operation.name in taken:
+            stem = f"{owner}_{operation.name}"
+            name = next(each for each in chain((stem,), (f"{stem}_{n}" for n in count(1))) if each not in taken)
+            renamed[id(operation)] = private.renamed(operation, name)
+            taken.add(name)
+        taken.add(operation.name)
+    return renamed
+
+
+def _within(model: keras.Model) -> Iterator[tuple[str, keras.Operation]]:
+    """Yield each operation that computes something, behind the name of its model; those of models within come last."""
+    inner = []
+    for operation in functional(model).operations:
+        if is_graph(operation):
+            inner.append(operation)
+        elif not isinstance(operation, keras.layers.InputLayer):
+            yield model.name, operation
+    for each in inner:
+        yield from _within(each)

@@ -29,11 +29,12 @@ ELEMENTWISE = (
 POOLS = _named("ops.nn", "MaxPool", "AveragePool")
 REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
 RESHAPE = "keras.src.ops.numpy.Reshape"
+SOFTMAX = "keras.src.ops.nn.Softmax"
 AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
 CONCATENATE = "keras.src.ops.numpy.Concatenate"
 
 CLASSES = (
-    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, RESHAPE, CONCATENATE),
+    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, RESHAPE, CONCATENATE, SOFTMAX),
     *(*ADDITIONS, *PRODUCTS, *OTHER_MERGES, *ELEMENTWISE, *POOLS, *REDUCTIONS, *AXIS_CHANGES),
 )
 """Module and name of every class without a public name that a table of ours has a row for.
@@ -89,6 +90,13 @@ def with_training(operation: keras.Operation, training: bool | None) -> Callable
 def sublayers(operation: keras.Operation) -> list[keras.Layer]:
     """Return the layers that a layer holds."""
     return list(getattr(operation, "_layers", ()))
+
+
+def renamed(operation: keras.Operation, name: str) -> keras.Operation:
+    """Return an operation with the same variables, layers and settings under another name, which no graph holds yet."""
+    twin: keras.Operation = object.__new__(type(operation))
+    twin.__dict__.update(operation.__dict__, name=name, _inbound_nodes=[], _outbound_nodes=[])
+    return twin
 
 
 def lambda_arguments(layer: keras.layers.Lambda) -> dict[str, Any]:

@@ -1,18 +1,27 @@
-"""How much of an image each class covers."""
+"""How large pixels are on the ground, and how much of it each class covers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.files.place import Place
+from rsseg_tf.datasets.files.place import Place, place_of
+from rsseg_tf.datasets.files.raster import open_dataset_of
+from rsseg_tf.datasets.files.resizing import Resizing
+from rsseg_tf.errors import ConfigError
+from rsseg_tf.inference.predict import TiledPredictor, with_pixels_of
 from rsseg_tf.inference.tiling import Image
 
 _SEMI_MAJOR_M = 6378137.0
 _ECCENTRICITY = 0.0818191908426215
+_FAR_APART = 4 / 3
+"""Ratio of two sizes of a pixel from which on a network sees things of a size that it did not learn."""
+_SAME = 1.01
+"""Ratio up to which resampling would only blur."""
 _SAMPLED_ROWS, _SAMPLED_COLUMNS = 33, 3
 _STEP_PX = 16
 _LONGITUDE_LATITUDE = "EPSG:4326"
@@ -97,3 +106,70 @@ def _pixel_areas_m2(place: Place, rows: NDArray[np.float64], columns: NDArray[np
     risen = latitude[1:] - latitude[0]
     areas: NDArray[np.float64] = np.abs(turned[0] * risen[1] - turned[1] * risen[0]) * east * north / _STEP_PX**2
     return areas.reshape(rows.shape)
+
+
+def pixel_m(path: Path) -> float | None:
+    """Return meters per pixel of an image, from where it says that it lies; None where it does not.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    place = place_of(path)
+    if place is None:
+        return None
+    with open_dataset_of(path) as dataset:
+        areas = row_areas_m2(place, dataset.height, dataset.width)
+    return None if areas is None else side_m(areas)
+
+
+def side_m(areas_m2: NDArray[np.float64]) -> float:
+    """Return the side of a pixel, from the areas of one in each row."""
+    return float(np.sqrt(np.median(areas_m2)))
+
+
+def are_far_apart(first_m: float, second_m: float, *, by: float = _FAR_APART) -> bool:
+    """Return whether one size of a pixel is more than `by` times another, by default a third above it."""
+    return max(first_m, second_m) > by * min(first_m, second_m)
+
+
+def shown(side: float) -> str:
+    """Return the side of a pixel as people write it.
+
+    Example:
+        >>> shown(0.05), shown(3.0)
+        ('0.05 m', '3 m')
+    """
+    return f"{side:.3g} m"
+
+
+def as_learned(
+    predictor: TiledPredictor, image: Path, place: Place | None, *, tell: Callable[[str, str], None]
+) -> tuple[TiledPredictor, Place | None, tuple[int, int] | None]:
+    """Return the predictor, the place and the size of an image as the network is to see it; no size for its own.
+
+    Args:
+        predictor: says whether images are resampled.
+        image: the file.
+        place: where it lies.
+        tell: takes a message and a hint where pixels of another size than the network learned are not resampled.
+
+    Raises:
+        ConfigError: if an image that is to be resampled does not say how large its pixels are, or would be too large.
+        DataError: if it cannot be read.
+    """
+    learned = predictor.learned_pixel_m
+    given = predictor.ground_sampling_distance_m if predictor.overrides_georeference else None
+    known = (given or pixel_m(image)) if learned else None
+    if known is None and predictor.resamples:
+        raise ConfigError(f"`{image}` does not say how large its pixels are", hint="say so: --gsd, in meters")
+    if known is None or not are_far_apart(known, learned, by=_SAME if predictor.resamples else _FAR_APART):
+        return predictor, place, None
+    if not predictor.resamples:
+        learned_from = f"the model learned from pixels of {shown(learned)}: what it finds is likely wrong"
+        tell(f"`{image}` has pixels of {shown(known)}, {learned_from}", "predict with --resample")
+        return predictor, place, None
+    with open_dataset_of(image) as dataset:
+        resizing = Resizing.to(dataset.height, dataset.width, ratio=known / learned, path=image)
+    if given:
+        predictor = with_pixels_of(predictor, resizing.side(given))
+    return predictor, resizing.place(place), resizing.after

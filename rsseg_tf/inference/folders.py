@@ -28,14 +28,14 @@ from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, extras_named, unreadable
-from rsseg_tf.inference.areas import class_areas, row_areas_m2
+from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
-from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
+from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor, with_pixels_of
 from rsseg_tf.inference.style import write_style
 from rsseg_tf.inference.tiling import Image
-from rsseg_tf.progress import Advance, Progress
+from rsseg_tf.progress import Advance, Progress, warn
 from rsseg_tf.run_folder import only_writer
 from rsseg_tf.runs import atomic_path, file_hash, write_json
 
@@ -107,15 +107,20 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         raise ConfigError(
             "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
         )
+    if predictor.resamples and not predictor.learned_pixel_m:
+        raise ConfigError(
+            "the model does not say how large the pixels were that it learned from",
+            hint="set data.ground_sampling_distance_m, in meters, for its export",
+        )
     channels = predictor.channels_for(channels)
     records: list[dict[str, Any]] = []
-    pixels = 0
+    pixels, tell = 0, _warning_once()
     with only_writer(folder):
         for image, name in zip(found, output_names(found), strict=True):
             key = {**_key(predictor, image, channels), **_asked(products)}
             record = None if overwrite else _earlier(folder / f"{name}.json", key)
             if record is None:
-                job = _Job(predictor, image, folder / name, channels, products, key, overwrite)
+                job = _Job(predictor, image, folder / name, channels, products, key, overwrite, tell)
                 made = _predict_image(job, _report(progress, Advance(len(records), len(found), pixels)))
                 record = {"image": str(image), **made, "made_from": key}
                 write_json(folder / f"{name}.json", record)
@@ -128,7 +133,10 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
 @dataclass(frozen=True)
 class _Job:
-    """An image to predict; `target` is the folder and the name of its results, `key` what they depend on."""
+    """An image to predict; `target` is the folder and the name of its results, `key` what they depend on.
+
+    What is wrong with many images is said with `tell`, once for all.
+    """
 
     predictor: TiledPredictor
     image: Path
@@ -137,6 +145,7 @@ class _Job:
     products: Products
     key: Mapping[str, Any]
     overwrite: bool
+    tell: Callable[[str, str], None]
 
 
 def _report(progress: Callable[[Advance], None] | None, before: Advance) -> Progress:
@@ -173,6 +182,7 @@ def _key(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str
         "overlap_px": predictor.overlap,
         "ground_sampling_distance_m": predictor.ground_sampling_distance_m,
         **({"overrides_georeference": True} if predictor.overrides_georeference else {}),
+        **({"resamples": True} if predictor.resamples else {}),
         "bands": list(channels.bands),
         "scale": channels.scale and list(channels.scale),
     }
@@ -220,10 +230,13 @@ def _predict_image(job: _Job, report: Progress) -> dict[str, Any]:
     if header.is_geotiff or header.pixels > LARGE_PIXELS:
         required_library()
     place = place_of(job.image)
-    with open_picture(job.image, job.channels) as picture:
-        known = job.image.suffix.lower() in OPENCV_SUFFIXES
+    job, note = _scaled(job, place)
+    predictor, place, size = as_learned(job.predictor, job.image, place, tell=job.tell)
+    job = dataclasses.replace(job, predictor=predictor)
+    note |= {"scale_note": f"seen at {shown(job.predictor.learned_pixel_m)} a pixel"} if size else {}
+    with open_picture(job.image, job.channels, size=size) as picture:
+        known = job.image.suffix.lower() in OPENCV_SUFFIXES and size is None
         pixels = header.pixels if known else picture.height * picture.width
-        job, note = _scaled(job, place)
         areas = _row_areas(job, picture, place)
         check_place(job.image, place or Place(), job.products, has_areas=areas is not None)
         if place is None and pixels <= LARGE_PIXELS:
@@ -254,9 +267,21 @@ def _scaled(job: _Job, place: Place | None) -> tuple[_Job, dict[str, str]]:
     scale = photo_scale(job.image)
     if scale is None:
         return job, {}
-    side = scale.pixel_m or job.predictor.ground_sampling_distance_m
-    predictor = dataclasses.replace(job.predictor, ground_sampling_distance_m=side)
-    return dataclasses.replace(job, predictor=predictor), {"scale_note": scale.note}
+    if scale.pixel_m:
+        job = dataclasses.replace(job, predictor=with_pixels_of(job.predictor, scale.pixel_m))
+    return job, {"scale_note": scale.note}
+
+
+def _warning_once() -> Callable[[str, str], None]:
+    """Return what warns the first time that it is called."""
+    told: list[str] = []
+
+    def tell(message: str, hint: str) -> None:
+        if not told:
+            told.append(message)
+            warn(message, hint=hint)
+
+    return tell
 
 
 def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:

@@ -98,6 +98,9 @@ class TiledPredictor:
         overrides_georeference: whether that size of a pixel holds whatever an image says of its own.
         score_unit: logits that a score of 1 stands for; 0 where scores do not tell how sure the network is.
         num_bands: of an image; 3 for RGB.
+        learned_pixel_m: meters per pixel of the images that it learned from, 0 where unknown; unlike
+            `ground_sampling_distance_m` it is not what is given for an image.
+        resamples: whether an image is seen, and its maps are made, at that size of a pixel.
     """
 
     infer: Infer
@@ -111,6 +114,8 @@ class TiledPredictor:
     overrides_georeference: bool = False
     score_unit: float = 1.0
     num_bands: int = COLORS
+    learned_pixel_m: float = 0.0
+    resamples: bool = False
 
     def channels_for(self, given: Channels) -> Channels:
         """Return what is seen of images: what is given, and where that says nothing what the model says.
@@ -224,11 +229,17 @@ def open_predictor(
         fitting=described.fitting,
         overlap=min(described.overlap, min(runner.input_size) - 1),
         ground_sampling_distance_m=described.ground_sampling_distance_m,
+        learned_pixel_m=0.0 if described.fitting == "resize" else described.ground_sampling_distance_m,
         model_sha256=file_hash(path),
         channels=Channels.of(described.bands, described.scale),
         score_unit=runner.score_unit,
         num_bands=runner.num_bands,
     )
+
+
+def with_pixels_of(predictor: TiledPredictor, side_m: float) -> TiledPredictor:
+    """Return the same predictor for images whose pixels are of `side_m` meters, whatever they say; 0 for unknown."""
+    return dataclasses.replace(predictor, ground_sampling_distance_m=side_m, overrides_georeference=side_m > 0)
 
 
 def with_overlap(predictor: TiledPredictor, overlap: int) -> TiledPredictor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,18 +72,30 @@ class Plan:
             raw = json.loads(text)
             keep = {name: tuple(int(i) for i in indices) for name, indices in raw["keep"].items()}
             widths = {name: int(raw["widths"][name]) for name in keep}
-            rest = {key: dict(raw[key]) for key in ("cost", "dense_cost", "details", "versions")}
+            for name, kept in keep.items():
+                if not all(low < high for low, high in pairwise((-1, *kept, widths[name]))):
+                    raise ValueError(f"`{name}` has {widths[name]} channels, and {kept} are to stay")
+            costs = {key: _figures(raw[key]) for key in ("cost", "dense_cost")}
+            rest = {key: dict(raw[key]) for key in ("details", "versions")}
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelError(
                 f"this is not a pruning plan: {type(error).__name__}: {error}", hint="take one that prune wrote"
             ) from error
-        return cls(keep=keep, widths=widths, **rest)
+        return cls(keep=keep, widths=widths, **costs, **rest)
 
     def __str__(self) -> str:
         shares = ", ".join(f"{self.share(metric):.1%} of the {metric}" for metric in self.cost)
         width = max((len(name) for name in self.keep), default=0)
         rows = [f"{name:{width}} {len(kept):5} of {self.widths[name]}" for name, kept in self.keep.items()]
         return "\n".join([f"keeps {shares}", *rows])
+
+
+def _figures(costs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics, of which each is a finite number or unknown."""
+    for metric, value in costs.items():
+        if value is not None and (isinstance(value, bool) or not math.isfinite(value) or value < 0):
+            raise ValueError(f"`{metric}` is {value}")
+    return dict(costs)
 
 
 def within(plan: Plan, base: Plan) -> Plan:

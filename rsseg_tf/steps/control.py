@@ -95,8 +95,8 @@ def carry_out(
             outcome = job.run(model, validate, folder=folder, title=title, has_teacher=control == "teacher")
             known = {"val_miou": outcome.best_val_miou, "best_epoch": outcome.best_epoch}
             results = _results(job.dense, named, control, known)
-            classes = job.dataset.palette
-            finish_run(folder, model, config=job.config, classes=classes, inputs=job.all_inputs, results=results)
+            data = job.dataset
+            finish_run(folder, model, config=job.config, dataset=data, inputs=job.all_inputs, results=results)
     return _results(job.dense, named, control, known)
 
 

@@ -29,7 +29,7 @@ from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
-from rsseg_tf.steps.shared.model_classes import numbered_as
+from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
 from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
@@ -208,7 +208,8 @@ def _compared(source: _Source, path: Path) -> agreement.Agreement:
 
 
 def _metadata(source: _Source, number_format: str) -> ModelMetadata:
-    config, dataset, model = source.config, source.dataset, source.model
+    dataset, model = source.dataset, source.model
+    config = with_pixel_m(source.config, pixel_m_of(source.path))
     return ModelMetadata(
         class_names=dataset.palette.names,
         class_colors=dataset.palette.colors,

@@ -14,9 +14,9 @@ from rsseg_tf import pruning
 from rsseg_tf.config import Config, dump_yaml
 from rsseg_tf.config.setting import part
 from rsseg_tf.config.training import Heads
+from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
-from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.weights.pretrained import initialize
@@ -24,7 +24,7 @@ from rsseg_tf.progress import say
 from rsseg_tf.run_folder import open_run, require_startable
 from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
-from rsseg_tf.steps.shared.model_classes import keep_classes
+from rsseg_tf.steps.shared.model_classes import keep_classes, learned_pixel_m
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
@@ -99,7 +99,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
             "macs": cost.macs,
             "resumed": run.resumed,
         }
-        finish_run(run.folder, model, config=config, classes=dataset.palette, inputs=inputs, results=results)
+        finish_run(run.folder, model, config=config, dataset=dataset, inputs=inputs, results=results)
     return results
 
 
@@ -124,7 +124,7 @@ def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
     model: keras.Model,
     *,
     config: Config,
-    classes: Palette,
+    dataset: Dataset,
     inputs: Mapping[str, str],
     results: Mapping[str, Any],
     leftovers: Sequence[str] = (STATE, BEST),
@@ -132,7 +132,7 @@ def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
     """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
-        keep_classes(temporary, classes)
+        keep_classes(temporary, dataset.palette, pixel_m=learned_pixel_m(config, dataset))
     outputs = [name for name in (MODEL, LOG, CONFIG, PLAN, PRUNING_LOG) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
     for leftover in leftovers:

@@ -118,7 +118,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             run.folder,
             slim,
             config=config,
-            classes=job.dataset.palette,
+            dataset=job.dataset,
             inputs=job.all_inputs,
             results=results,
             leftovers=leftovers,

@@ -18,6 +18,10 @@ __all__ = ["Op", "TFLiteModel", "Tensor", "parse_model", "read_content", "read_m
 
 _MOST_ELEMENTS = 1 << 32
 
+_GIVE_NOTHING = {"ASSIGN_VARIABLE", "CALL_ONCE", "CUSTOM", "HASHTABLE_IMPORT"}
+_READ_NOTHING = {"CALL_ONCE", "CUSTOM", "HASHTABLE", "VAR_HANDLE"}
+"""Operators that are there for what they do, or for what they begin with."""
+
 
 def _names(table: type) -> dict[int, str]:
     return {value: name for name, value in vars(table).items() if isinstance(value, int)}
@@ -140,11 +144,14 @@ def _check_tensor(tensor: Tensor) -> None:
 def _op(table: Any, index: int, codes: tuple[str, ...], tensors: tuple[Tensor, ...]) -> Op:
     numbers = _array(table.InputsAsNumpy(), np.int64)
     inputs = tuple(None if number == -1 else _picked([number], tensors)[0] for number in numbers)
+    name, outputs = codes[table.OpcodeIndex()], _picked(table.OutputsAsNumpy(), tensors)
+    if (not inputs and name not in _READ_NOTHING) or (not outputs and name not in _GIVE_NOTHING):
+        raise ValueError(f"{name} has no {'outputs' if inputs else 'inputs'}")
     return Op(
         index=index,
-        name=codes[table.OpcodeIndex()],
+        name=name,
         inputs=inputs,
-        outputs=_picked(table.OutputsAsNumpy(), tensors),
+        outputs=outputs,
         attributes=_attributes(table),
     )
 

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rsseg_tf.child import open_child, serve
-from rsseg_tf.errors import ModelError, RssegError
+from rsseg_tf.child import prove, serve
+from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite import interpreter
 from rsseg_tf.tflite.metadata import verify_seal
 
@@ -37,7 +37,7 @@ def check_loads(path: Path, content: bytes, *, delegate: Path | None = None) -> 
     """
     status = path.stat()
     key = (str(path.resolve()), str(delegate or ""), status.st_size, status.st_mtime_ns)
-    if key in _checked or not sys.executable:
+    if key in _checked:
         return
     if not _is_sealed(content, path) or delegate is not None:
         _try_in_child(path, delegate)
@@ -58,14 +58,7 @@ def _try_in_child(path: Path, delegate: Path | None) -> None:
         hint = "was the library built for another runtime? see docs/edge.md"
         crash += f" on the delegate `{delegate}`"
 
-    def ended(code: int | None) -> ModelError:
-        return ModelError(late if code is None else crash)
-
-    try:
-        with open_child("rsseg_tf.tflite.guard", ended=ended, most_s=TIMEOUT_S) as child:
-            child.ask((path, delegate))
-    except RssegError as error:
-        raise ModelError(error.message, hint=hint) from error
+    prove("rsseg_tf.tflite.guard", (path, delegate), crash=crash, late=late, hint=hint, most_s=TIMEOUT_S)
 
 
 def run_once(requests: Iterator[tuple[Path, Path | None]]) -> Iterator[dict[str, bool]]:

@@ -18,7 +18,7 @@ from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
 from tests.inference.photos import NADIR, PHANTOM, photo
-from tests.inference.rasters import geotiff, stored
+from tests.inference.rasters import geotiff, origin, stored
 from tests.quantization.tiny import segmenter
 from tests.tflite.networks import METADATA, SIZE, frame, image_model, tiny_model
 from tests.tflite.without_tensorflow import run_without_tensorflow
@@ -225,9 +225,9 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
         "from rsseg_tf.inference import folders\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
         "opened = folders.open_picture\n"
-        "def opening(path, channels):\n"
+        "def opening(path, channels, **more):\n"
         "    if path.name == 'b.jpg': os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return opened(path, channels)\n"
+        "    return opened(path, channels, **more)\n"
         "folders.open_picture = opening\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
@@ -298,3 +298,20 @@ def test_a_video_has_no_polygons(model: Path, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "flight.mp4").write_bytes(b"x")
     assert main(words(model, tmp_path / "flight.mp4", "-o", tmp_path / "out", "--polygons", "gpkg")) == 2
     assert "videos apart" in capsys.readouterr().err
+
+
+def test_an_image_of_another_resolution_is_told_or_resampled(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model of the tests learned from pixels of half a meter."""
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 40, 60), transform=origin(325_000, 2_780_000, 0.125))
+    assert main(words(model, image, "-o", tmp_path / "own")) == 0
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "0.125 m" in said
+    assert "0.5 m" in said
+    assert main(words(model, image, "-o", tmp_path / "out", "--resample", "--json")) == 0
+    printed = capsys.readouterr()
+    (record,) = json.loads(printed.out)["images"]
+
+    assert printed.err == ""
+    assert (record["height"], record["width"]) == (10, 15)

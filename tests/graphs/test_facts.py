@@ -86,7 +86,10 @@ def test_an_elementwise_activation_acts_on_each_element_alone(name):
 def test_what_mixes_channels_is_not_elementwise():
     assert not is_elementwise(keras.activations.softmax)
     assert not is_elementwise(layers.Softmax())
+    assert not is_elementwise(layers.Activation("softmax"))
     assert is_elementwise(layers.LeakyReLU())
+    assert is_elementwise(layers.Activation(layers.Activation("tanh")))
+    assert is_elementwise(keras.ops.silu)
     assert is_elementwise(None)
 
 

@@ -49,6 +49,21 @@ def test_flattening_changes_neither_layers_nor_outputs(nested, values):
     assert np.allclose(flat(values), nested(values), atol=1e-6)
 
 
+def test_layers_of_one_name_hold_the_same_variables_under_a_name_of_their_own(values):
+    def part(name):
+        return keras.Sequential([keras.Input((6, 4)), keras.layers.Dense(4, name="same")], name=name)
+
+    inputs = keras.Input((6, 4))
+    first, second = part("first"), part("second")
+    model = keras.Model(inputs, second(first(second(inputs))))
+    flat = flatten(model)
+
+    assert [call.operation.name for call in calls(flat)] == ["same", "first_same", "same"]
+    assert flat.get_layer("first_same").kernel is first.get_layer("same").kernel
+    assert flat.get_layer("same") is second.get_layer("same")
+    assert np.allclose(flat(values), model(values), atol=1e-6)
+
+
 def test_a_flat_model_comes_back_as_it_is(nested):
     flat = flatten(nested)
     assert flatten(flat) is flat

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -236,7 +235,7 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
     whole = sealed(tmp_path).read_bytes()
     rng = np.random.default_rng(2)
     monkeypatch.setattr(runner, "open_interpreter", _unexpected)
-    monkeypatch.setattr(guard, "open_child", _refused)
+    monkeypatch.setattr(guard, "prove", _refused)
     for number in range(300):
         damaged = bytearray(whole)
         damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
@@ -246,8 +245,8 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
         assert _outcome(path) == f"an error that names {path.name}"
 
 
-def _refused(*_arguments: object, ended: Callable[[int], ModelError], **_options: object) -> None:
-    raise ended(-11)
+def _refused(*_arguments: object, crash: str, **_options: object) -> None:
+    raise ModelError(crash)
 
 
 def _outcome(path: Path) -> str:

@@ -186,7 +186,25 @@ def input_that_is_an_output():
     return keras.Model(inputs, [inputs, head, head])
 
 
+def softmax_over_positions():
+    """Of removed channels each position gets the same share; a convolution takes it up in its bias."""
+    inputs = image()
+    x = layers.Conv2D(6, 3, name="first")(inputs)
+    x = layers.Softmax(axis=[1, 2])(x)
+    x = layers.Conv2D(8, 1, name="second")(ops.softmax(x, axis=1))
+    return headed(inputs, x)
+
+
+def padded_with_what_is_there():
+    inputs = image()
+    x = layers.Conv2D(6, 3, activation="sigmoid", name="first")(inputs)
+    x = layers.Resizing(8, 12, pad_to_aspect_ratio=True, fill_value=0.5)(x)
+    return headed(inputs, layers.Conv2D(8, 1, name="second")(x))
+
+
 PRUNED = [
+    softmax_over_positions,
+    padded_with_what_is_there,
     *(sequential, lazy_sequential, nested_on_three_levels, nested_with_dictionaries),
     *(shared_batch_norm, shared_layer_that_folds_twice, merges, arithmetic, gates_of_every_shape),
     *(resized_padded_cropped, dropped_out, constants_behind_depthwise, grouped_over_repeated_channels),
@@ -294,6 +312,15 @@ FROZEN = {
         lambda: between(layers.ZeroPadding2D(), before="sigmoid"),
         "`second` would keep receiving a constant",
     ),
+    "padded with 1": (
+        lambda: between(layers.Resizing(8, 12, pad_to_aspect_ratio=True, fill_value=1.0)),
+        "`second` would keep receiving a constant",
+    ),
+    "softmax of all": (
+        lambda: between(layers.Softmax(axis=(1, 3), name="soft")),
+        "`soft` is a softmax over the channels",
+    ),
+    "softmax op": (lambda: between(lambda x: ops.softmax(x, axis=-1)), "is a softmax over the channels"),
     "a constant and 0": (twice_with_other_constants, "`second` would keep receiving a constant"),
     "recurrent": (recurrent, "`both_ways` is a Bidirectional, which has no rule"),
     "attention": (attention, "`attention` is a MultiHeadAttention, which has no rule"),

@@ -6,6 +6,7 @@ from keras import layers
 
 from rsseg_tf import pruning
 from rsseg_tf.errors import ModelError
+from tests.pruning.law import check_law
 
 
 def two_branches():
@@ -116,11 +117,14 @@ def test_unbuilt_sequential_models_are_a_clear_error():
         pruning.find_groups(keras.Sequential([layers.Dense(3)]))
 
 
-def test_nested_layers_of_one_name_are_a_clear_error():
+def test_layers_of_one_name_in_two_models_are_told_apart():
     def part(name):
         return keras.Sequential([keras.Input((4,)), layers.Dense(4, name="same")], name=name)
 
     inputs = keras.Input((4,))
-    with pytest.raises(ModelError, match="same") as caught:
-        pruning.find_groups(keras.Model(inputs, part("b")(part("a")(inputs))))
-    assert caught.value.hint == "give every layer a name of its own"
+    model = keras.Model(inputs, layers.Dense(3, name="head")(part("b")(part("a")(inputs))))
+    groups = pruning.find_groups(model)
+
+    assert {name for group in range(len(groups)) for name in groups.members(group)} == {"same", "b_same"}
+    assert model.get_layer("b").get_layer("same").name == "same", "the model stays as it was"
+    assert check_law(model).holds

@@ -1,6 +1,7 @@
 """Plans survive saving, compose, and are refused where they do not fit; rebuilding keeps what it should."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
@@ -38,6 +39,23 @@ def test_json_gives_the_same_plan_back(model):
 def test_other_text_is_no_plan(text):
     with pytest.raises(ModelError, match="not a pruning plan"):
         pruning.Plan.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("keep", {"a": kept}) for kept in ([-1], [4], [2, 1], [1, 1])),
+        *(("widths", {"a": width}) for width in (-1, 0, 1)),
+        *(("cost", {"params": value}) for value in ("9", [], float("nan"), -1, True, 10**400)),
+        ("dense_cost", {"params": {}}),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(key, value):
+    sound = {"keep": {"a": [0, 2]}, "widths": {"a": 4}, "cost": {}, "dense_cost": {}, "details": {}, "versions": {}}
+    assert pruning.Plan.from_json(json.dumps(sound)).keep == {"a": (0, 2)}
+
+    with pytest.raises(ModelError, match="not a pruning plan"):
+        pruning.Plan.from_json(json.dumps({**sound, key: value}))
 
 
 def test_keep_lists_layers_that_lose_some_in_order(model):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.flatbuffer import Op, TFLiteModel, parse_model, read_model
+from rsseg_tf.tflite.runtime import schema
 from tests.tflite.networks import CLASSES, SIZE, products_model, tiny_model
 
 HALF = SIZE // 2
@@ -136,3 +138,14 @@ def _parsed_or_refused(content: bytes) -> str:
     except ModelError:
         return "an error"
     return "a graph" if min(model.macs, model.params, model.weight_bytes, arena_bytes(model)) >= 0 else "nonsense"
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_an_operator_that_reads_or_gives_nothing_is_damage(side: str) -> None:
+    whole = schema.ModelT.InitFromPackedBuf(tiny_model("int8"), 0)
+    setattr(whole.subgraphs[0].operators[-1], side, np.zeros(0, np.int32))
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(whole.Pack(builder), file_identifier=b"TFL3")
+
+    with pytest.raises(ModelError, match=f"RESIZE_BILINEAR has no {side}"):
+        parse_model(bytes(builder.Output()), name="m")

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from rsseg_tf.datasets.files.decoded import decode
-from rsseg_tf.datasets.files.raster import Raster, library
+from rsseg_tf.datasets.files.raster import Raster, Resampled, library
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS, Stored
 from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, read_header
 from rsseg_tf.datasets.images.integrity import tiff_damage
@@ -19,7 +19,7 @@ SUFFIXES = (*OPENCV_SUFFIXES, ".jp2", ".webp", ".bmp")
 it is named: in a folder it lies beside the tiles that it is made of."""
 
 
-def open_stored(path: Path, *, numbers: bool = False) -> Stored:
+def open_stored(path: Path, *, numbers: bool = False, size: tuple[int, int] | None = None) -> Stored:
     """Return what a file holds, for its user to close.
 
     PNG and JPEG are decoded by OpenCV, a large PNG and everything else is read by GDAL. Where rasterio is not
@@ -28,12 +28,16 @@ def open_stored(path: Path, *, numbers: bool = False) -> Stored:
     Args:
         path: the file.
         numbers: whether a palette's numbers are wanted, not its colors.
+        size: height and width in which it is to be seen, by rasterio alone; None for its own.
 
     Raises:
         DataError: if the file is missing, damaged or of another kind.
         MissingExtraError: if rasterio, which alone reads such a file, is not installed.
     """
-    return Raster(path) if is_read_by_gdal(path) else decode(path, numbers=numbers)
+    by_gdal = is_read_by_gdal(path)
+    if size is not None:
+        return Resampled(path, size)
+    return Raster(path) if by_gdal else decode(path, numbers=numbers)
 
 
 def is_read_by_gdal(path: Path) -> bool:

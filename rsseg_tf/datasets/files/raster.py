@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,67 @@ class Raster:
 
         top, bottom, left, right = bounds(box, height=self.height, width=self.width)
         return Window(left, top, right - left, bottom - top)
+
+
+class Resampled(Raster):
+    """A file seen in another size; implements `Stored`. Numbers of a palette and what a mask says are not mixed.
+
+    Args:
+        path: the file.
+        size: height and width in which it is seen. Where it shrinks, pixels are averaged; where it grows, they are
+            interpolated.
+
+    Raises:
+        DataError: if it cannot be read.
+        MissingExtraError: if rasterio is not installed.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int]) -> None:
+        super().__init__(path)
+        self._stored_size = self.height, self.width
+        self.height, self.width = size
+
+    def read(self, bands: tuple[int, ...], box: Box) -> Values:
+        """See `Stored.read`."""
+        from rasterio.enums import Resampling
+        from rasterio.windows import Window
+
+        top, bottom, left, right = bounds(box, height=self.height, width=self.width)
+        (down, across), shrinks = self._ratios, math.prod(self._ratios) > 1
+        usual = Resampling.average if shrinks else Resampling.bilinear
+        with _told(self.path), library_settings():
+            values = self._dataset.read(
+                list(bands),
+                window=Window(left * across, top * down, (right - left) * across, (bottom - top) * down),
+                out_shape=(len(bands), bottom - top, right - left),
+                resampling=usual if self.palette is None else Resampling.nearest,
+            )
+        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+
+    def mask(self, box: Box) -> NDArray[np.bool_] | None:
+        """See `Stored.mask`."""
+        if not self._has_mask:
+            return None
+        from rasterio.windows import Window
+
+        top, bottom, left, right = bounds(box, height=self.height, width=self.width)
+        rows = self._sources(np.arange(top, bottom), axis=0)
+        columns = self._sources(np.arange(left, right), axis=1)
+        window = Window(columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+        with _told(self.path), library_settings():
+            known = self._dataset.read_masks(1, window=window) > 0
+        picked: NDArray[np.bool_] = known[np.ix_(rows - rows[0], columns - columns[0])]
+        return picked
+
+    @property
+    def _ratios(self) -> tuple[float, float]:
+        height, width = self._stored_size
+        return height / self.height, width / self.width
+
+    def _sources(self, places: NDArray[np.int64], *, axis: int) -> NDArray[np.int64]:
+        """Return the row or column of the file in which the middle of each of ours lies."""
+        inside = self._stored_size[axis] - 1
+        return np.minimum(((places + 0.5) * self._ratios[axis]).astype(np.int64), inside)
 
 
 @contextlib.contextmanager

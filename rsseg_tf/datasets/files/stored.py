@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rsseg_tf.errors import DataError
 
 Box: TypeAlias = tuple[slice, slice]
 """Rows and columns of an image, as an array takes them."""
@@ -87,3 +90,16 @@ def blocks(height: int, width: int, *, side: int) -> Iterator[Box]:
     for top in range(0, height, side):
         for left in range(0, width, side):
             yield slice(top, min(top + side, height)), slice(left, min(left + side, width))
+
+
+@contextlib.contextmanager
+def fitting_memory(path: Path) -> Iterator[None]:
+    """Name the file that is being read where memory ends; serves as a `with` block.
+
+    Raises:
+        DataError: in place of a MemoryError.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise DataError(f"`{path}` does not fit into the memory that is left", hint="cut it into tiles") from error

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from rsseg_tf.datasets.images.header import JPEG, PNG, TIFFS, first_directory
 
 _OFFSET_TAGS = {273: 279, 324: 325}  # where strips (tiles) start → how many bytes they have
+_PNG_HEADER = (b"IHDR", 13)  # name and size of the first chunk
 
 
 def damage(data: bytes) -> str:
@@ -57,10 +58,10 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 def _png_damage(data: bytes) -> str:
     try:
-        names = [name for name, _ in _png_chunks(data)]
+        sizes = [(name, len(body)) for name, body in _png_chunks(data)]
     except ValueError as error:
         return str(error)
-    return "" if names[0] == b"IHDR" and b"IDAT" in names else "its header is damaged"
+    return "" if sizes[0] == _PNG_HEADER and b"IDAT" in dict(sizes) else "its header is damaged"
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -94,7 +94,9 @@ class Picture:
 
 
 @contextlib.contextmanager
-def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool = False) -> Iterator[Picture]:
+def open_picture(
+    path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool = False, size: tuple[int, int] | None = None
+) -> Iterator[Picture]:
     """Yield a file as colors, open while the block runs.
 
     Gray becomes three equal channels, stretched to 8 bits where it has fewer, and a palette its colors. Nothing is
@@ -104,6 +106,7 @@ def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool =
         path: a PNG, JPEG or TIFF file, or with rasterio whatever GDAL opens.
         channels: which bands, and how they become 8 bits.
         labels: whether the colors stand for classes, so that an error does not say to scale them.
+        size: height and width in which it is seen, by rasterio; None for its own.
 
     Raises:
         DataError: if the file is missing, damaged or of another kind, or its bands are not three of 8 bits and
@@ -111,7 +114,7 @@ def open_picture(path: Path, channels: Channels = AS_THEY_ARE, *, labels: bool =
         ConfigError: if `channels` asks for bands that it does not have.
         MissingExtraError: if rasterio, which alone reads such a file, is not installed.
     """
-    with contextlib.closing(open_stored(path)) as stored:
+    with contextlib.closing(open_stored(path, size=size)) as stored:
         yield Picture(stored, channels, labels=labels)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.files.opening import open_stored
-from rsseg_tf.datasets.files.stored import WHOLE, Box, Stored
+from rsseg_tf.datasets.files.stored import WHOLE, Box, Stored, fitting_memory
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.numbers import Numbers, numbers_in
 from rsseg_tf.datasets.images.picture import Picture, Valid, open_picture
@@ -53,10 +53,11 @@ def read_picture(
     path: Path, box: Box = WHOLE, *, channels: Channels = AS_THEY_ARE, labels: bool = False
 ) -> tuple[Pixels, Valid]:
     """Return the pixels of a part of a file, uint8 (h, w, bands), and where they hold data; see `open_picture`."""
-    if box != WHOLE:
-        return _kept.picture(path, channels, labels=labels).read(box)
-    with open_picture(path, channels, labels=labels) as picture:
-        return picture.read()
+    with fitting_memory(path):
+        if box != WHOLE:
+            return _kept.picture(path, channels, labels=labels).read(box)
+        with open_picture(path, channels, labels=labels) as picture:
+            return picture.read()
 
 
 def read_numbers(path: Path, box: Box = WHOLE) -> Numbers:

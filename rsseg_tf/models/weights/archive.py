@@ -22,7 +22,7 @@ _OWN = "rsseg_tf>"
 
 
 def require_archive(path: Path) -> None:
-    """Check that a file holds what Keras writes into a `.keras` file, and not far more than a model of its size can.
+    """Check that a file holds, undamaged, what Keras writes into a `.keras` file, and not far more than it can.
 
     Raises:
         ModelError: if it does not.
@@ -40,6 +40,17 @@ def require_archive(path: Path) -> None:
         raise ModelError(
             f"`{path}` would unpack to {unpacked / 1e9:.1f} GB", hint="do not open files that you do not know"
         )
+    if damaged := _damaged_member(path):
+        raise ModelError(f"`{path}` is damaged: the checksum of its `{damaged}` is wrong", hint="copy the file again")
+
+
+def _damaged_member(path: Path) -> str | None:
+    """Return a member whose bytes do not fit its checksum: Keras reads weights in jumps, which checks nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return _CONFIG
 
 
 def json_member(path: Path, name: str) -> Any:

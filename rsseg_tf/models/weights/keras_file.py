@@ -1,7 +1,13 @@
-"""Keras' `.h5` files of weights, read layer by layer without the model that wrote them."""
+"""Keras' `.h5` files of weights, read layer by layer without the model that wrote them.
+
+The HDF5 library trusts what a file says: a damaged one can end the process, or never come back. So a file is read once
+in a process of its own before it is read in this one.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +15,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.child import prove, serve
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.weights.published import FETCH_AGAIN
 
 Arrays = list[NDArray[Any]]
+
+TIMEOUT_S = 120
+"""What a file may take to be read once."""
 
 
 def read_keras_weights(path: Path) -> dict[str, Arrays]:
@@ -25,6 +35,24 @@ def read_keras_weights(path: Path) -> dict[str, Arrays]:
     Raises:
         ModelError: if the file is damaged, or of another kind.
     """
+    prove(
+        "rsseg_tf.models.weights.keras_file",
+        path,
+        crash=f"`{path}` crashes the HDF5 library",
+        late=f"`{path}` was not read within {TIMEOUT_S} s",
+        hint=FETCH_AGAIN,
+        most_s=TIMEOUT_S,
+    )
+    return _read(path)
+
+
+def read_once(requests: Iterator[Path]) -> Iterator[dict[str, bool]]:
+    """Read the file that is asked for, in the process of its own."""
+    _read(next(requests))
+    yield {"is_read": True}
+
+
+def _read(path: Path) -> dict[str, Arrays]:
     found: dict[str, Arrays] = {}
 
     def visit(name: str, group: Any) -> None:
@@ -56,3 +84,7 @@ def _of_keras_2(file: Any) -> dict[str, Arrays]:
 
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
+
+
+if __name__ == "__main__":
+    sys.exit(serve(read_once))

@@ -35,10 +35,10 @@ def passing(site: Site) -> Signal:
 
 
 def padded(site: Site) -> Signal:
-    """Pass channels on as `passing`; where zeros are put around, constants other than 0 are no longer constant."""
+    """Pass channels on as `passing`; where a value is put around, other constants are no longer constant."""
     x = site.inputs[0]
-    pads = getattr(site.layer, "pad_to_aspect_ratio", True)
-    return site.output(x.ids, np.where(x.dead == 0, 0.0, np.nan) if pads else x.dead)
+    pads, value = getattr(site.layer, "pad_to_aspect_ratio", True), getattr(site.layer, "fill_value", 0.0)
+    return site.output(x.ids, np.where(x.dead == value, x.dead, np.nan) if pads else x.dead)
 
 
 def scaled(site: Site) -> Signal:
@@ -46,6 +46,17 @@ def scaled(site: Site) -> Signal:
     x = site.inputs[0]
     site.axis("out", x.ids)
     return site.output(x.ids, 0.0)
+
+
+def softmax(site: Site) -> Signal:
+    """Pass on the channels that come in, which over axes of positions share out 1 each, else keep them all."""
+    x = site.inputs[0]
+    rank = len(x.shape) + 1
+    axes = {int(axis) % rank for axis in np.atleast_1d(site.layer.axis)}
+    if axes & {0, rank - 1} or len(site.inputs) > 1:
+        return frozen(site, "is a softmax over the channels, so each depends on all")
+    positions = product_of(tuple(x.shape[axis - 1] for axis in axes))
+    return site.output(x.ids, np.nan if positions is None else np.where(np.isnan(x.dead), np.nan, 1 / positions))
 
 
 def elementwise(site: Site) -> Signal:

@@ -102,6 +102,7 @@ RULES: dict[type | str, Rule] = {
     layers.PReLU: Rule(flows.prelu, FACTS[layers.PReLU].weights),
     layers.Activation: Rule(flows.activation),
     layers.Rescaling: Rule(flows.rescaled),
+    **dict.fromkeys((layers.Softmax, private.SOFTMAX), Rule(flows.softmax)),
     **dict.fromkeys((layers.Multiply, *private.PRODUCTS), _PRODUCT),
     **dict.fromkeys((layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum), _MERGED),
     **dict.fromkeys((*private.ADDITIONS, *private.OTHER_MERGES, private.SCALED_SUM), _MERGED),
@@ -120,7 +121,6 @@ _REASONS = {
     layers.LayerNormalization: "normalizes over the channels, so each depends on all",
     layers.RMSNormalization: "normalizes over the channels, so each depends on all",
     layers.UnitNormalization: "normalizes over the channels, so each depends on all",
-    layers.Softmax: "is a softmax over the channels, so each depends on all",
     layers.Normalization: "holds constants for each channel",
 }
 

@@ -45,7 +45,7 @@ def to_tf_keras(model: keras.Model) -> Any:
     flat = flatten(model)
     graph = flat.get_config()
     entries = {entry["name"]: entry for entry in graph["layers"]}
-    layers = {name: _twin_layer(entry) for name, entry in entries.items() if entry["class_name"] != "InputLayer"}
+    layers = {name: _twin_layers(entry) for name, entry in entries.items() if entry["class_name"] != "InputLayer"}
 
     @functools.cache
     def tensor(name: str, node: int) -> Any:
@@ -54,12 +54,14 @@ def to_tf_keras(model: keras.Model) -> Any:
             shape, dtype = entry["config"]["batch_shape"], entry["config"]["dtype"]
             return tf_keras.Input(batch_shape=tuple(shape), dtype=dtype, name=name)
         call = entry["inbound_nodes"][node]
-        return layers[name](*_resolved(call["args"], tensor), **_call_options(entry, call["kwargs"]))
+        first, *then = layers[name]
+        y = first(*_resolved(call["args"], tensor), **_call_options(entry, call["kwargs"]))
+        return functools.reduce(lambda x, layer: layer(x), then, y)
 
     inputs, outputs = (_resolved_ends(graph[end], tensor) for end in ("input_layers", "output_layers"))
     twin = tf_keras.Model(inputs, outputs, name=model.name)
-    for name in layers:
-        twin.get_layer(name).set_weights(flat.get_layer(name).get_weights())
+    for name, (first, *_) in layers.items():
+        first.set_weights(flat.get_layer(name).get_weights())
     return twin
 
 
@@ -73,6 +75,29 @@ def short_name(weight: Any) -> str:
     """
     name: str = weight.name
     return name.rpartition("/")[2].partition(":")[0]
+
+
+def _twin_layers(entry: Mapping[str, Any]) -> list[Any]:
+    """Return a layer's twin, and behind it that of the layer which it was given as an activation."""
+    settings, name = entry["config"], entry["name"]
+    inner = settings.get("activation")
+    if not isinstance(inner, Mapping):
+        return [_twin_layer(entry)]
+    kind = inner.get("class_name")
+    if kind not in LAYERS:
+        raise ModelError(
+            f"the layer `{name}` applies a function that Keras does not know by name, which has no tf_keras twin",
+            hint=f"known: {', '.join(_TWINS)}",
+        )
+    if kind == "PReLU":
+        raise ModelError(
+            f"the layer `{name}` has a PReLU as its activation, whose slopes no file of Keras keeps",
+            hint="put the PReLU behind the layer",
+        )
+    if entry["class_name"] == "Activation":
+        return _twin_layers({**inner, "name": name})
+    plain = {**entry, "config": {**settings, "activation": "linear"}}
+    return [_twin_layer(plain), *_twin_layers({**inner, "name": f"{name}_activation"})]
 
 
 def _twin_layer(entry: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.runs import file_hash
-from rsseg_tf.steps.shared.model_classes import classes_of
+from rsseg_tf.steps.shared.model_classes import classes_of, pixel_m_of, with_pixel_m
 from rsseg_tf.tracing.dilation import native_dilation
 
 Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -97,6 +97,7 @@ def keras_predictor(model: keras.Model, palette: Palette, config: Config) -> Til
         ground_sampling_distance_m=config.data.ground_sampling_distance_m,
         channels=Channels.of(config.data.bands, config.data.scale),
         num_bands=model.input_shape[3],
+        learned_pixel_m=0.0 if config.data.fitting == "resize" else config.data.ground_sampling_distance_m,
     )
 
 
@@ -107,5 +108,6 @@ def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
         ModelError: if the file is not a Keras model, or has another number of classes than the data.
     """
     palette = classes_of(path) or palette_of(config.data)
+    config = with_pixel_m(config, pixel_m_of(path))
     predictor = keras_predictor(load_keras_model(path), palette, config)
     return dataclasses.replace(predictor, model_sha256=file_hash(path))

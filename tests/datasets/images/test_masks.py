@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.datasets import write_image
+from rsseg_tf.datasets.images import masks
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks
 from rsseg_tf.datasets.palette import ColorTable
 from rsseg_tf.errors import DataError
@@ -71,3 +72,24 @@ def test_a_16_bit_mask_of_colors_is_not_to_be_scaled(tmp_path):
         ColorMasks(ColorTable({ROAD: 0})).read(path)
     assert "-scale" not in caught.value.hint
     assert "rio convert" in caught.value.hint
+
+
+def test_many_pixels_are_counted_as_few_are(tmp_path, monkeypatch):
+    path = tmp_path / "mask.png"
+    write_image(path, np.random.default_rng(0).integers(0, 9, (30, 50), dtype=np.uint8))
+    with pytest.raises(DataError) as few:
+        IndexMasks({0: 0, 1: 1}).read(path)
+    monkeypatch.setattr(masks, "COUNTED_AT_ONCE", 7)
+    with pytest.raises(DataError) as many:
+        IndexMasks({0: 0, 1: 1}).read(path)
+
+    assert many.value.message == few.value.message
+
+
+def test_a_file_that_does_not_fit_into_memory_is_named(tmp_path):
+    path = tmp_path / "vast.vrt"
+    band = '<VRTRasterBand dataType="Byte" band="1"/>'
+    path.write_text(f'<VRTDataset rasterXSize="2000000000" rasterYSize="2000000000">{band}</VRTDataset>')
+
+    with pytest.raises(DataError, match=r"vast\.vrt` does not fit into the memory"):
+        IndexMasks({0: 0}).read(path)

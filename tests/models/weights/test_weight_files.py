@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+import sys
 import zipfile
 
 import h5py
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.models.weights import keras_file
 from rsseg_tf.models.weights.keras_file import read_keras_weights
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
 from rsseg_tf.models.weights.torch_file import from_bfloat16, read_torch_file
@@ -162,17 +164,45 @@ def test_keras_weights_read_by_name_and_without_names_by_number(tmp_path):
     assert set(read_keras_weights(path)) == {"conv2d", "second"}
 
 
-def test_whatever_h5py_raises_names_the_file(tmp_path, monkeypatch):
-    def visit(_file, _function):
-        raise RuntimeError("address of object past end of allocation")
-
+def test_whatever_h5py_raises_names_the_file(tmp_path):
     path = tmp_path / "a.weights.h5"
     with h5py.File(path, "w") as file:
         file["layers/conv2d/vars/0"] = np.ones(3)
-    monkeypatch.setattr(h5py.File, "visititems", visit)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
 
-    with pytest.raises(ModelError, match=r"a\.weights\.h5.*past end of allocation"):
+    with pytest.raises(ModelError, match=r"a\.weights\.h5.*truncated"):
         read_keras_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [("kill -SEGV $$", "crashes the HDF5 library"), ("exec sleep 60", "was not read within")],
+    ids=["crash", "hang"],
+)
+def test_a_file_that_ends_or_holds_up_the_library_is_an_error(tmp_path, monkeypatch, does, message):
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(keras_file, "TIMEOUT_S", 0.2)
+    with h5py.File(tmp_path / "a.weights.h5", "w") as file:
+        file["layers/conv2d/vars/0"] = np.ones(3)
+
+    with pytest.raises(ModelError, match=message) as caught:
+        read_keras_weights(tmp_path / "a.weights.h5")
+    assert "fetch it again" in caught.value.hint
+
+
+def test_an_hdf5_file_is_not_read_here_before_it_was_read_elsewhere(tmp_path, monkeypatch):
+    """A damaged one never reaches the library in this process."""
+    opened = []
+    monkeypatch.setattr(keras_file.h5py, "File", lambda path: opened.append(path))
+    (tmp_path / "a.weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(90))
+
+    with pytest.raises(ModelError, match=r"a\.weights\.h5"):
+        read_keras_weights(tmp_path / "a.weights.h5")
+    assert opened == []
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x89HDF\r\n\x1a\n"], ids=["empty", "other", "cut off"])
