@@ -16,7 +16,10 @@ from rsseg_tf.runs import CONFIG, MANIFEST, read_manifest, remove_leftovers, wri
 UNFINISHED = "unfinished.json"
 """Says that a run of ours is under way; the manifest takes its place."""
 
-RUN_FILES = ("model.keras", "log.csv", "plan.json", "pruning.csv", "state.npz", "best.npz", "pruning.npz")
+RESUME_FILES = ("state.npz", "best.npz", "pruning.npz")
+"""What only an unfinished run needs."""
+
+RUN_FILES = ("model.keras", "log.csv", "plan.json", "pruning.csv", *RESUME_FILES)
 """What a run writes beside its settings, whether its manifest names it or not."""
 
 _TENSORBOARD = "tensorboard/events.out.tfevents.*"
@@ -57,6 +60,7 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
             remove_leftovers(place)
             if place != folder:
                 _drop_other(place, config_text)
+            _end(place)  # of a run that was killed after its manifest was written
             resumed = _check(place, config_text)
             before = (place / CONFIG).read_text(encoding="utf-8") if resumed else config_text
             write_json(place / UNFINISHED, {"command": sys.argv, "process": os.getpid()})
@@ -69,19 +73,21 @@ def open_run(folder: Path, config_text: str, *, overwrite: bool = False) -> Iter
         except BaseException:
             _leave(place)
             raise
-        if (place / MANIFEST).exists():
-            (place / UNFINISHED).unlink(missing_ok=True)
+        _end(place)
         if (place / MANIFEST).exists() and place != folder:
             _replace(folder, place)
 
 
 def require_startable(folder: Path, config_text: str, *, overwrite: bool = False) -> None:
-    """Check that `open_run` would open this folder; nothing is written.
+    """Check that `open_run` would open this folder; nothing is written, but what a kill left in it is removed.
 
     Raises:
         ConfigError: as `open_run`.
     """
     place = _place(folder, config_text, overwrite=overwrite)
+    if _has_ended(place):
+        with only_writer(place):
+            _end(place)
     if place == folder or not _is_ours(place):
         _check(place, config_text)
     if place != folder:
@@ -201,6 +207,17 @@ def _drop_other(place: Path, config_text: str) -> None:
         place.mkdir(exist_ok=True)
 
 
+def _end(folder: Path) -> None:
+    """Remove what only an unfinished run needs, once there is a manifest."""
+    if _has_ended(folder):
+        for name in (*RESUME_FILES, UNFINISHED):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _has_ended(folder: Path) -> bool:
+    return (folder / MANIFEST).exists() and (folder / UNFINISHED).exists()
+
+
 def _leave(folder: Path) -> None:
     """Remove a folder after a failure if nothing was saved in it."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -222,7 +239,7 @@ def _finish_replacement(folder: Path) -> None:
 def _replace(folder: Path, new: Path) -> None:
     """Put a whole run in the place of an earlier one; what we did not write moves along."""
     old = _beside(folder, "old")
-    (new / UNFINISHED).unlink(missing_ok=True)
+    _end(new)
     if folder.exists():
         if _is_ours(old):
             remove_run(old)

@@ -65,7 +65,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         hint = system_hint(error, otherwise="is the disk full?")
         raise RssegError(f"cannot write `{path}`: {error.strerror or error}", hint=hint) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder was protected on the way; the next process sweeps it
+            temporary.unlink(missing_ok=True)
         if handle is not None:
             os.close(handle)
 

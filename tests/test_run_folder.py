@@ -149,7 +149,20 @@ def test_an_unfinished_run_of_the_same_settings_is_resumed_with_overwrite_too(tm
     assert (tmp_path / "run" / "state.npz").exists()
 
 
-@pytest.mark.parametrize("step", range(1, 14))
+@pytest.mark.parametrize("again", [resumed, require_startable])
+def test_a_kill_right_after_the_manifest_leaves_no_state_for_good(tmp_path, again):
+    folder = tmp_path / "run"
+    stopped_run(folder, "seed: 0\n")
+    write_text(folder / "model.keras", "whole")
+    write_manifest(folder, seed=0, inputs={}, outputs=["model.keras", CONFIG], results={})
+
+    with pytest.raises(ConfigError, match="finished run"):
+        again(folder, "seed: 0\n")
+
+    assert names(folder) == RUN
+
+
+@pytest.mark.parametrize("step", range(1, 18))
 def test_a_kill_in_the_middle_of_the_replacement_loses_nothing(tmp_path, monkeypatch, step):
     folder = tmp_path / "run"
     finished_run(folder, "seed: 0\n", says="old")

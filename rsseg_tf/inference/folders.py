@@ -308,7 +308,8 @@ def _predict_whole(job: _Job, picture: Picture, areas: NDArray[np.float64] | Non
     write_image(job.target.with_name(files["overlay"]), overlay)
     if world_file := world_file_of(job.image):  # rasterio, which would write it into a GeoTIFF, is not installed
         files["world"] = f"{job.target.name}_classes.pgw"
-        shutil.copyfile(world_file, job.target.with_name(files["world"]))
+        with atomic_path(job.target.with_name(files["world"])) as temporary:
+            shutil.copyfile(world_file, temporary)
     side = job.predictor.ground_sampling_distance_m
     return {
         "height": classes.shape[0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.tracing.precision import use_precision
-from rsseg_tf.training.loop import BEST, LOG, STATE, Trainer
+from rsseg_tf.training.loop import LOG, Trainer
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas
 
 MODEL = "model.keras"
@@ -119,7 +119,7 @@ def build_model(config: Config, *, num_classes: int) -> keras.Model:
     return model
 
 
-def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
+def finish_run(
     folder: Path,
     model: keras.Model,
     *,
@@ -127,13 +127,10 @@ def finish_run(  # noqa: PLR0913 - what a run is of, and what it found
     dataset: Dataset,
     inputs: Mapping[str, str],
     results: Mapping[str, Any],
-    leftovers: Sequence[str] = (STATE, BEST),
 ) -> None:
-    """Save the model, write the manifest last, and drop the files that only an unfinished run needs."""
+    """Save the model, write the manifest last."""
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
         keep_classes(temporary, dataset.palette, pixel_m=learned_pixel_m(config, dataset))
     outputs = [name for name in (MODEL, LOG, CONFIG, PLAN, PRUNING_LOG) if (folder / name).exists()]
     write_manifest(folder, seed=config.seed, inputs=inputs, outputs=outputs, results=results)
-    for leftover in leftovers:
-        (folder / leftover).unlink(missing_ok=True)

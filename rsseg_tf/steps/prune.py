@@ -30,7 +30,7 @@ from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
 from rsseg_tf.steps.shared.validation import evaluation, validation
 from rsseg_tf.text import counted, listed
 from rsseg_tf.tracing.precision import use_precision
-from rsseg_tf.training.loop import BEST, STATE, Outcome
+from rsseg_tf.training.loop import Outcome
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 
 _STATE = "pruning.npz"
@@ -113,7 +113,6 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             **_controls(job, run.folder, folder, outcome, loops=plan.details["loops"]),
             "resumed": run.resumed,
         }
-        leftovers = (STATE, BEST, _STATE)
         finish_run(
             run.folder,
             slim,
@@ -121,7 +120,6 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             dataset=job.dataset,
             inputs=job.all_inputs,
             results=results,
-            leftovers=leftovers,
         )
     return results
 
