@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rsseg_tf.config import same_settings
 from rsseg_tf.errors import ConfigError, RssegError, system_hint
-from rsseg_tf.runs import CONFIG, MANIFEST, read_manifest, remove_leftovers, write_json, write_text
+from rsseg_tf.runs import CONFIG, MANIFEST, TEMPORARY, read_manifest, remove_leftovers, write_json, write_text
 
 UNFINISHED = "unfinished.json"
 """Says that a run of ours is under way; the manifest takes its place."""
@@ -187,7 +187,7 @@ def _check(folder: Path, config_text: str) -> bool:
         raise ConfigError(f"`{folder}` holds a finished run", hint=hint)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"`{folder}` is a file", hint="choose another --out")
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    names = _names(folder)
     if not names or (UNFINISHED in names and names <= {CONFIG, UNFINISHED}):
         return False
     if not ({UNFINISHED, *RUN_FILES} & names and CONFIG in names):  # before there was a marker, runs had none
@@ -207,6 +207,12 @@ def _drop_other(place: Path, config_text: str) -> None:
         place.mkdir(exist_ok=True)
 
 
+def _names(folder: Path) -> set[str]:
+    """Return what lies in a folder, without what a kill left half-written."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {path.name for path in paths if not path.name.startswith(TEMPORARY)}
+
+
 def _end(folder: Path) -> None:
     """Remove what only an unfinished run needs, once there is a manifest."""
     if _has_ended(folder):
@@ -220,7 +226,7 @@ def _has_ended(folder: Path) -> bool:
 
 def _leave(folder: Path) -> None:
     """Remove a folder after a failure if nothing was saved in it."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    names = _names(folder)
     if UNFINISHED in names and names <= {CONFIG, UNFINISHED}:
         remove_own(folder, CONFIG, UNFINISHED)
 

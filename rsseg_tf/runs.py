@@ -26,7 +26,7 @@ from rsseg_tf.errors import ConfigError, RssegError, system_hint
 MANIFEST = "manifest.json"
 CONFIG = "config.yaml"
 
-_TEMPORARY = ".rsseg-"
+TEMPORARY = ".rsseg-"
 """Prefix of files that are being written; a kill can leave them, and the next who writes to the folder removes them."""
 
 _REPORTED_PACKAGES = (
@@ -73,7 +73,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what a kill left half-written in a folder; what is still being written stays."""
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
+    for leftover in folder.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError), leftover.open("rb") as stream:
             if _lock(stream.fileno()):
                 leftover.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ def _held_file(path: Path) -> tuple[int | None, Path]:
     On Windows, which renames no file that is open, there is no handle.
     """
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         if os.name == "nt":
             os.close(handle)
             return None, Path(name)

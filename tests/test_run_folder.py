@@ -149,6 +149,26 @@ def test_an_unfinished_run_of_the_same_settings_is_resumed_with_overwrite_too(tm
     assert (tmp_path / "run" / "state.npz").exists()
 
 
+@pytest.mark.parametrize("moves", [0, 1, 2])
+def test_a_kill_at_the_very_beginning_keeps_no_one_from_starting(tmp_path, monkeypatch, moves):
+    folder = tmp_path / "run"
+    moved = iter(range(moves))
+
+    def killed_replace(path, target):
+        if next(moved, None) is None:
+            raise KeyboardInterrupt
+        return path.rename(target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed_replace)
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        with contextlib.suppress(KeyboardInterrupt), open_run(folder, "seed: 0\n"):
+            raise KeyboardInterrupt
+
+    require_startable(folder, "seed: 0\n")
+    assert resumed(folder, "seed: 0\n") is False
+
+
 @pytest.mark.parametrize("again", [resumed, require_startable])
 def test_a_kill_right_after_the_manifest_leaves_no_state_for_good(tmp_path, again):
     folder = tmp_path / "run"
