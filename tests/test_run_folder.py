@@ -161,7 +161,7 @@ def test_a_kill_at_the_very_beginning_keeps_no_one_from_starting(tmp_path, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed_replace)
-        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
         with contextlib.suppress(KeyboardInterrupt), open_run(folder, "seed: 0\n"):
             raise KeyboardInterrupt
 
