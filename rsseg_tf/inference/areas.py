@@ -114,7 +114,10 @@ def pixel_m(path: Path) -> float | None:
     Raises:
         DataError: if it cannot be read.
     """
-    place = place_of(path)
+    return _pixel_m_at(path, place_of(path))
+
+
+def _pixel_m_at(path: Path, place: Place | None) -> float | None:
     if place is None:
         return None
     with open_dataset_of(path) as dataset:
@@ -159,7 +162,7 @@ def as_learned(
     """
     learned = predictor.learned_pixel_m
     given = predictor.ground_sampling_distance_m if predictor.overrides_georeference else None
-    known = (given or pixel_m(image)) if learned else None
+    known = (given or _pixel_m_at(image, place)) if learned else None
     if known is None and predictor.resamples:
         raise ConfigError(f"`{image}` does not say how large its pixels are", hint="say so: --gsd, in meters")
     if known is None or not are_far_apart(known, learned, by=_SAME if predictor.resamples else _FAR_APART):
