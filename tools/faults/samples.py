@@ -98,9 +98,9 @@ def _read_plan(path: Path) -> None:
 
 
 def _read_state(path: Path) -> None:
-    from rsseg_tf.pruning.loop.state import read_state
+    from rsseg_tf.pruning.loop.state import StateFile
 
-    read_state(path, "sound")
+    StateFile(path, "sound").read()
 
 
 def _read_results(path: Path) -> None:
@@ -189,14 +189,14 @@ def _write_masks(folder: Path) -> None:
 
 def _write_of_pruning(folder: Path) -> None:
     from rsseg_tf.pruning.loop.shrinking import Snapshot
-    from rsseg_tf.pruning.loop.state import LoopState, save_state
+    from rsseg_tf.pruning.loop.state import LoopState, StateFile
     from rsseg_tf.pruning.plan import Plan
 
     cost = {"params": 500, "macs": 4000, "int8_bytes": 600}
     plan = Plan({"stem": (0, 2)}, {"stem": 4}, cost, {"params": 900, "macs": 9000, "int8_bytes": 1000})
     (folder / "plan.json").write_text(plan.to_json())
     snapshot = Snapshot(1, plan, plan, (np.ones((2, 3), np.float32), np.zeros(2, np.float32)))
-    save_state(folder / "state.npz", LoopState(snapshot, snapshot, {"accuracy": 0.5}), "sound")
+    StateFile(folder / "state.npz", "sound").renew(LoopState(snapshot, snapshot, {"accuracy": 0.5}))
     layer = OpLatency(0, "CONV_2D", OpTensors("stem", ("in", "kernel"), ("out",)), (1, 8, 8, 4), 9, 0.5)
     measured = LatencyProfile("m.tflite", "0" * 64, 1, 9, "a CPU", None, exact=True, total_ms=0.5, layers=(layer,))
     save_profile(folder / "profile.json", measured)

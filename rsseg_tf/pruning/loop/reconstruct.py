@@ -21,9 +21,10 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 from numpy.typing import NDArray
+from scipy import linalg
 
 from rsseg_tf.graphs import calls, windows
-from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.moments import Moments, Seen, statistics
 from rsseg_tf.pruning.scoring.taps import TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import CONTRACTED, Variable, Wiring
@@ -76,15 +77,15 @@ class Reconstruction:
         self._readers, tensors = _readers(flat, wiring)
         self.moments = Moments(tensors)
 
-    def measured(self, batches: Iterable[tuple[Any, Any]]) -> list[Any]:
-        """Return the sums of `moments` over `batches`, pairs (x, y) whose y is ignored, by forward passes alone."""
-        totals = self.moments.zeros()
-        if totals:
+    def measured(self, batches: Iterable[tuple[Any, Any]]) -> Seen:
+        """Return what `moments` sees of `batches`, pairs (x, y) whose y is ignored, by forward passes alone."""
+        seen = self.moments.nothing()
+        if seen:
             inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
             with native_dilation(self._probe):
                 for found in self._together.each(self._run, inputs):
-                    self.moments.add(totals, found)
-        return self._together.summed(totals)
+                    self.moments.add(seen, found)
+        return seen
 
     @cached_property
     def _probe(self) -> keras.Model:
@@ -95,24 +96,29 @@ class Reconstruction:
         """One batch's places, traced once however often it is measured."""
         return self._together.traced(lambda x: self.moments.rows(tree.flatten(self._probe(x, training=False))))
 
-    def take_over(self, totals: Sequence[Any], before: Kept, after: Kept) -> None:
+    def take_over(self, seen: Seen, before: Kept, after: Kept) -> None:
         """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.
 
         Args:
-            totals: sums of `moments`; without a single place nothing happens.
+            seen: by `moments`; a tensor without a single place, or with one that is not finite, changes nothing.
             before: the ids that are there.
             after: those that are to stay.
         """
-        if not totals or not totals[0]:
-            return
+        changed = {}
         for index, readers in enumerate(self._readers):
             ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
             stay, go = np.flatnonzero(after[ids]), np.flatnonzero(before[ids] & ~after[ids])
             if len(stay) and len(go):
-                mean, covariance = self.moments.statistics(totals, index)
-                shares, rest = _explained(mean, covariance, stay, go, ridge=self._ridge)
-                for reader in readers:
-                    _take_over(reader, stay, go, shares, rest)
+                changed[index] = stay, go
+        sums = self._together.summed([part for index in changed for part in self.moments.sums(seen, index)])
+        for place, (index, (stay, go)) in enumerate(changed.items()):
+            number, total, products = sums[3 * place : 3 * place + 3]
+            if not number or not np.isfinite(products).all():
+                continue
+            mean, covariance = statistics(number, total, products)
+            shares, rest = _explained(mean, covariance, stay, go, ridge=self._ridge)
+            for reader in self._readers[index]:
+                _take_over(reader, stay, go, shares, rest)
 
 
 def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], list[keras.KerasTensor]]:
@@ -160,20 +166,22 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
 def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridge: float) -> tuple[Array, Array]:
     """Return A, (stay, go), and c, (go,), of the channels that go by those that stay."""
     inner = covariance[np.ix_(stay, stay)]
-    added = ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
-    shares: Array = np.linalg.solve(inner + added * np.eye(len(stay)), covariance[np.ix_(stay, go)])
+    inner[np.diag_indices(len(stay))] += ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
+    factor = linalg.cho_factor(inner, overwrite_a=True, check_finite=False)
+    shares: Array = linalg.cho_solve(factor, covariance[np.ix_(stay, go)], check_finite=False)
     return shares, mean[go] - shares.T @ mean[stay]
 
 
 def _take_over(reader: _Reader, stay: Places, go: Places, shares: Array, rest: Array) -> None:
     weight = reader.operation.weights[reader.kernel.index]
     value = keras.ops.convert_to_numpy(weight).copy()
-    kernel = np.moveaxis(value, reader.axis, 0)  # a view
-    lost = kernel[go]
-    kernel[stay] += np.tensordot(shares.astype(value.dtype), lost, 1)
-    kernel[go] = 0
+    kernel = np.moveaxis(value, reader.axis, -2)  # a view
+    lost = kernel[..., go, :]
+    taken = np.zeros((kernel.shape[-2], len(go)), value.dtype)
+    taken[stay] = shares
+    kernel += taken @ lost
+    kernel[..., go, :] = 0
     weight.assign(value)
     if reader.offset is not None:
-        sums = np.tensordot(rest, lost, 1)
-        sums = (sums * reader.reach[..., None]).reshape(-1, sums.shape[-1]).sum(axis=0)
+        sums = (reader.reach[..., None] * (rest @ lost)).reshape(-1, kernel.shape[-1]).sum(axis=0)
         reader.offset.assign_add((reader.sign * sums).astype(np.float32))

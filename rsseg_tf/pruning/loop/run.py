@@ -27,7 +27,7 @@ from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.floors import Floors, Measure
 from rsseg_tf.pruning.loop.recalibrate import recalibrate
 from rsseg_tf.pruning.loop.shrinking import Shrinking, Snapshot
-from rsseg_tf.pruning.loop.state import LoopState, is_state_of, read_state, save_state
+from rsseg_tf.pruning.loop.state import LoopState, StateFile, is_state_of
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.contributions import Loss
@@ -126,14 +126,14 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         reconstructs=loop.reconstruct,
     )
     steps = _Steps(dense, _Chooser(find_groups(dense, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
-    fingerprint = _fingerprint(dense, target, loop)
-    state = read_state(state_path, fingerprint) or steps.start()
+    file = StateFile(state_path, _fingerprint(dense, target, loop))
+    state = file.read() or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
         state = steps.advance(state, batches)
         if hooks.on_loop is not None:  # before the state says that it is done: no loop goes untold when killed
             hooks.on_loop(state.now.loop, state.now.plan)
-        if state_path is not None:
-            save_state(state_path, state, fingerprint)
+        if state.stopped or state.now.loop == loop.loops or file.is_due(dense.weights):
+            file.renew(steps.with_weights(state))
     end = state.result
     if end.loop == 0:
         raise RssegError(
@@ -141,7 +141,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
             hint="lower that floor or prune.check_every, or raise prune.loops",
         )
     plan = replace(end.plan, details={**end.plan.details, "loops": end.loop, "stopped": dict(state.stopped)})
-    return end.model_of(dense, rules), plan
+    return steps.model_of(state), plan
 
 
 class _Steps:
@@ -166,6 +166,10 @@ class _Steps:
         first = Snapshot(0, everything, everything)
         return LoopState(first, good=first, stopped={})
 
+    def with_weights(self, state: LoopState) -> LoopState:
+        """Return the state that `advance` returned last, complete."""
+        return replace(state, now=self._model_at(state).snapshot(state.now.loop))
+
     def advance(self, state: LoopState, batches: BatchesOfLoop) -> LoopState:
         """Return the state after one more loop."""
         settings, number = self._settings, state.now.loop
@@ -180,19 +184,23 @@ class _Steps:
         if is_checked or (settings.recalibrate_every and _is_turn(number, settings.recalibrate_every, settings.loops)):
             recalibrate(slim.model, batches(number))
             slim.trained()
-        return self._judged(replace(state, now=slim.snapshot(number + 1)), slim.model, is_checked=is_checked)
+        state = replace(state, now=slim.snapshot(number + 1, weights=False))
+        return self._judged(state, slim.model) if is_checked else state
+
+    def model_of(self, state: LoopState) -> keras.Model:
+        """Return the slim model where the loop ends that ends at `state`."""
+        at_hand = None if state.stopped else self._slim
+        return (at_hand or self._shrink(state.result)).rebuilt()
 
     def _model_at(self, state: LoopState) -> Shrinking:
         if self._slim is None:
             self._slim = self._shrink(state.now)
         return self._slim
 
-    def _judged(self, state: LoopState, model: keras.Model, *, is_checked: bool) -> LoopState:
-        if not is_checked:
-            return state
+    def _judged(self, state: LoopState, model: keras.Model) -> LoopState:
         if missed := self.floors.missed(model):
             return replace(state, stopped={"loop": state.now.loop, **missed})
-        return replace(state, good=state.now)
+        return replace(state, good=self.with_weights(state).now)
 
 
 class _Chooser:

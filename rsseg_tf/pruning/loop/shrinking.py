@@ -47,12 +47,6 @@ class Snapshot:
     base: Plan
     weights: Weights = ()
 
-    def model_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
-        """Return the slim model at this point."""
-        if not self.weights:
-            return rebuild(dense, self.plan, rules=rules)
-        return rebuild(self.base_of(dense, rules), within(self.plan, self.base), rules=rules)
-
     def base_of(self, dense: keras.Model, rules: Rules | None = None) -> keras.Model:
         """Return the graph as it was last rebuilt, with the weights of this point."""
         model = rebuild(dense, self.base, rules=rules)
@@ -75,6 +69,7 @@ class Shrinking:
 
     Attributes:
         model: the current graph, with zeros for what was removed since it was rebuilt.
+        plan: what was removed from the dense model.
     """
 
     def __init__(  # noqa: PLR0913 - the model, where it is, and what its scores are by
@@ -94,7 +89,7 @@ class Shrinking:
         self._criterion = criterion
         self._loss = loss
         self._together = together
-        self._plan = start.plan
+        self.plan = start.plan
         self._trained = bool(start.weights)
         self._reconstructs = reconstructs
         self._take(start.base_of(dense, rules), start.base)
@@ -112,14 +107,15 @@ class Shrinking:
             batches: gives those to look at where the scores did not look at any.
         """
         if self._reconstruction is not None:
-            totals = self._scorer.observed or self._reconstruction.measured(batches())
+            seen = self._scorer.observed or self._reconstruction.measured(batches())
             after = kept_ids(self._wiring, within(plan, self._base))
-            self._reconstruction.take_over(totals, self._alive, after)
+            self._reconstruction.take_over(seen, self._alive, after)
+            self._scorer.observed = None  # tens of megabytes, and of no more use
             self._trained = True
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
         """Take out what `plan` removes, by mask or by rebuilding."""
-        self._plan = plan
+        self.plan = plan
         fallen = _size(plan) / _size(self._base)
         if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
             # From the model itself where its weights are no longer the dense model's: one copy instead of three.
@@ -135,10 +131,14 @@ class Shrinking:
         self._alive[:] = True
         self._mask()
 
-    def snapshot(self, loop: int) -> Snapshot:
-        """Return where the model is, after `loop` loops."""
-        weights = tuple(self.model.get_weights()) if self._trained else ()
-        return Snapshot(loop, self._plan, self._base, weights)
+    def snapshot(self, loop: int, *, weights: bool = True) -> Snapshot:
+        """Return where the model is, after `loop` loops; with its weights, or without."""
+        values = tuple(self.model.get_weights()) if weights and self._trained else ()
+        return Snapshot(loop, self.plan, self._base, values)
+
+    def rebuilt(self) -> keras.Model:
+        """Return the model without what was removed."""
+        return rebuild(self.model, within(self.plan, self._base), rules=self._rules)
 
     def _take(self, model: keras.Model, base: Plan) -> None:
         self.model = model
@@ -161,7 +161,7 @@ class Shrinking:
 
     def _mask(self) -> None:
         """Zero what was removed and is not zero yet."""
-        kept = kept_ids(self._wiring, within(self._plan, self._base))
+        kept = kept_ids(self._wiring, within(self.plan, self._base))
         mask_wired(self.model, self._wiring, kept | ~self._alive)
         self._alive = kept
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,19 @@ from rsseg_tf.errors import ConfigError, ModelError, RssegError
 from rsseg_tf.pruning.loop.shrinking import Snapshot, Weights
 from rsseg_tf.pruning.plan import Plan
 
+_SMALL = 8_000_000
+"""Bytes of weights that are written after every loop, whatever it takes."""
+
+_SHARE = 0.02
+"""Of the time that writing larger ones may take."""
+
 
 @dataclass(frozen=True)
 class LoopState:
     """How far a loop got.
 
     Attributes:
-        now: the last loop that is done.
+        now: the last loop that is done; in memory without weights, which the model at hand has.
         good: the last one that passed the floors.
         stopped: the `loop` in which the network fell below a floor, and what was measured by the name of that floor
             (`accuracy`, `floor.vehicle`); empty until then.
@@ -35,15 +43,47 @@ class LoopState:
         return self.good if self.stopped else self.now
 
 
-def save_state(path: Path, state: LoopState, fingerprint: str) -> None:
-    """Write the state; `fingerprint` says which model and settings it belongs to."""
-    info = {
-        "fingerprint": fingerprint,
-        "now": _info(state.now),
-        "good": _info(state.good),
-        "stopped": dict(state.stopped),
-    }
-    save_arrays(path, [*state.now.weights, *state.good.weights], info)
+class StateFile:
+    """The file of a loop's state, renewed after each loop.
+
+    A state of more than 8 MB waits until writing takes 2 % of the time at most; a loop that it does not hold yet is done
+    again after a kill, to the same end.
+
+    Args:
+        path: where it is; None for nowhere.
+        fingerprint: says which model and settings it belongs to.
+        clock: seconds that have passed since whenever.
+    """
+
+    def __init__(self, path: Path | None, fingerprint: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._fingerprint = fingerprint
+        self._clock = clock
+        self._due = clock()
+
+    def read(self) -> LoopState | None:
+        """Return the state, None where there is none.
+
+        Raises:
+            ConfigError: if the file is not one, or of another model or other settings.
+        """
+        return _read(self._path, self._fingerprint)
+
+    def is_due(self, weights: Sequence[Any]) -> bool:
+        """Return whether a state with the values of `weights`, Keras variables, is to be written now."""
+        is_small = sum(4 * math.prod(weight.shape) for weight in weights) <= _SMALL
+        return self._path is not None and (is_small or self._clock() >= self._due)
+
+    def renew(self, state: LoopState) -> None:
+        """Write the state."""
+        if self._path is None:
+            return
+        started = self._clock()
+        plans = {"now": _info(state.now), "good": _info(state.good), "stopped": dict(state.stopped)}
+        arrays = [*state.now.weights, *state.good.weights]
+        save_arrays(self._path, arrays, {"fingerprint": self._fingerprint, **plans})
+        ended = self._clock()
+        self._due = ended + (ended - started) / _SHARE
 
 
 def is_state_of(path: Path | None, fingerprint: str) -> bool:
@@ -54,12 +94,7 @@ def is_state_of(path: Path | None, fingerprint: str) -> bool:
         return False
 
 
-def read_state(path: Path | None, fingerprint: str) -> LoopState | None:
-    """Return the state that `save_state` wrote, None where there is none.
-
-    Raises:
-        ConfigError: if the file is not one, or of another model or other settings.
-    """
+def _read(path: Path | None, fingerprint: str) -> LoopState | None:
     if path is None or not path.exists():
         return None
     try:

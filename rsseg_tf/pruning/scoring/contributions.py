@@ -13,10 +13,11 @@ from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.moments import Moments, Seen
 from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
 from rsseg_tf.pruning.together import Together
 from rsseg_tf.tracing.dilation import native_dilation
+from rsseg_tf.tracing.folding import folded
 
 Loss = Callable[[Any, Any], Any]
 Batches = Iterable[tuple[Any, Any]]
@@ -34,12 +35,14 @@ class Gradient:
         finish: from the mean over batches, (C,), to the score.
         squared: whether sums are squared: of a `batch`, of an `example`, or not at all.
         absolute: whether means over the positions of an example count by their absolute values.
+        folds: whether batch norms may be computed as a part of the layers before them, whose outputs are then no taps.
     """
 
     taps: Callable[[TapFinder], list[Tap]]
     finish: Callable[[Values, Tap], Values]
     squared: Literal["", "batch", "example"] = ""
     absolute: bool = False
+    folds: bool = False
 
 
 class Contributions:
@@ -63,27 +66,27 @@ class Contributions:
         self._probe = keras.Model(
             flat.input, {"output": flat.output, "taps": tensors, "seen": list(self._moments.tensors)}
         )
+        self._folds = find.folds() if criterion.folds else []
         self._loss = loss
         self._watched = [v.value for v in flat.variables if keras.backend.is_float_dtype(v.dtype)]
         self._together = together
         self._run = together.traced(self._batch)
 
-    def averaged(self, batches: Batches) -> tuple[dict[str, Values], list[Any]]:
-        """Return layer → the criterion's value for each output channel, over all batches, and the moments' sums."""
-        totals, seen = [np.zeros(width) for width in self._widths], self._moments.zeros()
+    def averaged(self, batches: Batches) -> tuple[dict[str, Values], Seen]:
+        """Return layer → the criterion's value for each output channel, over all batches, and what the moments saw."""
+        totals, seen = [np.zeros(width) for width in self._widths], self._moments.nothing()
         number = 0
-        with native_dilation(self._probe):
+        with native_dilation(self._probe), folded(self._folds):
             for found in self._together.each(self._run, map(self._tensors, batches)):
                 for total, value in zip(totals, found, strict=False):
                     total += np.asarray(value)
                 self._moments.add(seen, found[len(totals) :])
                 number += 1
-        number, *totals = self._together.summed([np.float64(number), *totals, *seen])
+        number, *totals = self._together.summed([np.float64(number), *totals])
         if not number:
             raise ConfigError("scoring needs at least one batch")
         finish = self._criterion.finish
-        scores = {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=False)}
-        return scores, totals[len(self._taps) :]
+        return {tap.layer: finish(total / number, tap) for tap, total in zip(self._taps, totals, strict=True)}, seen
 
     def _tensors(self, batch: Any) -> Any:
         if len(batch) == 3 and not isinstance(self._loss, keras.losses.Loss):

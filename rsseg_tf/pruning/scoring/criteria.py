@@ -36,7 +36,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.contributions import Batches, Contributions, Gradient, Loss, Values, by_filter
-from rsseg_tf.pruning.scoring.moments import Moments
+from rsseg_tf.pruning.scoring.moments import Moments, Seen
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.scoring.taps import Tap, TapFinder
 from rsseg_tf.pruning.together import ALONE, Together
@@ -48,12 +48,12 @@ def _unit_length(values: Values, _: Tap) -> Values:
 
 
 _GRADIENT_CRITERIA: Mapping[str, Gradient] = {
-    "fisher": Gradient(lambda find: find.gates(), lambda values, _: values, squared="example"),
+    "fisher": Gradient(lambda find: find.gates(), lambda values, _: values, squared="example", folds=True),
     "taylor": Gradient(
         lambda find: find.filters(with_bias=False), lambda values, tap: np.abs(values) / tap.filter_size
     ),
     "taylor-fo": Gradient(lambda find: find.filters(with_bias=True), lambda values, _: values, squared="batch"),
-    "taylor-bn": Gradient(lambda find: find.gates(), lambda values, _: values, squared="batch"),
+    "taylor-bn": Gradient(lambda find: find.gates(), lambda values, _: values, squared="batch", folds=True),
     "taylor-act": Gradient(lambda find: find.activations(), _unit_length, absolute=True),
 }
 
@@ -144,13 +144,13 @@ class Scorer:
         seed: of the criterion `random`.
         together: those that score together, each a part of the batches.
         rules: for layers that `RULES` does not know.
-        moments: of tensors of the flat model, added up on the way where the criterion needs gradients.
+        moments: of tensors of the flat model, looked at on the way where the criterion needs gradients.
 
     Attributes:
-        observed: the sums of `moments` over the batches of the last call, None where there were none to look at.
+        observed: what `moments` saw of the batches of the last call, None where it did not look at any.
     """
 
-    observed: list[Any] | None = None
+    observed: Seen | None = None
 
     def __init__(  # noqa: PLR0913 - what is scored, by what, and what is seen on the way
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -28,23 +30,47 @@ def drawn_labels(*, class_weights: NDArray[np.float32] | None = None, ignore: in
     """
 
     def loss(labels: Any, logits: Any) -> tf.Tensor:
-        labels, logits = tf.cast(labels, tf.int32), tf.cast(logits, tf.float32)
+        labels = tf.cast(labels, tf.int32)
         counted = tf.ones_like(labels, tf.bool) if ignore is None else tf.not_equal(labels, ignore)
-        drawn = _drawn(labels, tf.stop_gradient(logits))
-        costs = tf.nn.sparse_softmax_cross_entropy_with_logits(drawn, logits)
         weights = tf.cast(counted, tf.float32)
-        number = tf.reduce_sum(weights)
+        share = tf.math.rsqrt(tf.maximum(tf.reduce_sum(weights), 1.0))
         if class_weights is not None:  # The square of the gradient is what counts.
             weights *= tf.sqrt(tf.gather(tf.constant(class_weights, tf.float32), tf.where(counted, labels, 0)))
-        return tf.math.divide_no_nan(tf.reduce_sum(weights * costs), tf.sqrt(number))
+        return _cross_entropy(tf.cast(logits, tf.float32), share * weights, _seed(labels))
 
     return loss
 
 
-def _drawn(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Return a class for each pixel, drawn from the softmax of its logits by the Gumbel-max rule."""
+def _cross_entropy(logits: tf.Tensor, weights: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return the weighted sum of the cross-entropy against drawn labels; its gradient is softmax minus labels."""
+
+    @tf.custom_gradient
+    def cost(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        probabilities = tf.nn.softmax(logits)
+        drawn = _drawn(probabilities, seed)
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return (upstream * weights)[..., None] * (probabilities - drawn)
+
+        likelihoods = tf.reduce_sum(probabilities * drawn, axis=-1)
+        return -tf.reduce_sum(weights * tf.math.log(likelihoods)), gradient
+
+    return cost(logits)
+
+
+def _seed(labels: tf.Tensor) -> tf.Tensor:
     places = tf.range(tf.size(labels)) % 8191
-    seed = tf.stack([tf.reduce_sum(labels), tf.reduce_sum(tf.reshape(labels, [-1]) * places)])
-    tiny = np.finfo(np.float32).tiny
-    uniform = tf.random.stateless_uniform(tf.shape(logits), seed, minval=tiny)
-    return tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1, output_type=tf.int32)
+    return tf.stack([tf.reduce_sum(labels), tf.reduce_sum(tf.reshape(labels, [-1]) * places)])
+
+
+def _drawn(probabilities: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return a class for each pixel, one-hot: the first one at which the sum of the probabilities passes a draw.
+
+    The sums are additions of whole rows, class after class: `tf.cumsum` takes several times as long, and a product with
+    a matrix would be computed in bfloat16 where convolutions are.
+    """
+    number = probabilities.shape[-1]
+    so_far = list(accumulate(tf.unstack(tf.transpose(tf.reshape(probabilities, (-1, number))), num=number)))
+    draw = tf.random.stateless_uniform(tf.shape(so_far[-1]), seed) * so_far[-1]
+    drawn = sum((tf.cast(draw >= each, tf.int32) for each in so_far[:-1]), tf.zeros_like(draw, tf.int32))
+    return tf.reshape(tf.one_hot(drawn, number), tf.shape(probabilities))

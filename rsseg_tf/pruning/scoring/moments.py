@@ -12,6 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Seen = list[list[NDArray[np.float32]]]
+"""For each tensor the places that were looked at, (rows, C), batch after batch."""
 
 _ROWS_A_CHANNEL = 1
 """Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
@@ -21,7 +23,7 @@ _LEAST_ROWS = 512
 
 @dataclass(frozen=True)
 class Moments:
-    """What is added up over batches: for each tensor the number of rows, their sum and the sum of their products.
+    """Looks at places of tensors over batches, and adds up those of the tensors that are asked for.
 
     The sums are made outside of the traced graph: where convolutions run in bfloat16, TensorFlow's graph optimizer
     computes the products of a graph in it too, and a covariance of 8 bits has eigenvalues far below 0.
@@ -36,30 +38,34 @@ class Moments:
         """Return some places of each tensor's value, (rows, C): what is to be traced."""
         return [_rows(value) for value in values]
 
-    def zeros(self) -> list[Any]:
-        """Return the sums over no batches: (), (C,) and (C, C) of each tensor in a row, float64."""
-        widths = [tensor.shape[-1] for tensor in self.tensors]
-        return [np.zeros(shape) for width in widths for shape in ((), (width,), (width, width))]
+    def nothing(self) -> Seen:
+        """Return what was seen before the first batch."""
+        return [[] for _ in self.tensors]
 
-    def add(self, totals: Sequence[Any], rows: Sequence[tf.Tensor]) -> None:
-        """Add the rows of a batch to sums in place."""
-        for index, values in enumerate(rows):
-            number, total, products = totals[3 * index : 3 * index + 3]
-            some = np.asarray(values, np.float32)
-            mean = some.mean(axis=0, dtype=np.float64)
-            around = some - mean.astype(np.float32)  # float32 holds the products of these, not those of large values
-            number += len(some)
-            total += len(some) * mean
-            products += around.T @ around + len(some) * np.outer(mean, mean)
+    def add(self, seen: Seen, rows: Sequence[tf.Tensor]) -> None:
+        """Add the rows of a batch to what was seen, in place."""
+        for places, values in zip(seen, rows, strict=True):
+            places.append(np.asarray(values, np.float32))
 
-    def statistics(self, totals: Sequence[Any], index: int) -> tuple[Array, Array]:
-        """Return the mean, (C,), and the covariance, (C, C), of the tensor `index`, of the sums of all tensors."""
-        number, total, products = totals[3 * index : 3 * index + 3]
-        mean = total / number
-        return mean, products / number - np.outer(mean, mean)
+    def sums(self, seen: Seen, index: int) -> list[Array]:
+        """Return number (), sum (C,) and sum of products (C, C), float64, of what was seen of the tensor `index`."""
+        width = self.tensors[index].shape[-1]
+        places = np.concatenate([np.zeros((0, width), np.float32), *seen[index]])
+        number = len(places)
+        mean = places.sum(axis=0, dtype=np.float64) / max(1, number)
+        around = places - mean.astype(np.float32)  # float32 holds the products of these, not those of large values
+        return [np.asarray(float(number)), number * mean, around.T @ around + number * np.outer(mean, mean)]
+
+
+def statistics(number: Array, total: Array, products: Array) -> tuple[Array, Array]:
+    """Return the mean, (C,), and the covariance, (C, C), of sums as `Moments.sums` returns them."""
+    mean = total / number
+    return mean, products / number - np.outer(mean, mean)
 
 
 def _rows(tensor: tf.Tensor) -> tf.Tensor:
     channels = tensor.shape[-1]
-    rows = tf.reshape(tensor, (-1, channels))
-    return rows[:: tf.maximum(1, tf.shape(rows)[0] // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))]
+    places = tf.reshape(tensor, (-1, channels))
+    number = tf.shape(places)[0]
+    step = tf.maximum(1, number // max(_LEAST_ROWS, _ROWS_A_CHANNEL * channels))
+    return tf.gather(places, tf.range(0, number, step))  # a slice with a step passes over every place

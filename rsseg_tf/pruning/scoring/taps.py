@@ -17,6 +17,7 @@ import numpy as np
 
 from rsseg_tf.graphs import Call, calls, facts, readers
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
+from rsseg_tf.tracing.folding import Fold, foldable
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,16 @@ class TapFinder:
         return [self._filter(layer, with_bias=with_bias) for layer in self._multiplying()]
 
     def gates(self) -> list[Tap]:
-        """Return one tap for each place where a removed channel is zeroed last: batch norms, or filters without one."""
+        """Return one tap for each place where a removed channel is zeroed last: batch norms, or filters without one.
+
+        Where a ReLU alone reads a batch norm, the tap is behind it: y·∂L/∂y is the same there, as it passes on what is
+        positive as it is and nothing of the rest, and the batch norm's own output need not be kept.
+        """
         taps = []
         for layer in self._multiplying():
             norm = self.norm_after(layer.name)
-            taps.append(self._outputs(layer.name, [norm]) if norm else self._filter(layer, with_bias=True))
+            end = norm and self._after(norm, _is_relu)
+            taps.append(self._outputs(layer.name, [end]) if end else self._filter(layer, with_bias=True))
         return taps + [self._outputs(name, self._calls[name]) for name in self.lone_norms()]
 
     def activations(self) -> list[Tap]:
@@ -80,6 +86,22 @@ class TapFinder:
         own = self._calls[name]
         after = self._after(own[0], _is_norm)
         return after if len(own) == 1 and after is not own[0] else None
+
+    def folds(self) -> list[Fold]:
+        """Return the batch norms that can be computed as a part of the layers before them."""
+        return [self._fold(layer, norm.operation) for layer in self._multiplying() if (norm := self._foldable(layer))]
+
+    def _foldable(self, layer: LayerWiring) -> Call | None:
+        norm = self.norm_after(layer.name)
+        alone = norm is not None and len(self._calls[norm.operation.name]) == 1
+        found = alone and foldable(self.operation(layer.name), norm.operation, rank=len(norm.outputs[0].shape))
+        return norm if found else None
+
+    def _fold(self, layer: LayerWiring, norm: keras.Operation) -> Fold:
+        operation, kernel = self.operation(layer.name), layer.kernel
+        filters = [axis for axis, label in kernel.labels.items() if label == "out"]
+        rank = len(kernel.shape)
+        return Fold(operation, norm, operation.weights[kernel.index], tuple(filters) or (rank - 2, rank - 1))
 
     def lone_norms(self) -> list[str]:
         """Return batch norms that follow no filter directly, as in pre-activation networks."""
@@ -128,6 +150,12 @@ class TapFinder:
 
 def _is_norm(operation: keras.Operation) -> bool:
     return isinstance(operation, keras.layers.BatchNormalization)
+
+
+def _is_relu(operation: keras.Operation) -> bool:
+    if type(operation) is keras.layers.ReLU:
+        return operation.max_value is None and not operation.negative_slope and not operation.threshold
+    return type(operation) is keras.layers.Activation and operation.activation is keras.activations.relu
 
 
 def _is_activation(operation: keras.Operation) -> bool:

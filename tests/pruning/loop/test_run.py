@@ -12,7 +12,7 @@ from keras import layers
 from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.pruning.loop.state import read_state
+from rsseg_tf.pruning.loop.state import StateFile
 from tests.pruning.law import randomize
 
 SETTINGS = PruneConfig(loops=12, macs=0.4, round_to=2, min_channels=2)
@@ -324,7 +324,7 @@ def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
     digest.update(json.dumps(settings, sort_keys=True).encode())
 
-    assert read_state(path, digest.hexdigest()) is not None
+    assert StateFile(path, digest.hexdigest()).read() is not None
 
 
 def test_an_impossible_target_is_told_before_any_batch_is_read():

@@ -11,6 +11,7 @@ import pytest
 from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.loop.reconstruct import Reconstruction
 from rsseg_tf.pruning.scoring.criteria import Scorer
+from rsseg_tf.pruning.scoring.moments import statistics
 from rsseg_tf.pruning.wiring import trace
 from rsseg_tf.tracing.precision import use_precision
 
@@ -39,12 +40,12 @@ def test_the_covariance_of_channels_with_large_means_has_no_negative_eigenvalues
             model, criterion="taylor-fo", loss=lambda _, z: keras.ops.mean(z), moments=reconstruction.moments
         )
         scorer(batches)
-        totals = scorer.observed
+        seen = scorer.observed
     else:
-        totals = reconstruction.measured(batches)
-    assert totals is not None
+        seen = reconstruction.measured(batches)
+    assert seen is not None
     widths = [tensor.shape[-1] for tensor in reconstruction.moments.tensors]
-    mean, covariance = reconstruction.moments.statistics(totals, widths.index(24))
+    mean, covariance = statistics(*reconstruction.moments.sums(seen, widths.index(24)))
     values = np.concatenate([keras.Model(image, first.output)(x).numpy().reshape(-1, 24) for x, _ in batches])
     np.testing.assert_allclose(mean, values.mean(axis=0, dtype=np.float64), rtol=0.02)
     # Rounding the values to 8 bits adds a little to the variances; it turns nothing negative.
