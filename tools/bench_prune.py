@@ -33,7 +33,7 @@ from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
 
-BARS = {"time": 0.75, "memory": 1.2}
+BARS = {"time": 0.5, "memory": 1.2}
 """Greatest ratios of pruning to training that the design allows."""
 
 _TRACED = 2.0

@@ -46,8 +46,8 @@ class LoopState:
 class StateFile:
     """The file of a loop's state, renewed after each loop.
 
-    A state of more than 8 MB waits until writing takes 2 % of the time at most; a loop that it does not hold yet is done
-    again after a kill, to the same end.
+    A state of more than 8 MB waits until writing takes 2 % of the time at most; a loop that it does not hold yet is
+    done again after a kill, to the same end.
 
     Args:
         path: where it is; None for nowhere.

@@ -93,9 +93,10 @@ class TapFinder:
 
     def _foldable(self, layer: LayerWiring) -> Call | None:
         norm = self.norm_after(layer.name)
-        alone = norm is not None and len(self._calls[norm.operation.name]) == 1
-        found = alone and foldable(self.operation(layer.name), norm.operation, rank=len(norm.outputs[0].shape))
-        return norm if found else None
+        if norm is None or len(self._calls[norm.operation.name]) > 1:
+            return None
+        rank = len(norm.outputs[0].shape)
+        return norm if foldable(self.operation(layer.name), norm.operation, rank) else None
 
     def _fold(self, layer: LayerWiring, norm: keras.Operation) -> Fold:
         operation, kernel = self.operation(layer.name), layer.kernel
