@@ -86,7 +86,7 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class Recipe:
     """One training; the defaults are the paper's (section 3.2).
 
     Attributes:
@@ -146,13 +146,36 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class DistillConfig:
-    """Learning from the dense model while retraining.
+class Distillation:
+    """How much is learned from another model's predictions.
 
     Attributes:
-        weight: share of the loss that is the distance to the dense model's predictions; 0 for off (the paper).
+        weight: share of the loss that is the distance to the teacher's predictions; 0 for off (the paper).
         temperature: softens both predictions.
     """
 
     weight: float = setting(0.5, at_least=0, at_most=1)
     temperature: float = setting(2.0, above=0, at_most=1_000)
+
+
+@dataclass(frozen=True)
+class DistillConfig(Distillation):
+    """Learning from the predictions of a trained model.
+
+    Attributes:
+        teacher: a `.keras` file or the folder of a finished run, of any network: of the same classes by name, bands and
+            input size. Empty in `fit` for none, in `prune` for the dense network.
+    """
+
+    teacher: str = ""
+
+
+@dataclass(frozen=True)
+class FitConfig(Recipe):
+    """One training; the defaults are the paper's (section 3.2).
+
+    Attributes:
+        distill: learning from a trained model while training.
+    """
+
+    distill: DistillConfig = field(default_factory=DistillConfig)
