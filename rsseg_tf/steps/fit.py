@@ -12,13 +12,12 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import Config
-from rsseg_tf.config.setting import part
-from rsseg_tf.config.training import Heads
+from rsseg_tf.config.training import check_network
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.errors import extras_named
-from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.architectures import network
 from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.progress import say
 from rsseg_tf.run_folder import open_run, require_startable
@@ -57,6 +56,7 @@ def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mappi
     Raises:
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
+    check_network(config.model)
     replicas = open_replicas(config.strategy)
     check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
     with keeping(Path(folder), replicas) as own:
@@ -112,16 +112,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
 
 def build_model(config: Config, *, num_classes: int) -> keras.Model:
     """Return the configured network with the configured initial weights."""
-    model = deeplab_v3_plus(
-        config.model.backbone,
-        num_classes,
-        (*config.data.input_size, config.data.num_bands),
-        upsampling=config.model.upsampling,
-        image_pooling=config.model.image_pooling,
-        output_stride=config.model.output_stride,
-        heads=part(config.model, Heads),
-        width=config.model.width,
-    )
+    model = network(config.model, num_classes, (*config.data.input_size, config.data.num_bands))
     initialize(model, config.model.weights, backbone=config.model.backbone, width=config.model.width)
     return model
 

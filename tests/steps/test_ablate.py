@@ -194,7 +194,7 @@ def test_an_ablation_of_one_backbone_grows_by_another(config, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("change", "backbones", "message"),
     [
-        (lambda config: config, (), "two configurations name the backbone `resnet18`"),
+        (lambda config: config, (), "two configurations name the network `resnet18`"),
         (lambda config: replace(config, data=replace(config.data, root="elsewhere")), (), "differ in `data`"),
         (lambda config: config, ("resnet50",), "--backbones cannot be combined with several"),
     ],
