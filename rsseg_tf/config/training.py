@@ -38,7 +38,7 @@ class ModelConfig(Heads):
     Attributes:
         architecture: what stands on the backbone: DeepLabV3+ is the paper's and has all settings of this section; the
             light `bisenet`, `shelfnet18` (on resnet18 alone) and `lr_aspp` (which has `output_stride`) keep the widths
-            that were published.
+            that were published. ShelfNet uses its convolutions twice, which `int8-qat` does not take.
         backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
             `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
             preset.

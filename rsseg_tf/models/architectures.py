@@ -8,6 +8,7 @@ import keras
 
 from rsseg_tf.config.setting import part
 from rsseg_tf.config.training import Heads, ModelConfig, check_network
+from rsseg_tf.models.backbones import check_width
 from rsseg_tf.models.bilateral import bisenet
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.lite_aspp import lr_aspp
@@ -23,8 +24,18 @@ def network(settings: ModelConfig, num_classes: int, input_shape: Shape) -> kera
         ConfigError: if they ask for something that its architecture does not have.
         ModelError: if its backbone cannot be built.
     """
-    check_network(settings)
+    require_network(settings)
     return ARCHITECTURES[settings.architecture](settings, num_classes, input_shape)
+
+
+def require_network(settings: ModelConfig) -> None:
+    """Check that there is a network as the settings describe it.
+
+    Raises:
+        ConfigError: if there is none: an unknown backbone or width, or a setting that the architecture does not have.
+    """
+    check_network(settings)
+    check_width(settings.backbone, settings.width)
 
 
 def _deeplab_v3_plus(settings: ModelConfig, num_classes: int, input_shape: Shape) -> keras.Model:

@@ -14,7 +14,6 @@ from rsseg_tf.benchmark.latency import benchmark
 from rsseg_tf.config import Config, dump_yaml, same_settings
 from rsseg_tf.config.export import as_type, check_export
 from rsseg_tf.config.pruning import Control
-from rsseg_tf.config.training import check_network
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
 from rsseg_tf.errors import ConfigError
@@ -24,7 +23,7 @@ from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import miou_difference
-from rsseg_tf.models.backbones import check_width
+from rsseg_tf.models.architectures import require_network
 from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
@@ -84,8 +83,7 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
     recipes: dict[str, Config] = {}
     for config in map(_with_fixed_data, named or configs):
         name = config.model.network
-        check_network(config.model)
-        check_width(config.model.backbone, config.model.width)  # an error before anything is trained
+        require_network(config.model)  # an error before anything is trained
         if name in recipes:
             hint = "give each network one configuration, or run them separately, each with its --out"
             raise ConfigError(f"two configurations name the network `{name}`", hint=hint)
