@@ -1,4 +1,4 @@
-"""What every network of ours begins and ends with: normalized pixels and a backbone, scores at the size of the image."""
+"""What every network of ours begins and ends with: normalized pixels and a backbone, scores at the image's size."""
 
 from __future__ import annotations
 
