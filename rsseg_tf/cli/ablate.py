@@ -9,6 +9,7 @@ import click
 
 from rsseg_tf.cli.shared import options
 from rsseg_tf.config import load_config
+from rsseg_tf.steps.opening import find_teacher
 
 
 @click.command(name="ablate")
@@ -57,6 +58,9 @@ def command(
     For example: rsseg-tf ablate -c uavid_r18.yaml -c uavid_r50.yaml --split val -o out
     """
     configs = [load_config(path, overrides) for path in config_paths or (None,)]
+    for config in configs:
+        for section, distill in (("fit.distill", config.fit.distill), ("prune.distill", config.prune.distill)):
+            find_teacher(distill, section=section, out=out)  # a wrong path shows before TensorFlow starts
     options.quiet_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models are traced, as they must be
     from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of

@@ -8,6 +8,8 @@ import click
 
 from rsseg_tf.cli.shared import options
 from rsseg_tf.config import load_config
+from rsseg_tf.config.training import check_network
+from rsseg_tf.steps.opening import find_teacher
 
 
 @click.command(name="fit")
@@ -22,6 +24,8 @@ def command(config_path: Path | None, out: Path, overwrite: bool, as_json: bool,
     For example: rsseg-tf fit -c configs/dubai_r18.yaml -o runs/dubai fit.epochs=10
     """
     config = load_config(config_path, overrides)
+    check_network(config.model)
+    find_teacher(config.fit.distill, section="fit.distill", out=out)  # a wrong path shows before TensorFlow starts
     options.quiet_tensorflow()
     from rsseg_tf.steps.fit import fit
 

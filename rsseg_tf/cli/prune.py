@@ -10,7 +10,7 @@ from rsseg_tf.cli.shared import options
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import progress_bar
-from rsseg_tf.steps.opening import config_for, find_keras_model
+from rsseg_tf.steps.opening import config_for, find_keras_model, find_teacher
 
 
 @click.command(name="prune")
@@ -52,6 +52,7 @@ def command(
         return
     if out is None:
         raise ConfigError("no folder for the run", hint="give one with --out")
+    find_teacher(config.prune.distill, section="prune.distill", out=out)  # a wrong path shows before TensorFlow starts
     options.quiet_tensorflow()
     from rsseg_tf.steps.prune import prune
 

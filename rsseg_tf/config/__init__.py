@@ -5,13 +5,14 @@ from rsseg_tf.config.export import ExportConfig, QatConfig
 from rsseg_tf.config.pruning import PruneConfig
 from rsseg_tf.config.reading import dump_yaml, load_config, same_settings, to_dict
 from rsseg_tf.config.root import Config
-from rsseg_tf.config.training import AugmentConfig, DistillConfig, FitConfig, ModelConfig
+from rsseg_tf.config.training import AugmentConfig, Distillation, DistillConfig, FitConfig, ModelConfig, Recipe
 
 __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
     "DistillConfig",
+    "Distillation",
     "EvaluateConfig",
     "ExportConfig",
     "FitConfig",
@@ -20,6 +21,7 @@ __all__ = [
     "ModelConfig",
     "PruneConfig",
     "QatConfig",
+    "Recipe",
     "ScenesConfig",
     "dump_yaml",
     "load_config",

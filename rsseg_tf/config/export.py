@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from rsseg_tf.config.setting import setting
-from rsseg_tf.config.training import DistillConfig
+from rsseg_tf.config.training import Distillation
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.number_formats import FORMATS, RECOVERY, CalibrationMethod, FormatName, Head
 
@@ -28,7 +28,7 @@ class QatConfig:
     steps_per_epoch: int = setting(100, at_least=0, at_most=10_000_000)
     batch_size: int = setting(4, at_least=1, at_most=4_096)
     learning_rate: float = setting(1e-5, above=0, at_most=1_000)
-    distill: DistillConfig = field(default_factory=DistillConfig)
+    distill: Distillation = field(default_factory=Distillation)
 
 
 @dataclass(frozen=True)

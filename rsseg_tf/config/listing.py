@@ -128,8 +128,11 @@ def _sections(config: Any, name: str, about: str, choices: Choices, found: dict[
     """Yield the section of `config`, of which the section around it says `about`, and those in it."""
     prefix, words = f"{name}." if name else "", _attributes(type(config))
     section = Section(name, _about(type(config)), tuple(_settings(config, prefix, words, choices)))
-    earlier = next((found[kind] for kind in type(config).__mro__ if kind in found), None)
-    found.setdefault(type(config), section)
+    kinds = [kind for kind in type(config).__mro__ if is_dataclass(kind)]
+    known = (found[kind] for kind in kinds if kind in found)
+    earlier = next((each for each in known if len(each.settings) == len(section.settings)), None)
+    for kind in kinds:  # of one with more settings, another of its base may have the same
+        found.setdefault(kind, section)
     if earlier is not None:
         pairs = zip(section.settings, earlier.settings, strict=True)
         changed = tuple(own.name for own, other in pairs if own.default != other.default)

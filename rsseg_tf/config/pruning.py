@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
-from rsseg_tf.config.training import DistillConfig, FitConfig
+from rsseg_tf.config.training import DistillConfig, Recipe
 
 Criterion = Literal["fisher", "taylor", "taylor-fo", "taylor-bn", "taylor-act", "l1", "l2", "bn-scale", "random"]
 """How a channel can be scored; `rsseg_tf.pruning.scoring.criteria` has the formula of each."""
 
 Control = Literal["plain", "teacher"]
-"""Without and with the dense model as the teacher of a dense model that is trained on."""
+"""Without and with a teacher of the dense model that is trained on."""
 
 LATENCY = "latency_ms"
 """The one metric whose target is not a share."""
@@ -131,7 +131,7 @@ class Loop(Ranking, Limits):
 
 
 @dataclass(frozen=True)
-class RetrainConfig(FitConfig):
+class RetrainConfig(Recipe):
     """One training after pruning, by the same settings.
 
     Attributes:
@@ -154,9 +154,9 @@ class PruneConfig(Loop, Target):
             decide alone, `none`, or those of `retrain`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.
         retrain: the training after pruning; the paper's is 20 epochs of the same settings. 0 epochs switch it off.
-        distill: learning from the dense model during it.
+        distill: learning from the dense model, or from another teacher, during it.
         control: train the dense model on too, for as many steps by the same recipe, in a folder `control-plain` or
-            `control-teacher` of the run: `plain` without and `teacher` with the dense model as its teacher, or `both`.
+            `control-teacher` of the run: `plain` without and `teacher` with the teacher of `distill`, or `both`.
             Beside these the pruned one shows what pruning itself cost.
     """
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from rsseg_tf.config.setting import Rule, setting
+from rsseg_tf.errors import ConfigError
 
 _ZOOM = Rule("[low, high] with 0 < low <= high <= 100", lambda pair: 0 < pair[0] <= pair[1] <= 100)
 
@@ -32,9 +33,12 @@ class Heads:
 
 @dataclass(frozen=True)
 class ModelConfig(Heads):
-    """The network; see `rsseg_tf.models.deeplab.deeplab_v3_plus`.
+    """The network; see `rsseg_tf.models`.
 
     Attributes:
+        architecture: what stands on the backbone: DeepLabV3+ is the paper's and has all settings of this section; the
+            light `bisenet`, `shelfnet18` (on resnet18 alone) and `lr_aspp` (which has `output_stride`) keep the widths
+            that were published. ShelfNet uses its convolutions twice, which `int8-qat` does not take.
         backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
             `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
             preset.
@@ -43,17 +47,60 @@ class ModelConfig(Heads):
             V2 and V3). ImageNet weights are published for few of them.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
-        output_stride: height of the input over height of the last stage.
+        output_stride: height of the input over height of the last stage; `bisenet` and `shelfnet18` go down to 1/32.
         weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
             see `rsseg_tf.models.weights.pretrained.initialize`.
     """
 
+    architecture: Literal["deeplab_v3_plus", "bisenet", "shelfnet18", "lr_aspp"] = "deeplab_v3_plus"
     backbone: str = "resnet18"
     width: float = setting(1.0, at_least=0.1, at_most=4)
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
     image_pooling: bool = False
     output_stride: Literal[8, 16] = 16
     weights: str = "none"
+
+    @property
+    def network(self) -> str:
+        """What tables call the network: its backbone, after its architecture where that is not DeepLabV3+."""
+        if self.architecture == _DEFAULT_ARCHITECTURE:
+            return self.backbone
+        return self.architecture if self.architecture in _BACKBONES else f"{self.architecture}-{self.backbone}"
+
+
+_DEFAULT_ARCHITECTURE = "deeplab_v3_plus"
+_HAVING = {
+    "upsampling": (_DEFAULT_ARCHITECTURE,),
+    "image_pooling": (_DEFAULT_ARCHITECTURE,),
+    "output_stride": (_DEFAULT_ARCHITECTURE, "lr_aspp"),
+    **{item.name: (_DEFAULT_ARCHITECTURE,) for item in fields(Heads)},
+}
+"""Setting → the architectures that have it."""
+_BACKBONES = {"shelfnet18": "resnet18"}
+"""Architecture → the one backbone that it stands on."""
+
+
+def check_network(settings: ModelConfig) -> None:
+    """Check that the architecture has what the other settings ask for.
+
+    Raises:
+        ConfigError: if it does not; the message names the setting and the architectures that have it.
+    """
+    usual, own = ModelConfig(), settings.architecture
+    for name, having in _HAVING.items():
+        value = getattr(settings, name)
+        if own not in having and value != getattr(usual, name):
+            raise ConfigError(
+                f"`model.{name}={str(value).lower()}` is for {' and '.join(having)}, the architecture is `{own}`",
+                hint=f"leave `model.{name}` at {str(getattr(usual, name)).lower()}, or choose "
+                f"model.architecture={having[0]}",
+            )
+    backbone = _BACKBONES.get(own, settings.backbone)
+    if backbone != settings.backbone:
+        raise ConfigError(
+            f"`{own}` stands on {backbone}, got `model.backbone={settings.backbone}`",
+            hint=f"leave `model.backbone` at {backbone}, or choose another model.architecture",
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +133,7 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
-class FitConfig:
+class Recipe:
     """One training; the defaults are the paper's (section 3.2).
 
     Attributes:
@@ -146,13 +193,36 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
-class DistillConfig:
-    """Learning from the dense model while retraining.
+class Distillation:
+    """How much is learned from another model's predictions.
 
     Attributes:
-        weight: share of the loss that is the distance to the dense model's predictions; 0 for off (the paper).
+        weight: share of the loss that is the distance to the teacher's predictions; 0 for off (the paper).
         temperature: softens both predictions.
     """
 
     weight: float = setting(0.5, at_least=0, at_most=1)
     temperature: float = setting(2.0, above=0, at_most=1_000)
+
+
+@dataclass(frozen=True)
+class DistillConfig(Distillation):
+    """Learning from the predictions of a trained model.
+
+    Attributes:
+        teacher: a `.keras` file or the folder of a finished run, of any network: of the same classes by name, bands and
+            input size. Empty in `fit` for none, in `prune` for the dense network.
+    """
+
+    teacher: str = ""
+
+
+@dataclass(frozen=True)
+class FitConfig(Recipe):
+    """One training; the defaults are the paper's (section 3.2).
+
+    Attributes:
+        distill: learning from a trained model while training.
+    """
+
+    distill: DistillConfig = field(default_factory=DistillConfig)

@@ -23,7 +23,7 @@ def with_classes_of(model: Palette, dataset: Dataset) -> Dataset:
     Raises:
         ModelError: if the classes cannot be told to be the same, one to one, by their names.
     """
-    numbers = _numbers(model, dataset.palette)
+    numbers = numbers_of(model, dataset.palette)
     if numbers == tuple(range(model.num_classes)):
         return dataset
     warn(f"the classes are taken by name, in the model's order: {', '.join(model.names)}")
@@ -38,15 +38,19 @@ def require_same_classes(model: Palette, other: Palette) -> None:
     Raises:
         ModelError: if they have other classes, or in another order.
     """
-    if _numbers(model, other) != tuple(range(model.num_classes)):
+    if numbers_of(model, other) != tuple(range(model.num_classes)):
         raise ModelError(
             f"the models number their classes differently: {', '.join(other.names)} and {', '.join(model.names)}",
             hint="evaluate them one by one",
         )
 
 
-def _numbers(model: Palette, data: Palette) -> tuple[int, ...]:
-    """Return the model's number of each class of the data."""
+def numbers_of(model: Palette, data: Palette) -> tuple[int, ...]:
+    """Return the model's number of each class of the data.
+
+    Raises:
+        ModelError: if the classes cannot be told to be the same, one to one, by their names.
+    """
     if model.num_classes != data.num_classes:
         raise ModelError(
             f"the model has {model.num_classes} classes ({', '.join(model.names)}), "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from rsseg_tf.errors import ModelError
 from rsseg_tf.models.weights.widening import fitted
 
 BN_MOMENTUM = 0.9
@@ -20,12 +21,21 @@ class Features:
     """What a segmentation head reads from a backbone.
 
     Attributes:
-        low_level: output of the last layer at a quarter of the size, (N, ⌈H/4⌉, ⌈W/4⌉, C).
-        high_level: output of the last stage, (N, ⌈H/s⌉, ⌈W/s⌉, C) for an output stride of s.
+        by_stride: stride from the image → the last output of that stride, (N, ⌈H/s⌉, ⌈W/s⌉, C); at the output stride
+            that of the last stage.
     """
 
-    low_level: keras.KerasTensor
-    high_level: keras.KerasTensor
+    by_stride: Mapping[int, keras.KerasTensor]
+
+    def at(self, stride: int) -> keras.KerasTensor:
+        """Return the last output of that stride.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        if stride not in self.by_stride:
+            raise ModelError(f"the backbone has no features at 1/{stride} of the image size", hint="use another one")
+        return self.by_stride[stride]
 
 
 class FeatureBuilder(Protocol):
@@ -34,7 +44,7 @@ class FeatureBuilder(Protocol):
     def __call__(self, x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
         """Return features of normalized pixels (N, H, W, bands).
 
-        `output_stride` is 8 or 16; `width` is the share of the channels that each layer has.
+        `output_stride` is 8, 16 or 32; `width` is the share of the channels that each layer has.
         """
 
 

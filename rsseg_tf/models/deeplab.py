@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
-
 import keras
-import numpy as np
 from keras import layers
 
-from rsseg_tf.config.data import MOST_BANDS
 from rsseg_tf.config.setting import check
 from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.backbone import ChannelNormalization
-from rsseg_tf.models.backbones import check_width, find_backbone
+from rsseg_tf.models.frame import UPSAMPLINGS, body, check_classes, spread, upsampled, with_logits
 from rsseg_tf.models.resnet import conv_bn_relu, separable_bn_relu
-
-NORMALIZE = "normalise"
-"""Name of the graph's first layer."""
 
 _CONVOLUTIONS = {"full": conv_bn_relu, "separable": separable_bn_relu}
 _FULL = Heads()
 _ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+_LOW_STRIDE = 4
 
 
 def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
@@ -59,36 +52,26 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
         >>> deeplab_v3_plus("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """
-    _check_arguments(num_classes, input_shape, upsampling, output_stride)
+    check_classes(num_classes)
+    _check_arguments(upsampling, output_stride)
     _check_heads(heads)
-    check_width(backbone, width)
-    body = find_backbone(backbone)
-    image = layers.Input(input_shape, name="image")
-    x = _normalized(image, body.normalization.of(input_shape[2]))
-    features = body.features(x, output_stride=output_stride, width=width)
-    x = _aspp(features.high_level, heads, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
+    start = body(backbone, input_shape, output_stride=output_stride, width=width)
+    high_level, low_level = start.features.at(output_stride), start.features.at(_LOW_STRIDE)
+    x = _aspp(high_level, heads, rates=_ASPP_RATES[output_stride], image_pooling=image_pooling)
     x = conv_bn_relu(x, heads.aspp_width, 1, name="decoder_project")
     stride = output_stride
     if heads.decoder != "none":
-        x, stride = _decoded(x, features.low_level, heads, stride=output_stride // 4, upsampling=upsampling), 4
-    x = layers.Conv2D(num_classes, 1, name="classifier")(x)
-    logits = _upsampled(x, input_shape[:2], stride=stride, upsampling=upsampling, name="logits")
-    return keras.Model(image, logits, name=re.sub(r"\W+", "_", f"deeplab_v3_plus_{backbone}"))
+        x = _decoded(x, low_level, heads, stride=output_stride // _LOW_STRIDE, upsampling=upsampling)
+        stride = _LOW_STRIDE
+    scores = layers.Conv2D(num_classes, 1, name="classifier")(x)
+    return with_logits(start, scores, stride=stride, upsampling=upsampling, name=f"deeplab_v3_plus_{backbone}")
 
 
-def _check_arguments(num_classes: int, input_shape: tuple[int, int, int], upsampling: str, output_stride: int) -> None:
+def _check_arguments(upsampling: str, output_stride: int) -> None:
     if upsampling not in UPSAMPLINGS:
         raise ConfigError(f"unknown upsampling `{upsampling}`", hint=f"known: {', '.join(UPSAMPLINGS)}")
     if output_stride not in _ASPP_RATES:
         raise ConfigError(f"`output_stride` must be 8 or 16, got {output_stride}")
-    if num_classes < 1:
-        raise ConfigError(f"`num_classes` must be at least 1, got {num_classes}")
-    if len(input_shape) != 3 or not 1 <= input_shape[2] <= MOST_BANDS or min(input_shape[:2]) < 32:
-        raise ConfigError(
-            f"`input_shape` must be (height, width, bands) with at least 32 pixels a side and 1 to {MOST_BANDS} bands, "
-            f"got {input_shape}",
-            hint="the size must be fixed when the graph is built",
-        )
 
 
 def _check_heads(heads: Heads) -> None:
@@ -98,15 +81,11 @@ def _check_heads(heads: Heads) -> None:
             raise ConfigError(f"unknown `{part}`: `{getattr(heads, part)}`", hint=f"known: {', '.join(known)}")
 
 
-def _normalized(image: keras.KerasTensor, normalization: ChannelNormalization) -> keras.KerasTensor:
-    return layers.Rescaling(normalization.scale, normalization.offset, name=NORMALIZE)(image)
-
-
 def _decoded(
     x: keras.KerasTensor, low_level: keras.KerasTensor, heads: Heads, *, stride: int, upsampling: str
 ) -> keras.KerasTensor:
     """Return `x` at the size of the low-level features, sharpened by them."""
-    x = _upsampled(x, low_level.shape[1:3], stride=stride, upsampling=upsampling, name="decoder_upsample")
+    x = upsampled(x, low_level.shape[1:3], stride=stride, upsampling=upsampling, name="decoder_upsample")
     low_level = conv_bn_relu(low_level, heads.low_level_width, 1, name="low_level")
     x = layers.Concatenate(name="decoder_concat")([x, low_level])
     for name in ("decoder_1", "decoder_2"):
@@ -122,44 +101,5 @@ def _aspp(x: keras.KerasTensor, heads: Heads, *, rates: tuple[int, ...], image_p
     if image_pooling:
         pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x)
         pooled = conv_bn_relu(pooled, width, 1, name="aspp_pool")
-        # From one pixel, bilinear is nearest; but nearest becomes TILE in TFLite, which splits the partition.
-        branches.append(layers.UpSampling2D(x.shape[1:3], interpolation="bilinear", name="aspp_pool_spread")(pooled))
+        branches.append(spread(pooled, x.shape[1:3], name="aspp_pool_spread"))
     return layers.Concatenate(name="aspp_concat")(branches)
-
-
-def _upsampled(
-    x: keras.KerasTensor, size: tuple[int, int], *, stride: int, upsampling: str, name: str
-) -> keras.KerasTensor:
-    """Return `x` enlarged `stride` times, and cropped to `size` where that overshoots.
-
-    Not by a `Resizing` layer: its call has `training=True` as default, which Keras 3.15 hands on to the whole
-    model, so that a plain `model(x)` would normalize by batch statistics and change the weights.
-    """
-    x = UPSAMPLINGS[upsampling](x, stride, name)
-    extra = (x.shape[1] - size[0], x.shape[2] - size[1])
-    return layers.Cropping2D(((0, extra[0]), (0, extra[1])), name=f"{name}_crop")(x) if any(extra) else x
-
-
-def _bilinear(x: keras.KerasTensor, stride: int, name: str) -> keras.KerasTensor:
-    return layers.UpSampling2D(stride, interpolation="bilinear", name=name)(x)
-
-
-def _transposed(x: keras.KerasTensor, stride: int, name: str) -> keras.KerasTensor:
-    channels = x.shape[-1]
-    layer = layers.Conv2DTranspose(channels, 2 * stride, strides=stride, padding="same", use_bias=False, name=name)
-    enlarged = layer(x)
-    layer.set_weights([bilinear_kernel(channels, stride)])
-    return enlarged
-
-
-UPSAMPLINGS = {"bilinear": _bilinear, "transposed": _transposed}
-"""Upsampling name → function of a tensor, a factor and a layer name."""
-
-
-def bilinear_kernel(channels: int, stride: int) -> np.ndarray:
-    """Return transposed-convolution weights that interpolate bilinearly: (2·stride, 2·stride, channels, channels)."""
-    offsets = np.arange(2 * stride) + 0.5 - stride
-    triangle = 1 - np.abs(offsets) / stride
-    kernel = np.zeros((2 * stride, 2 * stride, channels, channels), np.float32)
-    kernel[:, :, range(channels), range(channels)] = np.outer(triangle, triangle)[:, :, None]
-    return kernel

@@ -58,10 +58,10 @@ def inlined(x: keras.KerasTensor, source: keras.Model, *, output_stride: int) ->
     Args:
         x: what the source takes, (N, H, W, 3), or of another number of bands.
         source: a functional model from images of x's size to features of a stride of at least `output_stride`.
-        output_stride: 8 or 16.
+        output_stride: 8, 16 or 32.
 
     Returns:
-        The last tensor at a quarter of the size, and the output. Layers are named as `layer_names` says.
+        The last tensor of each stride, and the output. Layers are named as `layer_names` says.
 
     Raises:
         ModelError: if a layer holds layers of its own, or the source has no features at a quarter of the size.
@@ -96,18 +96,18 @@ class _Inliner:
         self._copies: dict[int, keras.Operation] = {}
         self._places: dict[int, _Place] = {}
         self._paddings: dict[int, _Padding] = {}
-        self._low_level: keras.KerasTensor | None = None
+        self._by_stride: dict[int, keras.KerasTensor] = {}
 
     def features(self, x: keras.KerasTensor) -> Features:
         """Return features of `x`."""
         self._put(x, stride=1, dilation=1)
         high_level = run_through(self._source, x, self._call)
-        if self._low_level is None or self._places[id(high_level)].stride != self._output_stride:
+        if _LOW_STRIDE not in self._by_stride or self._places[id(high_level)].stride != self._output_stride:
             raise ModelError(
                 f"`{self._source.name}` has no features at 1/4 and 1/{self._output_stride} of the image size",
                 hint="use another backbone",
             )
-        return Features(self._low_level, high_level)
+        return Features({**self._by_stride, self._output_stride: high_level})
 
     def _call(self, operation: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if private.sublayers(operation):
@@ -157,8 +157,8 @@ class _Inliner:
 
     def _put(self, y: keras.KerasTensor, stride: int, dilation: int, *, is_feature: bool = True) -> keras.KerasTensor:
         self._places[id(y)] = _Place(y, stride, dilation)
-        if stride == _LOW_STRIDE and dilation == 1 and is_feature:
-            self._low_level = y
+        if dilation == 1 and is_feature:
+            self._by_stride[stride] = y
         return y
 
 

@@ -66,7 +66,7 @@ _EFFICIENTNET_LITE0 = (
 def mobilenet_v2(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of torchvision's MobileNetV2 on normalized pixels (N, H, W, bands).
 
-    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    `output_stride` is 8, 16 or 32; every layer has the share `width` of the channels.
     """
     return _network(x, _MOBILENET_V2, _Style(torch_padding=True, epsilon=1e-5, width=width), output_stride)
 
@@ -74,14 +74,14 @@ def mobilenet_v2(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0
 def efficientnet_lite0(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of Google's EfficientNet-Lite0 on normalized pixels (N, H, W, bands).
 
-    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    `output_stride` is 8, 16 or 32; every layer has the share `width` of the channels.
     """
     return _network(x, _EFFICIENTNET_LITE0, _Style(torch_padding=False, epsilon=1e-3, width=width), output_stride)
 
 
 def _network(x: keras.KerasTensor, stages: tuple[_Stage, ...], style: _Style, output_stride: int) -> Features:
     x = _bn(_conv(x, scaled(32, style.width), 3, style=style, stride=2, name="stem"), style, relu=True, name="stem")
-    low_level = x
+    stride, by_stride = 2, {2: x}
     strides, depths = [stage.stride for stage in stages], [stage.depth for stage in stages]
     stage_steps = steps(strides, depths, stride=2, output_stride=output_stride)
     for number, (stage, block_steps) in enumerate(zip(stages, stage_steps, strict=True), start=1):
@@ -90,9 +90,9 @@ def _network(x: keras.KerasTensor, stages: tuple[_Stage, ...], style: _Style, ou
             y = _block(x, stage, step, style, name=name)
             is_residual = x.shape[-1] == y.shape[-1] and (block > 1 or stage.stride == 1)
             x = layers.Add(name=f"{name}_add")([x, y]) if is_residual else y
-        if number == 2:
-            low_level = x
-    return Features(low_level, x)
+        stride *= block_steps[0].stride
+        by_stride[stride] = x
+    return Features(by_stride)
 
 
 def _block(x: keras.KerasTensor, stage: _Stage, step: Step, style: _Style, *, name: str) -> keras.KerasTensor:

@@ -65,7 +65,7 @@ def separable_bn_relu(
 def resnet18(x: keras.KerasTensor, *, output_stride: int, width: float = 1.0) -> Features:
     """Return features of a ResNet-18 on normalized pixels (N, H, W, bands).
 
-    `output_stride` is 8 or 16; every layer has the share `width` of the channels.
+    `output_stride` is 8, 16 or 32; every layer has the share `width` of the channels.
     """
     return _resnet(x, block=_basic_block, depths=(2, 2, 2, 2), output_stride=output_stride, width=width)
 
@@ -94,12 +94,13 @@ def _resnet(
     x = conv_bn_relu(x, scaled(64, width), 7, stride=2, name="stem")
     x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
-    stages = []
+    stride, by_stride = 4, {}
     for stage, stage_steps in enumerate(steps((1, 2, 2, 2), depths, stride=4, output_stride=output_stride), start=1):
         for number, step in enumerate(stage_steps, start=1):
             x = block(x, scaled(32 * 2**stage, width), step, f"stage{stage}_block{number}")
-        stages.append(x)
-    return Features(low_level=stages[0], high_level=stages[-1])
+        stride *= stage_steps[0].stride
+        by_stride[stride] = x
+    return Features(by_stride)
 
 
 def _basic_block(x: keras.KerasTensor, width: int, step: Step, name: str) -> keras.KerasTensor:

@@ -23,7 +23,7 @@ class ModelRow:
         name: short, and of no other model of the report.
         path: its file.
         sha256: of its file.
-        backbone: such as `resnet18`.
+        backbone: such as `resnet18`, or `bisenet-resnet18` where the architecture is not the usual one.
         is_pruned: whether channels were removed.
         control: `plain` or `teacher` of a dense model that was trained on as a control, empty for any other.
         number_format: such as `float32` or `int8`.
@@ -142,7 +142,7 @@ def _row_of_file(
         name=name,
         path=file.path,
         sha256=file.sha256,
-        backbone=config.model.backbone if config else None,
+        backbone=config.model.network if config else None,
         is_pruned=run.plan is not None if run else None,
         control=run.control if run else "",
         number_format=_number_format(file),
@@ -165,7 +165,7 @@ def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
         name=name,
         path=run.path / MODEL,
         sha256=run.sha256,
-        backbone=run.config.model.backbone,
+        backbone=run.config.model.network,
         is_pruned=run.plan is not None,
         control=run.control,
         number_format="float32",

@@ -23,7 +23,7 @@ from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import miou_difference
-from rsseg_tf.models.backbones import check_width
+from rsseg_tf.models.architectures import require_network
 from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
@@ -64,15 +64,15 @@ class Extent:
 
 
 def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict[str, Config]:
-    """Return backbone → the settings of its repeats.
+    """Return network → the settings of its repeats.
 
     Args:
-        configs: each for the backbone that it names, as the paper prunes ResNet-18 further than ResNet-50.
+        configs: each for the network that it names, as the paper prunes ResNet-18 further than ResNet-50.
         backbones: what one configuration is to be repeated with instead of its own backbone.
 
     Raises:
-        ConfigError: for an unknown backbone, one that two configurations name, different data, formats whose weights
-            do not have 8 bits, or `backbones` together with several configurations.
+        ConfigError: for an unknown backbone, a network that two configurations name or that lacks what one sets,
+            different data, formats whose weights do not have 8 bits, or `backbones` with several configurations.
     """
     if backbones and len(configs) > 1:
         raise ConfigError(
@@ -82,13 +82,13 @@ def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict
     named = [replace(configs[0], model=replace(configs[0].model, backbone=name)) for name in dict.fromkeys(backbones)]
     recipes: dict[str, Config] = {}
     for config in map(_with_fixed_data, named or configs):
-        backbone = config.model.backbone
-        check_width(backbone, config.model.width)  # an unknown one is an error before anything is trained
-        if backbone in recipes:
-            hint = "give each backbone one configuration, or run them separately, each with its --out"
-            raise ConfigError(f"two configurations name the backbone `{backbone}`", hint=hint)
+        name = config.model.network
+        require_network(config.model)  # an error before anything is trained
+        if name in recipes:
+            hint = "give each network one configuration, or run them separately, each with its --out"
+            raise ConfigError(f"two configurations name the network `{name}`", hint=hint)
         _check_type(config)
-        recipes[backbone] = config
+        recipes[name] = config
     first, *others = (config.data for config in recipes.values())
     if any(data != first for data in others):
         raise ConfigError(
@@ -103,7 +103,7 @@ def ablate(
 ) -> Mapping[str, Any]:
     """Train, prune, quantize and score every backbone with every seed, and leave everything in `folder`.
 
-    A repeat has the folder `{backbone}/seed{n}`: the runs `dense` and `pruned`, which share their dense model, and the
+    A repeat has the folder `{network}/seed{n}`: the runs `dense` and `pruned`, which share their dense model, and the
     controls of `pruned`, a float32 file and one of `export.type` of each, and their scores on the same images.
     `ablation.json` is renewed after each. The same call resumes after a kill; all repeats train and are scored on the
     same data.
@@ -132,8 +132,8 @@ def ablate(
     for config in recipes.values():
         check_controls(config.prune, extent.controls(config))
     _check_folder(folder, recipes, extent)
-    for backbone, config in recipes.items():
-        if config.model.weights != "none" and not (folder / backbone).exists():
+    for name, config in recipes.items():
+        if config.model.weights != "none" and not (folder / name).exists():
             build_model(config, num_classes=dataset.palette.num_classes)
             keras.backend.clear_session()
     cells: list[dict[str, Any]] = []
@@ -177,7 +177,7 @@ def _with_fixed_data(config: Config) -> Config:
 
 
 def _repeat_folder(folder: Path, settings: Config) -> Path:
-    return folder / settings.model.backbone / f"seed{settings.seed}"
+    return folder / settings.model.network / f"seed{settings.seed}"
 
 
 def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -> None:
@@ -270,7 +270,7 @@ def _differences(config: Config, folder: Path, controls: Sequence[Control]) -> l
             counts = [ImageCounts.of(each) for each in (base, pruned)]
             miou = miou_difference(*(each.confusions for each in counts))
             facts = difference_facts(miou, class_differences(pruned["class_names"], *counts))
-            place = {"backbone": config.model.backbone, "seed": config.seed}
+            place = {"backbone": config.model.network, "seed": config.seed}
             found.append({**place, "quantized": FORMATS[kind].is_quantized, "control": control, **facts})
     return found
 
@@ -288,7 +288,7 @@ def _score(config: Config, folder: Path, files: Sequence[Path], split: str) -> N
 def _cell(config: Config, folder: Path, *, run: str, number_format: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     known = _results(folder / run)
     return {
-        "backbone": config.model.backbone,
+        "backbone": config.model.network,
         "seed": config.seed,
         "pruned": run == "pruned",
         "quantized": FORMATS[number_format].is_quantized,

@@ -44,7 +44,7 @@ def check_controls(settings: PruneConfig, controls: Sequence[Control]) -> None:
         )
     if "teacher" in controls and not settings.distill.weight:
         raise ConfigError(
-            "the control `teacher` learns from the dense model, and `prune.distill.weight` is 0",
+            "the control `teacher` learns from a teacher, and `prune.distill.weight` is 0",
             hint="prune.control=plain is the control of a retraining without a teacher",
         )
 
@@ -63,7 +63,7 @@ def train_control(
         model: the `.keras` file of the dense model, or the folder of its run.
         config: the settings that the model is pruned with.
         folder: of the new run; it is made.
-        control: `plain`, or `teacher` to learn from the dense model as the pruned network does.
+        control: `plain`, or `teacher` to learn from a teacher as the pruned network does.
         loops: pruning loops that were carried out, for `prune.tune_steps`.
 
     Returns:
@@ -75,7 +75,9 @@ def train_control(
     replicas = open_replicas(config.strategy)
     check_shares(config.prune.retrain.batch_size, replicas, config.prune.retrain.accumulate)
     with keeping(Path(folder), replicas) as own:
-        return carry_out(Retraining.of(find_model(model), config, replicas), own, control, loops=loops)
+        return carry_out(
+            Retraining.of(find_model(model), config, replicas, out=Path(folder)), own, control, loops=loops
+        )
 
 
 def carry_out(

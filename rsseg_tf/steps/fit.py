@@ -11,14 +11,13 @@ from typing import Any
 import keras
 
 from rsseg_tf import pruning
-from rsseg_tf.config import Config, dump_yaml
-from rsseg_tf.config.setting import part
-from rsseg_tf.config.training import Heads
+from rsseg_tf.config import Config
+from rsseg_tf.config.training import check_network
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.errors import extras_named
-from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.architectures import network
 from rsseg_tf.models.weights.pretrained import initialize
 from rsseg_tf.progress import say
 from rsseg_tf.run_folder import open_run, require_startable
@@ -26,6 +25,7 @@ from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.model_classes import keep_classes, learned_pixel_m
 from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.teaching import OwnTeacher
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.tracing.determinism import use_determinism
@@ -56,6 +56,7 @@ def fit(config: Config, folder: Path | str, *, overwrite: bool = False) -> Mappi
     Raises:
         RssegError: of any kind, before the folder is touched where settings or data are at fault.
     """
+    check_network(config.model)
     replicas = open_replicas(config.strategy)
     check_shares(config.fit.batch_size, replicas, config.fit.accumulate)
     with keeping(Path(folder), replicas) as own:
@@ -73,21 +74,27 @@ def keeping(folder: Path, replicas: Replicas) -> Iterator[Path]:
 
 
 def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
-    require_startable(folder, dump_yaml(config), overwrite=overwrite)
+    known = OwnTeacher.of(config.fit.distill, section="fit.distill", out=folder)
+    record = known.record_of(config)
+    require_startable(folder, record, overwrite=overwrite)
     keras.utils.set_random_seed(config.seed)
     use_determinism(config.fit.deterministic)
     palette = list_dataset(config.data, seed=config.seed).palette  # a wrong folder or file of weights shows before
     with replicas.scope():  # all of the data are read
         model = build_model(config, num_classes=palette.num_classes)
+    teacher = known.opened(config, palette, replicas)
     dataset, inputs = sound_dataset(config)
+    inputs |= known.inputs
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))
-    with open_run(folder, dump_yaml(config), overwrite=overwrite) as run:
-        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=run.folder)
+    with open_run(folder, record, overwrite=overwrite) as run:
+        trainer = Trainer(model, schedule, config.fit, loss=loss, folder=run.folder, teacher=teacher)
         validate = validation(model, dataset, config, replicas)
         start = "random weights" if config.model.weights == "none" else f"the weights `{config.model.weights}`"
         if config.model.weights == "imagenet" and config.data.num_bands != COLORS:
             start += f", those of red, green and blue shared among {config.data.num_bands} bands"
+        if known.path:
+            start += f", learning from `{known.path}` too"
         say(f"fit: {config.fit.epochs * schedule.steps} steps from {start}, in {use_precision(config.fit.precision)}")
         outcome = trainer.run(validate, TrainingProgress("fit", config.fit.epochs), replicas=replicas, inputs=inputs)
         cost = pruning.cost(model)
@@ -105,16 +112,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
 
 def build_model(config: Config, *, num_classes: int) -> keras.Model:
     """Return the configured network with the configured initial weights."""
-    model = deeplab_v3_plus(
-        config.model.backbone,
-        num_classes,
-        (*config.data.input_size, config.data.num_bands),
-        upsampling=config.model.upsampling,
-        image_pooling=config.model.image_pooling,
-        output_stride=config.model.output_stride,
-        heads=part(config.model, Heads),
-        width=config.model.width,
-    )
+    model = network(config.model, num_classes, (*config.data.input_size, config.data.num_bands))
     initialize(model, config.model.weights, backbone=config.model.backbone, width=config.model.width)
     return model
 

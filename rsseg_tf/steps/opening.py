@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from rsseg_tf.config import Config, DataConfig, load_config
+from rsseg_tf.config import Config, DataConfig, DistillConfig, load_config
 from rsseg_tf.config.data import SplitBy
 from rsseg_tf.errors import ConfigError, ModelError, RssegError, extras_named
 from rsseg_tf.models.weights.archive import require_archive
@@ -49,6 +49,31 @@ def find_keras_model(path: Path | str) -> Path:
         what = "is a TFLite file already" if model.suffix == ".tflite" else "is not a .keras file"
         raise ModelError(f"`{model}` {what}", hint="give the .keras file that a .tflite file is made from")
     return model
+
+
+def find_teacher(settings: DistillConfig, *, section: str, out: Path) -> Path | None:
+    """Return the `.keras` file of the teacher that the settings of a training name, None where it has none of its own.
+
+    Args:
+        settings: of the section.
+        section: such as `fit.distill`, for messages.
+        out: folder of the run.
+
+    Raises:
+        ConfigError: if there is no such file, or it lies in the folder of the run.
+        ModelError: if it is no `.keras` file.
+    """
+    if not settings.teacher or not settings.weight:
+        return None
+    try:
+        teacher = find_keras_model(settings.teacher)
+    except RssegError as error:
+        raise type(error)(
+            f"`{section}.teacher`: {error.message}", hint="give a .keras file, or the folder of a finished run"
+        ) from error
+    if out.resolve() == teacher.resolve().parent:
+        raise ConfigError(f"`{out}` holds the teacher `{teacher}`", hint="choose another --out")
+    return teacher
 
 
 def config_for(model: Path, config_path: Path | None, overrides: tuple[str, ...] = ()) -> Config:

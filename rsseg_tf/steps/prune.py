@@ -83,7 +83,7 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
 
 
 def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -> Mapping[str, Any]:
-    job = Retraining.of(dense_path, config, replicas)
+    job = Retraining.of(dense_path, config, replicas, out=folder)
     _check_floors(config.prune, job.dataset.palette.names)
     with open_run(folder, job.config_text, overwrite=overwrite) as run:
         with watching(replicas, lambda: "pruning"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from rsseg_tf.config import Config, FitConfig, to_dict
+from rsseg_tf.config import Config, Recipe, to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import live_taps
@@ -70,7 +70,7 @@ def qat_flatbuffer(
         return convert_student(student, head=config.export.head)
 
 
-def _fitting(config: Config) -> FitConfig:
+def _fitting(config: Config) -> Recipe:
     """Return the settings of `fit` with plain Adam and a learning rate that decays to zero on a cosine schedule."""
     settings = config.export.qat
     return replace(

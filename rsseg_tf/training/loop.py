@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from rsseg_tf.checkpoint import load_arrays, save_arrays
-from rsseg_tf.config import FitConfig
+from rsseg_tf.config import Recipe
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.runs import write_text
 from rsseg_tf.tracing.precision import use_precision
@@ -93,14 +93,14 @@ class Progress(Protocol):
         """Report an epoch that is done."""
 
 
-def learning_rate(settings: FitConfig, *, step: int, steps_per_epoch: int) -> float:
+def learning_rate(settings: Recipe, *, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of global step `step`, counted from 0.
 
     A linear warm-up, then `step`: lr · factor^⌊epoch / step_epochs⌋ (the paper's section 3.2),
     `cosine`: from lr to 0 over all steps (Loshchilov and Hutter 2017, eq. 5, without restarts), or `constant`.
 
     Example:
-        >>> learning_rate(FitConfig(), step=25, steps_per_epoch=2) == 1e-3 * 0.3
+        >>> learning_rate(Recipe(), step=25, steps_per_epoch=2) == 1e-3 * 0.3
         True
     """
     if step < settings.warmup_steps:
@@ -129,7 +129,7 @@ class Trainer:
         self,
         model: keras.Model,
         schedule: BatchSchedule,
-        settings: FitConfig,
+        settings: Recipe,
         *,
         loss: Loss,
         folder: Path,

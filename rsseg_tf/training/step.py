@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from rsseg_tf.config import DistillConfig, FitConfig
+from rsseg_tf.config import Distillation, Recipe
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.tracing.dilation import native_dilation
 from rsseg_tf.training.distill import distillation_loss
@@ -20,13 +20,20 @@ _ALONE = Replicas()
 
 @dataclass(frozen=True)
 class Teacher:
-    """A dense model to learn from, and how."""
+    """A trained model to learn from, and how.
+
+    Attributes:
+        model: maps the same pixels to logits.
+        settings: how much it counts.
+        classes: its number of each class of the data; empty where it numbers them as the data do.
+    """
 
     model: keras.Model
-    settings: DistillConfig
+    settings: Distillation
+    classes: tuple[int, ...] = ()
 
 
-def new_optimizer(settings: FitConfig) -> keras.Optimizer:
+def new_optimizer(settings: Recipe) -> keras.Optimizer:
     """Return the optimizer that the settings name, not built."""
     if settings.optimizer == "sgd":
         return keras.optimizers.SGD(settings.learning_rate, momentum=settings.momentum)
@@ -38,7 +45,7 @@ def new_optimizer(settings: FitConfig) -> keras.Optimizer:
 def train_step(
     model: keras.Model,
     optimizer: keras.Optimizer,
-    settings: FitConfig,
+    settings: Recipe,
     *,
     loss: Loss,
     teacher: Teacher | None = None,
@@ -129,4 +136,6 @@ def _counted(labels: tf.Tensor) -> tf.Tensor:
 def _distilled(cost: tf.Tensor, teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     weight = teacher.settings.weight
     target = tf.stop_gradient(teacher.model(pixels, training=False))
+    if teacher.classes:
+        target = tf.gather(target, teacher.classes, axis=-1)
     return (1 - weight) * cost + weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)

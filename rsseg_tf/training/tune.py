@@ -6,7 +6,7 @@ import itertools
 
 import keras
 
-from rsseg_tf.config import FitConfig
+from rsseg_tf.config import Recipe
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 from rsseg_tf.training.step import new_optimizer, train_step
@@ -24,7 +24,7 @@ class Tuner:
         steps: gradient steps a call, at most the steps of an epoch.
     """
 
-    def __init__(self, schedule: BatchSchedule, settings: FitConfig, *, loss: Loss, steps: int) -> None:
+    def __init__(self, schedule: BatchSchedule, settings: Recipe, *, loss: Loss, steps: int) -> None:
         self._schedule = schedule
         self._settings = settings
         self._loss = loss

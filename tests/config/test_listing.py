@@ -43,8 +43,17 @@ def test_sections_of_the_same_settings_list_the_defaults_that_differ():
     assert "batch_size" not in listing.as_text([retrain])
 
 
+def test_a_section_with_fewer_settings_than_one_of_its_kind_lists_its_own():
+    sections = {each.name: each for each in listing.all_sections(CHOICES)}
+
+    assert sections["prune.distill"].like == "fit.distill"
+    assert sections["export.qat.distill"].like == ""
+    names = [each.name for each in sections["export.qat.distill"].listed]
+    assert names == ["export.qat.distill.weight", "export.qat.distill.temperature"]
+
+
 def test_a_section_comes_with_those_in_it_and_a_setting_alone():
-    assert [each.name for each in listing.chosen_sections("fit", CHOICES)] == ["fit", "fit.augment"]
+    assert [each.name for each in listing.chosen_sections("fit", CHOICES)] == ["fit", "fit.augment", "fit.distill"]
     assert "fit.epochs=80  (a whole number, at least 1 and at most 1,000,000)" in listing.as_text(
         listing.chosen_sections("fit.epochs", CHOICES)
     )

@@ -141,6 +141,30 @@ def test_a_fast_recipe_cuts_windows_and_keeps_the_papers_data(name):
     assert fast.prune.retrain.augment == fast.fit.augment
 
 
+LIGHT = {
+    "dubai_fast": "dubai_r18",
+    "scenes_light": "scenes",
+    **{f"{name}_light": f"{name}_r18_fast" for name in ("uavid", "vaihingen", "potsdam", "loveda")},
+}
+"""Recipe of a light network → that of a heavy one, from which it differs in the network alone."""
+
+
+def test_every_data_set_with_a_recipe_has_one_of_a_light_network():
+    names = {load_config(path).data.name for path in CONFIGS.glob("*.yaml")}
+    assert {load_config(CONFIGS / f"{name}.yaml").data.name for name in LIGHT} == names
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_light_recipe_differs_in_its_network(name):
+    light, heavy = (load_config(CONFIGS / f"{each}.yaml") for each in (name, LIGHT[name]))
+
+    assert (light.model.aspp, light.model.decoder) == ("separable", "separable")
+    as_precise = replace(light.fit, precision=heavy.fit.precision)
+    assert replace(light, model=heavy.model, fit=as_precise, prune=heavy.prune) == heavy
+    retrain = replace(light.prune.retrain, precision=heavy.prune.retrain.precision)
+    assert replace(light.prune, retrain=retrain) == heavy.prune
+
+
 @pytest.mark.parametrize("name", ["potsdam_r18", "potsdam_r50", "loveda_r18"])
 def test_the_papers_recipe_is_carried_over_to_other_data(name):
     fit = load_config(CONFIGS / f"{name}.yaml").fit

@@ -276,6 +276,13 @@ OPENING = [
     Case("benchmark models/text.tflite --profile out/a.json --delegate edgetpu", ConfigError, "--profile"),
     Case("benchmark models/text.tflite --delegate gone.so", ConfigError, "gone.so"),
     Case("benchmark models/text.tflite --delegate edgetpu", ModelError, "docs/edge.md"),
+    Case("fit -c survey.yaml -o out model.architecture=unet", ConfigError, "model.architecture"),
+    Case(
+        "fit -c survey.yaml -o out model.architecture=bisenet model.aspp=separable", ConfigError, "model.aspp=separable"
+    ),
+    Case("fit -c survey.yaml -o out fit.distill.teacher=gone.keras", ConfigError, "fit.distill.teacher"),
+    Case("fit -c survey.yaml -o out fit.distill.teacher=models/text.tflite", ModelError, "fit.distill.teacher"),
+    Case("ablate -o out -c survey.yaml prune.distill.teacher=gone.keras", ConfigError, "prune.distill.teacher"),
     Case("ablate -o out -c gone.yaml", ConfigError, "gone.yaml"),
     Case("ablate -o out -c survey.yaml fit.epoch=3", ConfigError, "fit.epochs"),
 ]

@@ -4,7 +4,8 @@ import pytest
 
 from rsseg_tf.config.training import Heads
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.deeplab import bilinear_kernel, deeplab_v3_plus
+from rsseg_tf.models.deeplab import deeplab_v3_plus
+from rsseg_tf.models.frame import bilinear_kernel
 from rsseg_tf.models.resnet import conv_bn
 
 SMALL = (64, 64, 3)

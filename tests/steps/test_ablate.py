@@ -191,10 +191,28 @@ def test_an_ablation_of_one_backbone_grows_by_another(config, tmp_path, monkeypa
     assert len(result["cells"]) == 16
 
 
+def test_architectures_on_one_backbone_are_networks_of_their_own(config, tmp_path, monkeypatch):
+    work = Work(monkeypatch)
+    light = replace(config, model=replace(config.model, architecture="bisenet"))
+    result = ablate(recipes_of([config, light]), tmp_path / "out", Extent(repeats=1), announce=silent)
+
+    assert [line for line in work.done if line.startswith("fit")] == ["fit resnet18 0", "fit resnet18 0"]
+    assert result["backbones"] == ["resnet18", "bisenet-resnet18"]
+    assert [cell["backbone"] for cell in result["cells"]] == ["resnet18"] * 4 + ["bisenet-resnet18"] * 4
+    assert (tmp_path / "out" / "bisenet-resnet18" / "seed0" / "pruned").is_dir()
+
+
+@pytest.mark.parametrize("words", [("resnet50",), ("resnet19",)])
+def test_a_network_that_there_is_not_is_an_error_before_anything_is_trained(config, words):
+    shelf = replace(config, model=replace(config.model, architecture="shelfnet18"))
+    with pytest.raises(ConfigError, match="`shelfnet18` stands on resnet18"):
+        recipes_of([shelf], words)
+
+
 @pytest.mark.parametrize(
     ("change", "backbones", "message"),
     [
-        (lambda config: config, (), "two configurations name the backbone `resnet18`"),
+        (lambda config: config, (), "two configurations name the network `resnet18`"),
         (lambda config: replace(config, data=replace(config.data, root="elsewhere")), (), "differ in `data`"),
         (lambda config: config, ("resnet50",), "--backbones cannot be combined with several"),
     ],

@@ -91,7 +91,7 @@ def test_the_manifest_says_what_the_controls_reach_and_how_far_the_pruned_one_is
 def test_a_plain_control_is_what_fit_makes_of_the_dense_model_by_the_recipe(folder, tmp_path):
     """Without steps between removals, which fit does not have."""
     config = load_config(overrides=[*WORDS, "prune.tune_steps=0"])
-    recipe = FitConfig(**{name: getattr(config.prune.retrain, name) for name in vars(config.fit)})
+    recipe = FitConfig(**vars(config.prune.retrain))
     start = replace(config.model, weights=str(folder / "dense" / "model.keras"))
 
     fit(replace(config, fit=recipe, model=start), tmp_path / "fit")
@@ -163,7 +163,7 @@ def test_the_command_prints_each_control(folder):
     ("words", "message"),
     [
         (["prune.control=both", "prune.retrain.epochs=0"], "trained for as long as the pruned network is"),
-        (["prune.control=teacher", "prune.distill.weight=0"], "the control `teacher` learns from the dense model"),
+        (["prune.control=teacher", "prune.distill.weight=0"], "the control `teacher` learns from a teacher"),
         (["prune.floor.cart=0.3"], "did you mean `car`"),
         (["prune.small_object_floor={tram: 0.3}"], "the class in `prune.small_object_floor` must be one of"),
         (["prune.floor={car: 1.5}"], "from 0 to 1"),

@@ -17,7 +17,7 @@ from rsseg_tf.graphs import all_operations, refresh
 from rsseg_tf.graphs.float32 import in_float32
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
-from rsseg_tf.models.deeplab import NORMALIZE
+from rsseg_tf.models.frame import NORMALIZE
 from rsseg_tf.models.inlined import layer_names
 from rsseg_tf.models.weights.archive import foreign_classes, require_archive
 from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict

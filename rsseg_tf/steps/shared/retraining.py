@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from rsseg_tf.config import Config, dump_yaml
+from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.models.weights.pretrained import load_keras_model
@@ -18,6 +18,7 @@ from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
 from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.teaching import OwnTeacher
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.training.loop import Outcome, Trainer
@@ -40,6 +41,8 @@ class Retraining:
         inputs: name → hash of what a training reads of it.
         schedule: the training batches.
         replicas: share them.
+        own_teacher: that of `config.prune.distill`.
+        teacher: it, or else the dense model.
     """
 
     dense_path: Path
@@ -49,22 +52,26 @@ class Retraining:
     inputs: Mapping[str, str]
     schedule: BatchSchedule
     replicas: Replicas
+    own_teacher: OwnTeacher
+    teacher: Teacher
 
     @classmethod
-    def of(cls, dense_path: Path, config: Config, replicas: Replicas) -> Retraining:
-        """Return the recipe of `config` on its data and the model at `dense_path`.
+    def of(cls, dense_path: Path, config: Config, replicas: Replicas, *, out: Path) -> Retraining:
+        """Return the recipe of `config` on its data and the model at `dense_path`, for a run in the folder `out`.
 
         Raises:
             RssegError: of any kind, where settings, data or model are at fault.
         """
+        known = OwnTeacher.of(config.prune.distill, section="prune.distill", out=out)
         dataset, inputs = sound_dataset(config)
         dataset = numbered_as(dense_path, dataset)
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)
         dense = load_keras_model(dense_path)
         check_model(dense, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
+        teacher = known.opened(config, dataset.palette, replicas) or Teacher(dense, config.prune.distill)
         schedule = training_schedule(dataset, config, config.prune.retrain)
-        return cls(dense_path, dense, config, dataset, inputs, schedule, replicas)
+        return cls(dense_path, dense, config, dataset, inputs, schedule, replicas, known, teacher)
 
     @property
     def num_classes(self) -> int:
@@ -80,12 +87,12 @@ class Retraining:
     def config_text(self) -> str:
         """The settings as a run folder keeps them, with what its model and data are."""
         made_from = f"the model with SHA-256 {self.dense_hash}, data with SHA-256 {hash_of(self.inputs)}"
-        return f"# Of {made_from}\n{dump_yaml(self.config)}"
+        return f"# Of {made_from}\n{self.own_teacher.record_of(self.config)}"
 
     @property
     def all_inputs(self) -> dict[str, str]:
-        """Name → hash of the dense model and of the data."""
-        return {str(self.dense_path): self.dense_hash, **self.inputs}
+        """Name → hash of the dense model, of a teacher of its own, and of the data."""
+        return {str(self.dense_path): self.dense_hash, **self.own_teacher.inputs, **self.inputs}
 
     @cached_property
     def loss(self) -> Loss:
@@ -107,7 +114,7 @@ class Retraining:
         has_teacher: bool,
         start: float | None = None,
     ) -> Outcome:
-        """Train `model` in `folder`, from the dense model too if it has a teacher, and leave the best weights in it.
+        """Train `model` in `folder`, from a teacher too if it has one, and leave the best weights in it.
 
         Those that it comes with count as epoch 0: a few steps can cost a network more than they give.
 
@@ -117,12 +124,10 @@ class Retraining:
             start: what `validate` gives before; measured where it is not given.
             folder: gets the log and the states that a killed training resumes from.
             title: what progress calls it.
-            has_teacher: whether it learns from the dense model, by `prune.distill`.
+            has_teacher: whether it learns from the teacher of `prune.distill`.
         """
-        recipe, teacher = self.config.prune.retrain, Teacher(self.dense, self.config.prune.distill)
-        trainer = Trainer(
-            model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher if has_teacher else None
-        )
+        recipe, teacher = self.config.prune.retrain, self.teacher if has_teacher else None
+        trainer = Trainer(model, self.schedule, recipe, loss=self.loss, folder=folder, teacher=teacher)
         with watching(self.replicas, lambda: f"the validation before {title}"):
             before, weights = validate() if start is None else start, model.get_weights()
         progress = TrainingProgress(title, recipe.epochs)

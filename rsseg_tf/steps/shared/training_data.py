@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config import AugmentConfig, Config, FitConfig
+from rsseg_tf.config import AugmentConfig, Config, Recipe
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.parts import InParts, size_in_parts
@@ -42,7 +42,7 @@ def windows_of(dataset: Dataset, config: Config, augment: AugmentConfig, *, spli
     )
 
 
-def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> BatchSchedule:
+def training_schedule(dataset: Dataset, config: Config, fitting: Recipe) -> BatchSchedule:
     """Return batches of the training split, after every file of it has been read once.
 
     Raises:
@@ -56,7 +56,7 @@ def training_schedule(dataset: Dataset, config: Config, fitting: FitConfig) -> B
     return BatchSchedule.of(source, batch_size=fitting.batch_size, steps=fitting.steps_per_epoch)
 
 
-def training_loss(schedule: BatchSchedule, fitting: FitConfig, *, num_classes: int) -> Loss:
+def training_loss(schedule: BatchSchedule, fitting: Recipe, *, num_classes: int) -> Loss:
     """Return the loss that `fitting` asks for, with class weights from the training masks."""
     weights = _class_weights(schedule, fitting.class_weights, num_classes)
     pixels = cross_entropy(

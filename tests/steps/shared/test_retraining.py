@@ -12,9 +12,9 @@ from rsseg_tf.training.strategy import Replicas
 from tests.steps.test_oracle import SETTINGS, model  # noqa: F401 - a fixture
 
 
-def test_tuning_takes_the_steps_of_the_recipe_on_the_masks(model):  # noqa: F811
+def test_tuning_takes_the_steps_of_the_recipe_on_the_masks(model, tmp_path):  # noqa: F811
     config = load_config(overrides=[*SETTINGS, "prune.criterion=fisher", "prune.tune_steps=1"])
-    job = Retraining.of(model, config, Replicas())
+    job = Retraining.of(model, config, Replicas(), out=tmp_path / "run")
     tuned, expected = load_keras_model(model), load_keras_model(model)
     job.tuner()(tuned, 0)
     optimizer = new_optimizer(config.prune.retrain)
@@ -28,7 +28,7 @@ def test_tuning_takes_the_steps_of_the_recipe_on_the_masks(model):  # noqa: F811
 @pytest.mark.parametrize(("start", "is_kept"), [(0.9, True), (0.5, False), (0.1, False)])
 def test_a_retraining_that_costs_more_than_it_gives_is_not_kept(model, tmp_path, start, is_kept):  # noqa: F811
     config = load_config(overrides=[*SETTINGS, "prune.retrain.epochs=1", "prune.retrain.validate_every=1"])
-    job = Retraining.of(model, config, Replicas())
+    job = Retraining.of(model, config, Replicas(), out=tmp_path / "run")
     trained, before = load_keras_model(model), load_keras_model(model).get_weights()
     scores = iter([start, 0.5])
     outcome = job.run(trained, lambda: next(scores), folder=tmp_path, title="retrain", has_teacher=False)
