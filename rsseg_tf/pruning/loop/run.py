@@ -53,7 +53,8 @@ class Hooks:
     """What a loop calls on its way, and where it keeps how far it is.
 
     Attributes:
-        on_loop: after each loop, with its number, counted from 1, and the plan so far.
+        on_loop: after each loop, with its number, counted from 1, and the plan so far; a run that is killed before the
+            loop is in the state file calls it for that loop again.
         tune: with the model and the loop, counted from 0, after each removal: trains it for a few steps.
             It must depend on nothing but its arguments, or a resumed run produces a different plan.
         accuracy: of the model as it is, for the accuracy floor; where the loop has floors by class, a mapping with a
@@ -129,10 +130,10 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     state = read_state(state_path, fingerprint) or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
         state = steps.advance(state, batches)
+        if hooks.on_loop is not None:  # before the state says that it is done: no loop goes untold when killed
+            hooks.on_loop(state.now.loop, state.now.plan)
         if state_path is not None:
             save_state(state_path, state, fingerprint)
-        if hooks.on_loop is not None:
-            hooks.on_loop(state.now.loop, state.now.plan)
     end = state.result
     if end.loop == 0:
         raise RssegError(
