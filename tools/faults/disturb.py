@@ -29,8 +29,8 @@ from tools.faults.trap import Fault, unprotect
 
 Kind = Literal["kill", "moment", "full", "protect", "twice"]
 KINDS: tuple[Kind, ...] = ("kill", "moment", "full", "protect", "twice")
-"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, folders protected at one; or the
-same command once more at a moment, while the first one is at it."""
+"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, folders protected at one; or
+the same command once more at a moment, while the first one is at it."""
 
 
 @dataclass
