@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := .venv-release
 
-.PHONY: demo setup fix check test slow docs clean
+.PHONY: demo setup fix check test slow docs lock licenses audit clean
 
 demo: $(READY)  ## the whole job on generated scenes, in minutes
 	$(BIN)/rsseg-tf demo --out demo --overwrite
@@ -35,5 +36,22 @@ slow: $(READY)  ## the tests that train for minutes
 docs: $(READY)  ## docs/cli.md from --help, docs/settings.md from the settings
 	$(BIN)/python tools/write_docs.py
 
+$(TOOLS)/.ready:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==0.13.* pip-audit==2.10.*
+	touch $@
+
+lock: $(TOOLS)/.ready  ## requirements.lock: the release set with the hashes of its files
+	$(TOOLS)/bin/uv pip compile setup.py --extra train --extra geo --extra video --extra report \
+		--constraint constraints.txt --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+licenses: $(READY)  ## docs/licenses.md: the licenses of the release set
+	$(BIN)/python tools/write_licenses.py
+
+audit: $(TOOLS)/.ready  ## known holes in the release set; asks PyPI's database of advisories
+	$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock \
+		|| { echo 'audit: not passed. A table above names what is to be updated; without one the database was not reached' >&2; exit 1; }
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) demo .pytest_cache .mypy_cache .ruff_cache

@@ -124,7 +124,8 @@ def command(
     Polygons (extra `geo`) lie where the image lies, GeoJSON in longitude and latitude; without a georeference they
     are in pixels, the second coordinate below 0. Each is of one class, connected by the sides of its pixels.
 
-    For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. Ctrl-C ends a
+    For a video or camera it writes NAME_overlay.mp4, or a class map for each frame, and NAME_video.json. With
+    --gsd and --resample frames are seen at the model's resolution, and maps have the video's size. Ctrl-C ends a
     camera.
 
     For example: rsseg-tf predict dubai.tflite survey/ -o maps

@@ -160,19 +160,52 @@ def as_learned(
         ConfigError: if an image that is to be resampled does not say how large its pixels are, or would be too large.
         DataError: if it cannot be read.
     """
-    learned = predictor.learned_pixel_m
-    given = predictor.ground_sampling_distance_m if predictor.overrides_georeference else None
-    known = (given or _pixel_m_at(image, place)) if learned else None
-    if known is None and predictor.resamples:
-        raise ConfigError(f"`{image}` does not say how large its pixels are", hint="say so: --gsd, in meters")
-    if known is None or not are_far_apart(known, learned, by=_SAME if predictor.resamples else _FAR_APART):
-        return predictor, place, None
-    if not predictor.resamples:
-        learned_from = f"the model learned from pixels of {shown(learned)}: what it finds is likely wrong"
-        tell(f"`{image}` has pixels of {shown(known)}, {learned_from}", "predict with --resample")
+    given = given_pixel_m(predictor)
+    known = (given or _pixel_m_at(image, place)) if predictor.learned_pixel_m else None
+    if not needs_resizing(predictor, image, known, tell=tell) or known is None:
         return predictor, place, None
     with open_dataset_of(image) as dataset:
-        resizing = Resizing.to(dataset.height, dataset.width, ratio=known / learned, path=image)
+        resizing = Resizing.to(dataset.height, dataset.width, ratio=known / predictor.learned_pixel_m, name=str(image))
     if given:
         predictor = with_pixels_of(predictor, resizing.side(given))
     return predictor, resizing.place(place), resizing.after
+
+
+def check_resamples(predictor: TiledPredictor) -> None:
+    """Refuse to resample for a model that does not say how large the pixels were that it learned from."""
+    if predictor.resamples and not predictor.learned_pixel_m:
+        raise ConfigError(
+            "the model does not say how large the pixels were that it learned from",
+            hint="set data.ground_sampling_distance_m, in meters, for its export",
+        )
+
+
+def given_pixel_m(predictor: TiledPredictor) -> float | None:
+    """Return meters per pixel of the images, where they were given whatever these say."""
+    return predictor.ground_sampling_distance_m if predictor.overrides_georeference else None
+
+
+def needs_resizing(
+    predictor: TiledPredictor, image: object, known_m: float | None, *, tell: Callable[[str, str], None]
+) -> bool:
+    """Return whether an image is to be brought to the model's resolution; say so where it should have been.
+
+    Args:
+        predictor: says whether images are resampled.
+        image: what messages call it.
+        known_m: meters per pixel of it; None where unknown.
+        tell: as for `as_learned`.
+
+    Raises:
+        ConfigError: if an image is to be resampled that does not say how large its pixels are.
+    """
+    learned = predictor.learned_pixel_m
+    if predictor.resamples and known_m is None:
+        raise ConfigError(f"`{image}` does not say how large its pixels are", hint="say so: --gsd, in meters")
+    if known_m is None or not learned:
+        return False
+    is_far = are_far_apart(known_m, learned, by=_SAME if predictor.resamples else _FAR_APART)
+    if is_far and not predictor.resamples:
+        learned_from = f"the model learned from pixels of {shown(learned)}: what it finds is likely wrong"
+        tell(f"`{image}` has pixels of {shown(known_m)}, {learned_from}", "predict with --resample")
+    return is_far and predictor.resamples

@@ -28,7 +28,7 @@ from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, extras_named, unreadable
-from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
+from rsseg_tf.inference.areas import as_learned, check_resamples, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
@@ -107,11 +107,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         raise ConfigError(
             "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
         )
-    if predictor.resamples and not predictor.learned_pixel_m:
-        raise ConfigError(
-            "the model does not say how large the pixels were that it learned from",
-            hint="set data.ground_sampling_distance_m, in meters, for its export",
-        )
+    check_resamples(predictor)
     channels = predictor.channels_for(channels)
     records: list[dict[str, Any]] = []
     pixels, tell = 0, _warning_once()

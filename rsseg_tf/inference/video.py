@@ -14,10 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rsseg_tf.datasets.files.resizing import Resizing
 from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference.areas import area_table
+from rsseg_tf.inference.areas import area_table, check_resamples, given_pixel_m, needs_resizing
 from rsseg_tf.inference.codecs.ffmpeg import FfmpegPlayer, FfmpegRecorder, library
 from rsseg_tf.inference.codecs.frames import Frame, Player, Recorder, Source
 from rsseg_tf.inference.codecs.opencv import CAMERA, OpencvPlayer, OpencvRecorder
@@ -25,7 +27,7 @@ from rsseg_tf.inference.mosaic import OVERLAY_SHARE
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
 from rsseg_tf.inference.tiling import Image
-from rsseg_tf.progress import Advance
+from rsseg_tf.progress import Advance, warn
 from rsseg_tf.runs import atomic_path, write_json
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -88,6 +90,9 @@ def predict_video(
     Writes `NAME_overlay.mp4` (colors over the picture), or with `settings.as_frames` a PNG of class numbers a
     frame in `NAME_frames`, then `NAME_video.json`. NAME is the file's stem, or the camera and the time.
 
+    Where `predictor.resamples`, the network sees each frame at the resolution that it learned; maps and overlay have
+    the video's own. Frames of another size on the ground that are not resampled are warned of.
+
     Ctrl-C ends a camera as its last frame would. Of a video file it keeps what was made as
     `NAME_partial_overlay.mp4`, and re-raises KeyboardInterrupt.
 
@@ -104,7 +109,8 @@ def predict_video(
         `settings.as_frames` the time of each frame is in `seconds`.
 
     Raises:
-        ConfigError: if the model sees another number of bands than a video has colors.
+        ConfigError: if the model sees another number of bands than a video has colors, or frames are to be resampled
+            and nothing says how large pixels are.
         DataError: if it cannot be opened, or has no frame.
         RssegError: if the results cannot be written.
     """
@@ -113,12 +119,14 @@ def predict_video(
             f"`{word}` has {COLORS} colors, the model sees {predictor.num_bands} bands",
             hint="predict images that have them",
         )
+    check_resamples(predictor)
     started = time.perf_counter()
     with contextlib.closing(_opened(word)) as player:
         source, counts, times = player.source, np.zeros(predictor.palette.num_classes, np.int64), list[float]()
         rate = source.fps / settings.every
+        seen = _predicting(predictor, source)
         output = _frame_folder(out, source) if settings.as_frames else _overlay_video(out, source, settings, predictor)
-        with output as (name, write), contextlib.closing(_classified(player, predictor, settings)) as frames:
+        with output as (name, write), contextlib.closing(_classified(player, seen, settings)) as frames:
             with _ends_a_camera(source):
                 for frame, classes in frames:
                     write(len(times), frame, classes)
@@ -157,11 +165,21 @@ def _opened(word: str) -> Player:
     return OpencvPlayer(word) if word.startswith(CAMERA) or library() is None else FfmpegPlayer(word)
 
 
-def _classified(player: Player, predictor: TiledPredictor, settings: VideoSettings) -> Any:
+def _predicting(predictor: TiledPredictor, source: Source) -> Callable[[Image], Image]:
+    """Return what predicts a frame, at the resolution that the network learned if it is to resample."""
+    known = given_pixel_m(predictor)
+    if not needs_resizing(predictor, source.label, known, tell=lambda text, hint: warn(text, hint=hint)) or not known:
+        return predictor.predict
+    own = source.height, source.width
+    size = Resizing.to(*own, ratio=known / predictor.learned_pixel_m, name=source.label).after
+    return lambda image: resized_mask(predictor.predict(resized_image(image, size)), image.shape[:2])
+
+
+def _classified(player: Player, predict: Callable[[Image], Image], settings: VideoSettings) -> Any:
     """Return (frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
     wanted = itertools.islice(player.frames(every=settings.every), settings.most_frames or None)
     frames = prefetched(wanted, depth=_FRAMES_AHEAD)
-    return prefetched(((frame, predictor.predict(frame.image)) for frame in frames), depth=_FRAMES_AHEAD)
+    return prefetched(((frame, predict(frame.image)) for frame in frames), depth=_FRAMES_AHEAD)
 
 
 def _is_steady(times: Sequence[float], fps: float) -> bool:

@@ -22,6 +22,6 @@ def test_a_disturbed_map_ends_as_the_undisturbed_one(models, tmp_path, job):
 
     assert ended.returncode == 0, ended.stderr
     all_found = json.loads(out.read_text())
-    kinds = {name: all_found[f"{job}, {name}"] for name in ("kill", "moment", "full", "protect")}
+    kinds = {name: all_found[f"{job}, {name}"] for name in ("kill", "moment", "full", "protect", "twice")}
     assert [found for found in kinds.values() if found["wrong"]] == []
-    assert [found["tried"] for found in kinds.values()] == [3, 3, 3, 3]
+    assert [found["tried"] for found in kinds.values()] == [3, 3, 3, 3, 3]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.errors import DataError, RssegError
+from rsseg_tf.errors import ConfigError, DataError, RssegError
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
 from rsseg_tf.progress import Advance
@@ -79,6 +80,48 @@ def test_the_record_holds_the_mean_area_of_a_frame(clip: Path, tmp_path: Path) -
     assert bright["share"] == pytest.approx(28 / WIDTH, abs=0.02)  # 8, 16 … 48 columns of 64
     assert bright["area_m2"] == pytest.approx(28 * HEIGHT * 4, rel=0.05)
     assert record["source_fps"] == 10
+
+
+@pytest.mark.parametrize(("side", "is_said"), [(0.25, False), (0.05, True), (3.0, True)])
+def test_frames_of_another_size_on_the_ground_are_said(clip, tmp_path, capsys, side, is_said) -> None:
+    seen = predictor(learned_pixel_m=0.3, ground_sampling_distance_m=side, overrides_georeference=True)
+    predict_video(seen, str(clip), tmp_path / "out")
+
+    said = capsys.readouterr().err
+    assert said.count("warning") == is_said
+    assert (f"clip.mp4` has pixels of {side:g} m, the model learned from pixels of 0.3 m" in said) == is_said
+
+
+def test_resampled_frames_are_seen_as_learned_and_their_maps_are_the_videos(clip, tmp_path, capsys) -> None:
+    sizes = []
+    given = {"ground_sampling_distance_m": 0.1, "overrides_georeference": True, "overlap": 0, "input_size": (16, 16)}
+    seen = predictor(lambda images: sizes.append(len(images)) or brightness(images), **given)
+    own, learned = (
+        predict_video(
+            dataclasses.replace(seen, **each), str(clip), tmp_path / "out", settings=VideoSettings(1, 1, True)
+        )
+        for each in ({}, {"learned_pixel_m": 0.4, "resamples": True})
+    )
+
+    assert sum(sizes) == (HEIGHT // 16) * (WIDTH // 16) + 1  # 12×16 pixels of 0.4 m are one tile
+    assert read_indices(tmp_path / "out/clip_frames/000000.png").shape == (HEIGHT, WIDTH)
+    assert learned["classes"]["bright"] == own["classes"]["bright"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learned_pixel_m": 0.3}, r"clip\.mp4` does not say how large its pixels are"),
+        ({"overrides_georeference": True}, "the model does not say how large the pixels were"),
+        ({"learned_pixel_m": 1e-9, "overrides_georeference": True}, r"clip\.mp4` would have .* pixels"),
+    ],
+)
+def test_frames_that_cannot_be_resampled_are_refused(clip, tmp_path, changes, message) -> None:
+    seen = predictor(resamples=True, ground_sampling_distance_m=0.3, **changes)
+
+    with pytest.raises(ConfigError, match=message):
+        predict_video(seen, str(clip), tmp_path / "out")
 
 
 def test_frames_can_be_class_maps(clip: Path, tmp_path: Path) -> None:

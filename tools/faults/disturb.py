@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,14 +22,15 @@ import click
 
 from rsseg_tf.cli.shared.options import ANY_PATH
 from rsseg_tf.runs import cpu_model, git_state, write_json
-from tools.faults.forks import Ending, import_all, run
+from tools.faults.forks import Ending, Running, import_all, run
 from tools.faults.jobs import JOBS, Job, Workshop
 from tools.faults.traces import differences, half_written, trace
 from tools.faults.trap import Fault, unprotect
 
-Kind = Literal["kill", "moment", "full", "protect"]
-KINDS: tuple[Kind, ...] = ("kill", "moment", "full", "protect")
-"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, folders protected at one."""
+Kind = Literal["kill", "moment", "full", "protect", "twice"]
+KINDS: tuple[Kind, ...] = ("kill", "moment", "full", "protect", "twice")
+"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, folders protected at one; or
+the same command once more at a moment, while the first one is at it."""
 
 
 @dataclass
@@ -42,6 +44,8 @@ class Found:
 def disturb(shop: Workshop, job: Job, kind: Kind, *, points: int) -> Found:
     """Disturb a job at so many points, spread over it, and return what came of it."""
     whole, found = trace(shop.finished(job)), Found()
+    if kind == "twice":
+        return _at_once(shop, job, whole, points=points)
     for name, fault, after_s in _troubles(shop, job, kind, points):
         case = shop.new(job)
         troubled = Fault(fault.kind, fault.at, case) if fault else None
@@ -55,6 +59,25 @@ def disturb(shop: Workshop, job: Job, kind: Kind, *, points: int) -> Found:
         wrong += differences(whole, trace(case))
         found.tried += 1
         found.wrong += [f"{name}: {each}" for each in wrong]
+    return found
+
+
+def _at_once(shop: Workshop, job: Job, whole: dict[str, str], *, points: int) -> Found:
+    """Start a job again while it is at it: each of the two must end whole or be refused, and nothing be lost."""
+    found = Found()
+    seconds = run(job.words, shop.new(job)).seconds
+    for number in range(points):
+        after_s = seconds * number / points
+        case = shop.new(job)
+        first = Running(job.words, case)
+        time.sleep(after_s)
+        second = Running(job.words, case)
+        endings = first.ended(), second.ended()
+        wrong = [each for ending in endings for each in _wrong_at_once(ending, case, is_killed=False)]
+        if all(ending.code for ending in endings):
+            wrong.append(f"both end with an error: {endings[0].last}, {endings[1].last}")
+        found.tried += 1
+        found.wrong += [f"again after {after_s:.2f} s: {each}" for each in wrong + differences(whole, trace(case))]
     return found
 
 

@@ -73,7 +73,7 @@ class Workshop:
         self._base = folder / "base"
         if not (self._base / "mosaic.tif").exists():
             self._base.mkdir(parents=True, exist_ok=True)
-            _write_mosaic(self._base / "mosaic.tif", height=320)
+            write_mosaic(self._base / "mosaic.tif", height=320)
         if model:
             shutil.copyfile(model, self._base / "model.tflite")
         elif not (self._base / "model.tflite").exists():
@@ -123,7 +123,8 @@ def _plain(name: str) -> str:
     return name.replace(" ", "_").replace(",", "")
 
 
-def _write_mosaic(path: Path, *, height: int, width: int = 96) -> None:
+def write_mosaic(path: Path, *, height: int, width: int = 96) -> None:
+    """Write a GeoTIFF of random blocks."""
     import numpy as np
     import rasterio
     from rasterio.transform import Affine

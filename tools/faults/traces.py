@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-_VARYING = {"outputs", "seconds", "shared_object_id", "resumed", "run", "bands_resumed", "network_seconds", "process"}
+_VARYING = {"outputs", "seconds", "shared_object_id", "resumed", "run", "bands_resumed"}
+_VARYING |= {"network_seconds", "process", "git"}
 _MEASURED = {"benchmark.json"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.files.place import Place
@@ -20,7 +19,7 @@ class Resizing:
     after: tuple[int, int]
 
     @classmethod
-    def to(cls, height: int, width: int, *, ratio: float, path: Path) -> Resizing:
+    def to(cls, height: int, width: int, *, ratio: float, name: str) -> Resizing:
         """Return the grid with pixels that are `1 / ratio` times as large.
 
         Raises:
@@ -29,7 +28,7 @@ class Resizing:
         after = max(1, round(height * ratio)), max(1, round(width * ratio))
         if max(after) > _MOST_SIDE:
             raise ConfigError(
-                f"at the model's resolution `{path}` would have {after[0]:,}×{after[1]:,} pixels",
+                f"at the model's resolution `{name}` would have {after[0]:,}×{after[1]:,} pixels",
                 hint="check --gsd, or predict without --resample",
             )
         return cls((height, width), after)

@@ -12,7 +12,8 @@ from typing import Any
 from rsseg_tf.errors import ModelError
 
 _CONFIG = "config.json"
-_MEMBERS = (_CONFIG, "model.weights.h5")
+WEIGHTS = "model.weights.h5"
+_MEMBERS = (_CONFIG, WEIGHTS)
 _MOST_BYTES = 1 << 28
 _LEAST_UNPACKED, _MOST_PACKED = 1 << 28, 50
 """Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""

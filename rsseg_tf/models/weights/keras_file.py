@@ -1,12 +1,13 @@
 """Keras' `.h5` files of weights, read layer by layer without the model that wrote them.
 
-The HDF5 library trusts what a file says: a damaged one can end the process, or never come back. So a file is read once
-in a process of its own before it is read in this one.
+The HDF5 library trusts what a file says: a damaged one can end the process, or never come back. So a file, and that
+within a `.keras`, is read once in a process of its own before it is read in this one.
 """
 
 from __future__ import annotations
 
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.child import prove, serve
 from rsseg_tf.errors import ModelError
+from rsseg_tf.models.weights.archive import WEIGHTS
 from rsseg_tf.models.weights.published import FETCH_AGAIN
 
 Arrays = list[NDArray[Any]]
@@ -35,21 +37,48 @@ def read_keras_weights(path: Path) -> dict[str, Arrays]:
     Raises:
         ModelError: if the file is damaged, or of another kind.
     """
+    require_readable(path, hint=FETCH_AGAIN)
+    return _read(path)
+
+
+def require_readable(path: Path, *, hint: str) -> None:
+    """Check in a process of its own that the HDF5 library reads a file of weights, or that within a `.keras`.
+
+    Raises:
+        ModelError: if it does not, with this hint.
+    """
     prove(
         "rsseg_tf.models.weights.keras_file",
         path,
         crash=f"`{path}` crashes the HDF5 library",
         late=f"`{path}` was not read within {TIMEOUT_S} s",
-        hint=FETCH_AGAIN,
+        hint=hint,
         most_s=TIMEOUT_S,
     )
-    return _read(path)
 
 
 def read_once(requests: Iterator[Path]) -> Iterator[dict[str, bool]]:
     """Read the file that is asked for, in the process of its own."""
-    _read(next(requests))
+    path = next(requests)
+    if path.suffix == ".keras":
+        _read_within(path)
+    else:
+        _read(path)
     yield {"is_read": True}
+
+
+def _read_within(path: Path) -> None:
+    """Read all arrays of the weights in a `.keras` file, as Keras does: where they lie, not unpacked."""
+
+    def read(_name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            item[()]
+
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS) as member, h5py.File(member) as file:
+            file.visititems(read)
+    except Exception as error:  # In a damaged file h5py raises what it comes across.
+        raise ModelError(f"`{path}` is damaged: cannot read its `{WEIGHTS}`: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Arrays]:

@@ -21,7 +21,7 @@ from rsseg_tf.models.frame import NORMALIZE
 from rsseg_tf.models.inlined import layer_names
 from rsseg_tf.models.weights.archive import foreign_classes, require_archive
 from rsseg_tf.models.weights.conversion import check_finite, convert, state_dict
-from rsseg_tf.models.weights.keras_file import read_keras_weights
+from rsseg_tf.models.weights.keras_file import read_keras_weights, require_readable
 from rsseg_tf.models.weights.names import NAMINGS
 from rsseg_tf.models.weights.published import imagenet_file
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
@@ -38,6 +38,7 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
 """Suffix → what reads named arrays from a file."""
 
 _KERAS = ".h5"
+_AGAIN = "save it again with model.save"
 _REGISTER = (
     "build the model of Keras' own layers; or from Python: decorate the class with "
     "@keras.saving.register_keras_serializable(), import it, and call the functions of rsseg_tf (docs/python.md)"
@@ -55,6 +56,7 @@ def load_keras_model(path: Path) -> keras.Model:
     if path.suffix == ".tflite":
         raise ModelError(f"`{path}` is a TFLite file already", hint="give the .keras file that it was made from")
     require_archive(path)
+    require_readable(path, hint=_AGAIN)
     try:
         model: keras.Model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
@@ -63,9 +65,7 @@ def load_keras_model(path: Path) -> keras.Model:
                 f"`{path}` has layers of classes that are not Keras' own: {', '.join(foreign)}", hint=_REGISTER
             ) from error
         reason = first_line(error)
-        raise ModelError(
-            f"cannot read `{path}` as a Keras model: {reason}", hint="save it again with model.save"
-        ) from error
+        raise ModelError(f"cannot read `{path}` as a Keras model: {reason}", hint=_AGAIN) from error
     return in_float32(model)
 
 

@@ -87,7 +87,7 @@ class StateFile:
 
 
 def is_state_of(path: Path | None, fingerprint: str) -> bool:
-    """Return whether the file is a state with this fingerprint; a file that is none is an error of `read_state`."""
+    """Return whether the file is a state with this fingerprint; a file that is none is one of `StateFile.read`."""
     try:
         return path is not None and path.exists() and read_arrays(path)[1].get("fingerprint") == fingerprint
     except RssegError:

@@ -5,12 +5,14 @@ import sys
 import zipfile
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.models.weights import keras_file
 from rsseg_tf.models.weights.keras_file import read_keras_weights
+from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
 from rsseg_tf.models.weights.torch_file import from_bfloat16, read_torch_file
 from tests.models.weights.weight_files import write_safetensors, write_torch
@@ -192,6 +194,29 @@ def test_a_file_that_ends_or_holds_up_the_library_is_an_error(tmp_path, monkeypa
     with pytest.raises(ModelError, match=message) as caught:
         read_keras_weights(tmp_path / "a.weights.h5")
     assert "fetch it again" in caught.value.hint
+
+
+@pytest.mark.parametrize("is_crafted", [False, True], ids=["the library crashes", "other bytes, right checksum"])
+def test_the_weights_within_a_keras_file_are_read_elsewhere_first(tmp_path, monkeypatch, is_crafted):
+    path = tmp_path / "a.keras"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(200, name="dense")]).save(path)
+    if is_crafted:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        weights = members["model.weights.h5"]
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content if content != weights else content[: len(content) // 2])
+    else:
+        python = tmp_path / "python"
+        python.write_text("#!/bin/sh\nkill -SEGV $$\n")
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(keras.saving, "load_model", None)
+
+    with pytest.raises(ModelError, match="damaged" if is_crafted else "crashes the HDF5 library") as caught:
+        load_keras_model(path)
+    assert "save it again" in caught.value.hint
 
 
 def test_an_hdf5_file_is_not_read_here_before_it_was_read_elsewhere(tmp_path, monkeypatch):
