@@ -96,7 +96,7 @@ def test_the_table_judges_by_the_bars():
     head, rule, row = (line.split(" | ") for line in bench_prune.markdown(result).splitlines())
 
     assert len(head) == len(rule) == len(row)
-    assert row[3] == "0.83 > 0.75 (with tracing 0.67)"
+    assert row[3] == "0.83 > 0.5 (with tracing 0.67)"
     assert row[-1] == "1.30 > 1.2 |"
     assert "4 loops × 2 to 49% of the MACs" in row[0]
 
