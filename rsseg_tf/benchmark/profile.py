@@ -12,6 +12,8 @@ an operator, and what is not:
   have gone to sleep yet.
 * Other load. An interruption falls into most runs of the whole model but into few runs of any one operator, whose
   median does not see it: on a busy machine `sum_ms` is far below `total_ms`.
+* Fewer channels. Operators are run at fewer channels too, and the widest convolution at many widths
+  (`rsseg_tf.benchmark.staircase`), on random numbers: what a slimmer network takes is estimated from that.
 * Fusion. What a delegate does over several operators at once (a padding merged into a convolution) is not seen.
 
 So the sum of the operators (`sum_ms`) is not the time of the whole model (`total_ms`), which is timed in the same
@@ -20,10 +22,11 @@ process, taking turns. How far apart they are tells how far to trust the parts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ import numpy as np
 
 from rsseg_tf.benchmark.latency import check_settings, crash_on, turns
 from rsseg_tf.benchmark.profile_worker import PIECES
+from rsseg_tf.benchmark.staircase import TILES, Step, narrow_forms, staircase_forms, tile_of
 from rsseg_tf.benchmark.system import read_system
 from rsseg_tf.child import open_child
 from rsseg_tf.errors import ConfigError, system_hint
@@ -40,9 +44,10 @@ from rsseg_tf.runs import file_hash, write_json
 from rsseg_tf.tflite.cutting import Piece, cut
 from rsseg_tf.tflite.flatbuffer import read_content
 from rsseg_tf.tflite.layer_names import OpTensors
+from rsseg_tf.tflite.narrowing import Narrowed, channels
 
 KIND = "rsseg-tf latency profile"
-FORMAT = 1
+FORMAT = 2
 
 _FAR_APART = 0.1
 """Share of a model's time by which its operators' sum may differ; on a quiet machine they agree within a percent."""
@@ -59,6 +64,7 @@ class OpLatency:
         output_shape: of the first output.
         macs: multiply-accumulates.
         ms: median time.
+        steps: the same at its own and at fewer channels; empty where they cannot be told or are few.
     """
 
     op: int
@@ -67,6 +73,7 @@ class OpLatency:
     output_shape: tuple[int, ...]
     macs: int
     ms: float
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class LatencyProfile:
         governor: how the kernel chooses the clock.
         exact: whether the operators, run one by one, computed bit for bit what the whole model does.
         total_ms: median time of the whole model.
+        tile: channels that the widest convolution computes together; 1 where no tile was found.
+        staircase: output channels and milliseconds of that convolution, from which the tile was found.
         layers: the operators in the order of execution; those that only prepare constants are part of their readers.
     """
 
@@ -94,6 +103,8 @@ class LatencyProfile:
     exact: bool
     total_ms: float
     layers: tuple[OpLatency, ...]
+    tile: int = 1
+    staircase: tuple[tuple[int, float], ...] = ()
 
     @property
     def sum_ms(self) -> float:
@@ -143,21 +154,28 @@ def profile(
     """
     check_settings((threads,), repeats, warmup)
     pieces = cut(read_content(path), name=str(path))
+    forms = [narrow_forms(piece) for piece in pieces]
+    stairs = staircase_forms(pieces)
     with tempfile.TemporaryDirectory() as scratch:
-        _write_pieces(pieces, Path(scratch))
+        _write_pieces(pieces, [*itertools.chain(*forms), *stairs], Path(scratch))
         with open_child("rsseg_tf.benchmark.profile_worker", ended=crash_on(path)) as child:
             differing = child.ask((path, Path(scratch), threads, seed))["differing"]
             child.ask(warmup)
             whole_ms: list[float] = []
             pieces_ms: list[list[float]] = []
+            others_ms: list[list[float]] = []
             for turn in turns(repeats):
                 times = child.ask(turn)
                 whole_ms += times["whole_ms"]
                 pieces_ms += times["pieces_ms"]
+                others_ms += times["others_ms"]
                 if progress:
                     progress(len(whole_ms), repeats)
     system = read_system()
     medians = np.median(pieces_ms, axis=0).tolist()
+    others = iter(np.median(others_ms, axis=0).tolist())
+    layers = tuple(_latency(*each, others) for each in zip(pieces, medians, forms, strict=True))
+    staircase = tuple((form.outputs, ms) for form, ms in zip(stairs, others, strict=True))
     return LatencyProfile(
         model=str(path),
         sha256=file_hash(path),
@@ -167,7 +185,9 @@ def profile(
         governor=system.governor,
         exact=not differing,
         total_ms=float(np.median(whole_ms)),
-        layers=tuple(_latency(piece, ms) for piece, ms in zip(pieces, medians, strict=True)),
+        layers=layers,
+        tile=tile_of(dict(staircase)),
+        staircase=staircase,
     )
 
 
@@ -185,13 +205,18 @@ def load_profile(path: Path) -> LatencyProfile:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw.pop("kind") != KIND or raw.pop("format") != FORMAT:
-            raise ValueError("another kind or format")
+            raise ValueError("it is of another kind, or of another version's format")
         del raw["sum_ms"]
         layers = tuple(_from_json(layer) for layer in raw.pop("layers"))
-        loaded = LatencyProfile(**{**raw, "total_ms": float(raw["total_ms"])}, layers=layers)
+        staircase = tuple((int(width), float(ms)) for width, ms in raw.pop("staircase"))
+        figures = {"total_ms": float(raw["total_ms"]), "tile": int(raw["tile"])}
+        loaded = LatencyProfile(**{**raw, **figures}, layers=layers, staircase=staircase)
         is_timed = 0 < loaded.total_ms < math.inf and 0 < loaded.sum_ms < math.inf
-        if not is_timed or not all(layer.ms >= 0 for layer in layers):
+        times = [layer.ms for layer in layers] + [step.ms for layer in layers for step in layer.steps]
+        if not is_timed or not all(0 <= ms < math.inf for ms in times):
             raise ValueError("it has no times")
+        if loaded.tile not in TILES or not all(min(vars(x).values()) > 0 for layer in layers for x in layer.steps):
+            raise ValueError("it has no widths")
         return loaded
     except OSError as error:
         wrong = f"cannot read the latency profile `{path}`: {error.strerror}"
@@ -224,24 +249,33 @@ def format_profile(measured: LatencyProfile, *, most: int = 10) -> str:
     return "\n".join(lines)
 
 
-def _write_pieces(pieces: Sequence[Piece], folder: Path) -> None:
-    for number, piece in enumerate(pieces):
-        (folder / f"{number}.tflite").write_bytes(piece.content)
-    wiring = [
+def _write_pieces(pieces: Sequence[Piece], others: Sequence[Narrowed], folder: Path) -> None:
+    contents = [piece.content for piece in pieces] + [form.content for form in others]
+    for number, content in enumerate(contents):
+        (folder / f"{number}.tflite").write_bytes(content)
+    wired = [
         {"file": f"{i}.tflite", "inputs": piece.inputs, "outputs": piece.outputs} for i, piece in enumerate(pieces)
     ]
-    (folder / PIECES).write_text(json.dumps(wiring), encoding="utf-8")
+    alone = [f"{number}.tflite" for number in range(len(pieces), len(contents))]
+    (folder / PIECES).write_text(json.dumps({"pieces": wired, "others": alone}), encoding="utf-8")
 
 
-def _latency(piece: Piece, ms: float) -> OpLatency:
+def _latency(piece: Piece, ms: float, forms: Sequence[Narrowed], others: Iterator[float]) -> OpLatency:
     op = piece.op
-    return OpLatency(op.index, op.name, piece.tensors, op.outputs[0].shape, op.macs, ms)
+    steps = [Step(form.inputs, form.outputs, next(others)) for form in forms]
+    found = channels(piece)
+    if found and steps:
+        steps.insert(0, Step(*found, ms))
+    return OpLatency(op.index, op.name, piece.tensors, op.outputs[0].shape, op.macs, ms, tuple(steps))
 
 
 def _from_json(layer: Mapping[str, Any]) -> OpLatency:
     tensors = OpTensors(str(layer["output"]), tuple(layer["inputs"]), tuple(layer["constants"]))
     shape = tuple(int(side) for side in layer["output_shape"])
-    return OpLatency(int(layer["op"]), str(layer["type"]), tensors, shape, int(layer["macs"]), float(layer["ms"]))
+    steps = tuple(Step(int(x["inputs"]), int(x["outputs"]), float(x["ms"])) for x in layer["steps"])
+    return OpLatency(
+        int(layer["op"]), str(layer["type"]), tensors, shape, int(layer["macs"]), float(layer["ms"]), steps
+    )
 
 
 def _speed(layer: OpLatency) -> str:

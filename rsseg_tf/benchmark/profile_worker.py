@@ -17,7 +17,8 @@ from rsseg_tf.child import serve
 from rsseg_tf.tflite.interpreter import invoke, open_interpreter
 
 PIECES = "pieces.json"
-"""File next to the pieces: for each in the order of execution `file`, `inputs` and `outputs`, as in `cutting.Piece`."""
+"""File next to the pieces: `pieces`, for each in the order of execution `file`, `inputs` and `outputs`, as in
+`cutting.Piece`; and `others`, files that are timed as well, each alone."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ class _Profiler:
     def __init__(self, path: Path, folder: Path, *, threads: int, seed: int) -> None:
         self._whole = _Network.of(path, threads)
         self._frames = _frames(self._whole.native, np.random.default_rng(seed))
-        pieces = json.loads((folder / PIECES).read_text(encoding="utf-8"))
-        self._pieces = [_Network.of(folder / x["file"], threads, x["inputs"], x["outputs"]) for x in pieces]
+        files = json.loads((folder / PIECES).read_text(encoding="utf-8"))
+        self._pieces = [_Network.of(folder / x["file"], threads, x["inputs"], x["outputs"]) for x in files["pieces"]]
+        self._others = [_Network.of(folder / name, threads) for name in files["others"]]
+        self._other_frames = [_frames(other.native, np.random.default_rng(seed)) for other in self._others]
         self._sources = {tensor: piece for piece in self._pieces for tensor in piece.outputs}
 
     def run_whole(self) -> float:
@@ -64,6 +67,15 @@ class _Profiler:
     def run_pieces(self) -> list[float]:
         """Return the milliseconds of each piece, run one after the other on what those before it computed."""
         return [self._run_piece(piece) for piece in self._pieces]
+
+    def run_others(self) -> list[float]:
+        """Return the milliseconds of each of the other models, on what was just written into its inputs."""
+        return [self._run_other(*other) for other in zip(self._others, self._other_frames, strict=True)]
+
+    def _run_other(self, other: _Network, frames: Mapping[int, NDArray[Any]]) -> float:
+        for port, values in frames.items():
+            other.native.set_tensor(port, values)
+        return other.timed_run()
 
     def _run_piece(self, piece: _Network) -> float:
         for tensor, port in piece.inputs.items():
@@ -106,12 +118,14 @@ def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
     profiler = _Profiler(path, folder, threads=threads, seed=seed)
     profiler.run_whole()
     profiler.run_pieces()
+    profiler.run_others()
     yield {"differing": profiler.differing()}
     for count in requests:
         profiler.run_whole()  # brings the model back into the caches that the pieces used
         whole = [profiler.run_whole() for _ in range(count)]
         profiler.run_pieces()
-        yield {"whole_ms": whole, "pieces_ms": [profiler.run_pieces() for _ in whole]}
+        pieces = [profiler.run_pieces() for _ in whole]
+        yield {"whole_ms": whole, "pieces_ms": pieces, "others_ms": [profiler.run_others() for _ in whole]}
 
 
 if __name__ == "__main__":

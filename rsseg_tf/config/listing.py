@@ -145,7 +145,7 @@ def _sections(config: Any, name: str, about: str, choices: Choices, found: dict[
 
 
 def _settings(config: Any, prefix: str, words: Mapping[str, str], choices: Choices) -> Iterator[Setting]:
-    hints, plain = typing.get_type_hints(type(config)), to_dict(config)
+    hints, plain = typing.get_type_hints(type(config), include_extras=True), to_dict(config)
     for item in fields(config):
         if not is_dataclass(getattr(config, item.name)):
             name, rule = f"{prefix}{item.name}", item.metadata.get("rule")

@@ -9,7 +9,7 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 
@@ -108,7 +108,7 @@ def merged(base: Any, changes: Mapping[str, Any], *, source: str, where: str = "
     Raises:
         ConfigError: for an unknown key, or a text that its field's type cannot hold.
     """
-    hints = typing.get_type_hints(type(base))
+    hints = typing.get_type_hints(type(base), include_extras=True)
     names = names or tuple(dotted_names(base))
     updates = {}
     for key, value in changes.items():
@@ -138,6 +138,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def described_type(declared: Any) -> str:
     """Return what a field of this type holds, such as "a whole number"."""
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is Annotated:
+        return f"{described_type(arguments[0])} or {' or '.join(arguments[1])}"
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple:
@@ -201,17 +203,26 @@ def _parse(value: Any, declared: Any, *, name: str, source: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{must_be}, got {_kind(value)}", hint="write {a: b}")
         return {key: _parse(item, arguments[1], name=f"{name}.{key}", source=source) for key, item in value.items()}
+    return _parse_word(value, declared, name=name, source=source)
+
+
+def _parse_word(value: Any, declared: Any, *, name: str, source: str) -> Any:
+    """Return a single value."""
     if not isinstance(value, str):
         wrong = f"`{name}` in {source} must be a single value, got {_kind(value)}"
         raise ConfigError(wrong, hint=explained_by(name))
+    origin, arguments = typing.get_origin(declared), typing.get_args(declared)
+    if origin is Annotated and value in arguments[1]:  # words that stand for numbers
+        return arguments[1][value]
     if origin is Literal:
         found = {str(choice): choice for choice in arguments}
         if value not in found:
             raise no_such_choice(f"`{name}` in {source}", value, found)
         return found[value]
     try:
-        return _PARSERS[declared](value)
+        return _PARSERS[arguments[0] if origin is Annotated else declared](value)
     except ValueError as error:
+        must_be = f"`{name}` in {source} must be {described_type(declared)}"
         raise ConfigError(f"{must_be}, got `{value}`", hint=explained_by(name)) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Annotated, Literal
 
 from rsseg_tf.config.setting import Rule, setting
 from rsseg_tf.config.training import DistillConfig, Recipe
@@ -71,17 +71,22 @@ class Ranking:
     cost: Literal["target", "none", "params", "macs", "int8_bytes", "latency_ms"] = "target"
 
 
+_WORDS = {"auto": 0}
+
+
 @dataclass(frozen=True)
 class Limits:
     """What every layer keeps.
 
     Attributes:
-        round_to: kept counts are multiples of this, or the dense count.
+        round_to: kept counts are multiples of this, or the dense count. Processors compute channels in tiles, and a
+            tile that is not full costs as much as a full one: `auto` (0) takes the tile of `profile`, 16 without one,
+            as on most boards.
         min_channels: no layer keeps fewer, unless it has fewer.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
     """
 
-    round_to: int = setting(8, at_least=1, at_most=4_096)
+    round_to: Annotated[int, _WORDS] = setting(8, at_least=0, at_most=4_096)
     min_channels: int = setting(8, at_least=1, at_most=1_000_000)
     skip: tuple[str, ...] = ()
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.benchmark.staircase import in_tiles
 from rsseg_tf.graphs.facts import OFFSETS, STATISTICS
 from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.rules.table import Rules
@@ -154,10 +155,12 @@ class Term:
     Attributes:
         widths: up to two arrays of channel ids, whose numbers of kept ids are multiplied.
         factors: metric → what that product is multiplied with.
+        tiles: for each width the channels that are paid for together, 1 for each by itself; empty for 1 each.
     """
 
     widths: tuple[Ids, ...]
     factors: Mapping[str, float]
+    tiles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ class CostTerms:
         slopes, constants: widths are `slopes @ counts + constants`, (W, families) and (W,); the last is always 1.
         left, right: the two widths whose product a term takes, (T,).
         factors: metric → what that product is multiplied with, (T,).
+        tiles: widths are paid for in multiples of these, (W,).
     """
 
     slopes: Values
@@ -175,14 +179,15 @@ class CostTerms:
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     factors: Mapping[str, Values]
+    tiles: NDArray[np.int64]
 
     def total(self, metric: str, counts: Values) -> float:
         """Return the metric when `counts`, (families,), groups of each family stay."""
-        widths = self.slopes @ counts + self.constants
+        widths = in_tiles(self.slopes @ counts + self.constants, self.tiles)
         return float(self.factors[metric] @ (widths[self.left] * widths[self.right]))
 
     def slope(self, metric: str, counts: Values) -> Values:
-        """Return what one group of each family adds to the metric, (families,)."""
+        """Return what one group of each family adds to the metric, (families,); tiles on average."""
         widths = self.slopes @ counts + self.constants
         by_width = np.zeros(len(widths))
         np.add.at(by_width, self.left, self.factors[metric] * widths[self.right])
@@ -216,11 +221,14 @@ def cost_terms(terms: Sequence[Term], family_of: NDArray[np.int64], group_of: Id
     families = int(family_of.max(initial=-1)) + 1
     group_sizes = np.asarray([len(np.unique(group_of[family_of == family])) for family in range(families)])
     # Most layers pass on the array that they got: each is counted once.
-    arrays = {id(ids): ids for term in terms for ids in term.widths}
+    keys = [[(id(ids), tile) for ids, tile in zip(term.widths, _tiles(term), strict=True)] for term in terms]
+    arrays = {
+        key: ids for term, own in zip(terms, keys, strict=True) for key, ids in zip(own, term.widths, strict=True)
+    }
     place = {key: number for number, key in enumerate(arrays)}
     members = [np.bincount(family_of[ids] + 1, minlength=families + 1) for ids in arrays.values()]
     one = len(members)
-    pairs = [[*(place[id(ids)] for ids in term.widths), one, one][:2] for term in terms]
+    pairs = [[*(place[key] for key in own), one, one][:2] for own in keys]
     left, right = np.asarray(pairs, np.int64).reshape(-1, 2).T
     metrics = {metric for term in terms for metric in term.factors} | {*METRICS}
     return CostTerms(
@@ -229,4 +237,9 @@ def cost_terms(terms: Sequence[Term], family_of: NDArray[np.int64], group_of: Id
         left=left,
         right=right,
         factors={metric: np.asarray([term.factors.get(metric, 0) for term in terms], float) for metric in metrics},
+        tiles=np.asarray([*(tile for _, tile in arrays), 1], np.int64),
     )
+
+
+def _tiles(term: Term) -> tuple[int, ...]:
+    return term.tiles or (1,) * len(term.widths)

@@ -1,11 +1,13 @@
 """Latency as a part of the cost: what a measured profile says about a model with fewer channels.
 
-An operator with a kernel takes time in proportion to the product of its input and output widths, as its
-multiply-accumulates do; any other in proportion to the width that it returns. The operators are scaled so that
-those of the dense model add up to the measured time of the whole (`LatencyProfile.total_ms`).
+An operator that was measured at fewer channels too (`OpLatency.steps`) takes α + β·in + γ·out + δ·in·out, none of them
+negative, that explain its times best, where the channels that it computes count in tiles (`LatencyProfile.tile`): one
+past a full tile costs as much as a whole one. Of an operator that takes each channel for itself it is α + γ·out.
+Where nothing was measured, an operator with a kernel takes time in proportion to the product of its input and output
+widths, as its multiply-accumulates do; any other in proportion to the width that it returns. The operators are scaled
+so that those of the dense model add up to the measured time of the whole (`LatencyProfile.total_ms`).
 
-That is an estimate. Kernels work in blocks of 8 or 16 channels, so odd widths cost more than it says, and small
-operators have a fixed share that does not shrink. Measure the result.
+That is an estimate. Measure the result.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.optimize import nnls
 
 from rsseg_tf.benchmark.profile import LatencyProfile, OpLatency, load_profile
+from rsseg_tf.benchmark.staircase import in_tiles
 from rsseg_tf.config.pruning import LATENCY
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.cost import Term, wired_cost
 from rsseg_tf.pruning.rules.site import Ids
-from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
+from rsseg_tf.pruning.wiring import CONTRACTED, LayerWiring, Variable, Wiring
 from rsseg_tf.text import listed
 from rsseg_tf.tflite.layer_names import layers_of_ops
 
@@ -29,7 +33,7 @@ _NAMED = 5
 
 
 def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
-    """Return the terms of the metric `latency_ms`, one an operator of the profile.
+    """Return the terms of the metric `latency_ms`, up to four an operator of the profile.
 
     Args:
         profile: of the same model, at the same input size, in any number format.
@@ -43,23 +47,45 @@ def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
     sources = [[wiring.layers[name] for name in each] for each in names]
     _check_complete(profile, wiring, sources)
     scale = profile.total_ms / profile.sum_ms
-    return [_term(op, layers, scale) for op, layers in zip(profile.layers, sources, strict=True)]
+    pairs = zip(profile.layers, sources, strict=True)
+    return [term for op, layers in pairs for term in _terms_of(op, layers, scale, profile.tile)]
 
 
-def _term(op: OpLatency, layers: Sequence[LayerWiring], scale: float) -> Term:
-    widths = _widths(op, layers)
-    dense = np.prod([len(ids) for ids in widths], dtype=np.float64)
-    return Term(widths, {LATENCY: op.ms * scale / float(dense)})
+def _terms_of(op: OpLatency, layers: Sequence[LayerWiring], scale: float, tile: int) -> list[Term]:
+    inputs, outputs = _widths(op, layers)
+    dense = [len(ids) for ids in (inputs, outputs) if ids is not None]
+    if not op.steps or outputs is None or op.steps[0].outputs != len(outputs):
+        widths = tuple(ids for ids in (inputs, outputs) if ids is not None)
+        return [Term(widths, {LATENCY: op.ms * scale / float(np.prod(dense, dtype=np.float64))})]
+    if inputs is not None and op.steps[0].inputs != len(inputs):
+        inputs = None
+    forms = [((), ()), ((outputs,), (tile,))]
+    if inputs is not None:
+        forms += [((inputs,), (1,)), ((inputs, outputs), (1, tile))]
+    paid = in_tiles(np.asarray([step.outputs for step in op.steps], np.float64), tile)
+    read = np.asarray([step.inputs for step in op.steps], np.float64)
+    columns = np.stack([np.ones_like(paid), paid, read, read * paid], axis=1)[:, : len(forms)]
+    times = np.asarray([step.ms for step in op.steps])
+    size = columns.max(axis=0)
+    found, _ = nnls(columns / size / times[:, None], np.ones_like(times))  # errors in shares of each time
+    found *= op.ms / float(columns[0] / size @ found)  # the dense operator takes what it took
+    return [
+        Term(widths, {LATENCY: float(factor) * scale}, tiles)
+        for (widths, tiles), factor in zip(forms, found / size, strict=True)
+        if factor > 0
+    ]
 
 
-def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids, ...]:
-    """Return the channel ids whose counts an operator's time is proportional to."""
+def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids | None, Ids | None]:
+    """Return the channel ids that an operator reads, where it sums over them, and those that it computes."""
     layer = _kernel_layer(op, layers)
     if layer is not None:
         kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - op.macs))
-        return tuple(layer.axes[label] for label in kernel.labels.values())
+        named = {label: layer.axes[label] for label in kernel.labels.values()}
+        summed = named.pop(CONTRACTED, None)
+        return summed, next(iter(named.values()), None)
     emitted = layers[-1].emitted if layers else None
-    return (emitted,) if emitted is not None and len(emitted) else ()
+    return None, emitted if emitted is not None and len(emitted) else None
 
 
 def _kernel_layer(op: OpLatency, layers: Sequence[LayerWiring]) -> LayerWiring | None:

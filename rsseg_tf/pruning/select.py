@@ -22,6 +22,9 @@ from rsseg_tf.pruning.scoring.scores import Scores
 
 _RANKING = Ranking()
 
+_USUAL_TILE = 16
+"""Channels that most boards compute together: arm64 with dot products, Cortex-A53, AVX512-VNNI."""
+
 
 def choose(  # noqa: PLR0913 - the door's arguments are settled
     groups: Groups,
@@ -44,7 +47,8 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         groups: of the dense model.
         scores: of its channels.
         target: what may be left of the dense model's cost at most; all must be met.
-        round_to: kept counts are multiples of this, or the dense count; the default is that of `Limits`, 8.
+        round_to: kept counts are multiples of this, or the dense count; the default is that of `Limits`, 8. 0 is the
+            tile that the profile found, 16 where there is none.
         min_channels: no layer keeps fewer, unless it has fewer; 8 as well. Give 1 too where `round_to` is below 8 and
             layers may become that narrow.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
@@ -59,7 +63,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         ModelError: if the model's multiply-accumulates are needed and its input size is open.
     """
     check(target)
-    limits = _limits(round_to, min_channels, skip)
+    limits = _limits(round_to, min_channels, skip, profile)
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [_Queue.of(family, values, gone, limits) for family in groups.families]
@@ -78,10 +82,12 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     return replace(plan, cost={**plan.cost, LATENCY: left}, dense_cost={**plan.dense_cost, LATENCY: dense})
 
 
-def _limits(round_to: int, min_channels: int, skip: Sequence[str]) -> Limits:
+def _limits(round_to: int, min_channels: int, skip: Sequence[str], profile: LatencyProfile | None = None) -> Limits:
     limits = Limits(round_to, min_channels, tuple(skip))
     check(limits)
-    return limits
+    if round_to:
+        return limits
+    return replace(limits, round_to=profile.tile if profile and profile.tile > 1 else _USUAL_TILE)
 
 
 def _terms(groups: Groups, metrics: Set[str], profile: LatencyProfile | None) -> CostTerms:

@@ -117,7 +117,7 @@ def _pack(root: Any, model: TFLiteModel, indices: Sequence[int], ports: tuple[Se
     place = {_LEFT_OUT: _LEFT_OUT, **{index: number for number, index in enumerate(used)}}
     for code, operator in enumerate(operators):
         _renumber(operator, place, code)
-    packed = schema.ModelT(
+    cut_out = schema.ModelT(
         version=_SCHEMA_VERSION,
         operatorCodes=codes,
         subgraphs=[
@@ -128,10 +128,16 @@ def _pack(root: Any, model: TFLiteModel, indices: Sequence[int], ports: tuple[Se
                 operators=operators,
             )
         ],
-        buffers=[_Buffer(), *(_Buffer(model.tensors[index].data) for index in used)],
+        buffers=[schema.BufferT(), *(schema.BufferT(model.tensors[index].data) for index in used)],
     )
+    return packed(cut_out)
+
+
+def packed(model: Any) -> bytes:
+    """Return the bytes of an unpacked model, a `ModelT` of the schema, with its constants aligned."""
+    model.buffers = [_Buffer(buffer.data) for buffer in model.buffers]
     builder = flatbuffers.Builder(1024)
-    builder.Finish(packed.Pack(builder), file_identifier=_IDENTIFIER)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
 
 

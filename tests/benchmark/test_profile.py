@@ -25,8 +25,8 @@ MADE = LatencyProfile("m.tflite", "00", 1, 50, "a processor", None, True, 3.5, (
 class FakeChild:
     """Answers with times that rise from run to run."""
 
-    def __init__(self, *, ops: int, differing: list[str]) -> None:
-        self.ops, self.differing = ops, differing
+    def __init__(self, *, ops: int, others: int, differing: list[str]) -> None:
+        self.ops, self.others, self.differing = ops, others, differing
         self.asked: list[Any] = []
         self.runs = 0
 
@@ -39,13 +39,14 @@ class FakeChild:
         return {
             "whole_ms": [100.0 + run for run in runs],
             "pieces_ms": [[(number + 1) * 10.0 + run for number in range(self.ops)] for run in runs],
+            "others_ms": [[(number + 1) * 1000.0 + run for number in range(self.others)] for run in runs],
         }
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeChild:
     """Stands in for the process that measures `int8.tflite`."""
-    child = FakeChild(ops=7, differing=["Identity"])
+    child = FakeChild(ops=7, others=0, differing=["Identity"])
     monkeypatch.setattr(module, "open_child", lambda _module, **_options: contextlib.nullcontext(child))
     return child
 
@@ -95,10 +96,10 @@ def test_the_keys_of_the_file_are_stable(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "p.json").read_text())
     assert list(document) == [
         *("kind", "format", "model", "sha256", "threads", "repeats", "cpu", "governor", "exact", "total_ms"),
-        *("sum_ms", "layers"),
+        *("tile", "staircase", "sum_ms", "layers"),
     ]
     assert list(document["layers"][0]) == [
-        *("op", "type", "output_shape", "macs", "ms", "output", "inputs", "constants"),
+        *("op", "type", "output_shape", "macs", "ms", "steps", "output", "inputs", "constants"),
     ]
 
 
@@ -106,7 +107,7 @@ def test_the_keys_of_the_file_are_stable(tmp_path: Path) -> None:
     "change",
     [
         {"kind": "plan"},
-        {"format": 2},
+        {"format": 1},
         {"layers": []},
         {"layers": [{"op": 1}]},
         {"total_ms": None},

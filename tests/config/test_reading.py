@@ -205,3 +205,13 @@ def test_a_key_that_comes_twice_is_an_error_that_says_where(tmp_path, text):
 
     with pytest.raises(ConfigError, match=r"not valid YAML: the key `(fit|epochs)` comes twice.*line [123]"):
         load_config(path)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("auto", 0), ("16", 16)])
+def test_a_word_may_stand_for_a_number(text, expected):
+    assert load_config(overrides=[f"prune.round_to={text}"]).prune.round_to == expected
+
+
+def test_another_word_is_told_which_one_there_is():
+    with pytest.raises(ConfigError, match=r"`prune.round_to` in .* must be a whole number or auto, got `tile`"):
+        load_config(overrides=["prune.round_to=tile"])

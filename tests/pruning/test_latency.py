@@ -12,6 +12,7 @@ from keras import layers
 
 from rsseg_tf import pruning
 from rsseg_tf.benchmark.profile import OpLatency, profile, save_profile
+from rsseg_tf.benchmark.staircase import Step, tile_of
 from rsseg_tf.config import PruneConfig
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.pruning.latency import latency_terms
@@ -192,9 +193,10 @@ def test_a_measured_profile_serves_the_model_that_was_converted(model, groups, t
     path = tmp_path / "p.json"
     path.write_text(json.dumps(converted_profile(model, tmp_path / "model.tflite").to_dict()))
     measured = pruning.load_profile(path)
-    target = pruning.Target(latency_ms=0.75 * measured.total_ms)
+    target = pruning.Target(macs=0.75)
     plan = pruning.choose(groups, ascending(), target, round_to=1, min_channels=1, profile=measured)
-    assert plan.share("latency_ms") <= 0.75
+    assert plan.dense_cost["latency_ms"] == pytest.approx(measured.total_ms)
+    assert 0 < plan.share("latency_ms") <= 1
 
 
 def converted_profile(model, path):
@@ -227,3 +229,77 @@ def test_the_loop_without_a_profile_says_how_to_get_one(model, settings):
     with pytest.raises(ConfigError, match="needs `profile`") as caught:
         looped(model, **settings)
     assert "benchmark" in caught.value.hint
+
+
+TILE = 8
+
+
+def stepped(op_latency, inputs, outputs, time):
+    """The operator with times at its own and at a quarter of its channels, by a formula."""
+    narrow = inputs // 4 or inputs, outputs // 4
+    pairs = dict.fromkeys([(inputs, outputs), (narrow[0], outputs), (inputs, narrow[1]), narrow])
+    steps = tuple(Step(read, made, time(read, made)) for read, made in pairs)
+    return dataclasses.replace(op_latency, ms=time(inputs, outputs), steps=steps)
+
+
+def paid(width):
+    return -(-width // TILE) * TILE
+
+
+@pytest.fixture(scope="module")
+def wide():
+    x = inputs = keras.Input((8, 8, 3), batch_size=1, name="image")
+    x = layers.Conv2D(64, 3, padding="same", name="first")(x)
+    x = layers.Conv2D(96, 1, name="second")(layers.ReLU(6.0, name="clipped")(x))
+    return keras.Model(inputs, layers.Conv2D(2, 1, name="head")(x), name="net")
+
+
+def first_ms(_, made):
+    return 0.4 + 0.02 * paid(made)
+
+
+def second_ms(read, made):
+    return 0.1 + 0.003 * read + 0.002 * paid(made) + 0.0005 * read * paid(made)
+
+
+def test_fixed_shares_and_tiles_are_what_was_measured(wide):
+    groups = pruning.find_groups(wide)
+    first = stepped(op(1, "CONV_2D", "first", 64, 64 * 9 * 3 * 64, 0), 3, 64, first_ms)
+    second = stepped(op(2, "CONV_2D", "second", 96, 64 * 64 * 96, 0), 64, 96, second_ms)
+    head = op(3, "CONV_2D", "head", 2, 64 * 96 * 2, 0.3)
+    whole = first.ms + second.ms + head.ms
+    measured = dataclasses.replace(made(first, second, head, total_ms=whole), tile=TILE)
+    terms = groups.terms_with(latency_terms(measured, groups.wiring))
+    assert terms.total("latency_ms", groups.counts) == pytest.approx(whole)
+    for widths in ((64, 96), (33, 96), (32, 25), (5, 17)):
+        removed = np.zeros(len(groups), bool)
+        for family, (name, kept) in (
+            (f, w) for f in groups.families for w in zip(("first", "second"), widths, strict=True)
+        ):
+            if name in family.members:
+                removed[family.groups[kept:]] = True
+        expected = first_ms(3, widths[0]) + second_ms(*widths) + 0.3 * widths[1] / 96
+        found = terms.total("latency_ms", groups.counts_kept(removed))
+        assert found == pytest.approx(expected, rel=1e-3), widths
+
+
+@pytest.mark.parametrize(("tile", "expected"), [(1, 16), (32, 32)])
+def test_automatic_rounding_is_to_the_tile_of_the_profile(wide, tile, expected):
+    groups = pruning.find_groups(wide)
+    scores = pruning.Scores("given", {"first": 1.0 + np.arange(64), "second": 100 + np.arange(96.0)})
+    ops = [op(1, "CONV_2D", "first", 64, 64 * 9 * 3 * 64, 1.0), op(2, "CONV_2D", "second", 96, 64 * 64 * 96, 1.0)]
+    measured = dataclasses.replace(made(*ops, op(3, "CONV_2D", "head", 2, 64 * 96 * 2, 0.3)), tile=tile)
+    plan = pruning.choose(groups, scores, pruning.Target(macs=0.6), round_to=0, profile=measured)
+    kept = [len(ids) for ids in plan.keep.values()]
+    assert kept
+    assert all(number % expected == 0 for number in kept)
+    assert plan.details["limits"]["round_to"] == expected
+
+
+def test_the_tile_is_the_one_that_explains_the_times_best():
+    widths = [24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 65, 72, 80, 88, 96, 104, 112, 120, 128, 129]
+    rng = np.random.default_rng(0)
+    for tile in (8, 16, 32, 64):
+        times = {width: 0.3 + 0.01 * -(-width // tile) * tile * rng.uniform(0.98, 1.02) for width in widths}
+        assert tile_of(times) == tile
+    assert tile_of({}) == 1

@@ -70,6 +70,20 @@ def products_model() -> bytes:
     return converted(keras.Model(pixels, keras.layers.Dense(7)(x)), kind="float32")
 
 
+def with_float16_weights() -> bytes:
+    """A network whose weights are unpacked by DEQUANTIZE operators."""
+    import keras
+    import tensorflow as tf
+
+    inputs = keras.Input((8, 8, 3), batch_size=1)
+    x = keras.layers.Conv2D(2, 1)(keras.layers.Conv2D(4, 3, bias_initializer="ones")(inputs))
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, x))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    content: bytes = converter.convert()
+    return content
+
+
 def converted(model: Any, *, kind: str, head: str = "logits") -> bytes:
     """A batch-1 graph with frozen weights as a flatbuffer."""
     import tensorflow as tf

@@ -14,7 +14,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite.cutting import Piece, cut
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.runtime import load_runtime
-from tests.tflite.networks import products_model, scratchless_model, tiny_model
+from tests.tflite.networks import products_model, scratchless_model, tiny_model, with_float16_weights
 
 MODELS = {
     "int8": lambda: tiny_model("int8"),
@@ -25,20 +25,6 @@ MODELS = {
     "products": products_model,
     "float16": lambda: with_float16_weights(),
 }
-
-
-def with_float16_weights() -> bytes:
-    """A network whose weights are unpacked by DEQUANTIZE operators."""
-    import keras
-    import tensorflow as tf
-
-    inputs = keras.Input((8, 8, 3), batch_size=1)
-    x = keras.layers.Conv2D(2, 1)(keras.layers.Conv2D(4, 3, bias_initializer="ones")(inputs))
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, x))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    content: bytes = converter.convert()
-    return content
 
 
 def opened(content: bytes) -> Any:
