@@ -191,11 +191,12 @@ def test_targets_are_shares_to_keep(groups, share):
         pruning.choose(groups, ascending(), pruning.Target(macs=share))
 
 
-@pytest.mark.parametrize("limits", [{"round_to": 0}, {"min_channels": 0}])
-def test_limits_are_at_least_1(groups, limits):
-    with pytest.raises(ConfigError, match=r"must be at least 1 and at most [\d,]+, got 0"):
+@pytest.mark.parametrize(("limits", "least"), [({"round_to": -1}, 0), ({"min_channels": 0}, 1)])
+def test_limits_are_at_least_what_makes_sense(groups, limits, least):
+    message = rf"must be at least {least} and at most [\d,]+, got {least - 1}"
+    with pytest.raises(ConfigError, match=message):
         pruning.choose(groups, ascending(), pruning.Target(macs=0.5), **limits)
-    with pytest.raises(ConfigError, match=r"must be at least 1 and at most [\d,]+, got 0"):
+    with pytest.raises(ConfigError, match=message):
         pruning.largest_cut(groups, **limits)
 
 

@@ -103,7 +103,7 @@ def test_a_target_and_a_loop_of_their_own_give_the_plan_of_the_settings_that_are
     assert alone == plan
 
 
-@pytest.mark.parametrize("wrong", [{"macs": 0.0}, {"loops": 0}, {"round_to": 0}])
+@pytest.mark.parametrize("wrong", [{"macs": 0.0}, {"loops": 0}, {"round_to": -1}])
 def test_settings_out_of_their_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="must be"):
         prune(network(), settings=dataclasses.replace(SETTINGS, **wrong))
