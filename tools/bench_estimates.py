@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import click
 import numpy as np
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.benchmark.profile import load_profile, profile, save_profile
+from rsseg_tf.benchmark.profile import LatencyProfile, load_profile, profile, save_profile
+from rsseg_tf.benchmark.staircase import TILES
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared.options import ANY_PATH, quiet_tensorflow
 from rsseg_tf.runs import cpu_model, git_state, package_versions, write_json
@@ -72,20 +74,34 @@ def made(backbone: str, plans: int, folder: Path, *, size: int, heads: str) -> t
     return groups, dense, found
 
 
-def estimates(dense: Path, plans: Sequence[Any], folder: Path, groups: Any, *, repeats: int) -> list[float]:
-    """Return what the profile of the dense file says of every plan, as a share of the dense network's time."""
+def estimates(measured: LatencyProfile, plans: Sequence[Any], groups: Any) -> list[float]:
+    """Return what a profile says of every plan, as a share of the dense network's time."""
     from rsseg_tf.pruning.latency import LATENCY, latency_terms
 
-    path = folder / "profile.json"
-    if not path.exists():
-        save_profile(path, profile(dense, repeats=repeats))
-    terms = groups.terms_with(latency_terms(load_profile(path), groups.wiring))
+    terms = groups.terms_with(latency_terms(measured, groups.wiring))
     whole = terms.total(LATENCY, groups.counts)
     return [terms.total(LATENCY, groups.counts_kept(groups.removed(plan))) / whole for plan in plans]
 
 
+def other_ways(measured: LatencyProfile) -> dict[str, LatencyProfile]:
+    """Return ways to estimate from the same times: in proportion to the work, and by other tiles."""
+    bare = tuple(replace(layer, steps=()) for layer in measured.layers)
+    by_tile = {f"tile of {tile}": replace(measured, tile=tile) for tile in TILES}
+    return {"in proportion": replace(measured, layers=bare), **by_tile, f"as found, {measured.tile}": measured}
+
+
+def errors_of(ways: Mapping[str, Sequence[float]], measured: Sequence[float]) -> str:
+    """Return a row a way to estimate: errors in percent."""
+    lines = ["| estimate | error %, median | 90th percentile | mean |", "| --- | --- | --- | --- |"]
+    for name, estimated in ways.items():
+        errors = 100 * (np.asarray(estimated) / np.asarray(measured) - 1)
+        sizes = np.abs(errors)
+        lines.append(f"| {name} | {np.median(sizes):.1f} | {np.quantile(sizes, 0.9):.1f} | {errors.mean():+.1f} |")
+    return "\n".join(lines)
+
+
 def markdown(rows: Sequence[Mapping[str, float]]) -> str:
-    """Return a row a plan, and the errors' median and 90th percentile."""
+    """Return a row a plan."""
     lines = [
         "| plan | MACs % | of the dense time, estimated % | measured % | error % |",
         "| --- | --- | --- | --- | --- |",
@@ -93,10 +109,7 @@ def markdown(rows: Sequence[Mapping[str, float]]) -> str:
     for number, row in enumerate(rows):
         shares = " | ".join(f"{100 * row[key]:.1f}" for key in ("macs", "estimated", "measured"))
         lines.append(f"| {number} | {shares} | {100 * row['error']:+.1f} |")
-    errors = np.abs([row["error"] for row in rows])
-    return "\n".join(
-        [*lines, f"\nmedian {100 * np.median(errors):.1f} %, 90th percentile {100 * np.quantile(errors, 0.9):.1f} %"]
-    )
+    return "\n".join(lines)
 
 
 @click.command(name="bench_estimates")
@@ -111,18 +124,20 @@ def main(backbone: str, plans: int, repeats: int, work: Path, out: Path, **netwo
     """Compare a profile's estimates with the times of random plans."""
     quiet_tensorflow()
     groups, dense, found = made(backbone, plans, work, **network)
-    estimated = estimates(dense, [plan for _, plan in found], work, groups, repeats=repeats)
-    results = benchmark([dense, *(path for path, _ in found)], repeats=repeats)
+    path = work / "profile.json"
+    if not path.exists():
+        save_profile(path, profile(dense, repeats=repeats))
+    kept = [plan for _, plan in found]
+    ways = {name: estimates(way, kept, groups) for name, way in other_ways(load_profile(path)).items()}
+    results = benchmark([dense, *(file for file, _ in found)], repeats=repeats)
     measured = [result.p50_ms / results[0].p50_ms for result in results[1:]]
     rows = [
         {"macs": plan.share("macs"), "estimated": guess, "measured": true, "error": guess / true - 1}
-        for (_, plan), guess, true in zip(found, estimated, measured, strict=True)
+        for plan, guess, true in zip(kept, list(ways.values())[-1], measured, strict=True)
     ]
-    about = {"backbone": backbone, **network, "cpu": cpu_model()}
-    write_json(
-        out, {**about, "versions": package_versions(), "git": git_state(), "dense_ms": results[0].p50_ms, "rows": rows}
-    )
-    click.echo(markdown(rows))
+    about = {"backbone": backbone, **network, "cpu": cpu_model(), "versions": package_versions(), "git": git_state()}
+    write_json(out, {**about, "dense_ms": results[0].p50_ms, "rows": rows, "ways": ways})
+    click.echo(f"{markdown(rows)}\n\n{errors_of(ways, measured)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.tflite.cutting import Piece
-from rsseg_tf.tflite.narrowing import Narrowed, channels, narrowed
+from rsseg_tf.tflite.narrowing import PRODUCTS, Narrowed, channels, narrowed
 
 TILES = (1, 8, 16, 32, 64)
 """Channels that kernels compute together, of which one is found."""
@@ -48,11 +48,10 @@ def narrow_forms(piece: Piece) -> list[Narrowed]:
     found = channels(piece)
     if found is None:
         return []
-    inputs, outputs = found
-    is_product = piece.op.name in ("CONV_2D", "FULLY_CONNECTED")
-    narrow_in, narrow_out = _narrow(inputs), _narrow(outputs)
-    sizes = [(narrow_in, outputs), (inputs, narrow_out), (narrow_in, narrow_out)] if is_product else [(0, narrow_out)]
-    wanted = dict.fromkeys(size for size in sizes if size not in ((inputs, outputs), (0, outputs)))
+    narrow_in, narrow_out = map(_narrow, found)
+    both = (narrow_in, narrow_out)
+    sizes = [(narrow_in, found[1]), (found[0], narrow_out), both] if piece.op.name in PRODUCTS else [both]
+    wanted = dict.fromkeys(size for size in sizes if size != found)
     forms = [narrowed(piece, *size) for size in wanted]
     return [form for form in forms if form is not None]
 

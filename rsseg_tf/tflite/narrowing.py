@@ -17,6 +17,9 @@ _EACH = frozenset(
 )
 """Operators that take each channel for itself."""
 
+PRODUCTS = ("CONV_2D", "FULLY_CONNECTED")
+"""Operators that sum over the channels that they read."""
+
 _DTYPES: Mapping[int, str] = {
     schema.TensorType.FLOAT32: "<f4",
     schema.TensorType.FLOAT16: "<f2",
@@ -61,7 +64,7 @@ def channels(piece: Piece) -> tuple[int, int] | None:
         return (outputs, outputs) if outputs else None
     if op.name == "DEPTHWISE_CONV_2D" and shapes[0][-1:] == (outputs,):
         return outputs, outputs
-    if op.name in ("CONV_2D", "FULLY_CONNECTED") and shapes[0][-1:] == shapes[1][-1:]:
+    if op.name in PRODUCTS and shapes[0][-1:] == shapes[1][-1:]:
         return shapes[1][-1], outputs
     return None
 
@@ -72,8 +75,7 @@ def narrowed(piece: Piece, inputs: int, outputs: int) -> Narrowed | None:
     The first channels stay. An operator that takes each channel for itself gets `outputs` of them; a concatenation as
     large a share of each tensor.
     """
-    found = channels(piece)
-    if found is None:
+    if channels(piece) is None:
         return None
     model = schema.ModelT.InitFromPackedBuf(piece.content)
     graph = model.subgraphs[0]
@@ -87,7 +89,7 @@ def narrowed(piece: Piece, inputs: int, outputs: int) -> Narrowed | None:
     except _CannotNarrow:
         return None
     width = int(graph.tensors[graph.outputs[0]].shape[-1])
-    return Narrowed(width if found[0] == found[1] and cut is not _product else inputs, width, packed(model))
+    return Narrowed(inputs if cut is _product else width, width, packed(model))
 
 
 class _CannotNarrow(Exception):
@@ -135,8 +137,7 @@ def _joined(graph: Any, operator: Any, _inputs: int, outputs: int) -> Cuts:
 
 
 _KINDS: Mapping[str, Callable[[Any, Any, int, int], Cuts]] = {
-    "CONV_2D": _product,
-    "FULLY_CONNECTED": _product,
+    **dict.fromkeys(PRODUCTS, _product),
     "DEPTHWISE_CONV_2D": _depthwise,
     "CONCATENATION": _joined,
 }

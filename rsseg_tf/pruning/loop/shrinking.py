@@ -69,7 +69,6 @@ class Shrinking:
 
     Attributes:
         model: the current graph, with zeros for what was removed since it was rebuilt.
-        plan: what was removed from the dense model.
     """
 
     def __init__(  # noqa: PLR0913 - the model, where it is, and what its scores are by
@@ -89,7 +88,7 @@ class Shrinking:
         self._criterion = criterion
         self._loss = loss
         self._together = together
-        self.plan = start.plan
+        self._plan = start.plan
         self._trained = bool(start.weights)
         self._reconstructs = reconstructs
         self._take(start.base_of(dense, rules), start.base)
@@ -115,7 +114,7 @@ class Shrinking:
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
         """Take out what `plan` removes, by mask or by rebuilding."""
-        self.plan = plan
+        self._plan = plan
         fallen = _size(plan) / _size(self._base)
         if fallen < _REBUILD_BELOW and loops_left >= _LEAST_LOOPS_LEFT:
             # From the model itself where its weights are no longer the dense model's: one copy instead of three.
@@ -134,11 +133,11 @@ class Shrinking:
     def snapshot(self, loop: int, *, weights: bool = True) -> Snapshot:
         """Return where the model is, after `loop` loops; with its weights, or without."""
         values = tuple(self.model.get_weights()) if weights and self._trained else ()
-        return Snapshot(loop, self.plan, self._base, values)
+        return Snapshot(loop, self._plan, self._base, values)
 
     def rebuilt(self) -> keras.Model:
         """Return the model without what was removed."""
-        return rebuild(self.model, within(self.plan, self._base), rules=self._rules)
+        return rebuild(self.model, within(self._plan, self._base), rules=self._rules)
 
     def _take(self, model: keras.Model, base: Plan) -> None:
         self.model = model
@@ -161,7 +160,7 @@ class Shrinking:
 
     def _mask(self) -> None:
         """Zero what was removed and is not zero yet."""
-        kept = kept_ids(self._wiring, within(self.plan, self._base))
+        kept = kept_ids(self._wiring, within(self._plan, self._base))
         mask_wired(self.model, self._wiring, kept | ~self._alive)
         self._alive = kept
 
