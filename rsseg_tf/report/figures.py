@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's colors, told apart by color-blind readers too (jfly.uni-koeln.de/color, 2008)."""
 
-_MARKERS = "osD^vP*X"
+MARKERS = "osD^vP*X"
+"""Markers for models, in the order of `COLORS`."""
+
 _DASHES = ("-", "--", "-.", ":")
 _COSTS = (
     ("file_bytes", 1e6, "file (MB)"),
@@ -113,7 +115,7 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
         axis.plot(*zip(*front, strict=True), color="#888888", linestyle="--", zorder=1, label="Pareto front")
         for row, point in zip(known, points, strict=True):
             style = rows.index(row)
-            marker, color = _MARKERS[style % len(_MARKERS)], COLORS[style % len(COLORS)]
+            marker, color = MARKERS[style % len(MARKERS)], COLORS[style % len(COLORS)]
             axis.scatter(*point, marker=marker, color=color, s=60, zorder=2, label=row.name)
         axis.set_xlabel(label)
         axis.set_xlim(0, 1.1 * max(cost for cost, _ in points))
@@ -163,7 +165,7 @@ def training(runs: Sequence[Run]) -> Drawing:
         label = run.path.name or str(run.path)
         loss.plot([row["epoch"] for row in run.log], [row["loss"] for row in run.log], marker=".", label=label, **style)
         points = list(_validated(run))
-        score.plot(*zip(*points, strict=True), marker=_MARKERS[place % len(_MARKERS)], **style) if points else None
+        score.plot(*zip(*points, strict=True), marker=MARKERS[place % len(MARKERS)], **style) if points else None
     loss.set(xlabel="epoch", ylabel="training loss")
     score.set(xlabel="epoch", ylabel="validation mIoU (%)")
     for axis in (loss, score):
