@@ -129,7 +129,8 @@ def test_the_scores_of_a_yolo_are_enlarged_from_stride_8_and_take_rgb_from_0_to_
     image[:, 12:] = (255, 128, 0)
     scores = yolo_sem.enlarged(stride_8)(image)
 
-    assert seen[0].shape == (1, 3, 16, 24) and seen[0].dtype == np.float32
+    assert seen[0].shape == (1, 3, 16, 24)
+    assert seen[0].dtype == np.float32
     assert scores.shape == image.shape
     np.testing.assert_allclose(scores[0, [0, -1], 0], [0, 1])
 
