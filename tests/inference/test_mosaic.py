@@ -17,8 +17,8 @@ from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.pixels import read_image, write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference import folders
 from rsseg_tf.inference.class_raster import ClassRaster
+from rsseg_tf.inference.files import images
 from rsseg_tf.inference.folders import predict_files
 from tests.inference.rasters import PALETTE, geotiff, predictor, smooth, stored
 from tests.tflite.networks import frame
@@ -81,7 +81,7 @@ def test_an_image_without_any_data_is_all_gap(tmp_path: Path) -> None:
 
 
 def test_a_large_png_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(images, "LARGE_PIXELS", 100)
     write_image(tmp_path / "in/a.png", frame(0, 40, 50))
     (record,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
     assert record["files"]["classes"] == "a_classes.tif"
