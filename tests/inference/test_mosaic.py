@@ -117,6 +117,32 @@ def test_an_interrupted_mosaic_goes_on_where_it_stopped(tmp_path: Path, calls: i
     assert not (tmp_path / "out/a_parts").exists()
 
 
+def test_a_gap_among_the_bands_is_filled_and_nothing_else(tmp_path: Path) -> None:
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 200, 16))
+    seen: list[int] = []
+
+    def counting(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        if len(seen) > 14:
+            raise Interrupted
+        return smooth(images)
+
+    with pytest.raises(Interrupted):
+        predict_files(predictor(counting), [image], tmp_path / "out")
+    parts = tmp_path / "out/a_parts"
+    kept = len(list(parts.glob("band_*.png")))
+    for row in (3, 4, 8):
+        (parts / f"band_{row:06d}.png").unlink()
+    seen.clear()
+    (record,) = predict_files(predictor(counting), [image], tmp_path / "out")
+    assert record["run"]["bands_resumed"] == kept - 3
+    assert sum(seen) == 3 + 2 + (17 - kept + 1)  # each run of rows begins with the row above it, which reaches into it
+    whole = predict_files(predictor(), [image], tmp_path / "whole")[0]
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), stored(tmp_path / "whole/a_classes.tif"))
+    assert np.array_equal(read_image(tmp_path / "out/a_overlay.png"), read_image(tmp_path / "whole/a_overlay.png"))
+    assert record["classes"] == whole["classes"]
+
+
 def test_parts_of_another_model_are_not_gone_on_with(tmp_path: Path) -> None:
     image = geotiff(tmp_path / "in/a.tif", frame(0, 60, 60))
 
@@ -169,7 +195,7 @@ def test_a_full_disk_keeps_the_finished_bands(tmp_path: Path, monkeypatch: pytes
     def full(handle: int) -> None:
         nonlocal written
         written += 1
-        if written > 4:
+        if written > 7:  # the key, and two files a band
             raise OSError(28, "No space left on device")
         fsync(handle)
 

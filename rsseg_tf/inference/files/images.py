@@ -28,8 +28,9 @@ from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
+from rsseg_tf.inference.files.bands import Mosaic, predicted
 from rsseg_tf.inference.files.records import asked, earlier, key_of
-from rsseg_tf.inference.mosaic import OVERLAY_SHARE, Mosaic, predict_raster, predicted
+from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
 from rsseg_tf.inference.predict import Products, TiledPredictor, with_pixels_of
 from rsseg_tf.inference.prefetch import in_threads
@@ -191,7 +192,7 @@ def _predicted(opened: _Open, report: Progress) -> _Next:
     job = opened.job
     if opened.pixels is None:
         with open_picture(job.image, job.channels, size=opened.size) as picture:
-            mosaic = Mosaic(picture, opened.place or Place(), opened.areas, job.products)
+            mosaic = Mosaic(picture, opened.place or Place(), opened.areas, job.predictor.palette, job.products)
             made = predict_raster(
                 job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report
             )
