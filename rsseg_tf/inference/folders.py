@@ -11,7 +11,7 @@ from rsseg_tf.datasets.files.finding import find_images
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.areas import check_resamples
-from rsseg_tf.inference.files.images import Wanted, predict_images, warning_once
+from rsseg_tf.inference.files.images import Named, Wanted, predict_images, warning_once
 from rsseg_tf.inference.files.names import but_results, output_names
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.progress import Advance
@@ -71,7 +71,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         if progress:
             progress(Advance(len(records) + done / total, len(found), pixels + done))
 
-    named = zip(found, output_names(found), strict=True)
+    named = [Named(image, name, str(image)) for image, name in zip(found, output_names(found), strict=True)]
     made = predict_images(predictor, named, wanted, report=advance, tell=warning_once())
     with only_writer(folder), contextlib.closing(made):
         for record, predicted in made:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ def _seen(mosaic: Mosaic, parts: Parts, row: int, rows: tuple[int, int]) -> Imag
 
 def new_bands(
     predictor: TiledPredictor, mosaic: Mosaic, grid: TileGrid | None, rows: range, *, infer: Infer | None = None
-) -> Iterator[Band]:
+) -> Generator[Band]:
     """Yield bands that the network makes: those of some rows of windows, one after the other.
 
     Args:

@@ -62,14 +62,30 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """An image to predict; `target` is the folder and the name of its results, `key` what they depend on.
+class Named:
+    """An image to predict.
 
-    What is wrong with many images is said with `tell`, once for all.
+    Attributes:
+        path: of the file.
+        name: of its results.
+        said: how it was named, which the record repeats.
+    """
+
+    path: Path
+    name: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done with an image; `target` is the folder and the name of its results, `key` what they depend on.
+
+    The record calls it what it `said`. What is wrong with many images is said with `tell`, once for all.
     """
 
     predictor: TiledPredictor
     image: Path
+    said: str
     target: Path
     channels: Channels
     products: Products
@@ -79,13 +95,13 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Open:
+class Opened:
     """An image as it is to be predicted: where it lies, what to say of it, and the size in which it is seen.
 
     Its pixels and the square meters of them are there if it is not predicted in rows.
     """
 
-    job: _Job
+    job: Job
     place: Place | None
     note: Mapping[str, str]
     size: tuple[int, int] | None
@@ -104,7 +120,7 @@ class _Next:
 
 def predict_images(
     predictor: TiledPredictor,
-    named: Iterable[tuple[Path, str]],
+    named: Iterable[Named],
     wanted: Wanted,
     *,
     report: Progress,
@@ -116,7 +132,7 @@ def predict_images(
 
     Args:
         predictor: the model.
-        named: images, and the names of their results.
+        named: the images.
         wanted: what is made of them.
         report: called after every few rows of a large image.
         tell: takes a message and a hint that hold for many images, once.
@@ -125,16 +141,11 @@ def predict_images(
         RssegError: as `rsseg_tf.inference.folders.predict_files`.
     """
 
-    def read(each: tuple[Path, str]) -> _Next:
-        image, name = each
-        key = {**key_of(predictor, image, wanted.channels), **asked(wanted.products)}
-        target = wanted.folder / name
-        record = None if wanted.overwrite else earlier(target.with_name(f"{name}.json"), key)
-        if record is not None:
+    def read(each: Named) -> _Next:
+        job = job_of(predictor, each, wanted, tell)
+        if (record := earlier_of(job)) is not None:
             return _Next(0, lambda: _Next(0, lambda: (record, 0)))
-        job = _Job(predictor, image, target, wanted.channels, wanted.products, key, wanted.overwrite, tell)
-        opened = _opened(job)
-        return _Next(0, functools.partial(_predicted, opened, report))
+        return _Next(0, functools.partial(_predicted, opened_for(job), report))
 
     def call(work: _Next) -> Any:
         return work.call()
@@ -143,6 +154,26 @@ def predict_images(
     with contextlib.closing(ahead):
         made: Iterable[_Next] = map(call, ahead)
         yield from in_threads(call, made, weight=lambda work: work.pixels, most=_MOST_PIXELS, threads=_WRITERS)
+
+
+def job_of(predictor: TiledPredictor, named: Named, wanted: Wanted, tell: Callable[[str, str], None]) -> Job:
+    """Return what is to be done with an image, whose results have a name.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    key = {**key_of(predictor, named.path, wanted.channels), **asked(wanted.products)}
+    place = named.path, named.said, wanted.folder / named.name
+    return Job(predictor, *place, wanted.channels, wanted.products, key, wanted.overwrite, tell)
+
+
+def earlier_of(job: Job) -> dict[str, Any] | None:
+    """Return the record of an earlier call, if there is one that holds.
+
+    Raises:
+        ConfigError: if it was made from something else.
+    """
+    return None if job.overwrite else earlier(job.target.with_name(f"{job.target.name}.json"), job.key)
 
 
 def warning_once() -> Callable[[str, str], None]:
@@ -156,17 +187,21 @@ def warning_once() -> Callable[[str, str], None]:
     return tell
 
 
-def _pixels_in(named: tuple[Path, str]) -> int:
+def _pixels_in(named: Named) -> int:
     """Return how many pixels an image has by its header; one that does not say is taken for a large one."""
     try:
-        height, width = size_of(named[0])
+        height, width = size_of(named.path)
     except OSError:  # said when it is read
         return 0
     return height * width or LARGE_PIXELS
 
 
-def _opened(job: _Job) -> _Open:
-    """Return an image as it is to be predicted."""
+def opened_for(job: Job) -> Opened:
+    """Return an image as it is to be predicted.
+
+    Raises:
+        RssegError: as `rsseg_tf.inference.folders.predict_files`.
+    """
     header = read_header(job.image)
     if header.is_geotiff or header.pixels > LARGE_PIXELS:
         required_library()
@@ -180,14 +215,14 @@ def _opened(job: _Job) -> _Open:
         pixels = header.pixels if known else picture.height * picture.width
         areas = _row_areas(job, picture, place)
         check_place(job.image, place or Place(), job.products, has_areas=areas is not None)
-        opened = _Open(job, place, note, size, areas=areas)
+        opened = Opened(job, place, note, size, areas=areas)
         if place is not None or pixels > LARGE_PIXELS:
             return opened
         values, valid = picture.read()
         return dataclasses.replace(opened, pixels=values, valid=valid)
 
 
-def _predicted(opened: _Open, report: Progress) -> _Next:
+def _predicted(opened: Opened, report: Progress) -> _Next:
     """Run the network, and return what writes its results and their record."""
     job = opened.job
     if opened.pixels is None:
@@ -196,21 +231,21 @@ def _predicted(opened: _Open, report: Progress) -> _Next:
             made = predict_raster(
                 job.predictor, mosaic, job.target, key=job.key, overwrite=job.overwrite, progress=report
             )
-        return _Next(0, lambda: _recorded(opened, made))
+        return _Next(0, lambda: recorded(opened, made))
     pixels = opened.pixels
     classes, steps = predicted(job.predictor, pixels, opened.valid, job.products)
-    return _Next(classes.size, lambda: _recorded(opened, _write_whole(opened, pixels, classes, steps)))
+    return _Next(classes.size, lambda: recorded(opened, _write_whole(opened, pixels, classes, steps)))
 
 
-def _recorded(opened: _Open, made: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def recorded(opened: Opened, made: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Write the record of an image whose files are written; return it and the pixels."""
     job = opened.job
-    record = {"image": str(job.image), **made, **opened.note, "made_from": job.key}
+    record = {"image": job.said, **made, **opened.note, "made_from": job.key}
     write_json(job.target.with_name(f"{job.target.name}.json"), record)
     return record, record["height"] * record["width"]
 
 
-def _scaled(job: _Job, place: Place | None) -> tuple[_Job, dict[str, str]]:
+def _scaled(job: Job, place: Place | None) -> tuple[Job, dict[str, str]]:
     """Return the job with the size of a pixel that the photo tells, where nothing else does, and what to say of it."""
     if place is not None or job.predictor.overrides_georeference:
         return job, {}
@@ -222,7 +257,7 @@ def _scaled(job: _Job, place: Place | None) -> tuple[_Job, dict[str, str]]:
     return job, {"scale_note": scale.note}
 
 
-def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:
+def _row_areas(job: Job, picture: Picture, place: Place | None) -> NDArray[np.float64] | None:
     """Return the square meters of a pixel in each row (H,); None where unknown."""
     if place is not None and not job.predictor.overrides_georeference:
         areas = row_areas_m2(place, picture.height, picture.width)
@@ -232,7 +267,7 @@ def _row_areas(job: _Job, picture: Picture, place: Place | None) -> NDArray[np.f
     return np.full(picture.height, side**2) if side else None
 
 
-def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.float64] | None) -> dict[str, str]:
+def _write_products(job: Job, classes: Image, steps: Image, areas: NDArray[np.float64] | None) -> dict[str, str]:
     files: dict[str, str] = {}
     if job.products.confidence:
         files["confidence"] = f"{job.target.name}_confidence.png"
@@ -246,7 +281,7 @@ def _write_products(job: _Job, classes: Image, steps: Image, areas: NDArray[np.f
     return files
 
 
-def _write_whole(opened: _Open, pixels: Image, classes: Image, steps: Image | None) -> dict[str, Any]:
+def _write_whole(opened: Opened, pixels: Image, classes: Image, steps: Image | None) -> dict[str, Any]:
     job = opened.job
     files = {kind: f"{job.target.name}_{kind}.png" for kind in ("classes", "overlay")}
     files["style"] = f"{job.target.name}_classes.qml"
