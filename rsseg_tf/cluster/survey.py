@@ -112,6 +112,8 @@ def check_workers(cluster: Cluster, model: Model) -> None:
         ConfigError: if one has another version, or lacks the model or an extra.
     """
     for address, wrong in cluster.everywhere(wrong_here, model).items():
+        if isinstance(wrong, OSError):  # it ended meanwhile: whoever takes its place is checked when it gets work
+            continue
         if isinstance(wrong, Exception):
             raise ConfigError(
                 f"the worker {address} cannot use rsseg_tf: {wrong}", hint="pip install 'rsseg-tf[geo,cluster]' there"
