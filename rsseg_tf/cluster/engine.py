@@ -128,7 +128,6 @@ class Cluster:
 
 
 @contextlib.contextmanager
-@extras_named()
 def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
     """Yield workers: as many processes on this machine, which end with the block, or those behind a scheduler.
 
@@ -143,8 +142,8 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
     """
     if address:
         _require_listener(address)
-    import distributed
-
+    with extras_named():
+        import distributed
     _silence()
     with contextlib.ExitStack() as stack:
         if address:

@@ -145,10 +145,11 @@ class _Large:
     pixels: int
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def share(self) -> float:
-        """How much of it is done."""
-        return self.parts.count() / self.rows
+    share: float = 0.0
+
+    def look(self) -> None:
+        """See how much of it is done; its parts go once all of it is."""
+        self.share = max(self.share, self.parts.count() / self.rows)
 
 
 class _Survey:
@@ -224,7 +225,7 @@ class _Survey:
         self._written.append((large, self._writer.submit(self._write, large)))
         pieces = max(1, min(math.ceil(self._cluster.workers / mosaics_left), rows // _LEAST_ROWS))
         sent = dataclasses.replace(opened, place=None, areas=None, job=dataclasses.replace(opened.job, tell=_silent))
-        for run in _cut([*parts.missing(range(rows))], pieces):
+        for run in cut_rows([*parts.missing(range(rows))], pieces):
             yield Task(f"rows of `{job.image}`", predict_bands, (self._work, sent, run))
 
     def _write(self, large: _Large) -> tuple[dict[str, Any], int]:
@@ -262,6 +263,8 @@ class _Survey:
                 self._pixels += pixels
         if not self._progress:
             return
+        for large in self._large:
+            large.look()
         shares = [(large.share, large.pixels) for large in self._large]
         images = len(self._records) + sum(share for share, _ in shares)
         pixels = self._pixels + round(sum(share * size for share, size in shares))
@@ -279,7 +282,7 @@ def _mosaic(opened: Opened) -> Iterator[Mosaic]:
         yield Mosaic(picture, opened.place or Place(), opened.areas, job.predictor.palette, job.products)
 
 
-def _cut(runs: Sequence[range], pieces: int) -> Iterator[range]:
+def cut_rows(runs: Sequence[range], pieces: int) -> Iterator[range]:
     """Yield runs of rows in pieces of about the same length, as many as there would be of all together."""
     most = math.ceil(sum(map(len, runs)) / pieces)
     for run in runs:
