@@ -148,6 +148,7 @@ def command(
     products = _products(polygons, simplify, least_area, confidence, threshold)
     if videos and products.need_confidence:
         raise ConfigError("polygons and confidence are made of images, not of videos", hint="predict the videos apart")
+    is_dealt = are_wanted(workers, address, [path])
     config = None
     if is_keras(path):
         config = config_for(path, config_path)
@@ -159,7 +160,7 @@ def command(
         predictor = with_pixels_of(predictor, gsd)
     predictor = dataclasses.replace(predictor, resamples=resample)
     wanted: dict[str, Any] = {"channels": channels, "products": products, "overwrite": overwrite}
-    if pictures and are_wanted(workers, address, [path]):
+    if pictures and is_dealt:
         from rsseg_tf.cluster.survey import predict_shared
 
         with opened_workers(workers, address, path, options.opening(opening)) as (cluster, shared):

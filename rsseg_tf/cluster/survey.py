@@ -24,6 +24,7 @@ from rsseg_tf.cluster.engine import Cluster, Task
 from rsseg_tf.cluster.worker import Model, Predicted, Ticket, Work, not_here, predict_bands, predict_some, wrong_here
 from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.files.raster import library, open_dataset_of
+from rsseg_tf.datasets.files.remote import bytes_of
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.datasets.images.header import size_of
@@ -40,8 +41,7 @@ from rsseg_tf.inference.files.images import (
     recorded,
     warning_once,
 )
-from rsseg_tf.inference.files.names import output_names
-from rsseg_tf.inference.folders import check_possible, images_for
+from rsseg_tf.inference.folders import check_possible, fetched_within, named_images
 from rsseg_tf.inference.mosaic import assembled, parts_of
 from rsseg_tf.inference.parts import Band, Parts
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
@@ -92,13 +92,11 @@ def predict_shared(  # noqa: PLR0913 - as `predict_files`
         RssegError: as `predict_files`; or workers cannot do the work, or are lost.
     """
     folder = Path(out).absolute()
-    found = images_for(images, folder)
+    named = [dataclasses.replace(each, path=each.path.absolute()) for each in named_images(images, folder)]
     check_possible(predictor, products)
     check_workers(cluster, model)
     wanted = Wanted(folder, predictor.channels_for(channels), products, overwrite)
-    names = output_names(found)
-    named = [Named(image.absolute(), name, str(image)) for image, name in zip(found, names, strict=True)]
-    with only_writer(folder), _ticket(folder) as ticket:
+    with only_writer(folder), fetched_within(folder), _ticket(folder) as ticket:
         facts = dataclasses.replace(predictor, infer=not_here)
         survey = _Survey(cluster, Work(model, facts, wanted, ticket), named, progress)
         with contextlib.closing(survey):
@@ -190,7 +188,7 @@ class _Survey:
 
     def _tasks(self) -> Iterator[Task]:
         """Yield the work: mosaics first, which take the longest."""
-        sizes = {index: _pixels(each.path) for index, each in enumerate(self._named)}
+        sizes = {index: _pixels(each) for index, each in enumerate(self._named)}
         can_cut = self._work.facts.fitting == "crop"
         large = [index for index, pixels in sizes.items() if can_cut and pixels > LARGE_PIXELS]
         for place, index in enumerate(large):
@@ -199,9 +197,13 @@ class _Survey:
         while small:
             count = self._count(len(small))
             chosen, small = small[:count], small[count:]
-            named = [self._named[index] for index in chosen]
-            name = f"`{named[0].said}`" + (f" and {count - 1} more" if count > 1 else "")
-            yield Task(name, predict_some, (self._work, named), about=chosen)
+            yield self._some(chosen)
+
+    def _some(self, indices: Sequence[int]) -> Task:
+        """Return the task of predicting some small images."""
+        named = [self._named[index] for index in indices]
+        name = f"`{named[0].said}`" + (f" and {len(named) - 1} more" if len(named) > 1 else "")
+        return Task(name, predict_some, (self._work, named), about=indices)
 
     def _count(self, left: int) -> int:
         """Return how many small images the next task has: fewer to begin with, and towards the end."""
@@ -215,6 +217,9 @@ class _Survey:
             self._records[index] = record
             return
         opened = opened_for(job)
+        if opened.pixels is not None:
+            yield self._some([index])
+            return
         with _mosaic(opened) as mosaic:
             grid = grid_of(opened.job.predictor, mosaic)
             pixels = mosaic.picture.height * mosaic.picture.width
@@ -291,8 +296,11 @@ def cut_rows(runs: Sequence[range], pieces: int) -> Iterator[range]:
         yield from (range(first, end) for first, end in itertools.pairwise(edges))
 
 
-def _pixels(image: Path) -> int:
-    """Return how many pixels a file has, by its header or else by GDAL."""
+def _pixels(named: Named) -> int:
+    """Return how many pixels a file has, by its header or else by GDAL; one on the network at most as many as bytes."""
+    image = named.path
+    if named.url:
+        return bytes_of(named.url)
     try:
         height, width = size_of(image)
     except OSError as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.files.finding import find_images
+from rsseg_tf.datasets.files.remote import remote_of
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.areas import check_resamples
@@ -16,6 +17,9 @@ from rsseg_tf.inference.files.names import but_results, output_names
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.progress import Advance
 from rsseg_tf.run_folder import only_writer
+
+FETCHED = "fetched"
+"""Folder within that of the results for images on the network, while they are predicted."""
 
 
 @extras_named()
@@ -44,7 +48,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
     Args:
         predictor: the model.
-        images: an image file, a folder of them or a glob pattern, or several of these.
+        images: an image file, a folder of them, a glob pattern or an address (`https://…`, `s3://…`), or several.
         out: the folder for the results.
         channels: what the network gets from images that are not 8-bit RGB; what the model says, where they say nothing.
         products: what is made besides: polygons, a map of confidence, in steps of 1/250.
@@ -61,7 +65,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         MissingExtraError: if an image is to be read through rasterio, which is not installed.
     """
     folder = Path(out)
-    found = images_for(images, folder)
+    named = named_images(images, folder)
     check_possible(predictor, products)
     wanted = Wanted(folder, predictor.channels_for(channels), products, overwrite)
     records: list[dict[str, Any]] = []
@@ -69,11 +73,10 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
     def advance(done: int = 0, total: int = 1) -> None:
         if progress:
-            progress(Advance(len(records) + done / total, len(found), pixels + done))
+            progress(Advance(len(records) + done / total, len(named), pixels + done))
 
-    named = [Named(image, name, str(image)) for image, name in zip(found, output_names(found), strict=True)]
     made = predict_images(predictor, named, wanted, report=advance, tell=warning_once())
-    with only_writer(folder), contextlib.closing(made):
+    with only_writer(folder), fetched_within(folder), contextlib.closing(made):
         for record, predicted in made:
             records.append(record)
             pixels += predicted
@@ -81,18 +84,26 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     return records
 
 
-def images_for(images: Path | str | Iterable[Path | str], out: Path) -> list[Path]:
-    """Return the images that words name, without results of an earlier call.
+def named_images(images: Path | str | Iterable[Path | str], out: Path) -> list[Named]:
+    """Return the images that words name, without results of an earlier call, and what their results are called.
 
     Raises:
         DataError: if there is no such image.
-        ConfigError: if `out`, for the results, holds images to predict.
+        ConfigError: if `out`, for the results, holds images to predict, or an address is none that is known.
     """
-    found = find_images([str(images)] if isinstance(images, str | Path) else map(str, images))
-    found = but_results(found, out)
+    words = [str(images)] if isinstance(images, str | Path) else [str(word) for word in images]
+    remotes = {word: remote for word in words if (remote := remote_of(word))}
+    local = [word for word in words if word not in remotes]
+    found = but_results(find_images(local), out)
     if any(image.resolve().parent == out.resolve() for image in found):
         raise ConfigError(f"`{out}` holds images to predict", hint="choose another --out")
-    return found
+    places = [*found, *(remote.path for remote in remotes.values())]
+    names = iter(output_names(places))
+    here = [Named(image, next(names), str(image)) for image in found]
+    fetched = [(remote, next(names)) for remote in remotes.values()]
+    return here + [
+        Named(out / FETCHED / f"{name}{remote.path.suffix}", name, remote.said, remote.url) for remote, name in fetched
+    ]
 
 
 def check_possible(predictor: TiledPredictor, products: Products) -> None:
@@ -106,3 +117,13 @@ def check_possible(predictor: TiledPredictor, products: Products) -> None:
             "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
         )
     check_resamples(predictor)
+
+
+@contextlib.contextmanager
+def fetched_within(out: Path) -> Iterator[None]:
+    """Remove, at the end of the block, the folder that images on the network are fetched to, if nothing is in it."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (out / FETCHED).rmdir()

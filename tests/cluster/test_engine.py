@@ -18,7 +18,9 @@ from rsseg_tf.errors import ConfigError, MissingExtraError, RssegError
 
 
 def tasks(*functions: Any) -> Iterator[Task]:
-    return (Task(f"task {number}", function, tuple(arguments)) for number, (function, *arguments) in enumerate(functions))
+    return (
+        Task(f"task {number}", function, tuple(arguments)) for number, (function, *arguments) in enumerate(functions)
+    )
 
 
 def free_port() -> int:

@@ -24,6 +24,7 @@ from rsseg_tf.progress import Advance
 from rsseg_tf.run_folder import only_writer
 from tests.cluster.comparing import contents
 from tests.inference.rasters import PALETTE, geotiff
+from tests.inference.served import served
 from tests.tflite.networks import frame
 
 
@@ -118,6 +119,18 @@ def test_an_interrupted_survey_goes_on_with_or_without_workers(two: Cluster, mod
     assert again["run"]["bands_resumed"] > 0
     assert alone["run"]["bands_resumed"] > 0
     assert contents(tmp_path / "again") == contents(tmp_path / "alone")
+
+
+@pytest.mark.usefixtures("cut")
+def test_workers_predict_images_on_the_network(two: Cluster, model: Path, tmp_path: Path) -> None:
+    images = images_in(tmp_path / "in")
+    opened, predictor = known(model)
+    with served(images) as server:
+        words = [f"{server.url}/{name}" for name in ("photo0.png", "long.tif")]
+        one = predict_files(predictor, words, tmp_path / "one")
+        many = predict_shared(two, opened, predictor, words, tmp_path / "many")
+    assert contents(tmp_path / "one") == contents(tmp_path / "many")
+    assert [record["image"] for record in many] == [record["image"] for record in one] == words
 
 
 def test_an_error_of_a_worker_is_the_error_of_one_process(two: Cluster, model: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
 from rsseg_tf.datasets.files.raster import required_library
+from rsseg_tf.datasets.files.remote import fetch, state_of
 from rsseg_tf.datasets.files.stored import LARGE_PIXELS
 from rsseg_tf.datasets.images.channels import Channels, visible
 from rsseg_tf.datasets.images.header import read_header, size_of
@@ -69,11 +70,13 @@ class Named:
         path: of the file.
         name: of its results.
         said: how it was named, which the record repeats.
+        url: where it is fetched from, to `path`, when its turn comes; empty for a file that is there.
     """
 
     path: Path
     name: str
     said: str
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Job:
     key: Mapping[str, Any]
     overwrite: bool
     tell: Callable[[str, str], None]
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,9 +166,12 @@ def job_of(predictor: TiledPredictor, named: Named, wanted: Wanted, tell: Callab
     Raises:
         DataError: if it cannot be read.
     """
-    key = {**key_of(predictor, named.path, wanted.channels), **asked(wanted.products)}
+    state = state_of(named.url) if named.url else {}
+    if named.url and not state:  # only its bytes tell whether it is the same image
+        fetch(named.url, named.path)
+    key = {**key_of(predictor, named.path, wanted.channels, state), **asked(wanted.products)}
     place = named.path, named.said, wanted.folder / named.name
-    return Job(predictor, *place, wanted.channels, wanted.products, key, wanted.overwrite, tell)
+    return Job(predictor, *place, wanted.channels, wanted.products, key, wanted.overwrite, tell, named.url)
 
 
 def earlier_of(job: Job) -> dict[str, Any] | None:
@@ -189,6 +196,8 @@ def warning_once() -> Callable[[str, str], None]:
 
 def _pixels_in(named: Named) -> int:
     """Return how many pixels an image has by its header; one that does not say is taken for a large one."""
+    if named.url:
+        return _MOST_PIXELS // 4
     try:
         height, width = size_of(named.path)
     except OSError:  # said when it is read
@@ -202,6 +211,8 @@ def opened_for(job: Job) -> Opened:
     Raises:
         RssegError: as `rsseg_tf.inference.folders.predict_files`.
     """
+    if job.url and "image_state" in job.key:  # else it was fetched for its bytes already
+        fetch(job.url, job.image)
     header = read_header(job.image)
     if header.is_geotiff or header.pixels > LARGE_PIXELS:
         required_library()
@@ -242,6 +253,8 @@ def recorded(opened: Opened, made: Mapping[str, Any]) -> tuple[dict[str, Any], i
     job = opened.job
     record = {"image": job.said, **made, **opened.note, "made_from": job.key}
     write_json(job.target.with_name(f"{job.target.name}.json"), record)
+    if job.url:
+        job.image.unlink(missing_ok=True)
     return record, record["height"] * record["width"]
 
 

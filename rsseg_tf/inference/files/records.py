@@ -14,15 +14,27 @@ from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.runs import file_hash
 
 
-def key_of(predictor: TiledPredictor, image: Path, channels: Channels) -> dict[str, Any]:
-    """Return what a result depends on."""
+def key_of(
+    predictor: TiledPredictor, image: Path, channels: Channels, state: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return what a result depends on.
+
+    Args:
+        predictor: the model.
+        image: the file.
+        channels: what is seen of it.
+        state: what tells a file on the network from another one, in place of a hash of its bytes.
+
+    Raises:
+        DataError: if the image cannot be read.
+    """
     try:
-        image_hash = file_hash(image)
+        content = {"image_state": dict(state)} if state else {"image_sha256": file_hash(image)}
     except OSError as error:
         raise unreadable(image, error) from error
     return {
         "model_sha256": predictor.model_sha256,
-        "image_sha256": image_hash,
+        **content,
         "fitting": predictor.fitting,
         "overlap_px": predictor.overlap,
         "ground_sampling_distance_m": predictor.ground_sampling_distance_m,
