@@ -7,6 +7,7 @@ whose worker dies is carried out again by Dask, on another one.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import socket
@@ -24,6 +25,7 @@ _TASKS_A_WORKER = 2
 _TICK_S = 0.3
 _CONNECT_S = 10
 _COUNT_S = 5.0
+WITHOUT_WORKERS_S = 120.0
 _SILENT = logging.CRITICAL + 1
 
 
@@ -51,18 +53,31 @@ class Cluster:
         dashboard: address of the page that shows what the workers do; empty for none.
     """
 
-    def __init__(self, client: Any, address: str) -> None:
-        self._client, self._address = client, address
-        self._counted, self._workers = 0.0, 0
+    def __init__(self, client: Any, address: str, *, restart: Callable[[], None] | None = None) -> None:
+        self._client, self._address, self._restart = client, address, restart
+        self._counted, self._workers, self._last_seen = 0.0, 0, time.monotonic()
         self.dashboard: str = client.dashboard_link if client.scheduler_info()["services"].get("dashboard") else ""
 
     @property
     def workers(self) -> int:
-        """How many there are, as of a few seconds ago."""
-        if time.monotonic() - self._counted > _COUNT_S:
+        """How many there are, as of a few seconds ago; of those on this machine, missing ones are started again.
+
+        Raises:
+            RssegError: if there has been none for minutes.
+        """
+        now = time.monotonic()
+        if now - self._counted > _COUNT_S:
             with self._while_connected():
+                if self._restart:
+                    self._restart()
                 self._workers = len(self._client.nthreads())
-            self._counted = time.monotonic()
+            self._counted = now
+            self._last_seen = now if self._workers else self._last_seen
+        if now - self._last_seen > WITHOUT_WORKERS_S:
+            raise RssegError(
+                f"all workers of {self._address} are gone",
+                hint="start workers again and repeat the command: what is done is kept",
+            )
         return max(1, self._workers)
 
     def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
@@ -146,6 +161,7 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
         import distributed
     _silence()
     with contextlib.ExitStack() as stack:
+        restart = None
         if address:
             client = stack.enter_context(_connected(distributed, address))
             if not client.nthreads():
@@ -155,7 +171,8 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
         else:
             started = stack.enter_context(_started(distributed, workers))
             client = stack.enter_context(distributed.Client(started))
-        yield Cluster(client, address or "this machine")
+            restart = functools.partial(started.scale, workers)  # Dask gives a worker up that is slow to come back
+        yield Cluster(client, address or "this machine", restart=restart)
 
 
 def _require_listener(address: str) -> None:

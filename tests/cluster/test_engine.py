@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rsseg_tf.cluster import engine
 from rsseg_tf.cluster.engine import Cluster, Task, open_cluster
 from rsseg_tf.errors import ConfigError, MissingExtraError, RssegError
 
@@ -68,6 +69,40 @@ def test_a_task_that_ends_every_worker_is_named(two: Cluster) -> None:
 
 def _dies() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Deserted:
+    """A client of a scheduler whose workers are gone."""
+
+    dashboard_link = ""
+
+    def scheduler_info(self) -> dict[str, Any]:
+        return {"services": {}}
+
+    def nthreads(self) -> dict[str, int]:
+        return {}
+
+    def submit(self, *_arguments: Any, **_settings: Any) -> Any:
+        return Never()
+
+    def cancel(self, _futures: list[Any], **_settings: Any) -> None:
+        pass
+
+
+class Never:
+    """A future that is never there."""
+
+    def add_done_callback(self, _call: Any) -> None:
+        pass
+
+
+def test_workers_that_are_gone_for_good_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WITHOUT_WORKERS_S", 0.5)
+    restarted: list[bool] = []
+    cluster = Cluster(Deserted(), "tcp://there", restart=lambda: restarted.append(True))
+    with pytest.raises(RssegError, match="all workers of tcp://there are gone"):
+        list(cluster.results(tasks((pow, 2, 2)), tick=lambda: None))
+    assert restarted
 
 
 @pytest.mark.parametrize("address", ["nonsense", "tcp://", "tcp://host", "tcp://host:port", "http://127.0.0.1:80"])
