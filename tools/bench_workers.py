@@ -82,10 +82,10 @@ def _cpu_of(cluster: Cluster) -> float:
 @click.option("--turns", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--work", "folder", type=ANY_PATH, required=True, help="Folder of the images and what is made of them.")
 @click.option("--out", type=ANY_PATH, required=True, help="JSON file.")
-def main(model: Path, side: int, photos: int, workers: int, turns: int, folder: Path, out: Path) -> None:
+def main(model: Path, folder: Path, out: Path, workers: int, turns: int, **sizes: int) -> None:
     """Predict a mosaic and photographs with MODEL by one process and by workers, in turns."""
     cores = read_system().cores
-    mosaic, small = write_images(folder, side=side, photos=photos)
+    mosaic, small = write_images(folder, **sizes)
     alone = open_predictor(model, threads=cores)
     there = Model(str(model.absolute()), alone.model_sha256, (("threads", max(1, cores // workers)),))
     found: dict[str, list[dict[str, float]]] = {}
