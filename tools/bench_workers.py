@@ -33,7 +33,7 @@ from rsseg_tf.inference.folders import predict_files
 from rsseg_tf.inference.predict import TiledPredictor, open_predictor
 from rsseg_tf.runs import cpu_model, git_state, write_json
 
-_PHOTO = (480, 640)
+PHOTO = (480, 640)
 _FRAMES = 3
 
 
@@ -46,7 +46,7 @@ def write_images(root: Path, *, side: int, photos: int) -> tuple[Path, Path]:
     for number in range(photos):
         path = folder / f"{number:06d}.jpg"
         if not path.exists():
-            height, width = _PHOTO
+            height, width = PHOTO
             shifted = np.roll(pictures[number % _FRAMES], 7 * number, axis=1)
             write_image(path, np.ascontiguousarray(shifted[:height, :width]))
     return mosaic, folder

@@ -56,7 +56,7 @@ def test_auto_takes_the_fastest_split_and_says_it(
     monkeypatch.setattr(measuring, "throughput", lambda *_arguments, **_settings: found)
     assert main(words(model, survey, "-o", tmp_path / "out", "--workers", "auto")) == 0
     assert asked == [{"workers": 4, "address": ""}]
-    assert "4 workers of 1 threads: 1 × 4 threads 1.0 MP/s, 4 × 1 threads 2.0 MP/s" in capsys.readouterr().err
+    assert "workers × threads here is 4 × 1 (1 × 4: 1.0 MP/s, 4 × 1: 2.0 MP/s)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

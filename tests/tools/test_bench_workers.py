@@ -22,7 +22,7 @@ def test_both_ways_are_told(
 ) -> None:
     monkeypatch.setattr(bench_input, "HEIGHT", 270)
     monkeypatch.setattr(bench_input, "WIDTH", 480)
-    monkeypatch.setattr(tool, "_PHOTO", (48, 64))
+    monkeypatch.setattr(tool, "PHOTO", (48, 64))
     model = tmp_path / "tiny.tflite"
     model.write_bytes(embed_metadata(tiny_model("int8"), METADATA))
     words = ["--side", "600", "--photos", "3", "--workers", "1", "--turns", "1", "--work", str(tmp_path / "work")]

@@ -123,6 +123,6 @@ def _fastest(model: Path, cores: int, opening: Mapping[str, Any]) -> tuple[int, 
     with progress_bar("choose the number of workers") as progress:
         found = throughput(model, splits, delegate=library, turns=1, progress=progress)
     best = max(found, key=lambda each: each.images_per_s)
-    rates = ", ".join(f"{each.processes} × {each.threads} threads {each.megapixels_per_s:.1f} MP/s" for each in found)
-    say(f"{best.processes} workers of {best.threads} threads: {rates}")
+    rates = ", ".join(f"{each.processes} × {each.threads}: {each.megapixels_per_s:.1f} MP/s" for each in found)
+    say(f"the fastest of workers × threads here is {best.processes} × {best.threads} ({rates})")
     return best.processes, best.threads
