@@ -43,7 +43,7 @@ class Throughput:
 def splits_of(cores: int) -> list[tuple[int, int]]:
     """Return how cores can be split: processes, in powers of two, and threads of each; the first uses one core.
 
-    Example:
+    Examples:
         >>> splits_of(6)
         [(1, 1), (1, 6), (2, 3), (4, 1), (6, 1)]
     """

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 )
 @click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
 @click.option("--throughput", is_flag=True, help="Measure processes side by side too: how the cores are best split.")
+@click.option(
+    "--board",
+    metavar="NAME",
+    help="With --profile: estimate it for a board that is not at hand, and measure nothing: pi4, pi5, coral, x86-avx2, "
+    "x86-vnni or x86-amx.",
+)
 @options.delegate_option
 @click.option(
     "--data",
@@ -49,6 +55,7 @@ def command(
     warmup: int,
     profile: Path | None,
     throughput: bool,
+    board: str | None,
     delegate: str | None,
     data: Path | None,
     split: str,
@@ -60,8 +67,11 @@ def command(
     The ratio is of medians, against the first model.
 
     With --data, the mIoU is printed beside the latency. With --profile, one model's operators are timed one by one;
-    `prune` takes the file for its latency target. With --throughput, one model is run in 1, 2, 4 … processes side by
-    side, the cores divided among them: what --workers of `predict` should be.
+    `prune` takes the file for its latency target. --board estimates that file from what the board's cores can do:
+    good for where the time goes and which widths pay, while its milliseconds may be off by a factor of two.
+
+    With --throughput, one model is run in 1, 2, 4 … processes side by side, the cores divided among them: what
+    --workers of `predict` should be.
 
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
@@ -72,8 +82,13 @@ def command(
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
     if throughput and len(models) > 1:
         raise ConfigError("`--throughput` takes one MODEL", hint="run benchmark once for each")
+    if board and not profile:
+        raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
     if profile:
         require_output(profile, kinds=[".json"], reads=models)
+    if profile and board:
+        _write_estimate(find_model(models[0]), board, profile, threads=counts[0], as_json=as_json)
+        return
     from rsseg_tf.benchmark.latency import benchmark, format_results
 
     library = _delegate(delegate)
@@ -105,6 +120,17 @@ def command(
         "throughput": [each.to_dict() for each in side_by_side],
     }
     options.print_result(values, text, as_json=as_json)
+
+
+def _write_estimate(model: Path, board: str, profile: Path, *, threads: int, as_json: bool) -> None:
+    from rsseg_tf.benchmark.boards import estimate
+    from rsseg_tf.benchmark.profile import format_profile, save_profile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = _as_tflite(model, Path(scratch) / "model.tflite")
+        found = dataclasses.replace(estimate(file, board, threads=threads), model=str(model))
+    save_profile(profile, found)
+    options.print_result({"results": [], "profile": found.to_dict()}, format_profile(found), as_json=as_json)
 
 
 def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:
