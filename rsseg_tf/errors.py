@@ -6,6 +6,7 @@ import contextlib
 import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 
 class RssegError(Exception):
@@ -24,6 +25,16 @@ class RssegError(Exception):
         self.hint = hint
         if hint:
             self.add_note(f"hint: {hint}")  # Python programs see it at the end of a traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Carry all of it to another process, whatever a kind of error is made of."""
+        return _restored, (type(self), self.args, dict(vars(self)))
+
+
+def _restored(kind: type[RssegError], arguments: tuple[Any, ...], state: Mapping[str, Any]) -> RssegError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(state)
+    return error
 
 
 class DataError(RssegError):
@@ -75,6 +86,10 @@ _EXTRA_OF_PACKAGE = {
     "matplotlib": "report",
     "jinja2": "report",
     "av": "video",
+    "dask": "cluster",
+    "distributed": "cluster",
+    "fsspec": "cluster",
+    "aiohttp": "cluster",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ CONFIG = "config.yaml"
 
 TEMPORARY = ".rsseg-"
 """Prefix of files that are being written; a kill can leave them, and the next who writes to the folder removes them."""
+
+_ASKING = threading.Lock()
 
 _REPORTED_PACKAGES = (
     "rsseg-tf",
@@ -277,6 +280,7 @@ def _flush(path: Path) -> None:
 
 
 def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
+    with _ASKING:  # it is told only by changing it, for all threads
+        current = os.umask(0)
+        os.umask(current)
     return current

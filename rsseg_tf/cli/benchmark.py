@@ -19,6 +19,7 @@ from rsseg_tf.steps.opening import find_model, is_keras, open_model
 if TYPE_CHECKING:
     from rsseg_tf.benchmark.latency import BenchmarkResult
     from rsseg_tf.benchmark.profile import LatencyProfile
+    from rsseg_tf.benchmark.throughput import Throughput
 
 
 @click.command(name="benchmark")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     "--warmup", type=click.IntRange(min=0, max=10**6), default=5, show_default=True, help="Untimed runs before them."
 )
 @click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
+@click.option("--throughput", is_flag=True, help="Measure processes side by side too: how the cores are best split.")
 @click.option(
     "--board",
     metavar="NAME",
@@ -52,6 +54,7 @@ def command(
     repeats: int,
     warmup: int,
     profile: Path | None,
+    throughput: bool,
     board: str | None,
     delegate: str | None,
     data: Path | None,
@@ -67,6 +70,9 @@ def command(
     `prune` takes the file for its latency target. --board estimates that file from what the board's cores can do:
     good for where the time goes and which widths pay, while its milliseconds may be off by a factor of two.
 
+    With --throughput, one model is run in 1, 2, 4 … processes side by side, the cores divided among them: what
+    --workers of `predict` should be.
+
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
     counts = _thread_counts(threads)
@@ -74,6 +80,8 @@ def command(
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
     if profile and delegate:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
+    if throughput and len(models) > 1:
+        raise ConfigError("`--throughput` takes one MODEL", hint="run benchmark once for each")
     if board and not profile:
         raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
     if profile:
@@ -93,6 +101,7 @@ def command(
         if data:
             results = _scored(results, data, split, delegate=delegate)
         measured = _profile(files[0], named[0], threads=counts[0], times=times) if profile else None
+        side_by_side = _side_by_side(files[0], library) if throughput else []
     original = dict(zip(map(str, files), map(str, named), strict=True))
     results = [dataclasses.replace(result, model=original[result.model]) for result in results]
     text = format_results(results)
@@ -101,7 +110,15 @@ def command(
 
         save_profile(profile, measured)
         text = f"{text}\n\n{format_profile(measured)}"
-    values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
+    if side_by_side:
+        from rsseg_tf.benchmark.throughput import format_throughput
+
+        text = f"{text}\n\n{format_throughput(side_by_side)}"
+    values = {
+        "results": [result.to_dict() for result in results],
+        "profile": measured and measured.to_dict(),
+        "throughput": [each.to_dict() for each in side_by_side],
+    }
     options.print_result(values, text, as_json=as_json)
 
 
@@ -123,6 +140,15 @@ def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) 
     with progress_bar("profile") as progress:
         measured = profile(file, threads=threads, progress=progress, **times)
     return dataclasses.replace(measured, model=str(name))
+
+
+def _side_by_side(file: Path, delegate: Path | None) -> list[Throughput]:
+    """Return the images a second of every split of this machine's cores."""
+    from rsseg_tf.benchmark.system import read_system
+    from rsseg_tf.benchmark.throughput import splits_of, throughput
+
+    with progress_bar("throughput") as progress:
+        return throughput(file, splits_of(read_system().cores), delegate=delegate, progress=progress)
 
 
 def _delegate(word: str | None) -> Path | None:

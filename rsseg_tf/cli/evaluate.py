@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rsseg_tf.cli.shared import options
+from rsseg_tf.cli.shared.workers import are_wanted, model_for, opened_workers, workers_options
 from rsseg_tf.config import Config
 from rsseg_tf.progress import progress_bar
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model, warn_of_splits
@@ -23,15 +24,25 @@ if TYPE_CHECKING:
 @options.config_option
 @options.split_option()
 @options.opening_options
+@workers_options
 @options.json_option
-def command(words: tuple[str, ...], config_path: Path | None, split: str, as_json: bool, **opening: Any) -> None:
+def command(
+    words: tuple[str, ...],
+    config_path: Path | None,
+    split: str,
+    workers: int | None,
+    address: str | None,
+    as_json: bool,
+    **opening: Any,
+) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
     MODEL is a .tflite or .keras file, or the folder of a finished run; without -c, the settings of
     the first are used. All further models are compared with the first: the differences in mean IoU, and of each class
     in IoU and in small objects found, come with 95 % intervals, from a paired bootstrap over the images. To judge a
     pruned network, name its control (prune.control) first. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
-    names share the images of .keras models; the first of them prints the scores.
+    names share the images of .keras models; the first of them prints the scores. --workers and --cluster (extra
+    `cluster`) deal those of .tflite files to processes and machines; the scores are the same.
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """
@@ -43,18 +54,32 @@ def command(words: tuple[str, ...], config_path: Path | None, split: str, as_jso
     from rsseg_tf.datasets.opening import open_prepared
     from rsseg_tf.evaluation.comparison import compared
     from rsseg_tf.evaluation.data import data_for
-    from rsseg_tf.evaluation.scoring import Seen, evaluate_all
+    from rsseg_tf.evaluation.images import Seen
+    from rsseg_tf.evaluation.scoring import evaluate_all
 
-    with _sharing(paths, config) as share:
-        predictors = [open_model(path, config, **options.opening(opening)) for path in paths]
+    opened = options.opening(opening)
+    with contextlib.ExitStack() as stack:
+        dealt = are_wanted(workers, address, paths)
+        cluster, shared = (
+            stack.enter_context(opened_workers(workers, address, paths[0], opened)) if dealt else (None, {})
+        )
+        share: Share = stack.enter_context(_sharing(paths, config))
+        predictors = [open_model(path, config, **opened) for path in paths]
+        data = data_for(predictors, config.data)
         with progress_bar("prepare") as prepared:
-            dataset = open_prepared(data_for(predictors, config.data), seed=config.seed, progress=prepared)
-        with progress_bar(f"evaluate {split}") as progress:
+            dataset = open_prepared(data, seed=config.seed, progress=prepared)
+        progress = stack.enter_context(progress_bar(f"evaluate {split}"))
+        if cluster:
+            from rsseg_tf.cluster.scores import DealtShare, Scoring
 
-            def watch(seen: Seen) -> None:
-                progress(seen.done, seen.total)
+            models_there = [model_for(path, each, shared) for path, each in zip(paths, predictors, strict=True)]
+            known = {"seed": config.seed, "split": split, "settings": config.evaluate}
+            share = DealtShare(cluster, Scoring.of(models_there, predictors, data, **known), progress)
 
-            evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, watch=watch, share=share)
+        def watch(seen: Seen) -> None:
+            progress(seen.done, seen.total)
+
+        evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, watch=watch, share=share)
     if share.process:
         return
     hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from rsseg_tf.cli.shared import options
+from rsseg_tf.cli.shared.workers import are_wanted, model_for, opened_workers, workers_options
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.progress import advance_line
 from rsseg_tf.steps.opening import config_for, find_model, is_keras, open_model
@@ -79,6 +80,7 @@ _BRACKETS = str.maketrans("", "", "[]")
 )
 @click.option("--frames", is_flag=True, help="Write class maps of a video's frames instead of an overlay video.")
 @options.opening_options
+@workers_options
 @click.option("--overwrite", is_flag=True, help="Predict again what was predicted before.")
 @options.json_option
 def command(
@@ -99,6 +101,8 @@ def command(
     every: int,
     most_frames: int,
     frames: bool,
+    workers: int | None,
+    address: str | None,
     overwrite: bool,
     as_json: bool,
     **opening: Any,
@@ -128,6 +132,9 @@ def command(
     --gsd and --resample frames are seen at the model's resolution, and maps have the video's size. Ctrl-C ends a
     camera.
 
+    With --workers or --cluster (extra `cluster`) many images, and the bands of large ones, are predicted side by side:
+    the files are the same. See docs/cluster.md.
+
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
     path = find_model(model)
@@ -141,6 +148,7 @@ def command(
     products = _products(polygons, simplify, least_area, confidence, threshold)
     if videos and products.need_confidence:
         raise ConfigError("polygons and confidence are made of images, not of videos", hint="predict the videos apart")
+    is_dealt = are_wanted(workers, address, [path])
     config = None
     if is_keras(path):
         config = config_for(path, config_path)
@@ -151,10 +159,17 @@ def command(
     if gsd is not None:
         predictor = with_pixels_of(predictor, gsd)
     predictor = dataclasses.replace(predictor, resamples=resample)
-    with advance_line("predict") as progress:
-        records = predict_files(
-            predictor, pictures, out, channels=channels, products=products, overwrite=overwrite, progress=progress
-        )
+    wanted: dict[str, Any] = {"channels": channels, "products": products, "overwrite": overwrite}
+    if pictures and is_dealt:
+        from rsseg_tf.cluster.survey import predict_shared
+
+        with opened_workers(workers, address, path, options.opening(opening)) as (cluster, shared):
+            model_there = model_for(path, predictor, shared)
+            with advance_line("predict") as progress:
+                records = predict_shared(cluster, model_there, predictor, pictures, out, progress=progress, **wanted)
+    else:
+        with advance_line("predict") as progress:
+            records = predict_files(predictor, pictures, out, progress=progress, **wanted)
     played = []
     for video in videos:
         with advance_line(video) as progress:

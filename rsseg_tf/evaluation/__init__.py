@@ -4,13 +4,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rsseg_tf.evaluation.comparison import Comparison, compare
-    from rsseg_tf.evaluation.scoring import Evaluation, Seen, evaluate, evaluate_all
+    from rsseg_tf.evaluation.images import Seen
+    from rsseg_tf.evaluation.scoring import Evaluation, evaluate, evaluate_all
 else:
     from rsseg_tf.lazy import offering
 
     __getattr__, __dir__ = offering(
         __name__,
-        {"comparison": ["Comparison", "compare"], "scoring": ["Evaluation", "Seen", "evaluate", "evaluate_all"]},
+        {
+            "comparison": ["Comparison", "compare"],
+            "images": ["Seen"],
+            "scoring": ["Evaluation", "evaluate", "evaluate_all"],
+        },
     )
 
 __all__ = ["Comparison", "Evaluation", "Seen", "compare", "evaluate", "evaluate_all"]

@@ -16,7 +16,8 @@ from rsseg_tf.evaluation.by_class import (
     in_points,
     loss_in_words,
 )
-from rsseg_tf.evaluation.scoring import Evaluation, Seen, evaluate_all, percent
+from rsseg_tf.evaluation.images import Seen
+from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all, percent
 from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.metrics import Interval, miou_difference
 from rsseg_tf.text import text_table

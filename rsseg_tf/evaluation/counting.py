@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config import EvaluateConfig
 from rsseg_tf.datasets.palette import Pixels
-from rsseg_tf.evaluation.share import Share
+from rsseg_tf.evaluation.share import Counts, Share
 from rsseg_tf.metrics import BoundaryF1, ConfusionMatrix, SmallObjectRecall
+from rsseg_tf.metrics.metric import Metric
 
 _DEFAULTS = EvaluateConfig()
 
@@ -57,6 +58,14 @@ def new_metrics(num_classes: int, settings: EvaluateConfig = _DEFAULTS) -> Metri
     )
 
 
+def counts_of(num_classes: int, settings: EvaluateConfig, mask: Pixels, prediction: Pixels) -> Counts:
+    """Return what each metric counts of one image: class ids (H, W), in the mask 255 for ignore."""
+    metrics = new_metrics(num_classes, settings)
+    for metric in metrics:
+        metric.update(mask, prediction)
+    return tuple(metric.totals for metric in metrics)
+
+
 class Counting:
     """All counts of one predictor.
 
@@ -71,21 +80,18 @@ class Counting:
         confusions = np.zeros((images, num_classes, num_classes), np.int64)
         self.images = ImageCounts(confusions, np.zeros((images, num_classes, 2), np.int64))
 
-    def update(self, index: int, mask: Pixels, prediction: Pixels) -> None:
-        """Count the image of number `index`, or a part of it: class ids (H, W), in the mask 255 for ignore."""
-        before = self._totals()
-        for metric in self.metrics:
-            metric.update(mask, prediction)
-        after = self._totals()
-        self.images.confusions[index] += after.confusions - before.confusions
-        self.images.objects[index] += after.objects - before.objects
+    def add(self, index: int, counts: Counts) -> None:
+        """Add what `counts_of` gives for the image of number `index`, or for a part of it."""
+        metrics: Sequence[Metric] = self.metrics
+        for metric, more in zip(metrics, counts, strict=True):
+            for total, each in zip(metric.totals, more, strict=True):
+                total += each
+        (confusion,), _, objects = counts
+        self.images.confusions[index] += confusion
+        self.images.objects[index] += np.stack(objects, axis=-1)
 
     def add_up(self, share: Share) -> None:
         """Replace the counts of this process by those of all processes together."""
         own = [*vars(self.images).values(), *(total for metric in self.metrics for total in metric.totals)]
         for counts, total in zip(own, share.summed(own), strict=True):
             counts[...] = total
-
-    def _totals(self) -> ImageCounts:
-        objects = self.metrics.objects
-        return ImageCounts(self.metrics.confusion.counts.copy(), np.stack([objects.objects, objects.found], axis=-1))

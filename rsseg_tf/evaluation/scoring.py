@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,31 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config import EvaluateConfig
-from rsseg_tf.datasets.images.resize import resized_image, resized_mask
-from rsseg_tf.datasets.palette import Pixels
-from rsseg_tf.datasets.parts import read_in_blocks
-from rsseg_tf.datasets.relabeled import require_same_classes, with_classes_of
-from rsseg_tf.datasets.sample import Dataset, Sample, require_masks
-from rsseg_tf.errors import ModelError
+from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.evaluation.counting import Counting, ImageCounts
+from rsseg_tf.evaluation.images import Seen, seen_by
 from rsseg_tf.evaluation.share import WHOLE, Share
 from rsseg_tf.inference.predict import Predictor
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import json_ready
 from rsseg_tf.text import text_table
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An image that was scored, the `done`-th of `total`: what it is, its mask, and what each predictor made of it."""
-
-    done: int
-    total: int
-    name: str
-    image: Pixels
-    mask: Pixels
-    predictions: Sequence[Pixels]
-
 
 _DEFAULTS = EvaluateConfig()
 _BY_CLASS = {
@@ -189,52 +172,21 @@ def evaluate_all(
         split: which of them.
         settings: the tolerance of boundary F1, and what a small object is.
         watch: called after every image, and after every block of a large one.
-        share: each of several processes predicts its part of the images, and all return the scores of the whole.
+        share: how several processes share the images; all of them return the scores of the whole.
 
     Raises:
         ModelError: if a model has other classes than the data set, or they would be scored at different sizes.
         DataError: if a sample has no mask, or a file is damaged.
     """
-    dataset = with_classes_of(predictors[0].palette, dataset)
-    for predictor in predictors[1:]:
-        require_same_classes(predictor.palette, dataset.palette)
-    size = _common_size(predictors)
-    samples = dataset.samples(split)
-    require_masks(samples, split)
-    scores = [Counting(dataset.palette.num_classes, settings, images=len(samples)) for _ in predictors]
-    own = range(share.process, len(samples), share.processes)
-    for done, index in enumerate(own, start=1):
-        for name, image, mask in _pairs(dataset, samples[index], size):
-            predictions = [predictor.predict(image) for predictor in predictors]
-            for score, prediction in zip(scores, predictions, strict=True):
-                score.update(index, mask, prediction)
-            if watch:
-                watch(Seen(done, len(own), name, image, mask, predictions))
+    seen = seen_by(predictors, dataset, split, settings=settings)
+    scores = [seen.counting() for _ in predictors]
+    for index, counts in share.parts(lambda indices: seen.counted(indices, watch=watch), len(seen.samples)):
+        for score, counted in zip(scores, counts, strict=True):
+            score.add(index, counted)
     for score in scores:
         score.add_up(share)
-    pixels = "full" if size is None else f"{size[0]}×{size[1]}"
-    return tuple(_evaluation(dataset, split, samples, each, pixels=pixels) for each in scores)
-
-
-def _pairs(dataset: Dataset, sample: Sample, size: tuple[int, int] | None) -> Iterator[tuple[str, Pixels, Pixels]]:
-    """Yield name, image and mask of what is scored of a sample: resized to `size`, or as it is."""
-    if size is None:
-        yield from read_in_blocks(dataset, sample)
-    else:
-        image, mask = dataset.read(sample)
-        yield sample.name, resized_image(image, size), resized_mask(mask, size)
-
-
-def _common_size(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
-    """Return the height and width that images are resized to before they are scored, None for not at all."""
-    sizes = {each.input_size if each.fitting == "resize" else None for each in predictors}
-    if len(sizes) > 1:
-        named = ", ".join(sorted("whole images" if size is None else f"{size[0]}×{size[1]}" for size in sizes))
-        raise ModelError(
-            f"the models are scored on different pixels: {named}",
-            hint="compare models with the same `data.fitting`, and, for `resize`, the same `data.input_size`",
-        )
-    return sizes.pop() if sizes else None
+    pixels = "full" if seen.size is None else f"{seen.size[0]}×{seen.size[1]}"
+    return tuple(_evaluation(seen.dataset, split, seen.samples, each, pixels=pixels) for each in scores)
 
 
 def _evaluation(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.files.place import Place
-from rsseg_tf.datasets.files.raster import raster_errors, reason_of
+from rsseg_tf.datasets.files.raster import placeless_files, raster_errors, reason_of
 from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.errors import RssegError
@@ -52,12 +51,12 @@ def create_class_raster(path: Path, like: Picture, place: Place, palette: Palett
         RssegError: if it cannot be written.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
 
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with atomic_path(path) as temporary:
         try:
-            with rasterio.open(temporary, "w", **_profile(like, place)) as dataset:
+            with placeless_files():
+                dataset = rasterio.open(temporary, "w", **_profile(like, place))
+            with dataset:
                 if place.control:
                     dataset.gcps = place.control
                 _describe(dataset, palette)
@@ -84,7 +83,9 @@ def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
     from rasterio.windows import Window
 
     arrived = 0
-    with rasterio.open(temporary) as dataset:
+    with placeless_files():
+        dataset = rasterio.open(temporary)
+    with dataset:
         for top in range(0, dataset.height, _BLOCK):
             rows = min(_BLOCK, dataset.height - top)
             arrived = zlib.crc32(dataset.read(1, window=Window(0, top, dataset.width, rows)).tobytes(), arrived)
@@ -117,6 +118,8 @@ def _add_overviews(path: Path, side: int, *, of_classes: bool) -> None:
     factors: list[int] = []
     while side // 2 ** (len(factors) + 1) >= _SMALLEST_OVERVIEW:
         factors.append(2 ** (len(factors) + 1))
-    with rasterio.open(path, "r+") as dataset:
+    with placeless_files():
+        dataset = rasterio.open(path, "r+")
+    with dataset:
         if factors:
             dataset.build_overviews(factors, Resampling.mode if of_classes else Resampling.average)

@@ -1,15 +1,18 @@
-"""A generator that runs ahead in a thread of its own."""
+"""Generators whose items are made ahead: in a thread of their own, or many at a time in several."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _POLL_S = 0.05
 
@@ -68,3 +71,41 @@ def _put(entry: _Made[Item] | _Ended, ready: queue.Queue[_Made[Item] | _Ended], 
         with contextlib.suppress(queue.Full):
             ready.put(entry, timeout=_POLL_S)
             return
+
+
+def in_threads(
+    work: Callable[[Item], Made],
+    items: Iterable[Item],
+    *,
+    weight: Callable[[Item], int],
+    most: int,
+    threads: int,
+) -> Generator[Made, None, None]:
+    """Yield what `work` makes of each item, in the order of the items, several at a time.
+
+    Items are taken in the caller's thread, only as many as are worked on: at most twice as many as there are threads,
+    and of at most `most` weight together. One that weighs more is worked on alone, so memory holds no second one. What
+    `work` or `items` raises is raised here, at its place; what was begun is finished first.
+
+    Args:
+        work: may run in several threads at once.
+        items: what it is called with.
+        weight: of an item, such as its pixels.
+        most: weight of the items that are under way or wait to be taken.
+        threads: how many are worked on at once.
+    """
+    pending: collections.deque[tuple[int, Future[Made]]] = collections.deque()
+
+    def must_wait(more: int) -> bool:
+        return bool(pending) and (more + sum(each for each, _ in pending) > most or len(pending) >= 2 * threads)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            heavy = weight(item)
+            while must_wait(heavy):
+                yield pending.popleft()[1].result()
+            pending.append((heavy, pool.submit(work, item)))
+            if heavy > most:
+                yield pending.popleft()[1].result()
+        while pending:
+            yield pending.popleft()[1].result()

@@ -12,12 +12,12 @@ from rsseg_tf.inference.blending import Strip, padded_to
 from rsseg_tf.inference.tiling import Image, TileGrid
 
 
-def strips_from(picture: Picture, grid: TileGrid, *, first: int = 0) -> Iterator[Strip]:
-    """Yield the strips of a picture from window row `first` on; every pixel row is read once, in order."""
+def strips_from(picture: Picture, grid: TileGrid, *, first: int = 0, end: int | None = None) -> Iterator[Strip]:
+    """Yield the strips of a picture from window row `first` up to `end`; every pixel row is read once, in order."""
     top, bottom = grid.tops[first], _bottom(grid, first)
     pixels, valid = _rows(picture, top, bottom)
     yield _strip(first, pixels, valid, grid)
-    for row in range(first + 1, len(grid.tops)):
+    for row in range(first + 1, len(grid.tops) if end is None else end):
         skipped = grid.tops[row] - grid.tops[row - 1]
         more, more_valid = _rows(picture, _bottom(grid, row - 1), _bottom(grid, row))
         pixels = np.concatenate([pixels[skipped:], more])

@@ -13,7 +13,8 @@ from rsseg_tf.config.reading import overridden
 from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import format_color
 from rsseg_tf.errors import ConfigError, DataError, ModelError
-from rsseg_tf.evaluation.scoring import Seen, evaluate_all
+from rsseg_tf.evaluation.images import Seen
+from rsseg_tf.evaluation.scoring import evaluate_all
 from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.progress import Progress
 from rsseg_tf.report.figures import drawings, svg_url

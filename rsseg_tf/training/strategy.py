@@ -165,6 +165,10 @@ class Replicas:
         if not np.array_equal(own, chiefs):
             raise ConfigError(f"{what} is not the same on this machine as on the first one", hint="copy it from there")
 
+    def parts(self, count: Callable[[Sequence[int]], Iterator[Any]], images: int) -> Iterator[Any]:
+        """Return what this process's share of so many images yields; see `rsseg_tf.evaluation.share`."""
+        return count(range(self.process, images, self.processes))
+
     def summed(self, values: Sequence[Any]) -> list[Any]:
         """Return the sums over all processes of `values`, arrays of the same shapes everywhere, in float64."""
         own = [np.asarray(value, np.float64) for value in values]

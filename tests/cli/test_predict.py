@@ -220,15 +220,16 @@ def test_an_empty_image_is_named(
 
 def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Path, tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys\n"
+        "import os, pathlib, signal, sys, time\n"
         "from rsseg_tf.cli.main import main\n"
-        "from rsseg_tf.inference import folders\n"
+        "from rsseg_tf.inference.files import images\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background shell has it ignored
-        "opened = folders.open_picture\n"
+        "opened = images.open_picture\n"
         "def opening(path, channels, **more):\n"
+        "    while path.name == 'b.jpg' and not pathlib.Path(sys.argv[-1], 'a.json').exists(): time.sleep(0.01)\n"
         "    if path.name == 'b.jpg': os.kill(os.getpid(), signal.SIGINT)\n"
         "    return opened(path, channels, **more)\n"
-        "folders.open_picture = opening\n"
+        "images.open_picture = opening\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", program, *words(model, survey, "-o", tmp_path / "out")]

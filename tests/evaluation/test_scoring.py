@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.evaluation import share as counted
 from rsseg_tf.evaluation.comparison import compare, compared
 from rsseg_tf.evaluation.scoring import evaluate, evaluate_all
+from rsseg_tf.evaluation.share import Count
 
 PALETTE = Palette(("road", "roof", "tree"), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
 
@@ -268,10 +271,11 @@ def test_small_objects_stand_as_counts_beside_their_shares() -> None:
 class Part:
     """One of three processes, which adds what those before it gave; the last one knows the whole."""
 
-    processes = 3
-
     def __init__(self, process: int, given: list[list[np.ndarray]]) -> None:
         self.process, self._given = process, given
+
+    def parts(self, count: Count, images: int) -> Iterator[counted.Part]:
+        return count(range(self.process, images, 3))
 
     def summed(self, values: list[np.ndarray]) -> list[np.ndarray]:
         self._given.append([np.array(value, np.float64) for value in values])

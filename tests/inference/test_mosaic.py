@@ -17,8 +17,8 @@ from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.pixels import read_image, write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference import folders
 from rsseg_tf.inference.class_raster import ClassRaster
+from rsseg_tf.inference.files import images
 from rsseg_tf.inference.folders import predict_files
 from tests.inference.rasters import PALETTE, geotiff, predictor, smooth, stored
 from tests.tflite.networks import frame
@@ -81,7 +81,7 @@ def test_an_image_without_any_data_is_all_gap(tmp_path: Path) -> None:
 
 
 def test_a_large_png_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(images, "LARGE_PIXELS", 100)
     write_image(tmp_path / "in/a.png", frame(0, 40, 50))
     (record,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
     assert record["files"]["classes"] == "a_classes.tif"
@@ -115,6 +115,32 @@ def test_an_interrupted_mosaic_goes_on_where_it_stopped(tmp_path: Path, calls: i
     assert record["classes"] == whole["classes"]
     assert np.array_equal(read_image(tmp_path / "out/a_overlay.png"), read_image(tmp_path / "whole/a_overlay.png"))
     assert not (tmp_path / "out/a_parts").exists()
+
+
+def test_a_gap_among_the_bands_is_filled_and_nothing_else(tmp_path: Path) -> None:
+    image = geotiff(tmp_path / "in/a.tif", frame(0, 200, 16))
+    seen: list[int] = []
+
+    def counting(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        if len(seen) > 14:
+            raise Interrupted
+        return smooth(images)
+
+    with pytest.raises(Interrupted):
+        predict_files(predictor(counting), [image], tmp_path / "out")
+    parts = tmp_path / "out/a_parts"
+    kept = len(list(parts.glob("band_*.png")))
+    for row in (3, 4, 8):
+        (parts / f"band_{row:06d}.png").unlink()
+    seen.clear()
+    (record,) = predict_files(predictor(counting), [image], tmp_path / "out")
+    assert record["run"]["bands_resumed"] == kept - 3
+    assert sum(seen) == 3 + 2 + (17 - kept + 1)  # each run of rows begins with the row above it, which reaches into it
+    whole = predict_files(predictor(), [image], tmp_path / "whole")[0]
+    assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), stored(tmp_path / "whole/a_classes.tif"))
+    assert np.array_equal(read_image(tmp_path / "out/a_overlay.png"), read_image(tmp_path / "whole/a_overlay.png"))
+    assert record["classes"] == whole["classes"]
 
 
 def test_parts_of_another_model_are_not_gone_on_with(tmp_path: Path) -> None:
@@ -169,7 +195,7 @@ def test_a_full_disk_keeps_the_finished_bands(tmp_path: Path, monkeypatch: pytes
     def full(handle: int) -> None:
         nonlocal written
         written += 1
-        if written > 4:
+        if written > 7:  # the key, and two files a band
             raise OSError(28, "No space left on device")
         fsync(handle)
 

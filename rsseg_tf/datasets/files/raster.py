@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ _CACHE_BYTES = 96 << 20
 _SURE_OF_ALPHA = ("PNG", "WEBP")
 _OPAQUE = 255
 _NO_CODEC = "missing codec"
+_FILTERS = threading.RLock()
 
 
 class Raster:
@@ -145,11 +147,18 @@ def open_dataset_of(path: Path) -> Iterator[Any]:
 
 def _opened(path: Path) -> Any:
     rasterio = required_library()
+    with _told(path), library_settings(), placeless_files():
+        return rasterio.open(path)
+
+
+@contextlib.contextmanager
+def placeless_files() -> Iterator[None]:
+    """Keep the library from warning of files without a georeference; one thread at a time: filters are everyone's."""
     from rasterio.errors import NotGeoreferencedWarning
 
-    with _told(path), library_settings(), warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path)
+        yield
 
 
 def library() -> Any:

@@ -1,0 +1,1 @@
+"""Work on images that is dealt to processes and machines, by Dask."""

@@ -1,0 +1,1 @@
+"""Files of images on their way to class maps: names, records, and what happens to one."""
