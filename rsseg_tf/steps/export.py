@@ -33,6 +33,7 @@ from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pi
 from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
+from rsseg_tf.tflite.signature import with_signature
 
 _ERROR_SAMPLES = 8
 _UNCALIBRATED = Calibration((), (), (), sha256="")
@@ -143,7 +144,8 @@ class _Attempt:
 def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """Return the file of a type, written to `path` and proven as `out`."""
     made = _made(source, number_format, out=out)
-    path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
+    named = with_signature(made.content, head=source.config.export.head)
+    path.write_bytes(embed_metadata(named, _metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
     proof.require(facts, number_format, path=out, keep_float=made.keep_float)
     return _Attempt(number_format, made, facts, _compared(source, path))
