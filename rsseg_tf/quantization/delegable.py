@@ -5,10 +5,10 @@ that is not part of another operator, no MAX_POOL_2D of single pixels with a str
 five tensors; and the converter leaves dilated depthwise convolutions in pieces where several read one tensor. Each such
 layer would cut the file in two. Here those layers compute the same by operators that it has.
 
-And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D. It
-is not folded into the first convolution: that pads with zeros, and a zero is the mean only behind the normalization.
-Padding with the mean instead takes a CONCATENATION of borders, a PADV2 of a fourth channel costs as much, and either
-rounds the pixels' part of the kernel more coarsely; measured for int8 (docs/deploy.md), neither is faster than this.
+And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D,
+whose few numbers int8 expresses exactly. It is not folded into the first convolution: that pads with zeros, and zero is
+the mean only behind the normalization. Borders of the mean put on first are two CONCATENATIONs; a fourth channel that
+tells the picture from its padding is a PADV2, and makes the kernel's steps coarser. docs/deploy.md has what each costs.
 """
 
 from __future__ import annotations
