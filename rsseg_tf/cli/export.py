@@ -46,7 +46,8 @@ def command(
 
     MODEL is a .keras file or the folder of a finished run, whose settings are used without -c.
     Exits with 3 and writes nothing when the file is not what its type promises, or, with --for edgetpu (or
-    export.target=edgetpu), when an operator would not map to the Edge TPU. A quantization-aware training that was
+    export.target=edgetpu), when an operator would not map to the Edge TPU, or when the kernels of other runtimes make
+    another picture of it. A quantization-aware training that was
     stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
@@ -57,6 +58,7 @@ def command(
     options.quiet_tensorflow()
     from rsseg_tf.steps.export import export
     from rsseg_tf.tflite.edgetpu.lint import format_report
+    from rsseg_tf.tflite.kernels import format_agreement
 
     purpose = "_for-edgetpu" if config.export.target == "edgetpu" else ""
     result = export(path, config, out or path.with_name(f"{path.stem}_{config.export.type}{purpose}.tflite"))
@@ -73,6 +75,8 @@ def command(
         text += (
             f"\ncalibrated on only {found} training windows, {asked} were asked for: check the file on a whole split"
         )
+    if result["kernels"]:
+        text += f"\n{format_agreement(result['kernels'])}"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
     options.print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)

@@ -31,6 +31,7 @@ from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
 from rsseg_tf.steps.shared.windows import calibration_of, windows
+from rsseg_tf.tflite import kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.tflite.signature import with_signature
@@ -54,12 +55,13 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
         `layer_errors`, worst first, if `export.layer_error` asks for them; `recovered`: None, or where
-        `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back; and
-        `edgetpu`: the lint for that target, else None.
+        `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
+        `edgetpu`: the lint for that target, else None; and `kernels`: see `rsseg_tf.tflite.kernels.KernelAgreement`,
+        None for a file that computes on floats.
 
     Raises:
-        CheckFailedError: if the file is not what its type promises, does not map to its target, or loses too much
-            accuracy.
+        CheckFailedError: if the file is not what its type promises, does not map to its target, loses too much
+            accuracy, or is another by other kernels.
         RssegError: of any other kind where settings, data or model are at fault.
     """
     path = find_model(model)
@@ -83,6 +85,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         if config.export.target == "edgetpu":
             mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
         made = tried[-1]
+        by_kernels = _by_kernels(source, temporary, out=out)
         agreement.require(made.agreement, max_drop=config.export.max_drop, number_format=made.number_format)
     result = {
         "model": str(out),
@@ -90,6 +93,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "file_bytes": out.stat().st_size,
         "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
+        "kernels": by_kernels.record() if by_kernels else None,
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **_provenance(source, out)})
     return result
@@ -207,6 +211,18 @@ def _compared(source: _Source, path: Path) -> agreement.Agreement:
         tflite_classes=runner.classes,
         num_classes=len(source.dataset.palette.names),
     )
+
+
+def _by_kernels(source: _Source, path: Path, *, out: Path) -> kernels.KernelAgreement | None:
+    """Return how the file `path`, to be `out`, differs by other kernels; None where floats are all that differs."""
+    content, wanted = path.read_bytes(), source.config.export
+    if not (wanted.kernel_samples and kernels.is_quantized(content, name=str(out))):
+        return None
+    count = min(wanted.kernel_samples, wanted.check_samples)
+    images = [image for _, image, _ in windows(source.dataset, source.config, "val", count=count)]
+    found = kernels.compare_kernels(content, images, name=str(out), layer_names=source.layer_names)
+    kernels.require_same(found, most_steps=wanted.kernel_steps)
+    return found
 
 
 def _metadata(source: _Source, number_format: str) -> ModelMetadata:
