@@ -75,6 +75,10 @@ _EXTRA_OF_PACKAGE = {
     "matplotlib": "report",
     "jinja2": "report",
     "av": "video",
+    "onnx": "onnx",
+    "tf2onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

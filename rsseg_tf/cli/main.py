@@ -20,6 +20,7 @@ COMMANDS = {
     "fit": ("fit", "Train a segmentation network."),
     "prune": ("prune", "Remove the channels that matter least, then retrain."),
     "export-tflite": ("export", "Write a TFLite file and prove what is in it."),
+    "export-onnx": ("export_onnx", "Write an ONNX file for QGIS, ONNX Runtime and OpenVINO, and prove it."),
     "evaluate": ("evaluate", "Score a .keras or .tflite model on a split."),
     "predict": ("predict", "Predict class maps of whole images."),
     "benchmark": ("benchmark", "Measure latency and memory of TFLite files."),

@@ -14,7 +14,7 @@ tells the picture from its padding is a PADV2, and makes the kernel's steps coar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -41,9 +41,19 @@ def delegable(model: keras.Model) -> keras.Model:
     Args:
         model: any model.
     """
+    return _with(model, _stand_ins)
+
+
+def normalized_in_one(model: keras.Model) -> keras.Model:
+    """Return a network with the outputs of `model` that normalizes pixels by one convolution; see `delegable`."""
+    return _with(model, lambda flat: _normalizing(flat, calls(flat)))
+
+
+def _with(model: keras.Model, changes: Callable[[keras.Model], Mapping[str, type[keras.Operation]]]) -> keras.Model:
+    """Return the model with other classes for some layers, by their names; itself where that cannot be had."""
     if not isinstance(model, keras.Function) or any(map(is_graph, model.operations)):
         return model
-    stand_ins = _stand_ins(model)
+    stand_ins = changes(model)
     if not stand_ins:
         return model
     try:
@@ -66,7 +76,7 @@ def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
     every = calls(model)
     changed = [call.operation for call in every if _has_to_change(call)]
     found = {layer.name: _STAND_INS[type(layer)] for layer in changed}
-    found |= {layer.name: _NORMALIZATIONS[type(layer)] for layer in _normalizations(model, every)}
+    found |= _normalizing(model, every)
     return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model, every)}
 
 
@@ -97,13 +107,14 @@ def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
     return [call.operation for call in relus if type(call.operation) in _LONE_RELUS and is_alone(call)]
 
 
-def _normalizations(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
-    """Return the layers that normalize the bands of an input image."""
+def _normalizing(model: keras.Model, every: Sequence[Call]) -> dict[str, type[keras.Operation]]:
+    """Return the names of the layers that normalize the bands of an input image → what takes their place."""
     images = {id(tensor) for tensor in model.inputs if len(tensor.shape) == 4 and tensor.shape[-1]}
     found = [call for call in every if type(call.operation) in _NORMALIZATIONS]
     elsewhere = {id(call.operation) for call in found if id(call.inputs[0]) not in images}
     own = [call for call in found if id(call.operation) not in elsewhere]
-    return [call.operation for call in own if _is_by_band(call.operation, call.inputs[0].shape[-1])]
+    fitting = [call.operation for call in own if _is_by_band(call.operation, call.inputs[0].shape[-1])]
+    return {layer.name: _NORMALIZATIONS[type(layer)] for layer in fitting}
 
 
 def _is_by_band(layer: Any, bands: int) -> bool:

@@ -29,7 +29,7 @@ def kernel_agreement(path: Path, images: Sequence[Path]) -> KernelAgreement:
     content = read_content(path)
     if parse_model(content, name=str(path)).inputs[0].dtype != "uint8" or not is_quantized(content, name=str(path)):
         raise ModelError(
-            f"`{path}` does not compute on integers from uint8 pixels on, so its kernels differ by float rounding alone",
+            f"`{path}` does not compute on integers from uint8 pixels on: its kernels differ by rounding alone",
             hint="give an int8 file, such as export-tflite writes",
         )
     predictor, metadata = open_model(path), metadata_in(content, path=path)

@@ -1,9 +1,9 @@
 """Whether a quantized file says the same by every set of kernels that may run it.
 
-A desktop and most boards run XNNPACK's kernels; a runtime without it, or the part of a graph that a delegate leaves, the
-built-in ones; TFLite Micro the reference ones, bit for bit. Each rounds its own way, by a step or two. But some are
-wrong by more: the built-in and the reference resize step by a ratio rounded to 1/1024, which is exact for powers of two
-alone. So each operator is also run by itself, on what the reference kernels computed before it.
+A desktop and most boards run XNNPACK's kernels; a runtime without it, or the part of a graph that a delegate leaves,
+the built-in ones; TFLite Micro the reference ones, bit for bit. Each rounds its own way, by a step or two. But some
+are wrong by more: the built-in and the reference resize step by a ratio rounded to 1/1024, which is exact for powers
+of two alone. So each operator is also run by itself, on what the reference kernels computed before it.
 """
 
 from __future__ import annotations

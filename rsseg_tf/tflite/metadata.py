@@ -1,6 +1,6 @@
 """What a `.tflite` says about itself: classes, input, origin, as JSON in a named metadata buffer.
 
-The buffer is put in front of the model (`rsseg_tf.tflite.front`), whose bytes stay as they are.
+The buffer is put in front of the model (`rsseg_tf.tflite.front.root`), whose bytes stay as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.number_formats import HEADS
-from rsseg_tf.tflite.front import (
+from rsseg_tf.tflite.front.root import (
     BUFFERS_SLOT,
     GIVE,
     IDENTIFIER,
@@ -104,7 +104,7 @@ def read_metadata(model: bytes) -> ModelMetadata | None:
         ModelError: if `model` is not a TFLite file, or its metadata is damaged.
     """
     document = _read_document(model)
-    return None if document is None else _from_json(document["metadata"])
+    return None if document is None else metadata_of(document["metadata"])
 
 
 def metadata_in(content: bytes, *, path: Path) -> ModelMetadata | None:
@@ -129,7 +129,7 @@ def verify_seal(model: bytes) -> bool:
     if document is None or original is None:
         return False
     try:
-        rebuilt = embed_metadata(original, _from_json(document["metadata"]))
+        rebuilt = embed_metadata(original, metadata_of(document["metadata"]))
     except ModelError:
         return False
     if rebuilt != model and len(rebuilt) == len(model):
@@ -157,7 +157,12 @@ def _seal(original: bytes, values: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
+def metadata_of(values: Mapping[str, Any]) -> ModelMetadata:
+    """Return what the JSON values of a file's metadata say.
+
+    Raises:
+        ModelError: if something is missing, or of another kind.
+    """
     try:
         height, width = (int(side) for side in values["input_size"])
         return ModelMetadata(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from rsseg_tf.errors import ModelError
-from rsseg_tf.tflite.front import GIVE, IDENTIFIER, SIGNATURES_SLOT, Front, offsets_vector, with_root
+from rsseg_tf.tflite.front.root import GIVE, IDENTIFIER, SIGNATURES_SLOT, Front, offsets_vector, with_root
 from rsseg_tf.tflite.runtime import schema
 
 SIGNATURE = "serving_default"

@@ -7,8 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import HEADS
+from rsseg_tf.tflite.front.signature import with_signature
 from rsseg_tf.tflite.metadata import embed_metadata, verify_seal
-from rsseg_tf.tflite.signature import with_signature
 from tests.tflite.networks import METADATA
 
 
