@@ -79,6 +79,7 @@ _EXTRA_OF_PACKAGE = {
     "tf2onnx": "onnx",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
+    "ethosu": "ethosu",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

@@ -8,12 +8,19 @@ import click
 
 from rsseg_tf.cli.shared import options
 from rsseg_tf.errors import ConfigError
+from rsseg_tf.number_formats import ACCELERATORS
 from rsseg_tf.steps.opening import find_model, is_keras
 
 
 @click.command(name="inspect")
 @options.model_argument
 @click.option("--edgetpu", is_flag=True, help="Estimate how much of a .tflite file the Edge TPU would run.")
+@click.option(
+    "--ethosu",
+    type=click.Choice(ACCELERATORS),
+    metavar="NAME",
+    help="Have Arm's Vela say what it makes of an int8 file, for ethos-u55-256, ethos-u65-512, ethos-u85-256 …",
+)
 @click.option("--groups", is_flag=True, help="List what pruning can remove from a .keras file, and the largest cut.")
 @click.option(
     "--agree",
@@ -32,7 +39,13 @@ from rsseg_tf.steps.opening import find_model, is_keras
 )
 @options.json_option
 def command(
-    model: Path, edgetpu: bool, groups: bool, images: tuple[Path, ...], kernel_steps: int, as_json: bool
+    model: Path,
+    edgetpu: bool,
+    ethosu: str | None,
+    groups: bool,
+    images: tuple[Path, ...],
+    kernel_steps: int,
+    as_json: bool,
 ) -> None:
     """Print what MODEL is made of: the cost of every layer, and for a .tflite file how the delegate runs it.
 
@@ -49,14 +62,17 @@ def command(
         _print_groups(path, as_json=as_json)
         return
     if not is_keras(path):
+        if ethosu:
+            _print_vela(path, ethosu, as_json=as_json)
+            return
         if images:
             _print_agreement(path, images, most_steps=kernel_steps, as_json=as_json)
             return
         facts = inspect_tflite(path, edgetpu=edgetpu)
         options.print_result(facts, format_inspection(facts), as_json=as_json)
         return
-    if edgetpu or images:
-        word, target = ("--edgetpu", " --for edgetpu") if edgetpu else ("--agree", "")
+    if edgetpu or ethosu or images:
+        word, target = ("--edgetpu", " --for edgetpu") if edgetpu else ("--ethosu" if ethosu else "--agree", "")
         raise ConfigError(
             f"`{word}` reads .tflite files, got `{path}`", hint=f"write one with export-tflite {path}{target}"
         )
@@ -74,6 +90,16 @@ def _print_agreement(path: Path, images: tuple[Path, ...], *, most_steps: int, a
     found = kernel_agreement(path, images)
     options.print_result({"model": str(path), **found.record()}, format_agreement(found.record()), as_json=as_json)
     require_same(found, most_steps=most_steps)
+
+
+def _print_vela(path: Path, accelerator: str, *, as_json: bool) -> None:
+    from rsseg_tf.tflite.ethosu.vela import estimate, format_vela
+    from rsseg_tf.tflite.flatbuffer import read_content
+    from rsseg_tf.tflite.metadata import metadata_in
+
+    metadata = metadata_in(read_content(path), path=path)
+    found = estimate(path, accelerator, layer_names=metadata.layers if metadata else ()).record()
+    options.print_result({"model": str(path), **found}, format_vela(found), as_json=as_json)
 
 
 def _print_groups(path: Path, *, as_json: bool) -> None:

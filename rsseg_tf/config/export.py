@@ -31,6 +31,9 @@ class QatConfig:
     distill: Distillation = field(default_factory=Distillation)
 
 
+Target = Literal["cpu", "edgetpu", "ethos-u55", "ethos-u65", "ethos-u85"]
+
+
 @dataclass(frozen=True)
 class ExportConfig:
     """The TFLite file.
@@ -44,7 +47,8 @@ class ExportConfig:
         kernel_samples: of these, how many a file of integers also runs by the kernels that other runtimes and TFLite
             Micro have; 0 for none. The reference kernels take seconds for each.
         kernel_steps: steps of 255 that an operator's kernels may differ by on the same inputs before the export fails.
-        target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
+        target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md. `ethos-u55`,
+            `ethos-u65` or `ethos-u85` for one that Arm's Vela maps whole; see docs/deploy.md.
         recover: (int8) what to do if the file loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
         calibration_method: how the range of an activation follows from what was seen: `min-max` is all of it; (int8)
@@ -63,7 +67,7 @@ class ExportConfig:
     max_drop: float = setting(2.0, at_least=-100, at_most=100)
     kernel_samples: int = setting(2, at_least=0, at_most=1_000_000)
     kernel_steps: int = setting(2, at_least=0, at_most=65_535)
-    target: Literal["cpu", "edgetpu"] = "cpu"
+    target: Target = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
     calibration_method: CalibrationMethod = "min-max"

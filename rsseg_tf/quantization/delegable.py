@@ -14,7 +14,7 @@ tells the picture from its padding is a PADV2, and makes the kernel's steps coar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,8 +23,8 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, copy_of, facts, is_graph, makers, times_read
-from rsseg_tf.graphs.copying import refresh
+from rsseg_tf.graphs import Call, activation_name, calls, facts, makers, times_read
+from rsseg_tf.quantization.stand_ins import with_stand_ins
 
 _MOST_JOINED = 5
 
@@ -41,34 +41,12 @@ def delegable(model: keras.Model) -> keras.Model:
     Args:
         model: any model.
     """
-    return _with(model, _stand_ins)
+    return with_stand_ins(model, _stand_ins)
 
 
 def normalized_in_one(model: keras.Model) -> keras.Model:
     """Return a network with the outputs of `model` that normalizes pixels by one convolution; see `delegable`."""
-    return _with(model, lambda flat: _normalizing(flat, calls(flat)))
-
-
-def _with(model: keras.Model, changes: Callable[[keras.Model], Mapping[str, type[keras.Operation]]]) -> keras.Model:
-    """Return the model with other classes for some layers, by their names; itself where that cannot be had."""
-    if not isinstance(model, keras.Function) or any(map(is_graph, model.operations)):
-        return model
-    stand_ins = changes(model)
-    if not stand_ins:
-        return model
-    try:
-        copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
-    except (NotImplementedError, TypeError, ValueError):  # What Keras raises of others' layers and of Lambda.
-        return model
-    for layer in copy.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
-        refresh(layer)
-    return copy
-
-
-def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operation]]) -> keras.Operation:
-    stand_in = stand_ins.get(operation.name)
-    return stand_in.from_config(operation.get_config()) if stand_in else copy_of(operation)
+    return with_stand_ins(model, lambda flat: _normalizing(flat, calls(flat)))
 
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:

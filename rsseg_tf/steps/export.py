@@ -25,6 +25,7 @@ from rsseg_tf.steps.shared.keras_predictor import model_infer
 from rsseg_tf.steps.shared.windows import windows
 from rsseg_tf.tflite import kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
+from rsseg_tf.tflite.ethosu import vela
 from rsseg_tf.tflite.front.signature import with_signature
 from rsseg_tf.tflite.metadata import embed_metadata
 
@@ -47,8 +48,8 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
         `layer_errors`, worst first, if `export.layer_error` asks for them; `recovered`: None, or where
         `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
-        `edgetpu`: the lint for that target, else None; and `kernels`: see `rsseg_tf.tflite.kernels.KernelAgreement`,
-        None for a file that computes on floats.
+        `edgetpu` and `ethosu`: the lint, or what Vela says, for such a target, else None; and `kernels`: see
+        `rsseg_tf.tflite.kernels.KernelAgreement`, None for a file that computes on floats.
 
     Raises:
         CheckFailedError: if the file is not what its type promises, does not map to its target, loses too much
@@ -62,6 +63,8 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     check_export(config.export)
+    if config.export.target in vela.USUAL:
+        vela.require_installed()
     source = open_source(model_path, config)
     config = source.config
     with atomic_path(out) as temporary:
@@ -72,6 +75,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         if config.export.target == "edgetpu":
             mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
         made = tried[-1]
+        by_vela = _by_vela(source, temporary, out=out)
         by_kernels = _by_kernels(source, temporary, out=out)
         agreement.require(made.agreement, max_drop=config.export.max_drop, number_format=made.number_format)
     result = {
@@ -80,6 +84,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "file_bytes": out.stat().st_size,
         "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
+        "ethosu": by_vela.record() if by_vela else None,
         "kernels": by_kernels.record() if by_kernels else None,
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **provenance(source, out)})
@@ -174,6 +179,16 @@ def _compared(source: Source, path: Path) -> agreement.Agreement:
         tflite_classes=runner.classes,
         num_classes=len(source.dataset.palette.names),
     )
+
+
+def _by_vela(source: Source, path: Path, *, out: Path) -> vela.VelaReport | None:
+    """Return what Vela says of the file `path`, to be `out`; None for another target."""
+    accelerator = vela.USUAL.get(source.config.export.target)
+    if accelerator is None:
+        return None
+    found = vela.estimate(path, accelerator, layer_names=source.layer_names, name=str(out))
+    vela.require_on_npu(found)
+    return found
 
 
 def _by_kernels(source: Source, path: Path, *, out: Path) -> kernels.KernelAgreement | None:

@@ -15,6 +15,7 @@ from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
+from rsseg_tf.quantization.ethosu import enlarging_in_steps
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.shared.data import prepared_dataset
@@ -62,6 +63,8 @@ def open_source(path: Path, config: Config) -> Source:
     model = load_keras_model(path)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     config = replace(config, export=for_target(config.export, model))
+    if config.export.target in ("ethos-u55", "ethos-u65"):
+        model = enlarging_in_steps(model)
     calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
     return Source(model, path, dataset, config, calibration)
 
