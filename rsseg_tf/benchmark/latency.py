@@ -123,7 +123,7 @@ def benchmark(  # noqa: PLR0913 - what is measured, by what, and how often
         repeats: timed runs of every model at every number of threads.
         warmup: runs of each before the timed ones.
         delegate: shared library of a delegate.
-        runtimes: those that each file is run by; see `rsseg_tf.inference.opening.open_runner`.
+        runtimes: those that each file is run by; see `rsseg_tf.inference.runtimes.opening.open_runner`.
         progress: called after every round with how many runs of a model are done and how many there are.
 
     Returns:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rsseg_tf.benchmark.system import memory_mb
 from rsseg_tf.child import serve
-from rsseg_tf.inference.opening import Runner, open_runner
+from rsseg_tf.inference.runtimes.opening import Runner, open_runner
 from rsseg_tf.inference.tiling import Image
 
 

@@ -18,7 +18,7 @@ from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.blending import best_class, best_in, blended, predict_classes, scored, strips_of
 from rsseg_tf.inference.confidence import confidence_in, confidence_of
-from rsseg_tf.inference.opening import Runner, open_runner
+from rsseg_tf.inference.runtimes.opening import Runner, open_runner
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
@@ -210,7 +210,7 @@ def open_predictor(
         path: the model file.
         threads: CPU threads.
         delegate: shared library of a delegate.
-        runtime: see `rsseg_tf.inference.opening.open_runner`.
+        runtime: see `rsseg_tf.inference.runtimes.opening.open_runner`.
         palette: the classes of a file that does not name its own.
         foreign: what is given for a file that does not describe itself.
 

@@ -12,7 +12,7 @@ import numpy as np
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.graphs import live_taps
-from rsseg_tf.inference.exchanged import OnnxRunner
+from rsseg_tf.inference.runtimes.exchanged import OnnxRunner
 from rsseg_tf.number_formats import FormatName
 from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.delegable import normalized_in_one

@@ -128,8 +128,9 @@ def require_on_npu(report: VelaReport) -> None:
         CheckFailedError: if one is; the message names them.
     """
     if report.on_cpu:
+        named = listed(report.on_cpu, most=_SHOWN)
         raise CheckFailedError(
-            f"Vela leaves {len(report.on_cpu)} operators to the CPU of {report.accelerator}: {listed(report.on_cpu, most=_SHOWN)}",
+            f"Vela leaves {len(report.on_cpu)} operators to the CPU of {report.accelerator}: {named}",
             hint="choose another head or architecture, or export.target=cpu to write the file as it is",
         )
 

@@ -7,10 +7,10 @@ import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.errors import ConfigError, MissingExtraError, ModelError
-from rsseg_tf.inference.exchanged import OnnxRunner
-from rsseg_tf.inference.opening import open_runner
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.inference.runtimes.choice import RUNTIMES, runtime_for
+from rsseg_tf.inference.runtimes.exchanged import OnnxRunner
+from rsseg_tf.inference.runtimes.opening import open_runner
 
 
 def needs(package):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.inference.exchanged import OnnxRunner
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.inference.runtimes.exchanged import OnnxRunner
 from rsseg_tf.tflite.ports import Normalization
 
 Runner: TypeAlias = TFLiteRunner | OnnxRunner
