@@ -57,7 +57,7 @@ class TFLiteRunner:
         ConfigError: if there is no such runtime, or it has no delegates.
         MissingExtraError: if the runtime is not installed.
 
-    Example:
+    Examples:
         >>> runner = TFLiteRunner("model.tflite")
         >>> runner.classes(np.zeros((*runner.input_size, runner.num_bands), np.uint8)).shape == runner.input_size
         True
