@@ -11,7 +11,7 @@ import numpy as np
 
 from rsseg_tf.config import Config, ExportConfig
 from rsseg_tf.config.export import check_export
-from rsseg_tf.errors import extras_named
+from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import FORMATS, RECOVERY
 from rsseg_tf.quantization.checks import agreement, proof
@@ -57,6 +57,8 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
         RssegError: of any other kind where settings, data or model are at fault.
     """
     path = find_model(model)
+    if Path(out).suffix.lower() == ".onnx":
+        raise ConfigError(f"`{out}` ends like an ONNX file", hint="use export-onnx, or another name")
     require_output(Path(out), kinds=[".tflite"], reads=[path])
     return _export(path, config, Path(out))
 

@@ -56,6 +56,8 @@ def export_onnx(
     if number_format not in ONNX_TYPES:
         raise ConfigError(f"unknown type `{number_format}`", hint=f"known: {', '.join(ONNX_TYPES)}")
     path, out = find_keras_model(model), Path(out)
+    if out.suffix.lower() != ".onnx":
+        raise ConfigError(f"`{out}` does not end in .onnx, which tells these files", hint="choose another name")
     require_output(out, kinds=[".onnx"], reads=[path])
     source = open_source(path, _settings(config, number_format))
     metadata = source_metadata(source, number_format)
