@@ -90,6 +90,11 @@ _EXTRA_OF_PACKAGE = {
     "distributed": "cluster",
     "fsspec": "cluster",
     "aiohttp": "cluster",
+    "onnx": "onnx",
+    "tf2onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "ethosu": "ethosu",
 }
 """Package → the extra that brings it; none for what the base brings where there is a wheel for the machine."""
 

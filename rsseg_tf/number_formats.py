@@ -120,3 +120,10 @@ FORMATS: Mapping[str, NumberFormat] = {
 
 RECOVERY: Mapping[str, str] = {known.trained_from: name for name, known in FORMATS.items() if known.trained_from}
 """Number format → the one that the same file has after quantization-aware training."""
+
+ACCELERATORS = (
+    *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),
+    *(f"ethos-u65-{macs}" for macs in (256, 512)),
+    *(f"ethos-u85-{macs}" for macs in (128, 256, 512, 1024, 2048)),
+)
+"""Arm's NPUs as their compiler Vela calls them; the number is that of 8-bit multiply-accumulates a cycle."""

@@ -34,8 +34,8 @@ USED = [
         "_get_ops_details",
         "tflite/interpreter.py",
     ),
-    ("ai-edge-litert", "ai_edge_litert.schema_py_generated", model_table, "_tab", "tflite/metadata.py"),
-    ("tflite", "tflite", model_table, "_tab", "tflite/metadata.py"),
+    ("ai-edge-litert", "ai_edge_litert.schema_py_generated", model_table, "_tab", "tflite/front/root.py"),
+    ("tflite", "tflite", model_table, "_tab", "tflite/front/root.py"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Latency and memory of `.tflite` files, measured side by side.
+"""Latency and memory of `.tflite` and `.onnx` files, measured side by side.
 
 Every model runs in a process of its own, so that peak memory is its own. The models take turns
 (A B C A B C …), so that heat, clock changes and other load fall on all of them alike.
@@ -49,7 +49,7 @@ class BenchmarkResult:
         load_ms: opening the file and preparing the delegate.
         first_inference_ms: the first run, cold.
         peak_rss_mb: peak memory of its process, Python and NumPy included, in 1e6 bytes.
-        arena_bytes: planned memory of the activations.
+        arena_bytes: planned memory of the activations; 0 of an ONNX file, whose runtimes do not tell.
         delegate_partitions: pieces of the graph that the delegate runs.
         ratio: median against that of the first model at the same threads.
         cpu: the processor's name.
@@ -59,6 +59,7 @@ class BenchmarkResult:
         temperature_before_c: of the hottest sensor, before the first run.
         energy_mj: millijoules of the whole machine for each run, idle part included; None without a power sensor.
         miou: on a data set, 0 to 1; None where none was given.
+        runtime: what ran it.
     """
 
     model: str
@@ -88,6 +89,7 @@ class BenchmarkResult:
     temperature_before_c: float | None = None
     energy_mj: float | None = None
     miou: float | None = None
+    runtime: str = "litert"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -103,13 +105,14 @@ class _Measured:
     peak_rss_mb: float | None
 
 
-def benchmark(
+def benchmark(  # noqa: PLR0913 - what is measured, by what, and how often
     paths: Sequence[Path],
     *,
     threads: Sequence[int] = (1,),
     repeats: int = 50,
     warmup: int = 5,
     delegate: Path | None = None,
+    runtimes: Sequence[str] = ("",),
     progress: Progress | None = None,
 ) -> list[BenchmarkResult]:
     """Time model files, taking turns, on a random frame that is always the same.
@@ -120,10 +123,11 @@ def benchmark(
         repeats: timed runs of every model at every number of threads.
         warmup: runs of each before the timed ones.
         delegate: shared library of a delegate.
+        runtimes: those that each file is run by; see `rsseg_tf.inference.runtimes.opening.open_runner`.
         progress: called after every round with how many runs of a model are done and how many there are.
 
     Returns:
-        One result for each model and number of threads, in the order given.
+        One result for each model, runtime and number of threads, in the order given.
 
     Raises:
         ModelError: if a file is not a model, or crashes.
@@ -133,7 +137,12 @@ def benchmark(
     before = read_system()
     meter = EnergyMeter(find_power_sensor())
     with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(_worker(path, count, delegate)) for count in threads for path in paths]
+        workers = [
+            stack.enter_context(_worker(path, count, delegate, runtime))
+            for count in threads
+            for path in paths
+            for runtime in runtimes
+        ]
         for worker in workers:
             worker.run(warmup)
         for turn in turns(repeats):
@@ -143,7 +152,7 @@ def benchmark(
             if progress:
                 progress(len(workers[-1].times_ms), repeats)
         measured = [worker.finish() for worker in workers]
-    results = _results(measured, first=paths[0], before=before, after=read_system())
+    results = _results(measured, before=before, after=read_system())
     runs = repeats + len(turns(repeats))  # the worker begins each turn with a run to warm up
     return [
         dataclasses.replace(result, energy_mj=1e3 * meter.joules[number] / runs) if number in meter.joules else result
@@ -160,8 +169,9 @@ def _row(result: BenchmarkResult) -> tuple[str, ...]:
     numbers = (result.p50_ms, result.p90_ms, result.p95_ms, result.p99_ms, result.fps, result.megapixels_per_s)
     later = (result.end_to_end_p50_ms, result.load_ms, result.first_inference_ms)
     peak = "–" if result.peak_rss_mb is None else f"{result.peak_rss_mb:.0f}"
+    by = "" if result.runtime == "litert" else f" ({result.runtime})"
     return (
-        result.model,
+        f"{result.model}{by}",
         str(result.threads),
         *(f"{number:.2f}" for number in (*numbers, *later)),
         peak,
@@ -223,9 +233,9 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _worker(path: Path, threads: int, delegate: Path | None) -> Iterator[_Worker]:
+def _worker(path: Path, threads: int, delegate: Path | None, runtime: str) -> Iterator[_Worker]:
     with open_child("rsseg_tf.benchmark.latency_worker", ended=crash_on(path)) as child:
-        child.tell((path, threads, delegate))
+        child.tell((path, threads, delegate, runtime))
         yield _Worker(path, threads, child)
 
 
@@ -235,16 +245,13 @@ def crash_on(path: Path) -> Callable[[int | None], ModelError]:
     return lambda _code: ModelError(f"`{path}` ended its benchmark process", hint=hint)
 
 
-def _results(
-    measured: Sequence[_Measured], *, first: Path, before: SystemInfo, after: SystemInfo
-) -> list[BenchmarkResult]:
-    medians = {
-        (each.path, each.threads): float(np.median([inside for inside, _ in each.times_ms])) for each in measured
-    }
-    return [
-        _result(each, ratio=medians[each.path, each.threads] / medians[first, each.threads], before=before, after=after)
-        for each in measured
-    ]
+def _results(measured: Sequence[_Measured], *, before: SystemInfo, after: SystemInfo) -> list[BenchmarkResult]:
+    first = {each.threads: _median(each) for each in reversed(measured)}
+    return [_result(each, ratio=_median(each) / first[each.threads], before=before, after=after) for each in measured]
+
+
+def _median(measured: _Measured) -> float:
+    return float(np.median([inside for inside, _ in measured.times_ms]))
 
 
 def _result(each: _Measured, *, ratio: float, before: SystemInfo, after: SystemInfo) -> BenchmarkResult:

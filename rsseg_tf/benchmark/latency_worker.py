@@ -11,11 +11,11 @@ import numpy as np
 
 from rsseg_tf.benchmark.system import memory_mb
 from rsseg_tf.child import serve
-from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.inference.runtimes.opening import Runner, open_runner
 from rsseg_tf.inference.tiling import Image
 
 
-def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
+def timed_run(runner: Runner, frame: Image) -> tuple[float, float]:
     """Return the milliseconds inside the interpreter, and from the frame to its class map."""
     started = time.perf_counter_ns()
     runner.set_input(frame)
@@ -28,9 +28,9 @@ def timed_run(runner: TFLiteRunner, frame: Image) -> tuple[float, float]:
 
 
 def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
-    """Open the model at a path with a number of threads and a delegate, then time runs, as many as are asked for."""
-    path, threads, delegate = next(requests)
-    runner = TFLiteRunner(path, threads=threads, delegate=delegate)
+    """Open the model at a path with threads, a delegate and a runtime, then time runs, as many as are asked for."""
+    path, threads, delegate, runtime = next(requests)
+    runner = open_runner(path, threads=threads, delegate=delegate, runtime=runtime)
     frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, runner.num_bands), dtype=np.uint8)
     first_ms, _ = timed_run(runner, frame)
     yield _facts(runner, first_ms)
@@ -40,7 +40,7 @@ def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
     yield {"peak_rss_mb": memory_mb("VmHWM")}
 
 
-def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
+def _facts(runner: Runner, first_ms: float) -> dict[str, Any]:
     height, width = runner.input_size
     return {
         "height": height,
@@ -49,6 +49,7 @@ def _facts(runner: TFLiteRunner, first_ms: float) -> dict[str, Any]:
         "first_inference_ms": first_ms,
         "arena_bytes": runner.arena_bytes,
         "delegate_partitions": runner.partitions()[0],
+        "runtime": runner.runtime,
     }
 
 

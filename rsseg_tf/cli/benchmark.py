@@ -41,6 +41,13 @@ if TYPE_CHECKING:
 )
 @options.delegate_option
 @click.option(
+    "--runtime",
+    "runtimes",
+    type=click.Choice(["litert", "openvino", "onnxruntime", "auto"]),
+    multiple=True,
+    help="What runs each MODEL, side by side where given several times; auto for the fastest that is installed.",
+)
+@click.option(
     "--data",
     type=options.ANY_PATH,
     metavar="FILE",
@@ -57,13 +64,14 @@ def command(
     throughput: bool,
     board: str | None,
     delegate: str | None,
+    runtimes: tuple[str, ...],
     data: Path | None,
     split: str,
     as_json: bool,
 ) -> None:
     """Measure latency and memory of models, taking turns so that heat and load hit all alike.
 
-    A MODEL is a .tflite file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
+    A MODEL is a .tflite or .onnx file, or a .keras file (or run folder), which is measured as a float32 TFLite file.
     The ratio is of medians, against the first model.
 
     With --data, the mIoU is printed beside the latency. With --profile, one model's operators are timed one by one;
@@ -78,10 +86,11 @@ def command(
     counts = _thread_counts(threads)
     if profile and (len(models) > 1 or len(counts) > 1):
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
-    if profile and delegate:
-        raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
-    if throughput and len(models) > 1:
-        raise ConfigError("`--throughput` takes one MODEL", hint="run benchmark once for each")
+    if profile and (delegate or runtimes):
+        other = "a delegate" if delegate else "other runtimes"
+        raise ConfigError(f"`--profile` times LiteRT on the CPU, not {other}", hint="leave one of the two out")
+    if throughput and (len(models) > 1 or runtimes):
+        raise ConfigError("`--throughput` takes one MODEL, in LiteRT", hint="run benchmark once for each, without --runtime")
     if board and not profile:
         raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
     if profile:
@@ -97,7 +106,9 @@ def command(
     with tempfile.TemporaryDirectory() as scratch:
         files = [_as_tflite(model, Path(scratch) / f"{number}.tflite") for number, model in enumerate(named)]
         with progress_bar("benchmark") as progress:
-            results = benchmark(files, threads=counts, delegate=library, progress=progress, **times)
+            results = benchmark(
+                files, threads=counts, delegate=library, runtimes=runtimes or ("",), progress=progress, **times
+            )
         if data:
             results = _scored(results, data, split, delegate=delegate)
         measured = _profile(files[0], named[0], threads=counts[0], times=times) if profile else None
@@ -160,20 +171,23 @@ def _delegate(word: str | None) -> Path | None:
 def _scored(
     results: Sequence[BenchmarkResult], settings: Path, split: str, *, delegate: str | None
 ) -> list[BenchmarkResult]:
-    """Return the results with the mIoU of each model, which is measured once however many threads were tried."""
+    """Return the results with the mIoU of each model by each runtime, measured once however many threads were tried."""
     from rsseg_tf.config import load_config
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.evaluation.scoring import evaluate
 
     config = load_config(settings, ())
     dataset = open_dataset(config.data, seed=config.seed)
-    scores: dict[str, float] = {}
+    scores: dict[tuple[str, str], float] = {}
     for result in results:
-        if result.model not in scores:
-            predictor = open_model(result.model, config, threads=result.threads, delegate=delegate)
+        key = (result.model, result.runtime)
+        if key not in scores:
+            predictor = open_model(
+                result.model, config, threads=result.threads, delegate=delegate, runtime=result.runtime
+            )
             with progress_bar(f"score {Path(result.model).name}") as progress:
-                scores[result.model] = evaluate(predictor, dataset, split, progress=progress).miou
-    return [dataclasses.replace(result, miou=scores[result.model]) for result in results]
+                scores[key] = evaluate(predictor, dataset, split, progress=progress).miou
+    return [dataclasses.replace(result, miou=scores[result.model, result.runtime]) for result in results]
 
 
 def _thread_counts(text: str) -> tuple[int, ...]:

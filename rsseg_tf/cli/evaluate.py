@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Score every MODEL on the same pixels of a split: accuracy, IoU and boundary F1 of every class.
 
-    MODEL is a .tflite or .keras file, or the folder of a finished run; without -c, the settings of
+    MODEL is a .tflite, .onnx or .keras file, or the folder of a finished run; without -c, the settings of
     the first are used. All further models are compared with the first: the differences in mean IoU, and of each class
     in IoU and in small objects found, come with 95 % intervals, from a paired bootstrap over the images. To judge a
     pruned network, name its control (prune.control) first. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
@@ -82,7 +82,10 @@ def command(
         evaluations = evaluate_all(predictors, dataset, split, settings=config.evaluate, watch=watch, share=share)
     if share.process:
         return
-    hashes = [{"model": str(path), "sha256": each.model_sha256} for path, each in zip(paths, predictors, strict=True)]
+    hashes = [
+        {"model": str(path), "sha256": each.model_sha256, **({"runtime": each.runtime} if opening["runtime"] else {})}
+        for path, each in zip(paths, predictors, strict=True)
+    ]
     if len(paths) == 1:
         options.print_result({**hashes[0], **evaluations[0].to_dict()}, evaluations[0].table(), as_json=as_json)
         return

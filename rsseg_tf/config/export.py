@@ -31,6 +31,9 @@ class QatConfig:
     distill: Distillation = field(default_factory=Distillation)
 
 
+Target = Literal["cpu", "edgetpu", "ethos-u55", "ethos-u65", "ethos-u85"]
+
+
 @dataclass(frozen=True)
 class ExportConfig:
     """The TFLite file.
@@ -41,7 +44,11 @@ class ExportConfig:
         calibration_samples: training samples that the ranges of activations are measured on, for types that have such.
         check_samples: samples on which the file and the Keras model are compared.
         max_drop: mIoU points that the file may lose on them before the export fails; below 0, points that it must win.
-        target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md.
+        kernel_samples: of these, how many a file of integers also runs by the kernels that other runtimes and TFLite
+            Micro have; 0 for none. The reference kernels take seconds for each.
+        kernel_steps: steps of 255 that an operator's kernels may differ by on the same inputs before the export fails.
+        target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md. `ethos-u55`,
+            `ethos-u65` or `ethos-u85` for one that Arm's Vela maps whole; see docs/deploy.md.
         recover: (int8) what to do if the file loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
         calibration_method: how the range of an activation follows from what was seen: `min-max` is all of it; (int8)
@@ -58,7 +65,9 @@ class ExportConfig:
     calibration_samples: int = setting(128, at_least=1, at_most=1_000_000)
     check_samples: int = setting(32, at_least=1, at_most=1_000_000)
     max_drop: float = setting(2.0, at_least=-100, at_most=100)
-    target: Literal["cpu", "edgetpu"] = "cpu"
+    kernel_samples: int = setting(2, at_least=0, at_most=1_000_000)
+    kernel_steps: int = setting(2, at_least=0, at_most=65_535)
+    target: Target = "cpu"
     recover: Literal["none", "qat"] = "none"
     qat: QatConfig = field(default_factory=QatConfig)
     calibration_method: CalibrationMethod = "min-max"

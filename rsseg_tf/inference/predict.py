@@ -18,7 +18,7 @@ from rsseg_tf.datasets.palette import Palette, distinct_colors
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.blending import best_class, best_in, blended, predict_classes, scored, strips_of
 from rsseg_tf.inference.confidence import confidence_in, confidence_of
-from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.inference.runtimes.opening import Runner, open_runner
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
@@ -101,6 +101,7 @@ class TiledPredictor:
         learned_pixel_m: meters per pixel of the images that it learned from, 0 where unknown; unlike
             `ground_sampling_distance_m` it is not what is given for an image.
         resamples: whether an image is seen, and its maps are made, at that size of a pixel.
+        runtime: what carries the network out; empty for Keras.
     """
 
     infer: Infer
@@ -116,6 +117,7 @@ class TiledPredictor:
     num_bands: int = COLORS
     learned_pixel_m: float = 0.0
     resamples: bool = False
+    runtime: str = ""
 
     def channels_for(self, given: Channels) -> Channels:
         """Return what is seen of images: what is given, and where that says nothing what the model says.
@@ -198,15 +200,17 @@ def open_predictor(
     *,
     threads: int = 1,
     delegate: Path | None = None,
+    runtime: str = "",
     palette: Palette | None = None,
     foreign: ForeignModel | None = None,
 ) -> TiledPredictor:
-    """Return a predictor on a `.tflite` file, set up by the metadata in it.
+    """Return a predictor on a `.tflite` or `.onnx` file, set up by the metadata in it.
 
     Args:
         path: the model file.
         threads: CPU threads.
         delegate: shared library of a delegate.
+        runtime: see `rsseg_tf.inference.runtimes.opening.open_runner`.
         palette: the classes of a file that does not name its own.
         foreign: what is given for a file that does not describe itself.
 
@@ -215,7 +219,7 @@ def open_predictor(
         ConfigError: if `foreign` is given for a file that describes itself, or names other than its classes.
     """
     normalization = foreign.normalization if foreign else None
-    runner = TFLiteRunner(path, threads=threads, delegate=delegate, normalization=normalization)
+    runner = open_runner(path, threads=threads, delegate=delegate, runtime=runtime, normalization=normalization)
     if foreign and runner.metadata:
         raise ConfigError(f"`{path}` already describes itself", hint="omit --names, --fitting, --mean and --std")
     if not runner.knows_pixels:
@@ -234,6 +238,7 @@ def open_predictor(
         channels=Channels.of(described.bands, described.scale),
         score_unit=runner.score_unit,
         num_bands=runner.num_bands,
+        runtime=runner.runtime,
     )
 
 
@@ -277,7 +282,7 @@ def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
     return infer
 
 
-def _assumed_metadata(runner: TFLiteRunner, palette: Palette | None, foreign: ForeignModel) -> ModelMetadata:
+def _assumed_metadata(runner: Runner, palette: Palette | None, foreign: ForeignModel) -> ModelMetadata:
     if foreign.class_names:
         if len(foreign.class_names) != runner.num_classes or len(set(foreign.class_names)) != runner.num_classes:
             raise ConfigError(

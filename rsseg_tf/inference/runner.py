@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config.data import MOST_BANDS
-from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.inference.blending import best_class
+from rsseg_tf.inference.runtimes.choice import AUTO, runtime_for
+from rsseg_tf.inference.runtimes.engine import Engine, LiteRT, OpenVINO
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.delegates import check_fits
 from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
-from rsseg_tf.tflite.interpreter import delegate_partitions, invoke, open_interpreter
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
 from rsseg_tf.tflite.ports import Normalization, Port, normalization_of, of_two, takes_pixels
 from rsseg_tf.tflite.runtime import load_runtime
@@ -36,11 +37,13 @@ class TFLiteRunner:
         threads: CPU threads.
         delegate: shared library of a delegate, such as the Edge TPU's; XNNPACK runs the rest.
         metadata: used in place of what the file says about itself.
+        runtime: `litert`, `openvino`, or `auto` for the faster of those that are installed.
         normalization: of pixels, for a network that does not normalize them itself; of a file that does not describe
             itself, by default what the quantization of its input says.
 
     Attributes:
         path: the model file.
+        runtime: that carries it out.
         metadata: what the file says about itself, or None.
         head: `logits`, `logits-low` or `classes`, seen from the output's shape.
         knows_pixels: whether the file, its input or `normalization` says what pixels become.
@@ -51,6 +54,8 @@ class TFLiteRunner:
 
     Raises:
         ModelError: if there is no such file, a damaged one, or not a network that maps an image to classes.
+        ConfigError: if there is no such runtime, or it has no delegates.
+        MissingExtraError: if the runtime is not installed.
 
     Examples:
         >>> runner = TFLiteRunner("model.tflite")
@@ -64,10 +69,14 @@ class TFLiteRunner:
         *,
         threads: int = 1,
         delegate: Path | str | None = None,
+        runtime: str = "litert",
         metadata: ModelMetadata | None = None,
         normalization: Normalization | None = None,
     ) -> None:
         self.path = Path(path)
+        self.runtime = runtime_for(self.path, "litert" if delegate and runtime == AUTO else runtime)
+        if delegate and self.runtime != "litert":
+            raise ConfigError(f"{self.runtime} takes no delegate", hint="omit --delegate, or use --runtime litert")
         library = Path(delegate) if delegate else None
         content = read_content(self.path)
         model = parse_model(content, name=str(path))
@@ -88,7 +97,7 @@ class TFLiteRunner:
         del content, model
         load_runtime()  # importing it is not part of loading a model
         started = time.perf_counter()
-        self._native = open_interpreter(self.path, threads=threads, delegate=library)
+        self._engine = self._loaded(threads=threads, delegate=library)
         self.load_ms = (time.perf_counter() - started) * 1e3
 
     @property
@@ -148,7 +157,7 @@ class TFLiteRunner:
             return np.eye(self.num_classes, dtype=np.uint8)[self.output_classes()]
         if self._is_of_two:
             return self.output_logits()
-        stored = self._native.get_tensor(self._output.index)[0]
+        stored = self._engine.output()[0].copy()
         return stored if self.head == "logits" else self._full_size(stored.astype(np.float32))
 
     def set_input(self, image: Image) -> None:
@@ -160,7 +169,7 @@ class TFLiteRunner:
         shape = (*self.input_size, self.num_bands)
         if image.dtype != np.uint8 or image.shape != shape:
             raise DataError(f"`{self.path}` takes uint8 images of shape {shape}, got {image.dtype} {image.shape}")
-        self._native.set_tensor(self._input.index, self._stored(image)[None])
+        self._engine.set_input(self._stored(image)[None])
 
     def invoke(self) -> None:
         """Run the network on the input that was set.
@@ -168,13 +177,13 @@ class TFLiteRunner:
         Raises:
             ModelError: if the interpreter or a delegate fails.
         """
-        invoke(self._native, path=self.path)
+        self._engine.invoke()
 
     def output_logits(self) -> Logits:
         """Return the scores of the last run: float32 (h, w, C); see `logits`."""
         if self.head == "classes":
             return np.eye(self.num_classes, dtype=np.float32)[self.output_classes()]
-        real = self._output.real(self._native.get_tensor(self._output.index)[0])
+        real = self._output.real(self._engine.output()[0].copy())
         if self._is_of_two:
             real = of_two(real, are_probabilities=self._ends_in_probabilities)
         return self._full_size(real)
@@ -186,7 +195,7 @@ class TFLiteRunner:
         """
         if self._is_of_two:
             return best_class(self.output_logits())
-        stored = self._native.tensor(self._output.index)()[0]
+        stored = self._engine.output()[0]
         if self.head == "classes":
             return self._checked_classes(stored)
         if self.head == "logits-low":
@@ -195,7 +204,13 @@ class TFLiteRunner:
 
     def partitions(self) -> tuple[int, list[str]]:
         """Return how many delegate partitions the interpreter made, and the names of operators outside them."""
-        return delegate_partitions(self._native)
+        return self._engine.partitions()
+
+    def _loaded(self, *, threads: int, delegate: Path | None) -> Engine:
+        if self.runtime == "litert":
+            ports = (self._input.index, self._output.index)
+            return LiteRT(self.path, ports=ports, threads=threads, delegate=delegate)
+        return OpenVINO(self.path, threads=threads)
 
     def _stored(self, image: Image) -> NDArray[Any]:
         if self._takes_pixels:

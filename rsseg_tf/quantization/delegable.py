@@ -4,6 +4,11 @@ XNNPACK's delegate takes float files more generously than int8 ones. Its int8 ha
 that is not part of another operator, no MAX_POOL_2D of single pixels with a stride, and no CONCATENATION of more than
 five tensors; and the converter leaves dilated depthwise convolutions in pieces where several read one tensor. Each such
 layer would cut the file in two. Here those layers compute the same by operators that it has.
+
+And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D,
+whose few numbers int8 expresses exactly. It is not folded into the first convolution: that pads with zeros, and zero is
+the mean only behind the normalization. Borders of the mean put on first are two CONCATENATIONs; a fourth channel that
+tells the picture from its padding is a PADV2, and makes the kernel's steps coarser. docs/deploy.md has what each costs.
 """
 
 from __future__ import annotations
@@ -18,7 +23,8 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, copy_of, facts, is_graph, makers, times_read
+from rsseg_tf.graphs import Call, activation_name, calls, facts, makers, times_read
+from rsseg_tf.quantization.stand_ins import with_stand_ins
 
 _MOST_JOINED = 5
 
@@ -35,23 +41,12 @@ def delegable(model: keras.Model) -> keras.Model:
     Args:
         model: any model.
     """
-    if not isinstance(model, keras.Function) or any(map(is_graph, model.operations)):
-        return model
-    stand_ins = _stand_ins(model)
-    if not stand_ins:
-        return model
-    try:
-        copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
-    except (NotImplementedError, TypeError, ValueError):  # What Keras raises of others' layers and of Lambda.
-        return model
-    for layer in copy.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
-    return copy
+    return with_stand_ins(model, _stand_ins)
 
 
-def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operation]]) -> keras.Operation:
-    stand_in = stand_ins.get(operation.name)
-    return stand_in.from_config(operation.get_config()) if stand_in else copy_of(operation)
+def normalized_in_one(model: keras.Model) -> keras.Model:
+    """Return a network with the outputs of `model` that normalizes pixels by one convolution; see `delegable`."""
+    return with_stand_ins(model, lambda flat: _normalizing(flat, calls(flat)))
 
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
@@ -59,6 +54,7 @@ def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
     every = calls(model)
     changed = [call.operation for call in every if _has_to_change(call)]
     found = {layer.name: _STAND_INS[type(layer)] for layer in changed}
+    found |= _normalizing(model, every)
     return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model, every)}
 
 
@@ -87,6 +83,26 @@ def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
         return readers[id(call.inputs[0])] > 1 or before is None or not facts(before).fuses_relu
 
     return [call.operation for call in relus if type(call.operation) in _LONE_RELUS and is_alone(call)]
+
+
+def _normalizing(model: keras.Model, every: Sequence[Call]) -> dict[str, type[keras.Operation]]:
+    """Return the names of the layers that normalize the bands of an input image → what takes their place."""
+    images = {id(tensor) for tensor in model.inputs if len(tensor.shape) == 4 and tensor.shape[-1]}
+    found = [call for call in every if type(call.operation) in _NORMALIZATIONS]
+    elsewhere = {id(call.operation) for call in found if id(call.inputs[0]) not in images}
+    own = [call for call in found if id(call.operation) not in elsewhere]
+    fitting = [call.operation for call in own if _is_by_band(call.operation, call.inputs[0].shape[-1])]
+    return {layer.name: _NORMALIZATIONS[type(layer)] for layer in fitting}
+
+
+def _is_by_band(layer: Any, bands: int) -> bool:
+    """Return whether every pixel of a band becomes another number by the same factor and offset."""
+    parts = (layer.scale, layer.offset) if isinstance(layer, layers.Rescaling) else (layer.mean, layer.variance)
+    each = (1, 1, 1, bands)
+    try:
+        return np.broadcast_shapes(*(np.shape(part) for part in parts), each) == each
+    except ValueError:
+        return False
 
 
 class _AveragePooling2D(layers.AveragePooling2D):
@@ -173,6 +189,28 @@ class _Concatenate(layers.Concatenate):
         return tf.concat(rest, self.axis)
 
 
+class _Rescaling(layers.Rescaling):
+    """The factor of each band as a depthwise convolution of single pixels, whose bias is the offset."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return _by_band(inputs, self.scale, self.offset)
+
+
+class _Normalization(layers.Normalization):
+    """The same."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        mean, variance = (keras.ops.convert_to_numpy(part) for part in (self.mean, self.variance))
+        deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+        return _by_band(inputs, *((deviation, mean) if self.invert else (1 / deviation, -mean / deviation)))
+
+
+def _by_band(inputs: Any, scale: Any, offset: Any) -> Any:
+    each = (1, 1, 1, inputs.shape[-1])
+    kernel, bias = (np.broadcast_to(np.float32(part), each) for part in (scale, offset))
+    return tf.nn.depthwise_conv2d(inputs, np.swapaxes(kernel, 2, 3), (1, 1, 1, 1), "VALID") + bias[0, 0, 0]
+
+
 _STAND_INS: Mapping[type, type] = {
     layers.AveragePooling2D: _AveragePooling2D,
     layers.MaxPooling2D: _MaxPooling2D,
@@ -180,4 +218,5 @@ _STAND_INS: Mapping[type, type] = {
     layers.SeparableConv2D: _SeparableConv2D,
     layers.Concatenate: _Concatenate,
 }
+_NORMALIZATIONS: Mapping[type, Any] = {layers.Rescaling: _Rescaling, layers.Normalization: _Normalization}
 _LONE_RELUS: Mapping[type, type] = {layers.ReLU: _ReLU, layers.Activation: _Activation}

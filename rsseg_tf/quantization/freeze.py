@@ -33,17 +33,26 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
         ConfigError: for an unknown head, or one that the model does not have.
         ModelError: if the input's size is not fixed, or there is more than one input or output.
     """
+    shape = image_shape(model)
+    return freeze(_head_function(model, head), shape)
+
+
+def image_shape(model: keras.Model) -> tuple[int, ...]:
+    """Return height, width and bands of the one image that a model takes.
+
+    Raises:
+        ModelError: if its size is not fixed, or there is more than one input or output.
+    """
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
             f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
-    shape = model.inputs[0].shape[1:]
+    shape = tuple(model.inputs[0].shape[1:])
     if None in shape:
         raise ModelError(
-            f"the input of `{model.name}` has no fixed size: {tuple(shape)}", hint="build it with a fixed input shape"
+            f"the input of `{model.name}` has no fixed size: {shape}", hint="build it with a fixed input shape"
         )
-    forward = _head_function(model, head)
-    return freeze(forward, shape)
+    return shape
 
 
 def freeze(forward: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...]) -> Any:

@@ -17,6 +17,6 @@ def for_target(export: ExportConfig, model: keras.Model) -> ExportConfig:
     reported not to map (google-coral/edgetpu#31, #377), and the largest logit is not found by one that maps, so the
     host does both.
     """
-    if export.target == "cpu":
+    if export.target != "edgetpu":
         return export
     return dataclasses.replace(export, head="logits-low" if has_low_head(model) else "logits")

@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from rsseg_tf.config import Config, ExportConfig, to_dict
+from rsseg_tf.config import Config, ExportConfig
 from rsseg_tf.config.export import check_export
-from rsseg_tf.datasets import Dataset
-from rsseg_tf.errors import extras_named
-from rsseg_tf.inference.predict import usual_overlap
+from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.runner import TFLiteRunner
-from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.number_formats import FORMATS, RECOVERY
-from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
-from rsseg_tf.runs import atomic_path, file_hash, git_state, package_versions, require_output, write_json
-from rsseg_tf.steps.edgetpu_variant import for_target
+from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
-from rsseg_tf.steps.shared.data import prepared_dataset
-from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
-from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
-from rsseg_tf.steps.shared.windows import calibration_of, windows
+from rsseg_tf.steps.shared.exported import Source, open_source, provenance, source_metadata
+from rsseg_tf.steps.shared.keras_predictor import model_infer
+from rsseg_tf.steps.shared.windows import windows
+from rsseg_tf.tflite import kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
-from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
+from rsseg_tf.tflite.ethosu import vela
+from rsseg_tf.tflite.front.signature import with_signature
+from rsseg_tf.tflite.metadata import embed_metadata
 
 _ERROR_SAMPLES = 8
-_UNCALIBRATED = Calibration((), (), (), sha256="")
 
 
 @extras_named()
@@ -53,27 +47,28 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
     Returns:
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
         `layer_errors`, worst first, if `export.layer_error` asks for them; `recovered`: None, or where
-        `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back; and
-        `edgetpu`: the lint for that target, else None.
+        `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
+        `edgetpu` and `ethosu`: the lint, or what Vela says, for such a target, else None; and `kernels`: see
+        `rsseg_tf.tflite.kernels.KernelAgreement`, None for a file that computes on floats.
 
     Raises:
-        CheckFailedError: if the file is not what its type promises, does not map to its target, or loses too much
-            accuracy.
+        CheckFailedError: if the file is not what its type promises, does not map to its target, loses too much
+            accuracy, or is another by other kernels.
         RssegError: of any other kind where settings, data or model are at fault.
     """
     path = find_model(model)
+    if Path(out).suffix.lower() == ".onnx":
+        raise ConfigError(f"`{out}` ends like an ONNX file", hint="use export-onnx, or another name")
     require_output(Path(out), kinds=[".tflite"], reads=[path])
     return _export(path, config, Path(out))
 
 
 def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
     check_export(config.export)
-    dataset = numbered_as(model_path, prepared_dataset(config))
-    model = load_keras_model(model_path)
-    check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
-    config = replace(config, export=for_target(config.export, model))
-    calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
-    source = _Source(model, model_path, dataset, config, calibration)
+    if config.export.target in vela.USUAL:
+        vela.require_installed()
+    source = open_source(model_path, config)
+    config = source.config
     with atomic_path(out) as temporary:
         tried = [_attempt(source, config.export.type, temporary, out=out)]
         if _is_to_recover(tried[0], config.export):
@@ -82,6 +77,8 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         if config.export.target == "edgetpu":
             mapped = edgetpu.require_mapped(temporary, out=out, layer_names=source.layer_names)
         made = tried[-1]
+        by_vela = _by_vela(source, temporary, out=out)
+        by_kernels = _by_kernels(source, temporary, out=out)
         agreement.require(made.agreement, max_drop=config.export.max_drop, number_format=made.number_format)
     result = {
         "model": str(out),
@@ -89,33 +86,11 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "file_bytes": out.stat().st_size,
         "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
+        "ethosu": by_vela.record() if by_vela else None,
+        "kernels": by_kernels.record() if by_kernels else None,
     }
-    write_json(out.with_name(f"{out.name}.json"), {**result, **_provenance(source, out)})
+    write_json(out.with_name(f"{out.name}.json"), {**result, **provenance(source, out)})
     return result
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What a file is made from."""
-
-    model: keras.Model
-    path: Path
-    dataset: Dataset
-    config: Config
-    calibration: Calibration
-
-    @property
-    def layer_names(self) -> list[str]:
-        return [layer.name for layer in self.model.layers]
-
-    @cached_property
-    def hashes(self) -> dict[str, str]:
-        """Of the model's file and of the training data, each read once."""
-        return {"model": file_hash(self.path), "data": self.dataset.fingerprint("train")}
-
-    def calibration_record(self, number_format: str) -> dict[str, Any] | None:
-        known, wanted = FORMATS[number_format].calibration, self.config.export.calibration_method
-        return {**self.calibration.record(), "method": wanted if wanted in known else known[0]} if known else None
 
 
 @dataclass(frozen=True)
@@ -127,7 +102,7 @@ class _Attempt:
     proof: proof.Proof
     agreement: agreement.Agreement
 
-    def record(self, source: _Source) -> dict[str, Any]:
+    def record(self, source: Source) -> dict[str, Any]:
         wanted = source.config.export
         return {
             "type": self.number_format,
@@ -140,10 +115,11 @@ class _Attempt:
         }
 
 
-def _attempt(source: _Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
+def _attempt(source: Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """Return the file of a type, written to `path` and proven as `out`."""
     made = _made(source, number_format, out=out)
-    path.write_bytes(embed_metadata(made.content, _metadata(source, number_format)))
+    named = with_signature(made.content, head=source.config.export.head)
+    path.write_bytes(embed_metadata(named, source_metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
     proof.require(facts, number_format, path=out, keep_float=made.keep_float)
     return _Attempt(number_format, made, facts, _compared(source, path))
@@ -158,7 +134,7 @@ def _recovered(plain: _Attempt, trained: _Attempt) -> dict[str, Any]:
     return {"int8": plain.agreement.record(), "won_back": plain.agreement.drop - trained.agreement.drop}
 
 
-def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:
+def _made(source: Source, number_format: str, *, out: Path) -> ConvertedFile:
     """Return the file of a type, trained, repaired where the settings say so, or as the converter makes it."""
     wanted, calibration = source.config.export, source.calibration
     if FORMATS[number_format].trained_from:
@@ -177,7 +153,7 @@ def _made(source: _Source, number_format: str, *, out: Path) -> ConvertedFile:
     return ConvertedFile(content)
 
 
-def _repaired(source: _Source) -> ConvertedFile:
+def _repaired(source: Source) -> ConvertedFile:
     wanted, images = source.config.export, source.calibration.images
     ranged = calibrated_model(
         source.model,
@@ -196,7 +172,7 @@ def _repaired(source: _Source) -> ConvertedFile:
     )
 
 
-def _compared(source: _Source, path: Path) -> agreement.Agreement:
+def _compared(source: Source, path: Path) -> agreement.Agreement:
     infer, runner = model_infer(source.model), TFLiteRunner(path)
     drawn = windows(source.dataset, source.config, "val", count=source.config.export.check_samples)
     return agreement.compare(
@@ -207,32 +183,23 @@ def _compared(source: _Source, path: Path) -> agreement.Agreement:
     )
 
 
-def _metadata(source: _Source, number_format: str) -> ModelMetadata:
-    dataset, model = source.dataset, source.model
-    config = with_pixel_m(source.config, pixel_m_of(source.path))
-    return ModelMetadata(
-        class_names=dataset.palette.names,
-        class_colors=dataset.palette.colors,
-        input_size=model.input_shape[1:3],
-        fitting=config.data.fitting,
-        head=config.export.head,
-        ground_sampling_distance_m=config.data.ground_sampling_distance_m,
-        overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
-        hashes=source.hashes,
-        versions=package_versions(),
-        notes={"type": number_format, "calibration": source.calibration_record(number_format)},
-        layers=tuple(source.layer_names),
-        bands=config.data.bands,
-        scale=config.data.scale,
-    )
+def _by_vela(source: Source, path: Path, *, out: Path) -> vela.VelaReport | None:
+    """Return what Vela says of the file `path`, to be `out`; None for another target."""
+    accelerator = vela.USUAL.get(source.config.export.target)
+    if accelerator is None:
+        return None
+    found = vela.estimate(path, accelerator, layer_names=source.layer_names, name=str(out))
+    vela.require_on_npu(found)
+    return found
 
 
-def _provenance(source: _Source, out: Path) -> dict[str, Any]:
-    return {
-        "sha256": file_hash(out),
-        "made_from": {str(source.path): source.hashes["model"], "data:train": source.hashes["data"]},
-        "calibration_windows": source.calibration.names,
-        "settings": to_dict(source.config),
-        "versions": package_versions(),
-        "git": git_state(),
-    }
+def _by_kernels(source: Source, path: Path, *, out: Path) -> kernels.KernelAgreement | None:
+    """Return how the file `path`, to be `out`, differs by other kernels; None where floats are all that differs."""
+    content, wanted = path.read_bytes(), source.config.export
+    if not (wanted.kernel_samples and kernels.is_quantized(content, name=str(out))):
+        return None
+    count = min(wanted.kernel_samples, wanted.check_samples)
+    images = [image for _, image, _ in windows(source.dataset, source.config, "val", count=count)]
+    found = kernels.compare_kernels(content, images, name=str(out), layer_names=source.layer_names)
+    kernels.require_same(found, most_steps=wanted.kernel_steps)
+    return found

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rsseg_tf.inference.predict import ForeignModel, TiledPredictor
 
 
+_EXPORTED = {".tflite": "a TFLite", ".onnx": "an ONNX"}
+
+
 def is_keras(model: Path) -> bool:
     """Return whether the file is a Keras model by its ending; anything else is taken for TFLite."""
     return model.suffix.lower() in (".keras", ".h5")
@@ -46,7 +49,7 @@ def find_keras_model(path: Path | str) -> Path:
     """
     model = find_model(path)
     if not is_keras(model):
-        what = "is a TFLite file already" if model.suffix == ".tflite" else "is not a .keras file"
+        what = f"is {_EXPORTED[model.suffix]} file already" if model.suffix in _EXPORTED else "is not a .keras file"
         raise ModelError(f"`{model}` {what}", hint="give the .keras file that a .tflite file is made from")
     return model
 
@@ -151,16 +154,19 @@ def open_model(
     *,
     threads: int = 1,
     delegate: Path | str | None = None,
+    runtime: str = "",
     foreign: ForeignModel | None = None,
 ) -> TiledPredictor:
     """Open a trained model; its `predict` turns an image of any size into a class map.
 
     Args:
-        path: a `.tflite` or `.keras` file, or the folder of a finished run.
+        path: a `.tflite`, `.onnx` or `.keras` file, or the folder of a finished run.
         config: the settings of the data to predict. A `.keras` file needs them; by default they are those of the run
             that it lies in. Without them a `.tflite` file is set up by what it says about itself.
         threads: CPU threads of a `.tflite` file.
         delegate: what runs a `.tflite` file in the CPU's place: `edgetpu`, or the path of a shared library.
+        runtime: what carries out a `.tflite` or `.onnx` file: `litert`, `openvino`, `onnxruntime`, or `auto` for the
+            fastest that is installed; by default `litert`, of ONNX `onnxruntime`.
         foreign: the classes and the normalization of a `.tflite` file that another program made.
 
     Raises:
@@ -172,6 +178,11 @@ def open_model(
     if is_keras(model):
         from rsseg_tf.steps.shared.keras_predictor import open_keras_predictor
 
+        if runtime:
+            raise ConfigError(
+                f"`{model}` is run by Keras, not by {runtime}", hint="export it first: export-tflite or export-onnx"
+            )
+
         return open_keras_predictor(model, config or config_for(model, None))
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
@@ -179,5 +190,7 @@ def open_model(
 
     library = delegate_library(str(delegate)) if delegate else None
     palette = palette_of(config.data) if config else None
-    predictor = open_predictor(model, threads=threads, delegate=library, palette=palette, foreign=foreign)
+    predictor = open_predictor(
+        model, threads=threads, delegate=library, runtime=runtime, palette=palette, foreign=foreign
+    )
     return with_usual_overlap(predictor, config.evaluate.overlap) if config else predictor

@@ -17,9 +17,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.front.root import aligned_buffer
 from rsseg_tf.tflite.graph import Op, TFLiteModel
 from rsseg_tf.tflite.layer_names import OpTensors
-from rsseg_tf.tflite.metadata import aligned_buffer
 
 _IDENTIFIER = b"TFL3"
 _SCHEMA_VERSION = 3

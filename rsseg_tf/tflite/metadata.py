@@ -1,8 +1,6 @@
 """What a `.tflite` says about itself: classes, input, origin, as JSON in a named metadata buffer.
 
-The buffer is put in front of the model: a new root table and new lists of buffers and metadata that
-point at the tables of the old file, whose bytes stay as they are. Packing the file again from Python
-objects would lose the 16-byte alignment of the weights, which the Python FlatBuffers library does not keep.
+The buffer is put in front of the model (`rsseg_tf.tflite.front.root`), whose bytes stay as they are.
 """
 
 from __future__ import annotations
@@ -14,19 +12,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
-
 from rsseg_tf.errors import ModelError
 from rsseg_tf.number_formats import HEADS
+from rsseg_tf.tflite.front.root import (
+    BUFFERS_SLOT,
+    GIVE,
+    IDENTIFIER,
+    METADATA_SLOT,
+    Front,
+    aligned_buffer,
+    offsets_vector,
+    padding,
+    with_root,
+)
 from rsseg_tf.tflite.runtime import schema
 
 METADATA_NAME = "rsseg_tf"
 FITTINGS = ("crop", "resize")
-
-_GIVE = "give a .tflite file that export-tflite wrote"
-_IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16
-_BUFFERS_SLOT, _METADATA_SLOT, _SLOTS = 4, 6, 10
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def embed_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"not a TFLite model, or a damaged one: {error}", hint=_GIVE) from error
+        raise ModelError(f"not a TFLite model, or a damaged one: {error}", hint=GIVE) from error
 
 
 def read_metadata(model: bytes) -> ModelMetadata | None:
@@ -102,7 +104,7 @@ def read_metadata(model: bytes) -> ModelMetadata | None:
         ModelError: if `model` is not a TFLite file, or its metadata is damaged.
     """
     document = _read_document(model)
-    return None if document is None else _from_json(document["metadata"])
+    return None if document is None else metadata_of(document["metadata"])
 
 
 def metadata_in(content: bytes, *, path: Path) -> ModelMetadata | None:
@@ -127,7 +129,7 @@ def verify_seal(model: bytes) -> bool:
     if document is None or original is None:
         return False
     try:
-        rebuilt = embed_metadata(original, _from_json(document["metadata"]))
+        rebuilt = embed_metadata(original, metadata_of(document["metadata"]))
     except ModelError:
         return False
     if rebuilt != model and len(rebuilt) == len(model):
@@ -155,7 +157,12 @@ def _seal(original: bytes, values: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
+def metadata_of(values: Mapping[str, Any]) -> ModelMetadata:
+    """Return what the JSON values of a file's metadata say.
+
+    Raises:
+        ModelError: if something is missing, or of another kind.
+    """
     try:
         height, width = (int(side) for side in values["input_size"])
         return ModelMetadata(
@@ -178,8 +185,8 @@ def _from_json(values: Mapping[str, Any]) -> ModelMetadata:
 
 
 def _read_document(model: bytes) -> Mapping[str, Any] | None:
-    if model[4:8] != _IDENTIFIER:
-        raise ModelError("not a TFLite model", hint=_GIVE)
+    if model[4:8] != IDENTIFIER:
+        raise ModelError("not a TFLite model", hint=GIVE)
     try:
         root = schema.Model.GetRootAs(model)
         index = _metadata_buffer_index(root)
@@ -211,62 +218,29 @@ def _without_embedding(model: bytes) -> bytes:
 def _sealed_part(model: bytes, document: Mapping[str, Any]) -> bytes | None:
     """Return the bytes that lie where an earlier `embed_metadata` put the file it was given."""
     size = document["original"].get("bytes")
-    if not isinstance(size, int) or not 0 < size < len(model) - _padding(size):
+    if not isinstance(size, int) or not 0 < size < len(model) - padding(size):
         return None
-    start = len(model) - size - _padding(size)
+    start = len(model) - size - padding(size)
     return model[start : start + size]
 
 
-def _padding(size: int) -> int:
-    return -size % _ALIGNMENT
-
-
 def _prepend(original: bytes, document: bytes) -> bytes:
-    """Build, in front of `original`, a root table that shares all of its tables but two lists.
+    """Return the file with the document in a named metadata buffer, new or in place of the one that is there."""
 
-    FlatBuffers are built from the end and refer forward only, so the old file is laid into the
-    builder as if it had just been written, and the new tables refer to it by its offsets.
-    """
-    tail = original + bytes(_padding(len(original)))
-    builder = flatbuffers.Builder(len(tail) + len(document) + 4096)
-    builder.head -= len(tail)
-    builder.Bytes[builder.head :] = tail
-    builder.minalign = _ALIGNMENT
+    def added(front: Front) -> dict[int, int]:
+        buffers, entries = front.buffers(), front.metadata()
+        index = _metadata_buffer_index(front.root)
+        if index is None:
+            entries.append(_metadata_entry(front.builder, len(buffers)))
+            buffers.append(aligned_buffer(front.builder, document))
+        else:
+            buffers[index] = aligned_buffer(front.builder, document)
+        return {
+            BUFFERS_SLOT: offsets_vector(front.builder, buffers),
+            METADATA_SLOT: offsets_vector(front.builder, entries),
+        }
 
-    root = schema.Model.GetRootAs(original)
-    _refuse_what_cannot_be_kept(root)
-    fields = _fields(root, len(tail))
-    buffers = [len(tail) - root.Buffers(index)._tab.Pos for index in range(root.BuffersLength())]
-    entries = [len(tail) - root.Metadata(index)._tab.Pos for index in range(root.MetadataLength())]
-    index = _metadata_buffer_index(root)
-    if index is None:
-        entries.append(_metadata_entry(builder, len(buffers)))
-        buffers.append(aligned_buffer(builder, document))
-    else:
-        buffers[index] = aligned_buffer(builder, document)
-    fields[_BUFFERS_SLOT] = _offsets_vector(builder, buffers)
-    fields[_METADATA_SLOT] = _offsets_vector(builder, entries)
-
-    builder.StartObject(_SLOTS)
-    builder.PrependUint32Slot(0, root.Version(), 0)
-    for slot, offset in sorted(fields.items()):
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    builder.Finish(builder.EndObject(), file_identifier=_IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def _fields(root: Any, size: int) -> dict[int, int]:
-    """Return the slot in the root table → offset from the end, of everything that it refers to."""
-    table = root._tab
-    places = {slot: table.Offset(4 + 2 * slot) for slot in range(1, _SLOTS)}
-    return {slot: size - table.Indirect(table.Pos + place) for slot, place in places.items() if place}
-
-
-def _refuse_what_cannot_be_kept(root: Any) -> None:
-    if not root.SubgraphsLength():
-        raise ModelError("not a TFLite model: it holds no graph", hint=_GIVE)
-    if any(root.Buffers(index).Offset() > 1 for index in range(root.BuffersLength())):
-        raise ModelError("the model keeps its weights outside the flatbuffer (a file above 2 GB)")
+    return with_root(original, added, room=len(document))
 
 
 def _metadata_entry(builder: Any, buffer_index: int) -> int:
@@ -276,23 +250,3 @@ def _metadata_entry(builder: Any, buffer_index: int) -> int:
     schema.MetadataAddBuffer(builder, buffer_index)
     offset: int = schema.MetadataEnd(builder)
     return offset
-
-
-def aligned_buffer(builder: Any, data: bytes) -> int:
-    """Write a buffer table whose bytes begin at a multiple of 16, as kernels expect of weights."""
-    builder.StartVector(1, len(data), _ALIGNMENT)
-    builder.head -= len(data)
-    builder.Bytes[builder.head : builder.head + len(data)] = data
-    vector = builder.EndVector()
-    schema.BufferStart(builder)
-    schema.BufferAddData(builder, vector)
-    offset: int = schema.BufferEnd(builder)
-    return offset
-
-
-def _offsets_vector(builder: Any, offsets: list[int]) -> int:
-    builder.StartVector(4, len(offsets), 4)
-    for offset in reversed(offsets):
-        builder.PrependUOffsetTRelative(offset)
-    vector: int = builder.EndVector()
-    return vector

@@ -40,7 +40,7 @@ def test_the_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) ->
         *("model", "sha256", "file_bytes", "threads", "repeats", "height", "width"),
         *("p50_ms", "p90_ms", "p95_ms", "p99_ms", "fps", "megapixels_per_s", "end_to_end_p50_ms"),
         *("load_ms", "first_inference_ms", "peak_rss_mb", "arena_bytes", "delegate_partitions", "ratio"),
-        *("cpu", "governor", "temperature_c", "throttled", "temperature_before_c", "energy_mj", "miou"),
+        *("cpu", "governor", "temperature_c", "throttled", "temperature_before_c", "energy_mj", "miou", "runtime"),
     ]
 
 

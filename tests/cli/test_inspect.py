@@ -4,6 +4,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
@@ -79,3 +81,22 @@ def test_a_damaged_model_is_named(model: Path, capsys: pytest.CaptureFixture[str
     model.write_bytes(content)
     assert main(["inspect", str(model)]) == 1
     assert "tiny.tflite` is damaged" in capsys.readouterr().err
+
+
+def test_kernels_are_compared_over_images_without_tensorflow(model: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.random.default_rng(0).integers(0, 256, (90, 80, 3), dtype=np.uint8))
+    done = run_without_tensorflow("inspect", model, "--agree", image, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["samples"], [each["kernels"] for each in found["differences"]]) == (1, ["built-in", "reference"])
+
+
+@pytest.mark.parametrize(("name", "hint"), [("model.keras", "export-tflite"), ("float32.tflite", "int8 file")])
+def test_what_has_no_kernels_to_compare_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    write_archive(tmp_path / "model.keras")
+    (tmp_path / "float32.tflite").write_bytes(tiny_model("float32"))
+    assert main(["inspect", str(tmp_path / name), "--agree", "image.png"]) in (1, 2)
+    assert hint in capsys.readouterr().err

@@ -9,6 +9,7 @@ from rsseg_tf.graphs import private
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.delegable import delegable
+from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.networks import randomize, small_network
 
 
@@ -69,6 +70,56 @@ def test_a_network_that_fits_is_taken_as_it_is():
     x = inputs = keras.Input((8, 8, 3))
     x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3)(x)))
     model = keras.Model(inputs, layers.Concatenate()([layers.MaxPooling2D(2)(x)] * 5))
+    assert delegable(model) is model
+
+
+def seen(*normalizing):
+    x = inputs = keras.Input((12, 10, 3), name="image")
+    for layer in normalizing:
+        x = layer(x)
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="stem")(x)
+    return randomize(keras.Model(inputs, layers.Conv2D(3, 1, name="classifier")(x)))
+
+
+COLORS = {"mean": [123.0, 116.0, 103.0], "variance": [3400.0, 3300.0, 3200.0]}
+NORMALIZATIONS = {
+    "a rescaling": lambda: [layers.Rescaling(1 / 127.5, -1)],
+    "a rescaling of each band": lambda: [layers.Rescaling([0.017, 0.018, 0.019], [-2.1, -2.0, -1.8])],
+    "a normalization of each band": lambda: [layers.Normalization(**COLORS)],
+    "the inverse of one": lambda: [layers.Rescaling(1 / 64), layers.Normalization(invert=True, **COLORS)],
+    "EfficientNet's": lambda: [layers.Rescaling(1 / 255), layers.Normalization(**COLORS), layers.Rescaling(0.5)],
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_the_normalization_of_an_image_is_one_depthwise_convolution(name):
+    model = seen(*NORMALIZATIONS[name]())
+    np.testing.assert_allclose(delegable(model)(images()), model(images()), rtol=1e-4, atol=1e-4)
+    file = parse_model(convert(model, calibration=list(images())), name=name)
+    assert file.op_counts == {"CONV_2D": 2, "QUANTIZE": 1, "DEPTHWISE_CONV_2D": 1}
+
+
+def test_an_adapted_normalization_keeps_what_it_learned():
+    learned = layers.Normalization()
+    model = seen(learned)
+    learned.adapt(images())
+    np.testing.assert_allclose(delegable(model)(images()), model(images()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Rescaling(np.linspace(0.1, 1, 10)[:, None]),
+        layers.Normalization(axis=2, mean=[0.0] * 10, variance=[1.0] * 10),
+    ],
+)
+def test_a_factor_for_each_column_stays_as_it_is(layer):
+    model = seen(layer)
+    assert delegable(model) is model
+
+
+def test_a_rescaling_behind_other_layers_stays_as_it_is():
+    model = seen(layers.MaxPooling2D(2), layers.Rescaling(0.5, 1))
     assert delegable(model) is model
 
 

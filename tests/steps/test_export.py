@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import ExportConfig
@@ -49,6 +50,26 @@ def test_layer_errors_are_listed_and_recorded(workshop, capsys):
     assert [line.split()[0] for line in listed] == ["layer", errors[0]["layer"], errors[1]["layer"]]
     assert local == sorted(local)
     assert {"first_relu", "second_relu", "add", "third_relu", "classifier"} <= {error["layer"] for error in errors}
+
+
+def test_the_file_runs_by_other_kernels_too(workshop, capsys):
+    assert export(workshop) == 0
+    assert "reference kernels, not xnnpack: " in capsys.readouterr().out
+    assert [each["kernels"] for each in record(workshop)["kernels"]["differences"]] == ["built-in", "reference"]
+    assert export(workshop, "export.type=float32", out="float.tflite") == 0
+    assert record(workshop, "float.tflite")["kernels"] is None
+
+
+def test_kernels_that_part_fail_the_export_and_name_the_operator(workshop, capsys):
+    assert export(workshop, "export.kernel_steps=0", out="parted.tflite") == 3
+    assert "steps between the xnnpack and the reference kernels, 0 allowed" in capsys.readouterr().err
+    assert not (workshop / "parted.tflite").exists()
+
+
+def test_the_input_and_the_output_have_names(workshop):
+    assert export(workshop, "export.head=classes", out="named.tflite") == 0
+    native = Interpreter(model_path=str(workshop / "named.tflite"))
+    assert native.get_signature_list() == {"serving_default": {"inputs": ["image"], "outputs": ["classes"]}}
 
 
 def test_without_being_asked_no_error_is_measured(workshop):

@@ -44,6 +44,11 @@ model_argument = click.argument("model", type=ANY_PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing run in the output folder.")
 delegate_option = click.option("--delegate", help="Delegate: edgetpu, or the path of a shared library (TFLite).")
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["litert", "openvino", "onnxruntime", "auto"]),
+    help="What runs the file; auto for the fastest that is installed (TFLite, ONNX).",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(min=1, max=MOST_THREADS),
@@ -76,6 +81,7 @@ def opening_options(command: Command) -> Command:
             "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
         ),
         click.option("--names", metavar="A,B,…", help="Class names, in order (foreign .tflite)."),
+        runtime_option,
         delegate_option,
         threads_option,
     ):
@@ -85,7 +91,12 @@ def opening_options(command: Command) -> Command:
 
 def opening(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `rsseg_tf.steps.opening.open_model` that the values of `opening_options` stand for."""
-    return {"threads": values["threads"], "delegate": values["delegate"], "foreign": _foreign_model(values)}
+    return {
+        "threads": values["threads"],
+        "delegate": values["delegate"],
+        "runtime": values["runtime"] or "",
+        "foreign": _foreign_model(values),
+    }
 
 
 def paths_argument(metavar: str) -> Callable[[Command], Command]:

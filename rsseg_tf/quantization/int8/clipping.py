@@ -85,11 +85,16 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
     """Return what `with_method` does, for values seen already."""
-    chosen = {index: _finite(METHODS[method](observed), observed, method) for index, observed in seen.items()}
+    chosen = {index: finite_range(METHODS[method](observed), observed, method) for index, observed in seen.items()}
     return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
 
 
-def _finite(chosen: Range, observed: Observed, method: str) -> Range:
+def finite_range(chosen: Range, observed: Observed, method: str) -> Range:
+    """Return the range that a method chose.
+
+    Raises:
+        ModelError: if it is not finite.
+    """
     if not np.isfinite([chosen.low, chosen.high]).all():
         raise ModelError(
             f"calibration method `{method}` gives the range {chosen.low:g} … {chosen.high:g} to an activation that was "

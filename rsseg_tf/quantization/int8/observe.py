@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ Float64Array: TypeAlias = NDArray[np.float64]
 Histogram: TypeAlias = tuple[NDArray[np.int64], int]
 
 BINS = 4096
+
+Key = TypeVar("Key")
+Key_contra = TypeVar("Key_contra", contravariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,18 @@ class Observed:
         return self.low + (np.arange(bins) + 0.5) * (self.high - self.low) / bins
 
 
+class Reader(Protocol[Key_contra]):
+    """Anything that runs a network on pixels and then hands out what it computed."""
+
+    def run(self, image: NDArray[np.uint8]) -> None:
+        """Run the network on pixels uint8 (H, W, C)."""
+        ...
+
+    def tensor(self, index: Key_contra) -> NDArray[Any]:
+        """Return the values of a tensor after the last run."""
+        ...
+
+
 class TensorReader:
     """Runs a TFLite file in the plain interpreter, which keeps every tensor, unlike XNNPACK.
 
@@ -96,17 +111,20 @@ def observe(calibrated: bytes, images: Images) -> dict[int, Observed]:
 
     Every value is seen by itself, unlike in TensorFlow's calibrator; see `with_range_slots`.
     """
-    reader = TensorReader(calibrated)
-    tensors = list(recorded_ranges(calibrated))
+    return observations(TensorReader(calibrated), list(recorded_ranges(calibrated)), images)
+
+
+def observations(reader: Reader[Key], tensors: Sequence[Key], images: Images) -> dict[Key, Observed]:
+    """Return tensor → what the activation is like over images, as a reader of them tells it."""
     extremes = np.array([[_extremes(reader.tensor(index)) for index in tensors] for _ in _runs(reader, images)])
-    seen: dict[int, Observed] = {}
+    seen: dict[Key, Observed] = {}
     histograms = functools.cache(lambda: _histograms(seen, reader, images))
     for index, minima, maxima in zip(tensors, *extremes.transpose(2, 1, 0), strict=True):
         seen[index] = Observed(minima, maxima, functools.partial(lambda tensor: histograms()[tensor], index))
     return seen
 
 
-def _runs(reader: TensorReader, images: Images) -> Iterator[None]:
+def _runs(reader: Reader[Key], images: Images) -> Iterator[None]:
     for image in images:
         reader.run(image)
         yield
@@ -116,7 +134,7 @@ def _extremes(values: NDArray[np.float32]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def _histograms(seen: Mapping[int, Observed], reader: TensorReader, images: Images) -> dict[int, Histogram]:
+def _histograms(seen: Mapping[Key, Observed], reader: Reader[Key], images: Images) -> dict[Key, Histogram]:
     counts = {index: np.zeros(BINS, np.int64) for index in seen}
     zeros = dict.fromkeys(seen, 0)
     for _ in _runs(reader, images):

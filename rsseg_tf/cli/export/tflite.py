@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from rsseg_tf.cli.shared import options
+from rsseg_tf.config.export import Target
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.steps.opening import config_for, find_keras_model
 from rsseg_tf.text import text_table
@@ -21,7 +22,7 @@ _TYPES = "\n".join(f"  {name:<{_WIDTH}}  {known.title}" for name, known in FORMA
 @options.model_argument
 @options.config_option
 @options.out_option("The .tflite file; by default beside MODEL, named by its type.", required=False)
-@click.option("--for", "target", type=click.Choice(["cpu", "edgetpu"]), help="Target processor.")
+@click.option("--for", "target", type=click.Choice(get_args(Target)), help="Target processor.")
 @click.option(
     "--layer-error", type=int, metavar="N", help="Layers to list, worst first; short for export.layer_error=N."
 )
@@ -45,9 +46,9 @@ def command(
     """Write MODEL as a TFLite file and prove what is in it.
 
     MODEL is a .keras file or the folder of a finished run, whose settings are used without -c.
-    Exits with 3 and writes nothing when the file is not what its type promises, or, with --for edgetpu (or
-    export.target=edgetpu), when an operator would not map to the Edge TPU. A quantization-aware training that was
-    stopped is resumed by the same command.
+    Exits with 3 and writes nothing when the file is not what its type promises, when the kernels of other runtimes
+    make another picture of it, or, with --for (or export.target), when an operator would not map to that processor.
+    A quantization-aware training that was stopped is resumed by the same command.
 
     For example: rsseg-tf export-tflite runs/dubai-pruned -o dubai.tflite export.type=int8
     """
@@ -57,8 +58,11 @@ def command(
     options.quiet_tensorflow()
     from rsseg_tf.steps.export import export
     from rsseg_tf.tflite.edgetpu.lint import format_report
+    from rsseg_tf.tflite.ethosu.vela import format_vela
+    from rsseg_tf.tflite.kernels import format_agreement
 
-    purpose = "_for-edgetpu" if config.export.target == "edgetpu" else ""
+    target = config.export.target
+    purpose = "" if target == "cpu" else f"_for-{target}"
     result = export(path, config, out or path.with_name(f"{path.stem}_{config.export.type}{purpose}.tflite"))
     compared, facts = result["agreement"], result["proof"]
     text = (
@@ -73,8 +77,11 @@ def command(
         text += (
             f"\ncalibrated on only {found} training windows, {asked} were asked for: check the file on a whole split"
         )
+    if result["kernels"]:
+        text += f"\n{format_agreement(result['kernels'])}"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
+    mapping = format_vela(result["ethosu"]) if result["ethosu"] else mapping
     options.print_result(result, "\n\n".join(filter(None, [text, table, mapping])), as_json=as_json)
 
 

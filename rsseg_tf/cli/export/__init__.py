@@ -1,0 +1,1 @@
+"""Commands that write a trained model for other programs."""

@@ -1,0 +1,1 @@
+"""The programs that carry a model file out, behind one small interface."""

@@ -1,0 +1,119 @@
+"""An `.onnx` segmentation network that `export-onnx` wrote, on the CPU: uint8 image in, classes or scores out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.inference.blending import best_class
+from rsseg_tf.inference.runtimes.choice import runtime_for
+from rsseg_tf.inference.runtimes.engine import Describing, OnnxRuntime, OpenVINO
+from rsseg_tf.inference.tiling import Image, Logits
+from rsseg_tf.tflite.flatbuffer import read_content
+from rsseg_tf.tflite.metadata import METADATA_NAME, ModelMetadata, metadata_of
+
+_LEAST = np.float32(1e-12)
+"""Probabilities below it are as good as none."""
+
+
+class OnnxRunner:
+    """Runs one ONNX file, one image at a time; what it offers is what `rsseg_tf.inference.runner.TFLiteRunner` does.
+
+    Args:
+        path: the `.onnx` file.
+        threads: CPU threads.
+        runtime: `onnxruntime`, `openvino`, or `auto` for the faster of those that are installed.
+
+    Raises:
+        ModelError: if there is no such file, or one that the runtime refuses or `export-onnx` did not write.
+        ConfigError: if there is no such runtime, or it does not read ONNX.
+        MissingExtraError: if the runtime is not installed.
+    """
+
+    head = "logits"
+    score_unit = 1.0
+    arena_bytes = 0
+    knows_pixels = True
+
+    def __init__(self, path: Path | str, *, threads: int = 1, runtime: str = "onnxruntime") -> None:
+        self.path = Path(path)
+        self.runtime = runtime_for(self.path, runtime)
+        read_content(self.path)  # so that a file that is not there is told in our own words
+        engine = OpenVINO if self.runtime == "openvino" else OnnxRuntime
+        started = time.perf_counter()
+        self._engine: Describing = engine(self.path, threads=threads)
+        self.load_ms = (time.perf_counter() - started) * 1e3
+        self.metadata = _metadata(self.path, self._engine)
+        (_, self.num_bands, *size), (_, self.num_classes, *_) = self._engine.shapes
+        self.input_size = (size[0], size[1])
+
+    def logits(self, image: Image) -> Logits:
+        """Return the logarithm of each class's probability: uint8 (h, w, bands) → float32 (h, w, C).
+
+        Raises:
+            DataError: if `image` is not uint8 of the network's input size.
+        """
+        self.set_input(image)
+        self.invoke()
+        return self.output_logits()
+
+    def scores(self, image: Image) -> NDArray[Any]:
+        """Return what `logits` does."""
+        return self.logits(image)
+
+    def classes(self, image: Image) -> Image:
+        """Return the class of each pixel: uint8 (h, w, bands) → uint8 (h, w).
+
+        Raises:
+            DataError: if `image` is not uint8 of the network's input size.
+        """
+        self.set_input(image)
+        self.invoke()
+        return self.output_classes()
+
+    def set_input(self, image: Image) -> None:
+        """Copy an image, uint8 (h, w, bands), into the network's input.
+
+        Raises:
+            DataError: if `image` is not uint8 of the network's input size.
+        """
+        shape = (*self.input_size, self.num_bands)
+        if image.dtype != np.uint8 or image.shape != shape:
+            raise DataError(f"`{self.path}` takes uint8 images of shape {shape}, got {image.dtype} {image.shape}")
+        self._engine.set_input(np.moveaxis(image, -1, 0)[None].astype(np.float32) / np.float32(255))
+
+    def invoke(self) -> None:
+        """Run the network on the input that was set.
+
+        Raises:
+            ModelError: if the runtime fails.
+        """
+        self._engine.invoke()
+
+    def output_logits(self) -> Logits:
+        """Return the logarithm of the probabilities of the last run: float32 (h, w, C)."""
+        return np.log(np.maximum(np.moveaxis(self._engine.output()[0], 0, -1), _LEAST))
+
+    def output_classes(self) -> Image:
+        """Return the class map of the last run: uint8 (h, w)."""
+        return best_class(np.moveaxis(self._engine.output()[0], 0, -1))
+
+    def partitions(self) -> tuple[int, list[str]]:
+        """Return one piece."""
+        return self._engine.partitions()
+
+
+def _metadata(path: Path, engine: Describing) -> ModelMetadata:
+    hint = "give an .onnx file that export-onnx wrote"
+    if METADATA_NAME not in engine.notes or not all(len(shape) == 4 for shape in engine.shapes):
+        raise ModelError(f"`{path}` does not describe itself", hint=hint)
+    try:
+        return metadata_of(json.loads(engine.notes[METADATA_NAME]))
+    except (ModelError, ValueError, AttributeError) as error:
+        raise ModelError(f"`{path}` does not describe itself: {error}", hint=hint) from error

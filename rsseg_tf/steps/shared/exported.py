@@ -1,0 +1,102 @@
+"""What exported files are made from, and what they say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from rsseg_tf.config import Config, to_dict
+from rsseg_tf.datasets import Dataset
+from rsseg_tf.inference.predict import usual_overlap
+from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.quantization.calibration import Calibration
+from rsseg_tf.quantization.ethosu import enlarging_in_steps
+from rsseg_tf.runs import file_hash, git_state, package_versions
+from rsseg_tf.steps.edgetpu_variant import for_target
+from rsseg_tf.steps.shared.data import prepared_dataset
+from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
+from rsseg_tf.steps.shared.windows import calibration_of
+from rsseg_tf.tflite.metadata import ModelMetadata
+
+_UNCALIBRATED = Calibration((), (), (), sha256="")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file is made from."""
+
+    model: keras.Model
+    path: Path
+    dataset: Dataset
+    config: Config
+    calibration: Calibration
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Of the model, in topological order."""
+        return [layer.name for layer in self.model.layers]
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Of the model's file and of the training data, each read once."""
+        return {"model": file_hash(self.path), "data": self.dataset.fingerprint("train")}
+
+    def calibration_record(self, number_format: str) -> dict[str, Any] | None:
+        """Return on what the ranges of a format were measured and how, as JSON values; None for one without ranges."""
+        known, wanted = FORMATS[number_format].calibration, self.config.export.calibration_method
+        return {**self.calibration.record(), "method": wanted if wanted in known else known[0]} if known else None
+
+
+def open_source(path: Path, config: Config) -> Source:
+    """Return the `.keras` file at `path`, with the data that it is calibrated on and compared over.
+
+    Raises:
+        RssegError: if settings, data or model are at fault.
+    """
+    dataset = numbered_as(path, prepared_dataset(config))
+    model = load_keras_model(path)
+    check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
+    config = replace(config, export=for_target(config.export, model))
+    if config.export.target in ("ethos-u55", "ethos-u65"):
+        model = enlarging_in_steps(model)
+    calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
+    return Source(model, path, dataset, config, calibration)
+
+
+def source_metadata(source: Source, number_format: str) -> ModelMetadata:
+    """Return what a file of `number_format` says about itself."""
+    dataset, model = source.dataset, source.model
+    config = with_pixel_m(source.config, pixel_m_of(source.path))
+    return ModelMetadata(
+        class_names=dataset.palette.names,
+        class_colors=dataset.palette.colors,
+        input_size=model.input_shape[1:3],
+        fitting=config.data.fitting,
+        head=config.export.head,
+        ground_sampling_distance_m=config.data.ground_sampling_distance_m,
+        overlap=usual_overlap(config.evaluate.overlap, model.input_shape[1:3]),
+        hashes=source.hashes,
+        versions=package_versions(),
+        notes={"type": number_format, "calibration": source.calibration_record(number_format)},
+        layers=tuple(source.layer_names),
+        bands=config.data.bands,
+        scale=config.data.scale,
+    )
+
+
+def provenance(source: Source, out: Path) -> dict[str, Any]:
+    """Return what the record beside a file says of where it comes from, as JSON values."""
+    return {
+        "sha256": file_hash(out),
+        "made_from": {str(source.path): source.hashes["model"], "data:train": source.hashes["data"]},
+        "calibration_windows": source.calibration.names,
+        "settings": to_dict(source.config),
+        "versions": package_versions(),
+        "git": git_state(),
+    }

@@ -1,0 +1,1 @@
+"""Arm's Ethos-U: what its compiler says of a file."""
