@@ -186,3 +186,8 @@ def keeps_values(operation: keras.Operation) -> bool:
     """Return whether what goes out is values that came in, and zeros."""
     nearest = isinstance(operation, layers.UpSampling2D) and operation.interpolation == "nearest"
     return nearest or facts(operation).keeps_values
+
+
+def is_known(operation: keras.Operation) -> bool:
+    """Return whether the table has a row for a layer or operation, or for a type that it is made of."""
+    return facts(operation) is not _NOTHING

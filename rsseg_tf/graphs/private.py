@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 from keras.src.models.functional import Functional, operation_fn
+from keras.src.ops.node import Node
+from keras.src.utils.naming import to_snake_case
 
 
 def _named(module: str, *names: str) -> tuple[str, ...]:
@@ -72,6 +74,17 @@ def maker(tensor: Any) -> Any:
     return history.operation if hasattr(history, "operation") else history.layer
 
 
+def node_of(tensor: Any) -> Any:
+    """Return Keras' record of the call that returned a symbolic tensor, None where no call did."""
+    history = getattr(tensor, "_keras_history", None)
+    return history.operation._inbound_nodes[history.node_index] if history and history.operation else None
+
+
+def add_call(operation: keras.Operation, args: Any, kwargs: Any, outputs: Any) -> None:
+    """Record that calling an operation returned `outputs`, new symbolic tensors."""
+    Node(operation=operation, call_args=args, call_kwargs=kwargs, outputs=outputs)
+
+
 def run_graph(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
     """Return what a functional model makes of `inputs` when `call(operation, *args, **kwargs)` makes its calls."""
 
@@ -90,6 +103,34 @@ def with_training(operation: keras.Operation, training: bool | None) -> Callable
 def sublayers(operation: keras.Operation) -> list[keras.Layer]:
     """Return the layers that a layer holds."""
     return list(getattr(operation, "_layers", ()))
+
+
+def own_variables(layer: keras.Layer) -> list[Any]:
+    """Return the variables that a layer holds itself, not in layers within it."""
+    seeds = [generator.state for generator in layer._seed_generators]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+
+
+def mask_of(tensor: keras.KerasTensor) -> Any:
+    """Return the mask that a symbolic tensor carries, None where it has none."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def is_reshape(operation: keras.Operation) -> bool:
+    """Return whether an operation is `keras.ops.reshape`."""
+    kind = type(operation)
+    return f"{kind.__module__}.{kind.__qualname__}" == RESHAPE
+
+
+def settings(operation: keras.Operation) -> dict[str, Any]:
+    """Return what an operation that is not a layer was made with."""
+    return {key: value for key, value in vars(operation).items() if not key.startswith("_") and key != "name"}
+
+
+def snake_case(name: str) -> str:
+    """Return the name that Keras gives to the first layer of a class of that name."""
+    snake: str = to_snake_case(name)
+    return snake
 
 
 def renamed(operation: keras.Operation, name: str) -> keras.Operation:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError, first_line
-from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh, without_values
+from rsseg_tf.graphs import copy_graph, copy_of, refresh, without_values
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
@@ -43,7 +43,7 @@ def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
         2
     """
     wiring = trace(model, rules)
-    mask_wired(flatten(model), wiring, kept_ids(wiring, plan))
+    mask_wired(wiring.flat(model), wiring, kept_ids(wiring, plan))
 
 
 def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
@@ -75,6 +75,7 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
     `model`, masked or not, stays as it is. Where a removed channel would keep sending a constant
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
+    A layer that loses nothing and cannot be made again from its config is shared with `model`, variables included.
 
     Args:
         model: the dense model.
@@ -95,12 +96,12 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     """
     wiring = trace(model, rules)
     kept = kept_ids(wiring, plan)
-    flat = flatten(model)
+    flat = wiring.flat(model)
     slim = _built(flat, wiring, kept)
     sources = {operation.name: operation for operation in flat.operations}
     for operation in slim.operations:
         source = sources[operation.name]
-        if getattr(source, "weights", ()):
+        if getattr(source, "weights", ()) and operation is not source:
             weights = [keras.ops.convert_to_numpy(weight) for weight in source.weights]
             _set_weights(operation, _sliced(weights, wiring.layers[operation.name], kept))
     return slim
@@ -110,11 +111,14 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
     """Return the slim graph, with weights yet to be set."""
 
     def resized(operation: keras.Operation) -> keras.Operation:
+        layer = wiring.layers[operation.name]
         try:
-            return copy_of(operation, **_slim_config(operation, wiring.layers[operation.name], kept))
+            return copy_of(operation, **_slim_config(operation, layer, kept))
         except ModelError:
             raise
         except Exception as error:  # A layer's own code may raise anything.
+            if _loses_nothing(layer, kept):
+                return operation
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {first_line(error)}",
                 hint="give it a get_config that holds every argument of its __init__",
@@ -137,9 +141,12 @@ def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> 
                 hint=f"it has {', '.join(config)}",
             )
         config[key] = _resized(config[key], int(kept[ids].sum()))
-    if all(kept[ids].all() for ids in layer.axes.values()):
-        return config
-    return without_values(config)
+    return config if _loses_nothing(layer, kept) else without_values(config)
+
+
+def _loses_nothing(layer: LayerWiring, kept: Kept) -> bool:
+    emitted = () if layer.emitted is None else (layer.emitted,)
+    return all(kept[ids].all() for ids in (*layer.axes.values(), *layer.resize.values(), *emitted))
 
 
 def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:

@@ -102,9 +102,13 @@ class Wiring:
     group_count: int
     frozen: Mapping[str, str]
 
+    def flat(self, model: keras.Model) -> keras.Model:
+        """Return the flat graph of the model that this is the wiring of."""
+        return flatten(model, whole=lambda layer: layer.name in self.layers)
+
 
 def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
-    """Return the wiring of `model`; nested models are read as if they were inlined.
+    """Return the wiring of `model`; nested models, and layers made of layers, are read as if they were inlined.
 
     Args:
         model: a functional model.
@@ -115,7 +119,7 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
         ConfigError: if `rules` are not rules.
     """
     check_rules(rules)
-    flat = flatten(model)
+    flat = flatten(model, whole=lambda layer: rule_for(layer, rules) is not None)
     every = calls(flat, with_inputs=True)
     operations = {call.operation.name: call.operation for call in every}
     rule_of = {name: rule_for(operation, rules) for name, operation in operations.items()}

@@ -337,7 +337,11 @@ def test_it_is_frozen_with_the_reason_and_the_rest_is_pruned(case):
     assert reason in groups.frozen.get("first", "")
     assert {"second"} in [set(family.members) for family in groups.families]
     law = check_law(model)
-    assert law.holds, law
+    found = law.verification
+    assert found.cost_as_predicted
+    assert law.removed_params > 0
+    assert max(found.largest_error, law.in_place_error) <= found.tolerance
+    assert found.holds == (case != "a Lambda"), found  # whose file Keras loads for those alone who trust it
 
 
 def test_int8_layers_are_frozen():
@@ -390,13 +394,13 @@ def test_a_model_with_a_training_step_of_its_own_becomes_a_plain_one():
     assert type(slim) is type(keras.Model(inputs, inputs))
 
 
-def test_what_cannot_be_copied_is_named():
+def test_an_operation_that_cannot_be_copied_is_shared():
     x = inputs = image()
     x = ops.clip(layers.Conv2D(6, 3)(x), np.full(6, -0.1), np.full(6, 0.5))
-    model = headed(inputs, x)
-    with pytest.raises(ModelError, match=r"`clip.*` \(Clip\) cannot be copied") as caught:
-        pruning.rebuild(model, pruning.random_plan(pruning.find_groups(model), seed=0))
-    assert "get_config" in caught.value.hint
+    model = headed(inputs, layers.Conv2D(6, 3, name="free")(x))
+    law = check_law(model)
+    assert law.verification.masked_error < 1e-6
+    assert law.removed_params > 0
 
 
 def test_random_inputs_take_the_model_s_structure():

@@ -23,7 +23,7 @@ import keras
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.graphs import FACTS, private
+from rsseg_tf.graphs import FACTS, private, why_whole
 from rsseg_tf.graphs.facts import Labels, keys
 from rsseg_tf.pruning.rules import flows
 from rsseg_tf.pruning.rules.site import Signal, Site
@@ -165,7 +165,8 @@ def why_frozen(operation: keras.Operation, rules: Rules | None = None) -> str:
         if any(key in table for table in (rules or {}, RULES) for key in keys(kind)):
             changed = ", ".join(f"`{method}`" for method in sorted(_overridden(operation, kind)))
             return f"is a {name}, which has no rule: it overrides {changed} of {kind.__name__}, which has one"
-    return f"is a {name}, which has no rule"
+    whole = why_whole(operation)
+    return f"is a {name}, which has no rule" + (f" and cannot be opened: it {whole}" if whole else "")
 
 
 def _computes_like(operation: keras.Operation, kind: type) -> bool:
