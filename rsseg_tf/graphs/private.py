@@ -27,16 +27,18 @@ ELEMENTWISE = (
     *_named("ops.nn", "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid", "LeakyRelu"),
     *_named("ops.nn", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh"),
     *_named("ops.core", "Cast"),
+    *_named("activations.activations", "ReLU"),
 )
 POOLS = _named("ops.nn", "MaxPool", "AveragePool")
 REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
+PAD = "keras.src.ops.numpy.Pad"
 RESHAPE = "keras.src.ops.numpy.Reshape"
 SOFTMAX = "keras.src.ops.nn.Softmax"
 AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
 CONCATENATE = "keras.src.ops.numpy.Concatenate"
 
 CLASSES = (
-    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, RESHAPE, CONCATENATE, SOFTMAX),
+    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, PAD, RESHAPE, CONCATENATE, SOFTMAX),
     *(*ADDITIONS, *PRODUCTS, *OTHER_MERGES, *ELEMENTWISE, *POOLS, *REDUCTIONS, *AXIS_CHANGES),
 )
 """Module and name of every class without a public name that a table of ours has a row for.

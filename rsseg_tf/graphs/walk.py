@@ -46,6 +46,12 @@ class Call:
         arguments = tree.flatten((self.node.arguments.args, self.node.arguments.kwargs, own))
         return [value for value in arguments if hasattr(value, "shape") and not isinstance(value, keras.KerasTensor)]
 
+    @property
+    def arguments(self) -> list[Any]:
+        """What the call takes besides symbolic tensors, in order."""
+        given = tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
+        return [value for value in given if not isinstance(value, keras.KerasTensor)]
+
     def evaluate(self, values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """Return what the operation makes of arrays in place of its symbolic inputs."""
         known = {id(tensor): value for tensor, value in zip(self.inputs, values, strict=True)}

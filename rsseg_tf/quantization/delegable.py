@@ -18,7 +18,8 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, copy_of, facts, is_graph, makers, times_read
+from rsseg_tf.errors import ModelError
+from rsseg_tf.graphs import Call, activation_name, calls, copy_graph, facts, flatten, makers, times_read
 
 _MOST_JOINED = 5
 
@@ -29,29 +30,29 @@ _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 def delegable(model: keras.Model) -> keras.Model:
     """Return a network with the outputs of `model`, up to rounding; `model` itself if nothing has to change.
 
-    Layers keep their names. A network that is not functional, in which a model is nested, or with a layer that cannot
-    be made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
+    Layers keep their names, and what need not change is shared with `model`. Models within it, and layers that are made
+    of layers, become part of its graph. A network that is not functional stays as it is; so does a layer that cannot
+    be made again from its configuration, or whose data format is `channels_first`.
 
     Args:
         model: any model.
     """
-    if not isinstance(model, keras.Function) or any(map(is_graph, model.operations)):
-        return model
-    stand_ins = _stand_ins(model)
-    if not stand_ins:
-        return model
     try:
-        copy = copy_graph(model, make=lambda operation: _made(operation, stand_ins))
-    except (NotImplementedError, TypeError, ValueError):  # What Keras raises of others' layers and of Lambda.
+        flat = flatten(model)
+    except ModelError:
         return model
-    for layer in copy.layers:
-        layer.set_weights(model.get_layer(layer.name).get_weights())
+    stand_ins = _stand_ins(flat)
+    if not stand_ins:
+        return flat
+    copy = copy_graph(flat, make=lambda operation: _made(operation, stand_ins))
+    for name in stand_ins:
+        copy.get_layer(name).set_weights(flat.get_layer(name).get_weights())
     return copy
 
 
 def _made(operation: keras.Operation, stand_ins: Mapping[str, type[keras.Operation]]) -> keras.Operation:
     stand_in = stand_ins.get(operation.name)
-    return stand_in.from_config(operation.get_config()) if stand_in else copy_of(operation)
+    return stand_in.from_config(operation.get_config()) if stand_in else operation
 
 
 def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:

@@ -202,7 +202,39 @@ def padded_with_what_is_there():
     return headed(inputs, layers.Conv2D(8, 1, name="second")(x))
 
 
+def padded_by_an_operation():
+    inputs = image()
+    x = layers.Conv2D(6, 3, activation="sigmoid", name="first")(inputs)
+    x = ops.pad(x, ((0, 0), (1, 1), (2, 0), (0, 0)), constant_values=0.5)
+    x = ops.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect")
+    x = layers.Conv2D(8, 1, name="second")(x)
+    return headed(inputs, keras.activations.relu(ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), max_value=6))
+
+
+class Block(layers.Layer):
+    """Layers of somebody else's, with a branch."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.filters = layers.Conv2D(6, 3, padding="same")
+        self.norm = layers.BatchNormalization()
+        self.gate = layers.Conv2D(6, 1, activation="sigmoid")
+
+    def call(self, x, training=None):
+        y = ops.relu(self.norm(self.filters(x), training=training))
+        return y * self.gate(ops.mean(y, axis=(1, 2), keepdims=True))
+
+
+def blocks_of_layers():
+    x = inputs = image()
+    for name in ("one", "two"):
+        x = Block(name=name)(layers.Conv2D(6, 3)(x))
+    return headed(inputs, x)
+
+
 PRUNED = [
+    padded_by_an_operation,
+    blocks_of_layers,
     softmax_over_positions,
     padded_with_what_is_there,
     *(sequential, lazy_sequential, nested_on_three_levels, nested_with_dictionaries),

@@ -41,6 +41,19 @@ def padded(site: Site) -> Signal:
     return site.output(x.ids, np.where(x.dead == value, x.dead, np.nan) if pads else x.dead)
 
 
+def padded_by(site: Site) -> Signal:
+    """Pass channels on as `padded` where `keras.ops.pad` puts constants around positions alone."""
+    x, layer = site.inputs[0], site.layer
+    around = layer.pad_width[-1]
+    if len(layer.pad_width) == 1 or any(around):
+        return frozen(site, "puts channels beside those that come in")
+    values = [value for value in site.arguments if value is not None]
+    if layer.mode != "constant" or len(site.inputs) > 1 or any(np.ndim(value) for value in values):
+        return passing(site) if layer.mode != "constant" else frozen(site, "pads with what may differ by channel")
+    value = float(values[0]) if values else 0.0
+    return site.output(x.ids, np.where(x.dead == value, x.dead, np.nan))
+
+
 def scaled(site: Site) -> Signal:
     """Pass on the channels that come in, each multiplied by a weight of its own (label `out`)."""
     x = site.inputs[0]

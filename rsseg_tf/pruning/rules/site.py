@@ -132,6 +132,11 @@ class Site:
         """Arrays that the call takes besides the tensors of the graph."""
         return self._call.constants
 
+    @property
+    def arguments(self) -> list[Any]:
+        """What the call takes besides the tensors of the graph."""
+        return self._call.arguments
+
     def axis(self, label: str, ids: Ids) -> None:
         """Say that the variable axes called `label` are indexed by `ids`."""
         if label in self._notes.axes:

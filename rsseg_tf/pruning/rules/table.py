@@ -23,7 +23,7 @@ import keras
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.graphs import FACTS, private, why_whole
+from rsseg_tf.graphs import FACTS, foreign, private, why_whole
 from rsseg_tf.graphs.facts import Labels, keys
 from rsseg_tf.pruning.rules import flows
 from rsseg_tf.pruning.rules.site import Signal, Site
@@ -108,6 +108,8 @@ RULES: dict[type | str, Rule] = {
     **dict.fromkeys((*private.ADDITIONS, *private.OTHER_MERGES, private.SCALED_SUM), _MERGED),
     **dict.fromkeys((layers.Concatenate, private.CONCATENATE), Rule(flows.concatenated)),
     **dict.fromkeys((layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D, layers.Resizing), _PADDED),
+    private.PAD: Rule(flows.padded_by),
+    foreign.AFFINE: _ELEMENTWISE,
     **dict.fromkeys((layers.Flatten, *private.AXIS_CHANGES), Rule(flows.reshaped)),
     layers.Reshape: Rule(flows.reshaped, config={"target_shape": "out"}),
     private.RESHAPE: Rule(flows.reshaped, config={"newshape": "out"}),
