@@ -31,7 +31,7 @@ def _hub_resnet(**config: Any) -> keras.Model:
     return _hub("ResNetBackbone", **{**basic, **stages, "block_type": "bottleneck_block", **config})
 
 
-def _hub_efficientnet(kind: str, **config: Any) -> keras.Model:
+def _hub_efficientnet(kind: str) -> keras.Model:
     """Return EfficientNet-B0's stages of one type of block."""
     stages = {
         "stackwise_kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
@@ -44,7 +44,6 @@ def _hub_efficientnet(kind: str, **config: Any) -> keras.Model:
     }
     coefficients = {"stackwise_width_coefficients": [1.0] * 7, "stackwise_depth_coefficients": [1.0] * 7}
     blocks = {"stackwise_block_types": [kind] * 7}
-    del config
     import keras_hub
 
     return keras_hub.models.EfficientNetBackbone(**stages, **coefficients, **blocks, input_shape=_SHAPE)
@@ -78,7 +77,6 @@ def _hub_hgnet(**config: Any) -> keras.Model:
         hidden_sizes=[64, 256, 512, 1024],
         stem_channels=[3, 16, 16],
         hidden_act="relu",
-        use_learnable_affine_block=True,
         stackwise_stage_filters=[
             (16, 16, 64, 1, 3, 3),
             (64, 32, 256, 1, 3, 3),
@@ -131,7 +129,7 @@ def _hub_deeplab() -> keras.Model:
 def _hub_basnet() -> keras.Model:
     import keras_hub
 
-    encoder = _hub_resnet(stackwise_num_blocks=[2, 2, 2, 2], block_type="basic_block")
+    encoder = _hub_resnet(stackwise_num_blocks=[2, 2, 2, 2], block_type="basic_block", image_shape=(None, None, 3))
     backbone = _hub("BASNetBackbone", image_encoder=encoder, num_classes=1)
     return keras_hub.models.BASNetImageSegmenter(backbone)
 
@@ -155,7 +153,7 @@ def _hub_depth_anything() -> keras.Model:
         fusion_hidden_dim=64,
         head_hidden_dim=32,
         head_in_index=-1,
-        feature_keys=["Stage3", "Stage6", "Stage9", "Stage12"],
+        feature_keys=["stage3", "stage6", "stage9", "stage12"],
     )
 
 
@@ -191,17 +189,23 @@ _HUB: Mapping[str, Callable[[], keras.Model]] = {
         stem_kernel_size=3,
         stem_strides=1,
         stackwise_depth=[1, 2, 4],
-        stackwise_strides=[2, 2, 2],
+        stackwise_strides=[1, 2, 2],
         stackwise_num_filters=[64, 128, 256],
         block_type="dark_block",
         stage_type="csp",
+        stem_padding="same",
+        bottle_ratio=[0.5, 1.0, 1.0],
+        expand_ratio=[2.0, 1.0, 1.0],
+        block_ratio=[1.0, 0.5, 0.5],
+        down_growth=True,
     ),
     "EfficientNet v1": partial(_hub_efficientnet, "v1"),
     "EfficientNet fused": partial(_hub_efficientnet, "fused"),
     "EfficientNet unfused": partial(_hub_efficientnet, "unfused"),
     "EfficientNet cba": partial(_hub_efficientnet, "cba"),
     "MobileNet": _hub_mobilenet,
-    "HGNetV2": _hub_hgnet,
+    "HGNetV2": partial(_hub_hgnet, use_learnable_affine_block=False),
+    "HGNetV2 affine": partial(_hub_hgnet, use_learnable_affine_block=True),
     "RetinaNet pyramid": lambda: _hub(
         "RetinaNetBackbone", image_encoder=_hub_resnet(), min_level=3, max_level=7, use_p5=False
     ),
@@ -243,20 +247,36 @@ def _cv(kind: str, **config: Any) -> keras.Model:
 def _cv_segmenter(kind: str, **config: Any) -> keras.Model:
     import keras_cv
 
-    return getattr(keras_cv.models, kind)(num_classes=_CLASSES, backbone=_cv(config.pop("on")), **config)
+    backbone = config.pop("on")
+    return getattr(keras_cv.models, kind)(num_classes=_CLASSES, backbone=backbone(), **config)
+
+
+_CV_MIT = partial(
+    *(_cv, "MiTBackbone"),
+    include_rescaling=False,
+    depths=[2, 2, 2, 2],
+    num_layers=4,
+    blockwise_num_heads=[1, 2, 5, 8],
+    blockwise_sr_ratios=[8, 4, 2, 1],
+    end_value=0.1,
+    patch_sizes=[7, 3, 3, 3],
+    strides=[4, 2, 2, 2],
+    embedding_dims=[32, 64, 160, 256],
+    max_drop_path_rate=0.1,
+)
 
 
 _CV_BACKBONES = (
     *("ResNet18", "ResNet50", "ResNet50V2", "CSPDarkNetS", "DenseNet121", "EfficientNetLiteB0", "EfficientNetV1B0"),
-    *("EfficientNetV2S", "MobileNetV3Small", "MobileNetV3Large", "VGG16", "MiTB0", "ViTDetB"),
+    *("EfficientNetV2S", "MobileNetV3Small", "MobileNetV3Large", "VGG16", "ViTDetB"),
 )
 
 _CV: Mapping[str, Callable[[], keras.Model]] = {
     **{name: partial(_cv, f"{name}Backbone") for name in _CV_BACKBONES},
+    "MiT-B0": _CV_MIT,
     "YOLOv8": partial(_cv, "YOLOV8Backbone", stackwise_channels=[32, 64, 128, 256], stackwise_depth=[1, 2, 2, 1]),
-    "DeepLabV3+": partial(_cv_segmenter, "DeepLabV3Plus", on="ResNet50V2Backbone"),
-    "SegFormer-B0": partial(_cv_segmenter, "SegFormer", on="MiTB0Backbone", projection_filters=256),
-    "BASNet": partial(_cv_segmenter, "BASNet", on="ResNet18Backbone"),
+    "DeepLabV3+": partial(_cv_segmenter, "DeepLabV3Plus", on=partial(_cv, "ResNet50V2Backbone")),
+    "SegFormer-B0": partial(_cv_segmenter, "SegFormer", on=_CV_MIT, projection_filters=256),
 }
 
 
@@ -277,14 +297,6 @@ _COLLECTION: Mapping[str, Callable[[], keras.Model]] = {
     "R2U-Net": partial(_collection, "r2_unet_2d", _WIDTHS, _CLASSES, batch_norm=True),
     "ResUnet-a": partial(_collection, "resunet_a_2d", _WIDTHS, [1, 3, 15, 31], _CLASSES),
     "U^2-Net": partial(_collection, "u2net_2d", _CLASSES, _WIDTHS, batch_norm=True),
-    "TransUNET": partial(
-        *(_collection, "transunet_2d", _WIDTHS, _CLASSES), embed_dim=192, num_mlp=768, num_heads=3, num_transformer=4
-    ),
-    "Swin-UNET": partial(
-        _collection,
-        "swin_unet_2d",
-        *(32, _CLASSES, 3, 2, 2, (2, 2), [4, 8, 8, 8], [4, 2, 2, 2], 128),
-    ),
 }
 
 

@@ -105,6 +105,7 @@ class _Part:
         nodes: Keras' records of its calls, each after those that it depends on.
         outputs: what it returns, in its structure.
         layer: the layer that was opened, None for a model.
+        names_alike: whether every such layer calls its own by the same names: Keras' attention does.
     """
 
     owner: str
@@ -112,6 +113,7 @@ class _Part:
     nodes: Sequence[Any]
     outputs: Any
     layer: Opened | None = None
+    names_alike: bool = False
 
     def batch(self, given: Sequence[keras.KerasTensor]) -> int | None:
         """Return the size of the batch of tensors that the part is given, None where it is open."""
@@ -175,7 +177,10 @@ class _Joined:
         if is_graph(operation):
             return _part_of_model(functional(operation), name)
         layer = None if self._whole(operation) else opened(node)
-        return None if layer is None else _Part(name, layer.inputs, layer.nodes, layer.outputs, layer)
+        if layer is None:
+            return None
+        alike = isinstance(operation, keras.layers.MultiHeadAttention)
+        return _Part(name, layer.inputs, layer.nodes, layer.outputs, layer, alike)
 
     def _name(self, operation: keras.Operation, part: _Part) -> str:
         """Return the name of an operation in the joined graph.
@@ -187,9 +192,11 @@ class _Joined:
             return self._names[id(operation)]
         name: str = operation.name
         kind = private.snake_case(type(operation).__name__)
-        is_automatic = part.layer is not None and re.fullmatch(rf"{kind}(_\d+)?", name) is not None
+        is_automatic = part.names_alike or (
+            part.layer is not None and re.fullmatch(rf"{kind}(_\d+)?", name) is not None
+        )
         if is_automatic or name in self._taken:
-            stem = f"{part.owner}_{kind if is_automatic else name}"
+            stem = f"{part.owner}_{name if part.names_alike or not is_automatic else kind}"
             name = next(each for each in chain((stem,), (f"{stem}_{n}" for n in count(1))) if each not in self._taken)
         self._taken.add(name)
         self._names[id(operation)] = name

@@ -31,6 +31,10 @@ ELEMENTWISE = (
 )
 POOLS = _named("ops.nn", "MaxPool", "AveragePool")
 REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
+TRANSPOSE = "keras.src.ops.numpy.Transpose"
+MATMUL = "keras.src.ops.numpy.Matmul"
+EINSUM = "keras.src.ops.numpy.Einsum"
+ATTENTION = "keras.src.ops.nn.DotProductAttention"
 PAD = "keras.src.ops.numpy.Pad"
 RESHAPE = "keras.src.ops.numpy.Reshape"
 SOFTMAX = "keras.src.ops.nn.Softmax"
@@ -38,7 +42,19 @@ AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
 CONCATENATE = "keras.src.ops.numpy.Concatenate"
 
 CLASSES = (
-    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, PAD, RESHAPE, CONCATENATE, SOFTMAX),
+    *(
+        LAYER_SCALE,
+        STOCHASTIC_DEPTH,
+        SCALED_SUM,
+        TRANSPOSE,
+        MATMUL,
+        EINSUM,
+        ATTENTION,
+        PAD,
+        RESHAPE,
+        CONCATENATE,
+        SOFTMAX,
+    ),
     *(*ADDITIONS, *PRODUCTS, *OTHER_MERGES, *ELEMENTWISE, *POOLS, *REDUCTIONS, *AXIS_CHANGES),
 )
 """Module and name of every class without a public name that a table of ours has a row for.

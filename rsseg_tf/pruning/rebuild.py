@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
             if lost is not None:
                 weight = operation.weights[variable.index]
                 value = keras.ops.convert_to_numpy(weight).copy()
-                value[lost] = 0
+                value[lost.reshape(value.shape)] = 0
                 weight.assign(value)
 
 
@@ -140,7 +141,7 @@ def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> 
                 f"the config of `{operation.name}` ({type(operation).__name__}) has no `{key}`, which its rule names",
                 hint=f"it has {', '.join(config)}",
             )
-        config[key] = _resized(config[key], int(kept[ids].sum()))
+        config[key] = _resized(config[key], kept[ids])
     return config if _loses_nothing(layer, kept) else without_values(config)
 
 
@@ -150,26 +151,29 @@ def _loses_nothing(layer: LayerWiring, kept: Kept) -> bool:
 
 
 def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:
-    for weight, value in zip(operation.weights, weights, strict=True):
-        if tuple(weight.shape) != value.shape:
+    shapes = [tuple(weight.shape) for weight in operation.weights]
+    for weight, shape, value in zip(operation.weights, shapes, weights, strict=True):
+        if math.prod(shape) != value.size or (len(shape) == value.ndim and shape != value.shape):
             raise ModelError(
-                f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {tuple(weight.shape)} "
+                f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {shape} "
                 f"after slimming, expected {value.shape}",
                 hint="its rule has to say which axes channels index, and which config entries hold their number",
             )
-    operation.set_weights(weights)
+    operation.set_weights([value.reshape(shape) for value, shape in zip(weights, shapes, strict=True)])
     refresh(operation)
 
 
-def _resized(value: Any, width: int) -> Any:
-    """Return a config entry with another number of channels; −1 stands for whatever is there."""
-    if isinstance(value, tuple | list):
-        return (*value[:-1], width if value[-1] != -1 else -1)
-    return width if value != -1 else -1
+def _resized(value: Any, kept: Kept) -> Any:
+    """Return a config entry with as many channels, or rows and columns, as are kept; −1 stands for any number."""
+    widths = [int(kept.any(axis=1).sum()), int(kept.any(axis=0).sum())] if kept.ndim == 2 else [int(kept.sum())]
+    before = value if isinstance(value, tuple | list) else [value]
+    after = [width if old != -1 else -1 for old, width in zip(before[-len(widths) :], widths, strict=True)]
+    return (*before[: -len(widths)], *after) if isinstance(value, tuple | list) else after[0]
 
 
 def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]:
     """Return the layer's weights along the channels that stay, with folded constants."""
+    weights = [weight.reshape(variable.shape) for weight, variable in zip(weights, layer.variables, strict=True)]
     if layer.folds is not None:
         constants = np.where(kept[layer.axes[CONTRACTED]], 0.0, layer.folds)
         kernel = layer.folding

@@ -85,8 +85,8 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
 def without_softmax(model: keras.Model) -> keras.Model:
     """Return a model whose outputs have the same order of classes as those of `model`, without a softmax at the end.
 
-    XNNPACK has no int8 softmax over classes, and the likeliest class is the one with the largest logit. A softmax that is
-    the activation of the last layer goes too; the result shares all other layers with `model`.
+    XNNPACK has no int8 softmax over classes, and the likeliest class is the one with the largest logit. A softmax that
+    is the activation of the last layer goes too; the result shares all other layers with `model`.
     """
     last, before = maker(model.outputs[0]), node_of(model.outputs[0]).input_tensors
     if _is_softmax(last):

@@ -176,11 +176,19 @@ def test_what_would_not_be_the_same_stays_whole_and_says_why(kind, why):
     assert why_whole(layer) == why
 
 
-@pytest.mark.parametrize("make", [lambda: layers.MultiHeadAttention(2, 2), lambda: layers.LSTM(3)])
+@pytest.mark.parametrize("make", [lambda: layers.LSTM(3), lambda: layers.TimeDistributed(layers.Dense(3))])
 def test_layers_of_keras_stay_whole_and_nothing_is_said(make):
     layer = make()
-    inputs = keras.Input((5, 4))
-    y = layer(inputs, inputs) if isinstance(layer, layers.MultiHeadAttention) else layer(inputs)
-    model = keras.Model(inputs, y)
+    model = model_of(layer, size=(5, 4))
     assert flatten(model) is model
     assert why_whole(layer) == ""
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_attention_is_opened_and_names_its_layers_after_itself(dropout):
+    inputs = keras.Input((5, 4), name="tokens")
+    first, second = (layers.MultiHeadAttention(2, 3, dropout=dropout, name=name) for name in ("first", "second"))
+    model = keras.Model(inputs, second(first(inputs, inputs), inputs))
+    flat = flatten(model)
+    assert {"first_query", "second_query", "second_attention_output"} <= set(names(flat))
+    check_equal(model, flat, size=(5, 4))

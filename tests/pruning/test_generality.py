@@ -277,13 +277,6 @@ def recurrent():
     return keras.Model(inputs, layers.Dense(3)(layers.Dense(5, name="second")(x)))
 
 
-def attention():
-    inputs = keras.Input((10, 4))
-    x = layers.Conv1D(8, 3, name="first")(inputs)
-    x = layers.Add()([x, layers.MultiHeadAttention(2, 4, name="attention")(x, x)])
-    return keras.Model(inputs, layers.Dense(3)(layers.Dense(6, name="second")(x)))
-
-
 def dot_product():
     inputs = image()
     x, y = (layers.GlobalMaxPooling2D()(layers.Conv2D(6, 3, name=name)(inputs)) for name in ("first", "other"))
@@ -325,7 +318,6 @@ FROZEN = {
     "a Lambda": (lambda: between(layers.Lambda(lambda t: t * 2, name="twice")), "`twice` is a Lambda, which has no"),
     "layer norm": (lambda: between(layers.LayerNormalization(name="norm")), "`norm` normalizes over the channels"),
     "group norm": (lambda: between(layers.GroupNormalization(2, name="norm")), "`norm` normalizes over groups"),
-    "permuted": (lambda: between(layers.Permute((1, 3, 2)), layers.Permute((1, 3, 2))), "is a Permute, which has no"),
     "split": (lambda: between(layers.Reshape((6, 12, 3), name="split")), "`split` lays out (6, 6, 6) as"),
     "softmax": (lambda: between(layers.Softmax(name="soft")), "`soft` is a softmax over the channels"),
     "normalized": (
@@ -355,7 +347,6 @@ FROZEN = {
     "softmax op": (lambda: between(lambda x: ops.softmax(x, axis=-1)), "is a softmax over the channels"),
     "a constant and 0": (twice_with_other_constants, "`second` would keep receiving a constant"),
     "recurrent": (recurrent, "`both_ways` is a Bidirectional, which has no rule"),
-    "attention": (attention, "`attention` is a MultiHeadAttention, which has no rule"),
     "dot": (dot_product, "`dot` is a Dot, which has no rule"),
     "LoRA": (low_rank, "holds `kernel`, which its rule does not mention"),
 }

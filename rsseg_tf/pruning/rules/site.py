@@ -27,20 +27,33 @@ class Signal:
     """A tensor as pruning sees it.
 
     Attributes:
-        shape: without the batch axis; None where unknown. Channels are the last axis.
-        ids: the channel id of each channel, int64 (C,).
-        dead: what each channel emits once it is removed by mask, float64 (C,): 0 after a layer with
+        shape: without the batch axis; None where unknown. Channels are the last axis, unless `axes` says otherwise.
+        ids: the channel id of each channel, int64 (C,); of channels that are spread over axes, as these are.
+        dead: what each channel emits once it is removed by mask, float64 like `ids`: 0 after a layer with
             weights, sigmoid(0) after a sigmoid; NaN where the value would not be the same everywhere.
+        axes: the axes of `shape` that channels are spread over, in order, such as heads and the width of each; none of
+            a tensor without channels; None for the last alone.
     """
 
     shape: tuple[int | None, ...]
     ids: Ids
     dead: Values
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The axes of `shape` that hold channels."""
+        return (len(self.shape) - 1,) if self.axes is None else self.axes
 
     @property
     def positions(self) -> int | None:
-        """Product of the axes before the channels, None where one is unknown."""
-        return product_of(self.shape[:-1])
+        """Product of the axes that hold no channels, None where one is unknown."""
+        return product_of(tuple(size for axis, size in enumerate(self.shape) if axis not in self.places))
+
+    def laid_out(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return one value a channel, with an axis for the batch and for each axis of `shape`."""
+        sizes = dict(zip(self.places, self.ids.shape, strict=True))
+        return values.reshape(1, *(sizes.get(axis, 1) for axis in range(len(self.shape))))
 
 
 @dataclass
@@ -49,7 +62,7 @@ class LayerNotes:
 
     Attributes:
         axes: label of a variable's axis (such as `in`, `out`) → the ids that index it.
-        resize: key of the layer's config → the ids whose number it holds.
+        resize: key of the layer's config → the ids whose number it holds; of two axes, those of its last two entries.
         folds: per channel of `in`, the constant that a removed one keeps sending; None until known.
         creates: whether the ids of `out` are the layer's own.
         positions: `in` or `out` → positions summed over the calls, None where unknown.
@@ -81,6 +94,14 @@ class Ledger:
     notes: dict[str, LayerNotes] = field(default_factory=dict)
     couples: list[Ids] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
+    grids: list[Ids] = field(default_factory=list)
+    whole_rows: set[int] = field(default_factory=set)
+
+    def close_grids(self) -> None:
+        """Let channels that were spread over two axes leave a grid: whole rows (heads), or else whole columns."""
+        for grid in self.grids:
+            if len(grid) > 1 and int(grid[0, 0]) not in self.whole_rows:
+                self.couples.extend(np.stack([grid[0], row]) for row in grid[1:])
 
     def new_ids(self, number: int) -> Ids:
         """Return ids that no channel has yet."""
@@ -157,15 +178,26 @@ class Site:
 
     def join(self, first: Ids, second: Ids) -> None:
         """Say that the channels of `first` and `second` can only go together, pair by pair."""
-        if len(first) != len(second):
-            self.freeze(np.concatenate([first, second]), "takes tensors with different numbers of channels")
+        if first.shape != second.shape:
+            self.freeze(np.concatenate([first, second], None), "takes tensors with different numbers of channels")
         else:
-            self._ledger.couples.append(np.stack([first, second]))
+            self._ledger.couples.append(np.stack([first.reshape(-1), second.reshape(-1)]))
+
+    def spread(self, ids: Ids) -> Ids:
+        """Say that channels are spread over two axes, (rows, columns), so that whole rows or columns go."""
+        self._ledger.grids.append(ids)
+        return ids
+
+    def keep_rows_whole(self, grid: Ids) -> None:
+        """Say that the channels of each row of a grid can only go together."""
+        for column in range(1, grid.shape[1]):
+            self.join(grid[:, 0], grid[:, column])
+        self._ledger.whole_rows.update(grid[:, 0].tolist())
 
     def freeze(self, ids: Ids, reason: str) -> None:
         """Say that channels must stay. `reason` continues a sentence that begins with the layer's name."""
-        if len(ids):
-            self._ledger.freezes.append(Freeze(ids, self.layer.name, reason))
+        if ids.size:
+            self._ledger.freezes.append(Freeze(ids.reshape(-1), self.layer.name, reason))
 
     def resize(self, key: str, ids: Ids) -> None:
         """Say that the layer's config holds the number of `ids` that stay under `key` (or last in a shape there)."""
@@ -192,14 +224,16 @@ class Site:
         `unknown` takes the place of values that are not the same everywhere.
         """
         dead = [np.where(np.isnan(signal.dead), unknown, signal.dead) for signal in self.inputs]
-        shapes = [(1,) * len(signal.shape) + (-1,) for signal in self.inputs]
-        values = [value.reshape(shape).astype(np.float32) for value, shape in zip(dead, shapes, strict=True)]
-        return self._call.evaluate(values).reshape(-1)
+        values = [signal.laid_out(value).astype(np.float32) for signal, value in zip(self.inputs, dead, strict=True)]
+        found = self._call.evaluate(values)
+        return found.reshape(self.inputs[0].ids.shape) if found.size == self.inputs[0].ids.size else found.reshape(-1)
 
-    def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:
-        """Return the signal that flows out."""
-        self._notes.emitted = ids
-        return Signal(self.output_shape, ids, np.broadcast_to(np.asarray(dead, np.float64), ids.shape))
+    def output(self, ids: Ids, dead: Values | float = 0.0, *, axes: tuple[int, ...] | None = None) -> Signal:
+        """Return the signal that flows out; `axes` as in `Signal`."""
+        self._notes.emitted = ids.reshape(-1)
+        last = (len(self.output_shape) - 1,)
+        dead = np.broadcast_to(np.asarray(dead, np.float64), ids.shape)
+        return Signal(self.output_shape, ids, dead, None if axes == last else axes)
 
     def count_positions(self, output: Signal) -> None:
         """Add this call's positions to the layer's."""

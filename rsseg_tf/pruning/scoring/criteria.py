@@ -63,7 +63,9 @@ def _norms(order: int) -> Callable[[TapFinder, Wiring], dict[str, Values]]:
         for name in find.multiplying():
             layer = wiring.layers[name]
             weight = find.operation(name).weights[layer.kernel.index]
-            found[name] = np.linalg.norm(by_filter(_array(weight), layer.kernel.labels), order, axis=0)
+            found[name] = np.linalg.norm(
+                by_filter(_array(weight).reshape(layer.kernel.shape), layer.kernel.labels), order, axis=0
+            )
         return found
 
     return scores
