@@ -76,7 +76,7 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
     `model`, masked or not, stays as it is. Where a removed channel would keep sending a constant
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
-    A layer that loses nothing and cannot be made again from its config is shared with `model`, variables included.
+    A layer that loses nothing, or has no weights, and cannot be made again from its config is shared with `model`.
 
     Args:
         model: the dense model.
@@ -118,7 +118,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
         except ModelError:
             raise
         except Exception as error:  # A layer's own code may raise anything.
-            if _loses_nothing(layer, kept):
+            if _can_be_shared(operation, layer, kept):
                 return operation
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {first_line(error)}",
@@ -143,6 +143,12 @@ def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> 
             )
         config[key] = _resized(config[key], kept[ids])
     return config if _loses_nothing(layer, kept) else without_values(config)
+
+
+def _can_be_shared(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> bool:
+    """Return whether a layer can stand in the slim graph as it is: it loses nothing, or nothing of it has a width."""
+    has_width = bool(getattr(operation, "weights", ())) or bool(layer.resize)
+    return _loses_nothing(layer, kept) or not has_width
 
 
 def _loses_nothing(layer: LayerWiring, kept: Kept) -> bool:

@@ -7,7 +7,7 @@ which ids must go together, which must stay, and returns the ids of the output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -218,15 +218,23 @@ class Site:
         self.freeze(signal.ids[lost], "would keep receiving a constant that no bias can absorb")
         self._notes.folds = np.where(lost, 0.0, dead)
 
-    def evaluate(self, unknown: float = np.nan) -> Values:
-        """Return what the layer makes of removed channels, for layers that act on each element alone; float64 (C,).
+    def evaluate(self, unknown: Sequence[float]) -> Values:
+        """Return what the layer makes of removed channels, for layers that act on each element alone.
 
-        `unknown` takes the place of values that are not the same everywhere.
+        Args:
+            unknown: what takes the place of values that are not the same everywhere, in turn.
+
+        Returns:
+            One row for each of `unknown`, float64, with a value a channel.
         """
-        dead = [np.where(np.isnan(signal.dead), unknown, signal.dead) for signal in self.inputs]
-        values = [signal.laid_out(value).astype(np.float32) for signal, value in zip(self.inputs, dead, strict=True)]
-        found = self._call.evaluate(values)
-        return found.reshape(self.inputs[0].ids.shape) if found.size == self.inputs[0].ids.size else found.reshape(-1)
+        rows = [[np.where(np.isnan(signal.dead), each, signal.dead) for each in unknown] for signal in self.inputs]
+        values = [
+            np.concatenate([signal.laid_out(each) for each in own]).astype(np.float32)
+            for signal, own in zip(self.inputs, rows, strict=True)
+        ]
+        found = self._call.evaluate(values).reshape(len(unknown), -1)
+        shape = self.inputs[0].ids.shape
+        return found.reshape(-1, *shape) if found[0].size == self.inputs[0].ids.size else found
 
     def output(self, ids: Ids, dead: Values | float = 0.0, *, axes: tuple[int, ...] | None = None) -> Signal:
         """Return the signal that flows out; `axes` as in `Signal`."""

@@ -206,6 +206,22 @@ def test_a_row_with_a_wrong_axis_is_a_clear_error():
 
 def test_a_layer_that_cannot_be_copied_is_a_clear_error():
     class Scale(layers.Layer):
+        def __init__(self, size):
+            super().__init__(name="scale")
+            self.factor = self.add_weight(shape=(size,))
+
+        def call(self, x):
+            return self.factor * x
+
+    model, rules = with_layer(Scale(6)), {Scale: pruning.Rule(pruning.flows.scaled, axes={"factor": ("out",)})}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), 0.5, seed=0)
+    with pytest.raises(ModelError, match=r"`scale` \(Scale\) cannot be copied") as caught:
+        pruning.rebuild(model, plan, rules=rules)
+    assert "get_config" in caught.value.hint
+
+
+def test_a_layer_without_weights_that_cannot_be_copied_is_shared():
+    class Scale(layers.Layer):
         def __init__(self, factor):
             super().__init__(name="scale")
             self.factor = factor
@@ -213,11 +229,11 @@ def test_a_layer_that_cannot_be_copied_is_a_clear_error():
         def call(self, x):
             return self.factor * x
 
-    model, rules = with_layer(Scale(2.0)), {Scale: pruning.Rule(pruning.flows.scaled, axes={})}
+    model, rules = with_layer(Scale(2.0)), {Scale: pruning.Rule(pruning.flows.elementwise)}
     plan = pruning.random_plan(pruning.find_groups(model, rules=rules), 0.5, seed=0)
-    with pytest.raises(ModelError, match=r"`scale` \(Scale\) cannot be copied") as caught:
-        pruning.rebuild(model, plan, rules=rules)
-    assert "get_config" in caught.value.hint
+    slim = pruning.rebuild(model, plan, rules=rules)
+    assert slim.get_layer("scale") is model.get_layer("scale")
+    assert pruning.verify(model, plan, rules=rules).masked_error < 1e-6
 
 
 def test_a_layer_that_cannot_be_copied_and_loses_nothing_is_shared():
