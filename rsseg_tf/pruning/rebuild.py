@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError, first_line
-from rsseg_tf.graphs import copy_graph, copy_of, refresh, without_values
+from rsseg_tf.graphs import config_of, copy_graph, copy_of, refresh, without_values
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
@@ -134,7 +134,7 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
 
 
 def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> dict[str, Any]:
-    config: dict[str, Any] = operation.get_config()
+    config = config_of(operation)
     for key, ids in layer.resize.items():
         if key not in config:
             raise ModelError(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from rsseg_tf.graphs import calls, flatten, why_whole
+from rsseg_tf.graphs import calls, copy_graph, flatten, why_whole
 
 
 class Block(layers.Layer):
@@ -115,6 +115,13 @@ def test_what_was_opened_can_be_saved_and_loaded(tmp_path):
     flat = flatten(model_of(Pair(name="pair"), ByShape(name="shapes"), Residual()))
     flat.save(tmp_path / "flat.keras")
     check_equal(flat, keras.saving.load_model(tmp_path / "flat.keras"))
+
+
+def test_what_keras_has_no_config_of_is_copied_all_the_same(tmp_path):
+    policy = keras.DTypePolicy("float32")
+    model = model_of(layers.Identity(dtype=policy, name="identity"), layers.ELU(0.3, dtype=policy, name="elu"))
+    copy_graph(model).save(tmp_path / "copy.keras")
+    check_equal(model, keras.saving.load_model(tmp_path / "copy.keras"))
 
 
 def test_half_precision_is_computed_in_half_precision():
