@@ -147,8 +147,15 @@ def _reloaded(model: keras.Model) -> tuple[keras.Model | None, str]:
 
 
 def _why(error: Exception) -> str:
+    """Return why Keras did not load a file: the innermost of the errors that it tells of."""
     unknown = re.search(r"Could not locate \w+ '([^']+)'", str(error))
-    return f"`{unknown[1]}` is not registered with Keras" if unknown else first_line(error)
+    if unknown:
+        return f"`{unknown[1]}` is not registered with Keras"
+    kinds = re.findall(r"deserializing class '(\w+)'", str(error))
+    causes = re.findall(r"Exception encountered: (.+)", str(error))
+    if kinds and causes:
+        return f"`{kinds[-1]}` cannot be made again from its get_config: {causes[-1]}"
+    return first_line(error)
 
 
 def _tolerance(model: keras.Model) -> float:

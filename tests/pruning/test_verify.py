@@ -117,6 +117,29 @@ def test_a_file_that_does_not_load_does_not_hold_and_says_why():
     assert "not loadable (`Unregistered` is not registered with Keras)" in str(found)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Unmade(layers.Layer):
+    """Writes more into its config than it takes."""
+
+    def __init__(self, size, **options):
+        super().__init__(**options)
+        self.offset = self.add_weight(shape=(size,), name="offset")
+
+    def call(self, x):
+        return x + self.offset
+
+    def get_config(self):
+        return {**super().get_config(), "size": 2, "places": 3}
+
+
+def test_a_class_that_cannot_be_made_again_is_named():
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, Unmade(2)(layers.Conv2D(2, 1)(layers.Conv2D(6, 3)(inputs))))
+    found = pruning.verify(model, pruning.random_plan(pruning.find_groups(model), seed=0))
+    assert not found.holds
+    assert "`Unmade` cannot be made again from its get_config: Unrecognized keyword" in str(found)
+
+
 def test_a_cost_that_was_not_foretold_is_seen(model, plan, monkeypatch):
     monkeypatch.setattr(verifying, "cost", lambda _slim, **_: pruning.cost(model))
     found = pruning.verify(model, plan)
