@@ -97,6 +97,8 @@ def _open(layer: keras.Layer, args: Any, kwargs: Any) -> Opened:
     tensors = [x for x in tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
     if any(private.mask_of(x) is not None for x in tensors):
         raise _CannotOpenError("takes a mask")
+    if layer.activity_regularizer is not None:
+        raise _CannotOpenError("adds to the loss what it returns")
     sizes = [size for tensor in tensors for size in tensor.shape[1:] if size]
     batch = next(prime for prime in _BATCHES if all(size % prime for size in sizes) or prime == _BATCHES[-1])
     graph = _traced(layer, args, kwargs, batch)
@@ -156,8 +158,16 @@ def _nodes(outputs: Sequence[keras.KerasTensor], known: set[int]) -> Iterator[An
 
 def _check_training(layer: keras.Layer, args: Any, kwargs: Any, graph: Opened) -> None:
     training = _traced(layer, args, kwargs, graph.batch, training=True)
-    if [type(node.operation) for node in graph.nodes] != [type(node.operation) for node in training.nodes]:
+    if list(map(_step, graph.nodes)) != list(map(_step, training.nodes)):
         raise _CannotOpenError("computes otherwise in training")
+
+
+def _step(node: Any) -> tuple[type, str]:
+    """Return what a node computes, but for its tensors and whether it is in training."""
+    kwargs = {key: value for key, value in node.arguments.kwargs.items() if key != "training"}
+    own = {} if isinstance(node.operation, keras.Layer) else private.settings(node.operation)
+    given = tree.flatten((node.arguments.args, kwargs, own))
+    return type(node.operation), repr([value for value in given if not isinstance(value, keras.KerasTensor)])
 
 
 def _check(layer: keras.Layer, graph: Opened) -> None:

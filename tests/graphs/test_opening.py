@@ -149,6 +149,16 @@ class OtherInTraining(Block):
         return super().call(x) * 2 if training else super().call(x)
 
 
+class ScaledInTraining(Block):
+    def call(self, x, training=None):
+        return super().call(x) * (2.0 if training else 1.0)
+
+
+class Penalized(Block):
+    def __init__(self, **options):
+        super().__init__(activity_regularizer="l2", **options)
+
+
 class TiedWeights(Block):
     def call(self, x):
         return keras.ops.matmul(super().call(x), self.second.kernel)
@@ -169,6 +179,8 @@ class BatchByNumber(layers.Layer):
 WHOLE = {
     OwnVariable: "holds `gain`, a variable of its own",
     OtherInTraining: "computes otherwise in training",
+    ScaledInTraining: "computes otherwise in training",
+    Penalized: "adds to the loss what it returns",
     TiedWeights: "computes with the variables of its layers",
     ValuesOfWeights: "computes with the values of variables",
     BatchByNumber: "uses the size of the batch in `BroadcastTo`",
