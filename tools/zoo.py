@@ -241,7 +241,7 @@ _HUB: Mapping[str, Callable[[], keras.Model]] = {
 def _cv(kind: str, **config: Any) -> keras.Model:
     import keras_cv
 
-    return getattr(keras_cv.models, kind)(**{"input_shape": _SHAPE, **config})
+    return getattr(keras_cv.models, kind)(**{"input_shape": _SHAPE, "include_rescaling": False, **config})
 
 
 def _cv_segmenter(kind: str, **config: Any) -> keras.Model:
@@ -266,16 +266,45 @@ _CV_MIT = partial(
 )
 
 
-_CV_BACKBONES = (
-    *("ResNet18", "ResNet50", "ResNet50V2", "CSPDarkNetS", "DenseNet121", "EfficientNetLiteB0", "EfficientNetV1B0"),
-    *("EfficientNetV2S", "MobileNetV3Small", "MobileNetV3Large", "VGG16", "ViTDetB"),
-)
+_CV_STAGES = {
+    "stackwise_filters": [64, 128, 256, 512],
+    "stackwise_blocks": [3, 4, 6, 3],
+    "stackwise_strides": [1, 2, 2, 2],
+}
+_CV_EFFICIENT = {
+    "width_coefficient": 1.0,
+    "depth_coefficient": 1.0,
+    "stackwise_kernel_sizes": [3, 3, 5, 3, 5, 5, 3],
+    "stackwise_num_repeats": [1, 2, 2, 3, 3, 4, 1],
+    "stackwise_input_filters": [32, 16, 24, 40, 80, 112, 192],
+    "stackwise_output_filters": [16, 24, 40, 80, 112, 192, 320],
+    "stackwise_expansion_ratios": [1, 6, 6, 6, 6, 6, 6],
+    "stackwise_strides": [1, 2, 2, 2, 1, 2, 1],
+}
+_SQUEEZED = {"stackwise_squeeze_and_excite_ratios": [0.25] * 7}
+_CV_RESNET_V2 = partial(_cv, "ResNetV2Backbone", **_CV_STAGES)
 
 _CV: Mapping[str, Callable[[], keras.Model]] = {
-    **{name: partial(_cv, f"{name}Backbone") for name in _CV_BACKBONES},
+    "ResNet34": partial(_cv, "ResNetBackbone", **_CV_STAGES, block_type="basic_block"),
+    "ResNet50": partial(_cv, "ResNetBackbone", **_CV_STAGES),
+    "ResNet50 V2": _CV_RESNET_V2,
+    "DenseNet121": partial(_cv, "DenseNetBackbone", stackwise_num_repeats=[6, 12, 24, 16]),
+    "VGG16": partial(_cv, "VGG16Backbone", include_top=False),
+    "CSPDarkNet-S": partial(
+        _cv, "CSPDarkNetBackbone", stackwise_channels=[64, 128, 256, 512], stackwise_depth=[1, 3, 3, 1]
+    ),
+    "EfficientNet-Lite0": partial(_cv, "EfficientNetLiteBackbone", **_CV_EFFICIENT),
+    "EfficientNet V1 B0": partial(_cv, "EfficientNetV1Backbone", **_CV_EFFICIENT, **_SQUEEZED),
+    "EfficientNet V2": partial(
+        *(_cv, "EfficientNetV2Backbone"),
+        **_CV_EFFICIENT,
+        **_SQUEEZED,
+        stackwise_conv_types=["fused"] * 3 + ["unfused"] * 4,
+    ),
+    "ViTDet base": partial(_cv, "ViTDetBackbone"),
     "MiT-B0": _CV_MIT,
     "YOLOv8": partial(_cv, "YOLOV8Backbone", stackwise_channels=[32, 64, 128, 256], stackwise_depth=[1, 2, 2, 1]),
-    "DeepLabV3+": partial(_cv_segmenter, "DeepLabV3Plus", on=partial(_cv, "ResNet50V2Backbone")),
+    "DeepLabV3+": partial(_cv_segmenter, "DeepLabV3Plus", on=_CV_RESNET_V2),
     "SegFormer-B0": partial(_cv_segmenter, "SegFormer", on=_CV_MIT, projection_filters=256),
 }
 

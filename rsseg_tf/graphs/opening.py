@@ -58,8 +58,8 @@ _OPENED: weakref.WeakKeyDictionary[Any, dict[str, Opened | str]] = weakref.WeakK
 def opened(node: Any) -> Opened | None:
     """Return the graph of the layer that a node calls, None where the layer stays whole.
 
-    It stays whole where it is of Keras' own (but for attention) or known otherwise, has a variable of its own, or does
-    something that a graph of its layers would not do: `why_whole` says what.
+    It stays whole where it is of Keras' own (but for attention and Lambda), known otherwise, or has a variable of its own,
+    or does something that a graph of its layers would not do: `why_whole` says what.
     """
     layer = node.operation
     if not _is_composite(layer):
@@ -86,7 +86,7 @@ def _is_composite(layer: keras.Operation) -> bool:
     if not isinstance(layer, keras.Layer) or isinstance(layer, keras.Model) or is_known(layer):
         return False
     if type(layer).__module__.startswith("keras.src."):
-        return isinstance(layer, keras.layers.MultiHeadAttention)
+        return isinstance(layer, keras.layers.MultiHeadAttention | keras.layers.Lambda)
     return bool(private.sublayers(layer)) or not private.own_variables(layer)
 
 

@@ -203,6 +203,13 @@ def test_layers_of_keras_stay_whole_and_nothing_is_said(make):
     assert why_whole(layer) == ""
 
 
+def test_a_lambda_of_what_is_random_stays_whole():
+    drawn = layers.Lambda(lambda x: x + keras.random.normal((4,)), name="drawn")
+    model = model_of(drawn)
+    assert names(flatten(model)) == ["drawn"]
+    assert why_whole(drawn)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_attention_is_opened_and_names_its_layers_after_itself(dropout):
     inputs = keras.Input((5, 4), name="tokens")

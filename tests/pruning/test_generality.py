@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from rsseg_tf import pruning
@@ -232,7 +233,14 @@ def blocks_of_layers():
     return headed(inputs, x)
 
 
+def lambdas():
+    x = inputs = image()
+    x = layers.Lambda(lambda t: keras.activations.swish(t) * 2, name="twice")(layers.Conv2D(6, 3)(x))
+    return headed(inputs, layers.Lambda(lambda t, by: t / by, arguments={"by": 3.0})(layers.Conv2D(6, 3)(x)))
+
+
 PRUNED = [
+    lambdas,
     padded_by_an_operation,
     blocks_of_layers,
     softmax_over_positions,
@@ -315,7 +323,10 @@ def twice_with_other_constants():
 
 
 FROZEN = {
-    "a Lambda": (lambda: between(layers.Lambda(lambda t: t * 2, name="twice")), "`twice` is a Lambda, which has no"),
+    "a Lambda": (
+        lambda: between(layers.Lambda(lambda t: tf.nn.relu(t), name="of_tensorflow", output_shape=(6, 6, 6))),
+        "`of_tensorflow` is a Lambda, which has no rule and cannot be opened: it cannot be called on symbolic tensors",
+    ),
     "layer norm": (lambda: between(layers.LayerNormalization(name="norm")), "`norm` normalizes over the channels"),
     "group norm": (lambda: between(layers.GroupNormalization(2, name="norm")), "`norm` normalizes over groups"),
     "split": (lambda: between(layers.Reshape((6, 12, 3), name="split")), "`split` lays out (6, 6, 6) as"),
