@@ -99,10 +99,11 @@ def examine(name: str) -> dict[str, Any]:
 
 
 def _partitions(model: keras.Model) -> int | str:
-    """Return the partitions that XNNPACK makes of a network's int8 file; why, where there is none."""
+    """Return the partitions that XNNPACK makes of the int8 file of a network's last output; why, where there is none."""
     from rsseg_tf.quantization.checks import proof
     from rsseg_tf.quantization.convert import convert
 
+    model = keras.Model(model.inputs, model.outputs[-1], name=model.name)
     shape = model.inputs[0].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
     try:

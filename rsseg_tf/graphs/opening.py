@@ -58,7 +58,7 @@ _OPENED: weakref.WeakKeyDictionary[Any, dict[str, Opened | str]] = weakref.WeakK
 def opened(node: Any) -> Opened | None:
     """Return the graph of the layer that a node calls, None where the layer stays whole.
 
-    It stays whole where it is of Keras' own (but for attention and Lambda), known otherwise, or has a variable of its own,
+    It stays whole where it is of Keras' own (but for attention and Lambda), known otherwise, has a variable of its own,
     or does something that a graph of its layers would not do: `why_whole` says what.
     """
     layer = node.operation
