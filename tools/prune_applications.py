@@ -99,7 +99,7 @@ def examine(name: str) -> dict[str, Any]:
 
 
 def _partitions(model: keras.Model) -> int | str:
-    """Return the partitions that XNNPACK makes of the int8 file of a network's last output; why, where there is none."""
+    """Return the partitions that XNNPACK makes of an int8 file of a network's last output; why, where there is none."""
     from rsseg_tf.quantization.checks import proof
     from rsseg_tf.quantization.convert import convert
 
