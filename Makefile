@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := .venv-release
 
-.PHONY: demo setup fix check test slow docs lock licenses audit clean
+.PHONY: demo setup fix check test slow docs site package lock licenses audit clean
 
 demo: $(READY)  ## the whole job on generated scenes, in minutes
 	$(BIN)/rsseg-tf demo --out demo --overwrite
@@ -14,14 +14,14 @@ setup: $(READY)  ## a virtual environment with the tested versions
 
 $(READY): constraints.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,video,report,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,video,report,docs,dev]'
 	touch $@
 
 fix: $(READY)  ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: $(READY)  ## format, lint, types, layers
+check: $(READY) site  ## format, lint, types, layers, the pages' links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -36,9 +36,17 @@ slow: $(READY)  ## the tests that train for minutes
 docs: $(READY)  ## docs/cli.md from --help, docs/settings.md from the settings
 	$(BIN)/python tools/write_docs.py
 
+site: $(READY)  ## the docs as a site in build/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+package: $(READY) $(TOOLS)/.ready  ## the files of a release in dist/, checked
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(TOOLS)/bin/twine check --strict dist/*
+
 $(TOOLS)/.ready:
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==0.13.* pip-audit==2.10.*
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv==0.13.* pip-audit==2.10.* twine==7.*
 	touch $@
 
 lock: $(TOOLS)/.ready  ## requirements.lock: the release set with the hashes of its files
@@ -54,4 +62,4 @@ audit: $(TOOLS)/.ready  ## known holes in the release set; asks PyPI's database 
 		|| { echo 'audit: not passed. A table above names what is to be updated; without one the database was not reached' >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) $(TOOLS) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) build dist demo .pytest_cache .mypy_cache .ruff_cache

@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
 
 _MARK = "\x1e"
+_RUN = "import runpy, sys; _, module, *sys.path[:] = sys.argv; runpy.run_module(module, run_name='__main__')"
 _ERRORS = {kind.__name__: kind for kind in (ConfigError, DataError, ModelError)}
 
 
@@ -74,8 +75,9 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
 def open_child(
     module: str, *, ended: Callable[[int | None], RssegError], most_s: float | None = None, is_quiet: bool = True
 ) -> Iterator[Child]:
-    """Run `python -m module`, which calls `serve`; the process ends with the block.
+    """Run a module, which calls `serve`, as `python -m` does; the process ends with the block.
 
+    It imports from where we import, while `python -m` looks into the working folder first, which may be a stranger's.
     It is in a session of its own, so that Ctrl-C reaches us alone.
 
     Args:
@@ -86,7 +88,7 @@ def open_child(
         is_quiet: whether what it says on stderr is dropped.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", module],
+        [sys.executable, "-P", "-c", _RUN, module, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL if is_quiet else None,

@@ -126,7 +126,7 @@ def unreadable(path: Path, error: OSError) -> DataError:
 def first_line(error: BaseException) -> str:
     r"""Return the first line of another library's error, or its type if it says nothing.
 
-    Example:
+    Examples:
         >>> first_line(ValueError("no such layer\nat …"))
         'no such layer'
     """

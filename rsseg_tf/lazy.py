@@ -17,7 +17,7 @@ def offering(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable
         package: its `__name__`.
         homes: module of the package → the names that it holds; a module may offer itself.
 
-    Example:
+    Examples:
         >>> get, names = offering("rsseg_tf", {"config": ["Config"], "metrics": ["metrics", "ConfusionMatrix"]})
         >>> names()
         ['Config', 'ConfusionMatrix', 'metrics']

@@ -100,7 +100,7 @@ def advance_line(title: str, stream: TextIO | None = None) -> Iterator[Callable[
 def drawn(done: int, total: int) -> str:
     """Return a bar, and the numbers that it shows.
 
-    Example:
+    Examples:
         >>> drawn(1, 4)
         '█████··············· 1/4'
     """
@@ -111,7 +111,7 @@ def drawn(done: int, total: int) -> str:
 def format_advance(advance: Advance, *, seconds: float) -> str:
     """Return how far a prediction is, how fast, and how much longer it will take.
 
-    Example:
+    Examples:
         >>> format_advance(Advance(images=0.5, total=2, pixels=30_000_000), seconds=10)
         '25 % of 2 images  3.0 MP/s  0:00:30 left'
     """
@@ -123,7 +123,7 @@ def format_advance(advance: Advance, *, seconds: float) -> str:
 def time_left(seconds: float, *, share: float) -> str:
     """Return how much longer a job will take, of which `share` took `seconds`.
 
-    Example:
+    Examples:
         >>> time_left(10, share=0.25)
         '0:00:30 left'
     """

@@ -24,7 +24,7 @@ def text_table(rows: Iterable[Sequence[str]], *, align: str = "<") -> str:
         rows: the head among them; short ones end early.
         align: `<` or `>` for each of the first columns; numbers are what the others hold, flush right.
 
-    Example:
+    Examples:
         >>> print(text_table([("model", "ms"), ("a", "10.5")]))
         model    ms
         a      10.5

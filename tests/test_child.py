@@ -47,6 +47,14 @@ def test_a_process_that_takes_too_long_is_ended() -> None:
         child.ask(("hang", None))
 
 
+def test_nothing_is_imported_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("json", "rsseg_tf", "pickle"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    with opened() as child:
+        assert child.ask(("first", 1))["first"] == 1
+
+
 def test_a_process_does_not_outlive_its_block() -> None:
     with opened() as child:
         pid = child.ask(("first", 1))["pid"]

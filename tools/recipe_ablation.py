@@ -15,21 +15,20 @@ import json
 import math
 import shutil
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from comparison.commands import command, log
 from comparison.held import held_figures
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.cli.shared.options import ANY_PATH, overrides_argument
 from rsseg_tf.config import Config, dump_yaml, load_config
-from rsseg_tf.errors import ConfigError, RssegError
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import cpu_model, git_state, read_manifest, write_json
 
 BASE = "base"
@@ -146,16 +145,6 @@ def run_cell(name: str, base: Base, out: Path, *, seed: int) -> None:
     shutil.rmtree(folder)
 
 
-def command(*words: str) -> str:
-    """Run `rsseg-tf` in a process of its own, so that no cell inherits anything, and return what it prints."""
-    result = subprocess.run(
-        [sys.executable, "-m", "rsseg_tf.cli.main", *words], stdout=subprocess.PIPE, text=True, check=False
-    )
-    if result.returncode:
-        raise RssegError(f"`rsseg-tf {' '.join(words)}` ended with {result.returncode}", hint="see its message above")
-    return result.stdout
-
-
 def _seconds(path: Path) -> Iterable[float]:
     head, *rows = (line.split(",") for line in path.read_text(encoding="utf-8").splitlines())
     return [float(row[head.index("seconds")]) for row in rows]
@@ -198,11 +187,6 @@ def _spread(seeds: Sequence[Mapping[str, Any]], key: str) -> str:
     """Return mean, and with several seeds the standard deviation, in percent."""
     values = [100 * seed[key] for seed in seeds]
     return f"{statistics.mean(values):.2f}" + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
-
-
-def log(text: str) -> None:
-    """Print a line with the time of day on stderr."""
-    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
 
 
 def chosen(words: str) -> list[str]:

@@ -91,6 +91,7 @@ class LatencyProfile:
         total_ms: median time of the whole model.
         tile: channels that the widest convolution computes together; 1 where no tile was found.
         staircase: output channels and milliseconds of that convolution, from which the tile was found.
+        is_estimate: whether nothing was measured; see `rsseg_tf.benchmark.boards`.
         layers: the operators in the order of execution; those that only prepare constants are part of their readers.
     """
 
@@ -105,6 +106,7 @@ class LatencyProfile:
     layers: tuple[OpLatency, ...]
     tile: int = 1
     staircase: tuple[tuple[int, float], ...] = ()
+    is_estimate: bool = False
 
     @property
     def sum_ms(self) -> float:
@@ -113,7 +115,9 @@ class LatencyProfile:
 
     @property
     def doubt(self) -> str:
-        """Why the figures may be wrong, as sum and whole are far apart if other work ran; empty if they are not."""
+        """Why the figures may be wrong: nothing was measured, or sum and whole are far apart; empty if neither."""
+        if self.is_estimate:
+            return f"an estimate for {self.cpu}: its milliseconds may be off by a factor of two"
         if abs(self.sum_ms - self.total_ms) <= _FAR_APART * self.total_ms:
             return ""
         return (

@@ -82,7 +82,7 @@ def staircase_forms(pieces: Sequence[Piece]) -> list[Narrowed]:
 def tile_of(staircase: Mapping[int, float]) -> int:
     """Return the tile that explains width → milliseconds best, as a fixed time and one for each tile; 1 without any.
 
-    Example:
+    Examples:
         >>> tile_of({width: 1 + -(-width // 16) for width in range(20, 130, 4)})
         16
     """

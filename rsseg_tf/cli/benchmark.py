@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     "--warmup", type=click.IntRange(min=0, max=10**6), default=5, show_default=True, help="Untimed runs before them."
 )
 @click.option("--profile", type=options.ANY_PATH, metavar="FILE", help="JSON file for the time of each operator.")
+@click.option(
+    "--board",
+    metavar="NAME",
+    help="With --profile: estimate it for a board that is not at hand, and measure nothing: pi4, pi5, coral, x86-avx2, "
+    "x86-vnni or x86-amx.",
+)
 @options.delegate_option
 @click.option(
     "--data",
@@ -46,6 +52,7 @@ def command(
     repeats: int,
     warmup: int,
     profile: Path | None,
+    board: str | None,
     delegate: str | None,
     data: Path | None,
     split: str,
@@ -57,7 +64,8 @@ def command(
     The ratio is of medians, against the first model.
 
     With --data, the mIoU is printed beside the latency. With --profile, one model's operators are timed one by one;
-    `prune` takes the file for its latency target.
+    `prune` takes the file for its latency target. --board estimates that file from what the board's cores can do:
+    good for where the time goes and which widths pay, while its milliseconds may be off by a factor of two.
 
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
@@ -66,8 +74,13 @@ def command(
         raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
     if profile and delegate:
         raise ConfigError("`--profile` times the CPU, not a delegate", hint="leave one of the two out")
+    if board and not profile:
+        raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
     if profile:
         require_output(profile, kinds=[".json"], reads=models)
+    if profile and board:
+        _write_estimate(find_model(models[0]), board, profile, threads=counts[0], as_json=as_json)
+        return
     from rsseg_tf.benchmark.latency import benchmark, format_results
 
     library = _delegate(delegate)
@@ -90,6 +103,17 @@ def command(
         text = f"{text}\n\n{format_profile(measured)}"
     values = {"results": [result.to_dict() for result in results], "profile": measured and measured.to_dict()}
     options.print_result(values, text, as_json=as_json)
+
+
+def _write_estimate(model: Path, board: str, profile: Path, *, threads: int, as_json: bool) -> None:
+    from rsseg_tf.benchmark.boards import estimate
+    from rsseg_tf.benchmark.profile import format_profile, save_profile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = _as_tflite(model, Path(scratch) / "model.tflite")
+        found = dataclasses.replace(estimate(file, board, threads=threads), model=str(model))
+    save_profile(profile, found)
+    options.print_result({"results": [], "profile": found.to_dict()}, format_profile(found), as_json=as_json)
 
 
 def _profile(file: Path, name: Path, *, threads: int, times: Mapping[str, int]) -> LatencyProfile:

@@ -43,7 +43,7 @@ def load_config(path: Path | str | None = None, overrides: Iterable[str] = (), *
         ConfigError: for an unreadable file, an unknown key, a value that its field cannot hold, or a data set of files
             without `data.name`.
 
-    Example:
+    Examples:
         >>> load_config(overrides=["fit.learning_rate=1e-2"]).fit.learning_rate
         0.01
     """
@@ -131,7 +131,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 def differing(settings: Any, usual: Any) -> list[str]:
     """Return `key=value` words for what differs in `settings` from `usual`, of the same dataclass.
 
-    Example:
+    Examples:
         >>> from rsseg_tf.config.pruning import PruneConfig, RetrainConfig
         >>> differing(PruneConfig(loops=9, retrain=RetrainConfig(epochs=2)), PruneConfig())
         ['loops=9', 'retrain.epochs=2']

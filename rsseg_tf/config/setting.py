@@ -35,7 +35,7 @@ def setting(
 ) -> T:
     """Return a dataclass field with this default, whose range or rule `check` enforces.
 
-    Example:
+    Examples:
         >>> @dataclass(frozen=True)
         ... class Example:
         ...     share: float = setting(0.5, above=0, at_most=1)

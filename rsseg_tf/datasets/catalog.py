@@ -127,7 +127,7 @@ def open_dataset(data: DataConfig, *, seed: int = 0) -> Dataset:
         ConfigError: if there is no such reader, or settings that it cannot use.
         DataError: if its folder is missing or empty, or files in it do not pair up.
 
-    Example:
+    Examples:
         >>> open_dataset(DataConfig(name="scenes")).splits()
         ('train', 'val', 'test')
     """

@@ -13,7 +13,7 @@ from rsseg_tf.datasets.palette import IGNORE, Pixels
 class ColorBaseline:
     """Color → the class that pixels of that color most often had.
 
-    Example:
+    Examples:
         >>> baseline = ColorBaseline()
         >>> baseline.fit([(np.uint8([[[0, 0, 0], [255, 0, 0]]]), np.uint8([[0, 1]]))], num_classes=2)
         >>> baseline.predict(np.uint8([[[250, 3, 9]]])).tolist()

@@ -36,7 +36,7 @@ class Palette:
     Raises:
         ValueError: for unequal lengths, a repeated name or color, no class or more than `MAX_CLASSES`.
 
-    Example:
+    Examples:
         >>> Palette(("road", "roof"), ((128, 64, 128), (128, 0, 0))).colorize(np.uint8([[1, 255]])).tolist()
         [[[128, 0, 0], [0, 0, 0]]]
     """
@@ -146,7 +146,7 @@ def parse_color(text: str) -> Color:
     Raises:
         ValueError: if `text` is something else.
 
-    Example:
+    Examples:
         >>> parse_color("3C1098")
         (60, 16, 152)
     """

@@ -35,7 +35,7 @@ def flatten(model: keras.Model, *, whole: Whole = lambda _layer: False) -> keras
     Raises:
         ModelError: if the model is subclassed or not built.
 
-    Example:
+    Examples:
         >>> inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="hidden")])
         >>> x = keras.Input((4,))
         >>> flatten(keras.Model(x, inner(x))).get_layer("hidden").units

@@ -105,7 +105,7 @@ def live_taps(model: keras.Model) -> keras.Model:
     Args:
         model: any model.
 
-    Example:
+    Examples:
         >>> x = keras.Input((16, 40, 8))
         >>> y = keras.layers.Conv2D(4, 3, padding="same", dilation_rate=18, name="wide")(x)
         >>> live_taps(keras.Model(x, y)).get_layer("wide").kernel_size

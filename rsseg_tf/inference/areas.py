@@ -138,7 +138,7 @@ def are_far_apart(first_m: float, second_m: float, *, by: float = _FAR_APART) ->
 def shown(side: float) -> str:
     """Return the side of a pixel as people write it.
 
-    Example:
+    Examples:
         >>> shown(0.05), shown(3.0)
         ('0.05 m', '3 m')
     """

@@ -43,7 +43,7 @@ from rsseg_tf.runs import atomic_path, file_hash, write_json
 def output_names(images: Sequence[Path]) -> list[str]:
     """Return a name for each image's outputs: its stem, with its folder and ending where stems repeat.
 
-    Example:
+    Examples:
         >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png")])
         ['a_1_png', 'b_1_png', '2']
     """

@@ -52,7 +52,7 @@ class TFLiteRunner:
     Raises:
         ModelError: if there is no such file, a damaged one, or not a network that maps an image to classes.
 
-    Example:
+    Examples:
         >>> runner = TFLiteRunner("model.tflite")
         >>> runner.classes(np.zeros((*runner.input_size, runner.num_bands), np.uint8)).shape == runner.input_size
         True

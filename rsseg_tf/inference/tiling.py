@@ -34,7 +34,7 @@ class TileGrid:
     Raises:
         ConfigError: if `overlap` is not smaller than the window, or a size is not positive.
 
-    Example:
+    Examples:
         >>> TileGrid(4, 10, size=(4, 4), overlap=0).lefts
         (0, 4, 6)
     """

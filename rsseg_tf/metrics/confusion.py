@@ -21,7 +21,7 @@ class ConfusionMatrix:
     Args:
         num_classes: C, 1 … 254.
 
-    Example:
+    Examples:
         >>> matrix = ConfusionMatrix(2)
         >>> matrix.update(np.uint8([[0, 1, 255]]), np.uint8([[0, 0, 1]]))
         >>> matrix.counts.tolist(), matrix.accuracy, matrix.miou

@@ -28,7 +28,7 @@ class SmallObjectRecall:
         num_classes: C.
         below_px: objects of this many pixels or more do not count.
 
-    Example:
+    Examples:
         >>> recall = SmallObjectRecall(2)
         >>> recall.update(np.uint8([[1, 0, 0, 1, 1]]), np.uint8([[0, 0, 0, 1, 0]]))
         >>> recall.found.tolist(), recall.objects.tolist(), float(recall.scores[1])

@@ -38,7 +38,7 @@ def bisenet(
         ConfigError: for an argument outside these choices.
         ModelError: if the backbone has no features at 1/8, 1/16 or 1/32 of the size.
 
-    Example:
+    Examples:
         >>> bisenet("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """

@@ -48,7 +48,7 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
     Raises:
         ConfigError: for an argument outside these choices.
 
-    Example:
+    Examples:
         >>> deeplab_v3_plus("resnet18", num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """

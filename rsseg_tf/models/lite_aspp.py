@@ -37,7 +37,7 @@ def lr_aspp(
         ConfigError: for an argument outside these choices.
         ModelError: if the backbone has no features at half the output stride.
 
-    Example:
+    Examples:
         >>> lr_aspp("mobilenet_v2", num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """

@@ -36,7 +36,7 @@ def shelfnet18(
     Raises:
         ConfigError: for an argument outside these choices.
 
-    Example:
+    Examples:
         >>> shelfnet18(num_classes=5, input_shape=(64, 64, 3)).output_shape
         (None, 64, 64, 5)
     """

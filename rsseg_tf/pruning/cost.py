@@ -97,7 +97,7 @@ def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
     Raises:
         ModelError: if the model's graph cannot be read.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 3))
         >>> total = cost(keras.Model(x, keras.layers.Conv2D(4, 3, padding="same")(x)))
         >>> total.params, total.macs

@@ -158,7 +158,7 @@ def find_groups(model: keras.Model, *, rules: Rules | None = None) -> Groups:
     Raises:
         ModelError: if the model is subclassed, not built, or joins nested layers of the same name.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 3))
         >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)
         >>> groups = find_groups(keras.Model(x, keras.layers.Conv2D(2, 1, name="head")(y)))

@@ -34,7 +34,7 @@ def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
     Raises:
         ModelError: if the plan was made for another model.
 
-    Example:
+    Examples:
         >>> from rsseg_tf import pruning
         >>> x = keras.Input((8, 8, 3))
         >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)
@@ -86,7 +86,7 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     Raises:
         ModelError: if the plan was made for another model, or a layer cannot be rebuilt.
 
-    Example:
+    Examples:
         >>> from rsseg_tf import pruning
         >>> x = keras.Input((8, 8, 3))
         >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)

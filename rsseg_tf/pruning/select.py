@@ -134,7 +134,7 @@ def largest_cut(
 
     Which groups of a family stay does not matter to its cost; here it is the last ones.
 
-    Example:
+    Examples:
         >>> import keras
         >>> from rsseg_tf import pruning
         >>> x = keras.Input((8, 8, 3))

@@ -93,7 +93,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
     Raises:
         ModelError: if the plan was made for another model, or no inputs can be drawn because sizes are open.
 
-    Example:
+    Examples:
         >>> from rsseg_tf import pruning
         >>> x = keras.Input((8, 8, 3))
         >>> y = keras.layers.Conv2D(4, 3, activation="relu")(x)

@@ -16,9 +16,9 @@ from rsseg_tf.errors import ConfigError, DataError, ModelError
 from rsseg_tf.evaluation.scoring import Seen, evaluate_all
 from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.progress import Progress
-from rsseg_tf.report.differences import summary
 from rsseg_tf.report.figures import drawings, svg_url
 from rsseg_tf.report.gallery import Gallery, place_facts
+from rsseg_tf.report.headline import headline
 from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set, score_problems
 from rsseg_tf.report.page import Page, Picture, check_jinja, write_page
@@ -83,8 +83,8 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
     tables = result_tables(rows, sources.ablations, data_name=data_name)
     names = {row.path: row.name for row in rows}
     page = Page(
-        title=f"Segmentation report: {_data_title(config)}",
-        summary=summary(rows),
+        title=_data_title(config),
+        summary=headline(rows),
         problems=sources.problems,
         tables=tables,
         pictures=_pictures(rows, sources, out),
@@ -138,9 +138,10 @@ def _shown(sources: Sources, config: Config, wanted: Wanted, progress: Progress 
 
 
 def _data_title(config: Config | None) -> str:
+    """Return what the data are called: a folder by its name, wherever it is given from."""
     if config is None:
-        return "models"
-    return Path(config.data.root).name or config.data.name if config.data.name == "folder" else config.data.name
+        return "Models"
+    return Path(config.data.root).resolve().name if config.data.name == "folder" else config.data.name
 
 
 def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Picture]:
@@ -194,7 +195,7 @@ def _markdown(page: Page, tables: Sequence[Table]) -> str:
     problems = [f"- **problem** `{problem.source}`: {problem.message}" for problem in page.problems]
     pictures = [f"![{picture.title}](figures/{picture.name}.png)\n" for picture in page.pictures]
     parts = [
-        f"# {page.title}\n",
+        f"# {page.title}: segmentation report\n",
         *page.summary,
         "",
         *problems,

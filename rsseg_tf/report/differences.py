@@ -31,9 +31,9 @@ def difference_tables(rows: Sequence[ModelRow]) -> list[Table]:
     overall: list[tuple[Value, ...]] = []
     by_class: list[tuple[Value, ...]] = []
     for row, base in ((row, base_of(row, scored)) for row in scored):
-        if row is base or not _comparable(base, row):
+        if row is base or not is_comparable(base, row):
             continue
-        counts, classes = [_by_image(each)["image_confusions"] for each in (base, row)], _classes(base, row)
+        counts, classes = [_by_image(each)["image_confusions"] for each in (base, row)], classes_between(base, row)
         found = miou_difference(*(np.asarray(each, np.int64) for each in counts))
         overall.append((row.name, base.name, *_points(found), found.images, loss_in_words(classes)))
         by_class += [(row.name, base.name, name, *_class_values(each)) for name, each in classes.items()]
@@ -58,22 +58,6 @@ def difference_tables(rows: Sequence[ModelRow]) -> list[Table]:
             "Found before: by the model that it is compared with. The intervals are those of the table above.",
         ),
     ]
-
-
-def summary(rows: Sequence[ModelRow]) -> list[str]:
-    """Return what the smallest model costs and saves against its base in a sentence, and which class lost most."""
-    scored = [row for row in rows if row.score("miou") is not None]
-    if not scored:
-        return []
-    last = min(scored, key=lambda row: row.file_bytes)
-    first = base_of(last, scored)
-    if first is last:
-        return [f"{first.name} has an mIoU of {first.score('miou'):.2f} % and needs {first.file_bytes / 1e6:.1f} MB."]
-    change = (last.score("miou") or 0) - (first.score("miou") or 0)
-    sizes = [f"{row.file_bytes / 1e6:.1f} MB" for row in (first, last)]
-    words = f"{last.name} needs {sizes[1]} instead of the {sizes[0]} of {first.name}"
-    by_class = [f"By class: {loss_in_words(_classes(first, last))}."] if _comparable(first, last) else []
-    return [f"{words}; its mIoU is {last.score('miou'):.2f} % ({change:+.2f} points).", *by_class]
 
 
 def control_table(ablation: Facts, place: int = 1) -> Table:
@@ -112,14 +96,15 @@ def _by_image(row: ModelRow) -> Facts:
     return row.scores if row.scores and row.scores.get("image_confusions") else {}
 
 
-def _comparable(base: ModelRow, row: ModelRow) -> bool:
+def is_comparable(base: ModelRow, row: ModelRow) -> bool:
     """Return whether both were scored, image by image, on the same pixels."""
     first, second = _by_image(base), _by_image(row)
     is_same = bool(first) and bool(second) and first["class_names"] == second["class_names"]
     return is_same and scored_pixels(first) == scored_pixels(second)
 
 
-def _classes(base: ModelRow, row: ModelRow) -> Mapping[str, ClassDifference]:
+def classes_between(base: ModelRow, row: ModelRow) -> Mapping[str, ClassDifference]:
+    """Return class name → how it fares in a model against its base; both are comparable."""
     first, second = _by_image(base), _by_image(row)
     return class_differences(second["class_names"], ImageCounts.of(first), ImageCounts.of(second))
 

@@ -23,13 +23,36 @@ if TYPE_CHECKING:
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's colors, told apart by color-blind readers too (jfly.uni-koeln.de/color, 2008)."""
 
-_MARKERS = "osD^vP*X"
+MARKERS = "osD^vP*X"
+"""Markers for models, in the order of `COLORS`."""
+
 _DASHES = ("-", "--", "-.", ":")
 _COSTS = (
     ("file_bytes", 1e6, "file (MB)"),
     ("macs", 1e9, "multiply-accumulates (G)"),
     ("latency_ms", 1, "latency (ms)"),
 )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model looks in all charts."""
+
+    color: str
+    marker: str
+    dashes: str
+
+
+def looks_of(rows: Sequence[ModelRow], runs: Sequence[Run]) -> tuple[dict[str, Look], dict[Path, Look]]:
+    """Return the looks of the models by name, and those of the runs by folder: that of the first model of the run."""
+    models = {row.name: _look(place) for place, row in enumerate(rows)}
+    found = {row.run: models[row.name] for row in reversed(rows) if row.run}
+    others = (run.path for run in runs if run.path not in found)
+    return models, {**found, **{path: _look(len(rows) + place) for place, path in enumerate(others)}}
+
+
+def _look(place: int) -> Look:
+    return Look(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], _DASHES[place % len(_DASHES)])
 
 
 @dataclass(frozen=True)
@@ -80,12 +103,13 @@ def _drawn(rows: Sequence[ModelRow], runs: Sequence[Run]) -> list[Drawing]:
     known = [row for row in scored if row.score("miou") is not None]
     logged = [run for run in runs if run.log]
     pruned = [run for run in runs if run.plan]
+    models, own = looks_of(rows, runs)
     return [
-        *([tradeoff(known)] if len(known) > 1 else []),
+        *([tradeoff(known, models)] if len(known) > 1 else []),
         *([confusions(scored)] if scored else []),
-        *([training(logged)] if logged else []),
-        *([pruning([run for run in pruned if run.pruning])] if any(run.pruning for run in pruned) else []),
-        *(channels(run) for run in pruned),
+        *([training(logged, own)] if logged else []),
+        *([pruning([run for run in pruned if run.pruning], own)] if any(run.pruning for run in pruned) else []),
+        *(channels(run, own[run.path]) for run in pruned),
     ]
 
 
@@ -101,7 +125,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     ]
 
 
-def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
+def tradeoff(rows: Sequence[ModelRow], looks: Mapping[str, Look]) -> Drawing:
     """Return mIoU against file size, multiply-accumulates and latency, with the Pareto front of each."""
     costs = [cost for cost in _COSTS if sum(getattr(row, cost[0]) is not None for row in rows) > 1]
     figure = _figure(4.4 * len(costs), 3.8)
@@ -112,9 +136,8 @@ def tradeoff(rows: Sequence[ModelRow]) -> Drawing:
         front = sorted(points[place] for place in pareto(points))
         axis.plot(*zip(*front, strict=True), color="#888888", linestyle="--", zorder=1, label="Pareto front")
         for row, point in zip(known, points, strict=True):
-            style = rows.index(row)
-            marker, color = _MARKERS[style % len(_MARKERS)], COLORS[style % len(COLORS)]
-            axis.scatter(*point, marker=marker, color=color, s=60, zorder=2, label=row.name)
+            look = looks[row.name]
+            axis.scatter(*point, marker=look.marker, color=look.color, s=60, zorder=2, label=row.name)
         axis.set_xlabel(label)
         axis.set_xlim(0, 1.1 * max(cost for cost, _ in points))
         axis.margins(y=0.2)
@@ -154,16 +177,17 @@ def _draw_confusion(axis: Axes, counts: np.ndarray[Any, Any], names: Sequence[st
     axis.set(title=title, xlabel="predicted", ylabel="true")
 
 
-def training(runs: Sequence[Run]) -> Drawing:
+def training(runs: Sequence[Run], looks: Mapping[Path, Look]) -> Drawing:
     """Return loss and validation mIoU by epoch, one line per run; a pruned run starts with its model just pruned."""
     figure = _figure(8.8, 3.6)
     loss, score = figure.subplots(1, 2)
-    for place, run in enumerate(runs):
-        style = {"color": COLORS[place % len(COLORS)], "linestyle": _DASHES[place % len(_DASHES)]}
+    for run in runs:
+        look = looks[run.path]
+        style = {"color": look.color, "linestyle": look.dashes}
         label = run.path.name or str(run.path)
         loss.plot([row["epoch"] for row in run.log], [row["loss"] for row in run.log], marker=".", label=label, **style)
         points = list(_validated(run))
-        score.plot(*zip(*points, strict=True), marker=_MARKERS[place % len(_MARKERS)], **style) if points else None
+        score.plot(*zip(*points, strict=True), marker=look.marker, **style) if points else None
     loss.set(xlabel="epoch", ylabel="training loss")
     score.set(xlabel="epoch", ylabel="validation mIoU (%)")
     for axis in (loss, score):
@@ -181,15 +205,15 @@ def _validated(run: Run) -> Iterable[tuple[float, float]]:
     yield from ((row["epoch"], 100 * row["val_miou"]) for row in run.log if row["val_miou"] == row["val_miou"])
 
 
-def pruning(runs: Sequence[Run]) -> Drawing:
+def pruning(runs: Sequence[Run], looks: Mapping[Path, Look]) -> Drawing:
     """Return the shares of the dense model's multiply-accumulates and parameters that are left after each loop."""
     figure = _figure(6.4, 3.4)
     axis = figure.subplots()
-    for place, run in enumerate(runs):
+    for run in runs:
         loops = [0.0, *(row["loop"] for row in run.pruning)]
         for key, label, dashes in (("macs", "MACs", "-"), ("params", "parameters", "--")):
             left = [100.0, *(100 * row[key] for row in run.pruning)]
-            axis.plot(loops, left, dashes, color=COLORS[place % len(COLORS)], label=f"{run.path.name}: {label}")
+            axis.plot(loops, left, dashes, color=looks[run.path].color, label=f"{run.path.name}: {label}")
     axis.set(xlabel="loop", ylabel="left of the dense model (%)", ylim=(0, 103))
     axis.grid(alpha=0.3)
     axis.legend(frameon=False)
@@ -197,14 +221,14 @@ def pruning(runs: Sequence[Run]) -> Drawing:
     return Drawing("pruning", "Pruning, loop by loop", "; ".join(ends), figure)
 
 
-def channels(run: Run) -> Drawing:
+def channels(run: Run, look: Look) -> Drawing:
     """Return how many output channels of each pruned layer stay, of how many."""
     kept, widths = _widths(run.plan or {})
     names = list(widths)
     figure = _figure(7.5, 1.2 + 0.2 * len(names))
     axis = figure.subplots()
     axis.barh(names, [widths[name] for name in names], color="#d9d9d9", label="removed")
-    axis.barh(names, [kept[name] for name in names], color=COLORS[0], label="kept")
+    axis.barh(names, [kept[name] for name in names], color=look.color, label="kept")
     for place, name in enumerate(names):
         axis.text(widths[name], place, f" {kept[name]} of {widths[name]}", va="center", fontsize=7)
     axis.set_ylim(len(names) - 0.5, -0.5)

@@ -21,6 +21,7 @@ class ModelRow:
 
     Attributes:
         name: short, and of no other model of the report.
+        run: folder of the run that it was made by, None where that is not among the inputs.
         path: its file.
         sha256: of its file.
         backbone: such as `resnet18`, or `bisenet-resnet18` where the architecture is not the usual one.
@@ -35,6 +36,7 @@ class ModelRow:
     """
 
     name: str
+    run: Path | None
     path: Path
     sha256: str
     backbone: str | None
@@ -95,9 +97,9 @@ def model_rows(sources: Sources) -> list[ModelRow]:
     scores = {str(facts.get("sha256")): facts for facts in sources.evaluations}
     latencies = {str(facts["sha256"]): float(facts["p50_ms"]) for facts in reversed(sources.benchmarks)}
     runs = {run.sha256: run for run in sources.runs}
-    names = _short_names([*(file.path for file in sources.files), *(run.path for run in sources.runs)])
-    rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
     kept = [run for run in sources.runs if run.sha256 in scores and (run.path / MODEL).is_file()]
+    names = _short_names([*(file.path for file in sources.files), *(run.path for run in kept)])
+    rows = [_row_of_file(file, runs, names[file.path], scores, latencies) for file in sources.files]
     rows += [_row_of_run(run, names[run.path], scores) for run in kept]
     return sorted(rows, key=lambda row: (row.backbone or "", row.is_quantized, bool(row.is_pruned), row.control))
 
@@ -140,6 +142,7 @@ def _row_of_file(
     config = run.config if run else file.config
     return ModelRow(
         name=name,
+        run=run.path if run else None,
         path=file.path,
         sha256=file.sha256,
         backbone=config.model.network if config else None,
@@ -163,6 +166,7 @@ def _number_format(file: ExportedFile) -> str:
 def _row_of_run(run: Run, name: str, scores: dict[str, Facts]) -> ModelRow:
     return ModelRow(
         name=name,
+        run=run.path,
         path=run.path / MODEL,
         sha256=run.sha256,
         backbone=run.config.model.network,

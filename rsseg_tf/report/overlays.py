@@ -7,18 +7,19 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.palette import IGNORE, Palette
+from rsseg_tf.report.tables import Table
 from rsseg_tf.runs import write_text
 
 _OPACITY = 0.55
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #1d2430; }
+.scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .3rem .8rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; } thead { border-bottom: 2px solid #1d2430; }
 tbody tr { border-bottom: 1px solid #d8dde5; }
@@ -54,31 +55,32 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: Palette)
 
 
 def write_overlay_page(
-    path: Path, panels: Sequence[Panel], palette: Palette, *, title: str, table: Sequence[Mapping[str, Any]] = ()
+    path: Path,
+    panels: Sequence[Panel],
+    palette: Palette,
+    *,
+    title: str,
+    summary: Sequence[str] = (),
+    table: Table | None = None,
 ) -> None:
-    """Write an HTML page with a row of pictures for each panel, and `table` above them; the file needs nothing else."""
+    """Write an HTML page with a row of pictures for each panel below sentences and a table; it needs nothing else."""
+    lead = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in summary)
     body = "".join(_row(panel, palette) for panel in panels)
     write_text(
         path,
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>{_table(table)}{_legend(palette)}{body}</html>\n",
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1>"
+        f"{lead}{_table(table) if table else ''}{_legend(palette)}{body}</html>\n",
     )
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th>{html.escape(str(key))}</th>" for key in rows[0])
-    lines = ("".join(f"<td>{_cell(value)}</td>" for value in row.values()) for row in rows)
-    return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table>"
-    )
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else html.escape(str(value))
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{html.escape(column.head)}</th>" for column in table.columns)
+    lines = ("".join(f"<td>{html.escape(cell.text)}</td>" for cell in row) for row in table.cells())
+    rows = "".join(f"<tr>{line}</tr>" for line in lines)
+    note = f"<p>{html.escape(table.note)}</p>" if table.note else ""
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}'
 
 
 def _legend(palette: Palette) -> str:

@@ -36,7 +36,7 @@ class Page:
     """Everything that a page shows.
 
     Attributes:
-        title: of the page.
+        title: of the page: what the data are called.
         summary: sentences with the most important facts.
         problems: what is wrong with the inputs.
         tables: in order.
@@ -45,6 +45,8 @@ class Page:
         names: of the models that `places` compares.
         places: see `rsseg_tf.report.gallery.place_facts`.
         provenance: input → facts about where it comes from.
+
+    What most readers come for is open: the chart of accuracy against cost, the tables of whole models, the places.
     """
 
     title: str
@@ -56,6 +58,30 @@ class Page:
     names: Sequence[str] = ()
     places: Sequence[Mapping[str, Any]] = ()
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def open_tables(self) -> list[Table]:
+        """Tables that are shown at once."""
+        return [table for table in self.tables if _is_open(table.name)]
+
+    @property
+    def folded_tables(self) -> list[Table]:
+        """Tables that are shown when their title is clicked."""
+        return [table for table in self.tables if not _is_open(table.name)]
+
+    @property
+    def open_pictures(self) -> list[Picture]:
+        """Charts that are shown at once."""
+        return [picture for picture in self.pictures if _is_open(picture.name)]
+
+    @property
+    def folded_pictures(self) -> list[Picture]:
+        """Charts that are shown when their title is clicked."""
+        return [picture for picture in self.pictures if not _is_open(picture.name)]
+
+
+def _is_open(name: str) -> bool:
+    return name in ("tradeoff", "summary") or name.startswith(("ablation", "control"))
 
 
 def check_jinja() -> None:

@@ -10,11 +10,10 @@ from rsseg_tf.report.differences import control_table, difference_tables
 from rsseg_tf.report.facts import Facts
 from rsseg_tf.report.models import ModelRow, base_of
 from rsseg_tf.report.paper import CLASS_IOU, paper_row
-from rsseg_tf.report.tables import Column, Spread, Table, Value
+from rsseg_tf.report.tables import Column, Part, Spread, Table, Value
 
 _BY_CLASS = (
     ("boundary_f1_per_class", "Boundary F1 by class, %", ""),
-    ("small_object_recall", "Small objects found, %", "A small object is a connected patch of few pixels."),
     ("precision", "Precision by class, %", ""),
     ("recall", "Recall by class, %", ""),
 )
@@ -106,24 +105,24 @@ def class_tables(rows: Sequence[ModelRow], *, data_name: str) -> list[Table]:
     for key, title, remark in _BY_CLASS:
         if any(row.scores and row.scores.get(key) for row in scored):
             tables.append(_class_table(key, title, names, scored, remark, {}))
-    counted = [
-        row
-        for row in scored
-        if row.scores and row.scores.get("small_objects") and row.scores.get("small_objects_found")
-    ]
-    return [*tables, *([_objects_table(names, counted)] if counted else [])]
+    if any(row.scores and row.scores.get("small_object_recall") for row in scored):
+        tables.append(_objects_table(names, scored))
+    return tables
 
 
 def _objects_table(names: Sequence[str], rows: Sequence[ModelRow]) -> Table:
-    """Return how many small objects there are, and how many of them each model found."""
-    scores = [row.scores or {} for row in rows]
-    columns = (Column("class"), Column("small objects"), *(Column(f"{row.name} found") for row in rows))
-    values = [
-        (name, scores[0]["small_objects"].get(name), *(each["small_objects_found"].get(name) for each in scores))
-        for name in names
-    ]
-    note = "The counts behind the shares: with few objects, one more or less is many percent."
-    return Table("small_objects_found", "Small objects, counted", columns, tuple(values), note)
+    """Return how many of the small objects each model found, in percent alone where they were not counted."""
+    values = [(name, *(_objects_found(row.scores or {}, name) for row in rows)) for name in names]
+    columns = (Column("class"), *(Column(row.name) for row in rows))
+    note = "A small object is a connected patch of few pixels. With few of them, one more or less is many percent."
+    return Table("small_object_recall", "Small objects found", columns, tuple(values), note)
+
+
+def _objects_found(scores: Facts, name: str) -> Part | float | None:
+    total, found = (scores.get(key) or {} for key in ("small_objects", "small_objects_found"))
+    if name in total and name in found:
+        return Part(int(found[name]), int(total[name]))
+    return _scaled((scores.get("small_object_recall") or {}).get(name), 0.01)
 
 
 def _class_table(

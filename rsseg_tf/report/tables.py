@@ -19,7 +19,15 @@ class Spread:
     repeats: int
 
 
-Value = str | int | float | bool | Spread | None
+@dataclass(frozen=True)
+class Part:
+    """How many of how many: with few of them, one more or less is many percent."""
+
+    found: int
+    total: int
+
+
+Value = str | int | float | bool | Spread | Part | None
 
 
 @dataclass(frozen=True)
@@ -90,18 +98,18 @@ class Table:
         return "\n".join([f"### {self.title}\n", f"| {heads} |", f"| {rules} |", *lines]) + f"\n{note}"
 
     def to_csv(self) -> str:
-        """Return CSV with the heads first; numbers unrounded, a spread in two columns.
+        """Return CSV with the heads first; numbers unrounded, a spread or part in two columns.
 
         Text that a spreadsheet would take for a formula, such as the name of a file, has `'` before it.
         """
-        spread = [any(isinstance(row[place], Spread) for row in self.rows) for place in range(len(self.columns))]
+        endings = [_csv_endings([row[place] for row in self.rows]) for place in range(len(self.columns))]
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        heads = zip(self.columns, spread, strict=True)
-        writer.writerow([head for column, wide in heads for head in _csv_heads(column.head, is_wide=wide)])
+        heads = zip(self.columns, endings, strict=True)
+        writer.writerow([f"{column.head}{ending}" for column, own in heads for ending in own])
         for row in self.rows:
-            cells = zip(row, spread, strict=True)
-            writer.writerow([cell for value, wide in cells for cell in _csv_cells(value, is_wide=wide)])
+            cells = zip(row, endings, strict=True)
+            writer.writerow([cell for value, own in cells for cell in _csv_cells(value, is_wide=len(own) > 1)])
         return stream.getvalue()
 
 
@@ -114,6 +122,9 @@ def text_of(value: Value, digits: int) -> str:
     if isinstance(value, Spread):
         around = "" if value.deviation is None else f" ± {value.deviation:.{digits}f}"
         return f"{value.mean:.{digits}f}{around}"
+    if isinstance(value, Part):
+        share = f" ({100 * value.found / value.total:.1f} %)" if value.total else ""
+        return f"{value.found:,} of {value.total:,}{share}"
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.{digits}f}" if isinstance(value, float) else value
@@ -122,6 +133,8 @@ def text_of(value: Value, digits: int) -> str:
 def _number(value: Value) -> float | None:
     if isinstance(value, Spread):
         return value.mean
+    if isinstance(value, Part):
+        return value.found / value.total if value.total else None
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -141,13 +154,18 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _csv_heads(head: str, *, is_wide: bool) -> list[str]:
-    return [f"{head} (mean)", f"{head} (std)"] if is_wide else [head]
+def _csv_endings(values: Sequence[Value]) -> tuple[str, ...]:
+    """Return what the heads of a column's one or two columns end in."""
+    if any(isinstance(value, Spread) for value in values):
+        return (" (mean)", " (std)")
+    return (" (found)", " (of)") if any(isinstance(value, Part) for value in values) else ("",)
 
 
 def _csv_cells(value: Value, *, is_wide: bool) -> list[str]:
     if isinstance(value, Spread):
         return [repr(value.mean), "" if value.deviation is None else repr(value.deviation)]
+    if isinstance(value, Part):
+        return [str(value.found), str(value.total)]
     plain = "" if value is None else str(value)
     if isinstance(value, str) and plain.startswith(_FORMULA):
         plain = f"'{plain}"

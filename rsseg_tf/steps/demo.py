@@ -19,7 +19,9 @@ from rsseg_tf.evaluation.scoring import evaluate
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.number_formats import FormatName
+from rsseg_tf.report.headline import Offer, best_trade, in_words
 from rsseg_tf.report.overlays import Panel, write_overlay_page
+from rsseg_tf.report.tables import Column, Table
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, fit
@@ -234,5 +236,31 @@ def _write_page(page: Path, dataset: Dataset, files: Sequence[Path], rows: Seque
         image, mask = dataset.read(sample)
         predictions = {row.name: one.predict(image) for row, one in zip(rows, predictors, strict=True)}
         panels.append(Panel(sample.name, image, mask, predictions))
-    table = [asdict(row) for row in rows]
-    write_overlay_page(page, panels, dataset.palette, title="rsseg-tf demo: generated scenes", table=table)
+    title, table = "rsseg-tf demo: generated scenes", _table(rows)
+    write_overlay_page(page, panels, dataset.palette, title=title, summary=_summary(rows), table=table)
+
+
+def _summary(rows: Sequence[DemoRow]) -> list[str]:
+    """Return what the best trade is worth."""
+    base, *others = (Offer(row.name, row.file_bytes, row.latency_p50_ms, 100 * row.miou) for row in rows)
+    best = best_trade(base, others)
+    return [in_words(base, best)] if best else []
+
+
+def _table(rows: Sequence[DemoRow]) -> Table:
+    dense = rows[0]
+    values = tuple(
+        (
+            *(row.name, 100 * row.miou, 100 * row.accuracy, 100 * row.boundary_f1, row.params / 1e6, row.macs / 1e9),
+            *(row.file_bytes / 1e6, row.latency_p50_ms, dense.latency_p50_ms / row.latency_p50_ms),
+        )
+        for row in rows
+    )
+    heads = (
+        *("model", "mIoU, %", "accuracy, %", "boundary F1, %", "parameters, M", "multiply-accumulates, G"),
+        *("file, MB", "latency p50, ms", "times faster"),
+    )
+    note = (
+        "The pruned network was trained for longer, with the dense one as its teacher: prune.control=both would tell."
+    )
+    return Table("demo", "Models", tuple(map(Column, heads)), values, note)

@@ -84,6 +84,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
         model = build_model(config, num_classes=palette.num_classes)
     teacher = known.opened(config, palette, replicas)
     dataset, inputs = sound_dataset(config)
+    known.warn_of_pixels(config, dataset)
     inputs |= known.inputs
     schedule = training_schedule(dataset, config, config.fit)
     loss = training_loss(schedule, config.fit, num_classes=len(dataset.palette.names))

@@ -79,7 +79,7 @@ def layers_of_ops(ops: Sequence[OpTensors], layers: Mapping[str, Sequence[str]])
     Returns:
         For each operator the names of its layers in the order of `layers`; empty where unknown.
 
-    Example:
+    Examples:
         >>> op = OpTensors("net_1/relu_1/Relu;net_1/conv_1/convolution", ("image",), ())
         >>> layers_of_ops([op], {"image": (), "conv": ("image",), "relu": ("conv",)})
         (('conv', 'relu'),)

@@ -34,7 +34,7 @@ def native_dilation(*models: Any) -> Iterator[None]:
     Args:
         models: of Keras 3 or tf_keras, with the models and wrapped layers inside them.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 2))
         >>> model = keras.Model(x, keras.layers.Conv2D(3, 3, padding="same", dilation_rate=4)(x))
         >>> step = tf.function(lambda images: model(images))

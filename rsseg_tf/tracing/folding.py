@@ -56,7 +56,7 @@ def folded(folds: Sequence[Fold]) -> Iterator[None]:
     Weights stay as they are, and gradients for them and for the batch norms' are those of the layers apart, up to the
     rounding of sums. A function that was traced in the block keeps to it.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 2))
         >>> y = keras.layers.Conv2D(3, 3, name="stem")(x)
         >>> model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(y))

@@ -99,7 +99,7 @@ def learning_rate(settings: Recipe, *, step: int, steps_per_epoch: int) -> float
     A linear warm-up, then `step`: lr · factor^⌊epoch / step_epochs⌋ (the paper's section 3.2),
     `cosine`: from lr to 0 over all steps (Loshchilov and Hutter 2017, eq. 5, without restarts), or `constant`.
 
-    Example:
+    Examples:
         >>> learning_rate(Recipe(), step=25, steps_per_epoch=2) == 1e-3 * 0.3
         True
     """

@@ -96,7 +96,7 @@ def test_the_keys_of_the_file_are_stable(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "p.json").read_text())
     assert list(document) == [
         *("kind", "format", "model", "sha256", "threads", "repeats", "cpu", "governor", "exact", "total_ms"),
-        *("tile", "staircase", "sum_ms", "layers"),
+        *("tile", "staircase", "is_estimate", "sum_ms", "layers"),
     ]
     assert list(document["layers"][0]) == [
         *("op", "type", "output_shape", "macs", "ms", "steps", "output", "inputs", "constants"),

@@ -287,4 +287,4 @@ def test_the_page_fits_a_phone_and_a_desktop(made, width):
 @in_browser
 def test_a_browser_has_nothing_to_complain_about(made, tmp_path):
     page = shutil.copy(made[1] / "index.html", tmp_path / "index.html")
-    assert use(Path(page), "return page.title") == "Segmentation report: data"
+    assert use(Path(page), "return page.title") == "data: segmentation report"

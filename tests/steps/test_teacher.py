@@ -13,7 +13,7 @@ import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import load_config
-from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets.catalog import open_dataset, palette_of
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -23,6 +23,7 @@ from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.fit import fit
 from rsseg_tf.steps.shared.model_classes import keep_classes
 from rsseg_tf.steps.shared.progress import TrainingProgress
+from rsseg_tf.steps.shared.teaching import OwnTeacher
 from tests.steps.test_resume import Stop
 from tests.steps.test_whole_job import SETTINGS
 
@@ -39,13 +40,15 @@ PALETTE = palette_of(load_config(overrides=SETTINGS).data)
 ORDER = (3, 0, 1, 2, *range(4, PALETTE.num_classes))
 
 
-def written(path: Path, palette: Palette | None = PALETTE, *, classes=PALETTE.num_classes, shape=(64, 64, 3)) -> Path:
+def written(
+    path: Path, palette: Palette | None = PALETTE, *, classes=PALETTE.num_classes, shape=(64, 64, 3), pixel_m=0.0
+) -> Path:
     """Return a teacher of another network than the student, whose logits all differ."""
     model = deeplab_v3_plus("efficientnet_lite0", classes, shape, width=0.25)
     randomize(model)
     model.save(path)
     if palette:
-        keep_classes(path, palette)
+        keep_classes(path, palette, pixel_m=pixel_m)
     return path
 
 
@@ -88,6 +91,17 @@ def test_a_network_learns_from_a_teacher_of_another_kind_and_the_run_says_from_w
     assert inputs.pop(f"teacher:{teacher}") == file_hash(teacher)
     assert inputs == alone  # the data's fingerprint is of the data alone
     assert file_hash(teacher) in (taught / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(("learned", "is_warned"), [(0.25, False), (0.3, False), (1.0, True), (0.0, False)])
+def test_a_teacher_of_pixels_of_another_size_is_warned_of(learned, is_warned, tmp_path, capsys):
+    path = written(tmp_path / "teacher.keras", pixel_m=learned)
+    config = load_config(overrides=[*WORDS, "data.ground_sampling_distance_m=0.25", f"fit.distill.teacher={path}"])
+    known = OwnTeacher.of(config.fit.distill, section="fit.distill", out=tmp_path / "run")
+    known.warn_of_pixels(config, open_dataset(config.data))
+    said = capsys.readouterr().err
+    assert (f"`{path}` learned from pixels of 1 m, those of the data are 0.25 m" in said) == is_warned
+    assert bool(said) == is_warned
 
 
 def test_without_weight_the_teacher_is_not_asked(tmp_path):

@@ -11,8 +11,10 @@ import keras
 import numpy as np
 import own_venv
 import pytest
+import runtimes
 import torch_pruning_loop
 import torchvision_features
+import yolo_sem
 
 from rsseg_tf import pruning
 from rsseg_tf.models.deeplab import deeplab_v3_plus
@@ -26,6 +28,7 @@ SCRIPTS = {
     "mct_prune.py": ["--model", "none.keras"],
     "int8_runtimes.py": ["--model", "none.keras"],
     "torchvision_features.py": ["--work", "none"],
+    "yolo_sem.py": ["-c", "none.yaml"],
 }
 """Script → what it cannot be called without."""
 
@@ -103,7 +106,7 @@ def test_a_finished_result_is_not_measured_again(tmp_path, script):
 def test_every_runtime_takes_its_turns_and_is_compared_with_ours():
     runs = []
     networks = {name: lambda _image, name=name: runs.append(name) for name in ("ours", "OpenVINO")}
-    medians = int8_runtimes.latencies(networks, None, repeats=2)
+    medians = runtimes.latencies(networks, None, repeats=2)
     assert set(medians) == set(networks)
     assert runs == [name for _turn in range(3) for name in networks for _ in range(5)]
 
@@ -113,6 +116,31 @@ def test_every_runtime_takes_its_turns_and_is_compared_with_ours():
     }
     last = int8_runtimes.table(rows, [1]).splitlines()[-1]
     assert last == "| plain TFLite | 50.00 | 25.00 | 2.00 | 6.0 | 1.50 |"
+
+
+def test_the_scores_of_a_yolo_are_enlarged_from_stride_8_and_take_rgb_from_0_to_1():
+    seen = []
+
+    def stride_8(pixels):
+        seen.append(pixels)
+        return pixels[:, :, 4::8, 4::8]
+
+    image = np.zeros((16, 24, 3), np.uint8)
+    image[:, 12:] = (255, 128, 0)
+    scores = yolo_sem.enlarged(stride_8)(image)
+
+    assert seen[0].shape == (1, 3, 16, 24)
+    assert seen[0].dtype == np.float32
+    assert scores.shape == image.shape
+    np.testing.assert_allclose(scores[0, [0, -1], 0], [0, 1])
+
+
+@pytest.mark.parametrize(("steps", "windows"), [(10, 80), (200, 1600), (201, 804), (800, 1600)])
+def test_a_yolo_sees_as_many_windows_as_all_steps_take(steps, windows):
+    options = SimpleNamespace(steps=steps)
+    an_epoch = yolo_sem.windows_an_epoch(options, 8)
+    assert an_epoch == windows
+    assert steps * 8 <= an_epoch * -(-steps * 8 // an_epoch) < steps * 8 + an_epoch
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")

@@ -13,18 +13,16 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from own_venv import OwnVenv, add_model_arguments, is_finished, is_inside, write_result
+from runtimes import BURST, Image, Network, latencies, litert, onnx_runtime, openvino_runtime, score
 
 REQUIREMENTS = (
     "tensorflow==2.21.0",
@@ -41,11 +39,6 @@ REQUIREMENTS = (
 ROOT = Path(__file__).parents[2]
 FOLDER = "RSSEG_INT8_FOLDER"
 FLOAT, OURS, PLAIN, IMAGES = "float32.tflite", "ours.tflite", "plain.tflite", "images.npy"
-_BURST = 5
-
-Image = NDArray[np.uint8]
-Network = Callable[[Image], NDArray[Any]]
-"""Pixels uint8 (h, w, 3) → scores (h, w, C)."""
 
 
 def write_files(options: argparse.Namespace, folder: Path) -> None:
@@ -122,61 +115,6 @@ def openvino_int8(folder: Path) -> Path:
     return path
 
 
-def litert(path: Path, threads: int) -> Network:
-    """Return a `.tflite` in LiteRT with XNNPACK."""
-    from rsseg_tf.inference.runner import TFLiteRunner
-
-    return TFLiteRunner(path, threads=threads).scores
-
-
-def onnx_runtime(path: Path, threads: int) -> Network:
-    """Return an ONNX file in ONNX Runtime's CPU provider."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda image: np.asarray(session.run(None, {name: image[None].astype(np.float32)})[0][0])
-
-
-def openvino_runtime(path: Path, threads: int) -> Network:
-    """Return an OpenVINO model on its CPU device, set for latency."""
-    import openvino
-
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-    return lambda image: np.asarray(compiled(image[None].astype(np.float32))[0][0])
-
-
-def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> dict[str, float]:
-    """Return median milliseconds of each, which take turns of a few runs."""
-    taken: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(-1, repeats):
-        for name, network in networks.items():
-            for _ in range(_BURST):
-                started = time.perf_counter()
-                network(image)
-                if turn >= 0:
-                    taken[name].append(1e3 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def score(network: Network, options: argparse.Namespace) -> dict[str, Any]:
-    """Return scores of a network on whole images of the split."""
-    from rsseg_tf.config import load_config
-    from rsseg_tf.datasets.catalog import open_dataset
-    from rsseg_tf.evaluation.scoring import evaluate
-    from rsseg_tf.inference.predict import TiledPredictor, batched
-
-    config = load_config(options.config, options.overrides)
-    dataset = open_dataset(config.data, seed=config.seed)
-    height, width = config.data.input_size
-    overlap = config.evaluate.overlap
-    predictor = TiledPredictor(batched(network), dataset.palette, (height, width), config.data.fitting, overlap)
-    return evaluate(predictor, dataset, options.split).to_dict()
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Make the other int8 files, time and score all."""
     from rsseg_tf.inference.runner import TFLiteRunner
@@ -200,7 +138,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         for name, median in medians.items():
             rows[name][f"p50_ms_{threads}"] = median
     for name, (opener, path) in openers.items():
-        rows[name]["scores"] = score(opener(path, max(options.threads)), options)
+        rows[name]["scores"] = score(
+            opener(path, max(options.threads)), options.config, options.overrides, options.split
+        )
     packages = ("ai-edge-litert", "onnxruntime", "openvino", "nncf", "tf2onnx", "tensorflow")
     return {"rows": rows, "versions": {name: importlib.metadata.version(name) for name in packages}}
 
@@ -228,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
     add_model_arguments(made)
     made.add_argument("--split", default="test", help="of the data that is scored; default test")
     made.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="default 1 2")
-    made.add_argument("--repeats", type=int, default=10, help=f"turns of {_BURST} runs each; default 10")
+    made.add_argument("--repeats", type=int, default=10, help=f"turns of {BURST} runs each; default 10")
     return made
 
 

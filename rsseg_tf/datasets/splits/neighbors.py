@@ -127,7 +127,7 @@ def groups_by_number(names: Iterable[str]) -> list[Group]:
     Args:
         names: paths without ending, with `/`.
 
-    Example:
+    Examples:
         >>> [[member.name for member in group.members] for group in groups_by_number(["a1", "a2", "b"])]
         [['a1', 'a2'], ['b']]
     """

@@ -30,7 +30,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     Raises:
         ConfigError: if there are no batches.
 
-    Example:
+    Examples:
         >>> x = keras.Input((2,))
         >>> model = keras.Model(x, keras.layers.BatchNormalization(name="norm")(x))
         >>> recalibrate(model, [np.asarray([[1.0, 2.0], [3.0, 6.0]], np.float32)])

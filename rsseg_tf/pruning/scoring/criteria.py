@@ -126,7 +126,7 @@ def score(
         ConfigError: if the criterion is not known, or needs a loss and batches that were not given.
         ModelError: if the model's graph cannot be read.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 3))
         >>> y = keras.layers.Conv2D(4, 3, name="stem")(x)
         >>> score(keras.Model(x, y), criterion="l1").layers["stem"].shape

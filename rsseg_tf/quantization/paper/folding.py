@@ -26,7 +26,7 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: if it is not functional, or a model is nested in it.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 3))
         >>> y = layers.BatchNormalization()(layers.Conv2D(4, 3, use_bias=False, name="stem")(x))
         >>> [weight.name for weight in fold_batch_norms(keras.Model(x, y)).weights]

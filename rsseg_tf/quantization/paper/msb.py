@@ -120,7 +120,7 @@ def choose_window(histogram: Histogram) -> Window:
     Of windows that cover equally many the one that saturates the fewest values is taken, and of those the
     lowest, whose step is the finest. A tensor of zeros gets the window that ends at position 0.
 
-    Example:
+    Examples:
         >>> choose_window(Histogram(lowest=-3, counts=(1, 1, 1, 1, 1, 1, 1, 1), zeros=0))
         Window(high=4)
     """

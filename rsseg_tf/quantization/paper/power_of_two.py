@@ -27,7 +27,7 @@ def rounded(values: Any, window: Window) -> Any:
     are (a last bit worth 0.125 makes 2.1 into 2.125, 0.03125 into 0 and 16.25 into 15.875). Its remark that
     whatever is below one step becomes 0 would be truncation, which makes 2.1 into 2.
 
-    Example:
+    Examples:
         >>> [float(value) for value in rounded(np.array([2.1, 0.03125, -16.25]), Window(high=3))]
         [2.125, 0.0, -15.875]
     """
@@ -75,7 +75,7 @@ def simulate(model: keras.Model, ranges: Ranges, *, kinds: Collection[str] = KIN
         ranges: the windows.
         kinds: which tensors to round, of `KINDS`; the others stay in float32, to see what each costs.
 
-    Example:
+    Examples:
         >>> from rsseg_tf.quantization.paper.ranges import measure
         >>> x = keras.Input((4, 4, 3))
         >>> model = keras.Model(x, keras.layers.Conv2D(2, 1, name="stem")(x))

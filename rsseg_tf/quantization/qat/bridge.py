@@ -35,7 +35,7 @@ def to_tf_keras(model: keras.Model) -> Any:
     Raises:
         ModelError: if the model is not such a graph; the message names the layer and its type.
 
-    Example:
+    Examples:
         >>> x = keras.Input((8, 8, 3))
         >>> to_tf_keras(keras.Model(x, keras.layers.Conv2D(2, 1, name="classifier")(x))).get_layer("classifier").filters
         2
@@ -68,7 +68,7 @@ def to_tf_keras(model: keras.Model) -> Any:
 def short_name(weight: Any) -> str:
     """Return the name of a `tf_keras` weight within its layer, such as `kernel`.
 
-    Example:
+    Examples:
         >>> import tensorflow as tf
         >>> short_name(tf.Variable(0.0, name="stem_conv/kernel"))
         'kernel'

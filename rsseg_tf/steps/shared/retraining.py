@@ -64,6 +64,7 @@ class Retraining:
         """
         known = OwnTeacher.of(config.prune.distill, section="prune.distill", out=out)
         dataset, inputs = sound_dataset(config)
+        known.warn_of_pixels(config, dataset)
         dataset = numbered_as(dense_path, dataset)
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)

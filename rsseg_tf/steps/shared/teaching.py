@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg_tf.config import Config, DistillConfig, dump_yaml
+from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.relabeled import numbers_of
 from rsseg_tf.errors import ModelError
+from rsseg_tf.inference.areas import are_far_apart, shown
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.progress import warn
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.opening import find_teacher
 from rsseg_tf.steps.shared.keras_predictor import check_model
-from rsseg_tf.steps.shared.model_classes import classes_of
+from rsseg_tf.steps.shared.model_classes import classes_of, learned_pixel_m, pixel_m_of
 from rsseg_tf.training.step import Teacher
 from rsseg_tf.training.strategy import Replicas, watching
 
@@ -52,6 +55,17 @@ class OwnTeacher:
     def record_of(self, config: Config) -> str:
         """Return the settings as a run folder keeps them, with what the teacher is."""
         return (f"# Of the teacher with SHA-256 {self.sha256}\n" if self.path else "") + dump_yaml(config)
+
+    def warn_of_pixels(self, config: Config, dataset: Dataset) -> None:
+        """Warn on stderr where the teacher learned from pixels of another size on the ground than those of the data."""
+        if self.path is None or not (learned := pixel_m_of(self.path)) or not (own := learned_pixel_m(config, dataset)):
+            return
+        if are_far_apart(learned, own):
+            sizes = f"pixels of {shown(learned)}, those of the data are {shown(own)}"
+            warn(
+                f"the teacher `{self.path}` learned from {sizes}",
+                hint=f"it sees things at another size than it knows: name another in {self.section}.teacher",
+            )
 
     def opened(self, config: Config, palette: Palette, replicas: Replicas) -> Teacher | None:
         """Return what a training takes, None where there is none.

@@ -1,0 +1,74 @@
+"""Networks in the runtimes that peers use, timed in turns and scored alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BURST = 5
+"""Runs a turn."""
+
+Image = NDArray[np.uint8]
+Network = Callable[[Image], NDArray[Any]]
+"""Pixels uint8 (h, w, 3) → scores (h, w, C)."""
+
+
+def litert(path: Path, threads: int) -> Network:
+    """Return a `.tflite` in LiteRT with XNNPACK."""
+    from rsseg_tf.inference.runner import TFLiteRunner
+
+    return TFLiteRunner(path, threads=threads).scores
+
+
+def onnx_runtime(path: Path, threads: int) -> Network:
+    """Return an ONNX file in ONNX Runtime's CPU provider."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda image: np.asarray(session.run(None, {name: image[None].astype(np.float32)})[0][0])
+
+
+def openvino_runtime(path: Path, threads: int) -> Network:
+    """Return an OpenVINO model on its CPU device, set for latency."""
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+    return lambda image: np.asarray(compiled(image[None].astype(np.float32))[0][0])
+
+
+def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> dict[str, float]:
+    """Return median milliseconds of each, which take turns of a few runs."""
+    taken: dict[str, list[float]] = {name: [] for name in networks}
+    for turn in range(-1, repeats):
+        for name, network in networks.items():
+            for _ in range(BURST):
+                started = time.perf_counter()
+                network(image)
+                if turn >= 0:
+                    taken[name].append(1e3 * (time.perf_counter() - started))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def score(network: Network, config_path: Path, overrides: Sequence[str], split: str) -> dict[str, Any]:
+    """Return scores of a network on whole images of a split."""
+    from rsseg_tf.config import load_config
+    from rsseg_tf.datasets.catalog import open_dataset
+    from rsseg_tf.evaluation.scoring import evaluate
+    from rsseg_tf.inference.predict import TiledPredictor, batched
+
+    config = load_config(config_path, overrides)
+    dataset = open_dataset(config.data, seed=config.seed)
+    height, width = config.data.input_size
+    overlap = config.evaluate.overlap
+    predictor = TiledPredictor(batched(network), dataset.palette, (height, width), config.data.fitting, overlap)
+    return evaluate(predictor, dataset, split).to_dict()
