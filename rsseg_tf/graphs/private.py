@@ -31,6 +31,7 @@ ELEMENTWISE = (
 )
 POOLS = _named("ops.nn", "MaxPool", "AveragePool")
 REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
+SPLIT = "keras.src.ops.numpy.Split"
 TRANSPOSE = "keras.src.ops.numpy.Transpose"
 MATMUL = "keras.src.ops.numpy.Matmul"
 EINSUM = "keras.src.ops.numpy.Einsum"
@@ -46,6 +47,7 @@ CLASSES = (
         LAYER_SCALE,
         STOCHASTIC_DEPTH,
         SCALED_SUM,
+        SPLIT,
         TRANSPOSE,
         MATMUL,
         EINSUM,

@@ -12,9 +12,9 @@ from scipy.sparse.csgraph import connected_components
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import Call, calls, flatten, makers, private
-from rsseg_tf.pruning.rules.flows import frozen
+from rsseg_tf.pruning.rules.flows import frozen, frozen_parts
 from rsseg_tf.pruning.rules.grids import merged_shape
-from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values, new_signal
+from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values
 from rsseg_tf.pruning.rules.table import Rule, Rules, check_rules, rule_for, why_frozen
 
 CONTRACTED = "in"
@@ -172,15 +172,11 @@ def _flow(
     site = Site(call, inputs, ledger, rule)
     reason = why_frozen(call.operation, rules) if rule is None else _obstacle(call, rule, inputs)
     if reason is None and rule is not None:
-        output = rule.flow(site)
-        site.count_positions(output)
-        return (output,)
-    if len(call.outputs) == 1:
-        return (frozen(site, reason or ""),)
-    outputs = tuple(new_signal(ledger, tensor) for tensor in call.outputs)
-    for signal in (*inputs, *outputs):
-        site.freeze(signal.ids, reason or "")
-    return outputs
+        found = rule.flow(site)
+        outputs = found if isinstance(found, tuple) else (found,)
+        site.count_positions(outputs[0])
+        return outputs
+    return (frozen(site, reason or ""),) if len(call.outputs) == 1 else frozen_parts(site, reason or "")
 
 
 def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None], ledger: Ledger) -> None:
@@ -199,7 +195,7 @@ def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
     """Return why the call's rule cannot be applied, None where it can."""
     if getattr(call.operation, "data_format", None) == "channels_first":
         return "has the channels first"
-    if len(call.outputs) != 1 or not inputs or any(not signal.ids.size for signal in inputs):
+    if (len(call.outputs) != 1 and not rule.splits) or not inputs or any(not signal.ids.size for signal in inputs):
         return "has tensors whose number of channels is not known"
     if not rule.spread and any(signal.axes is not None for signal in inputs):
         return "takes channels that are spread over several axes"

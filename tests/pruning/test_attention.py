@@ -102,7 +102,18 @@ def moved_and_back():
     return ended(inputs, layers.Permute((1, 3, 2))(layers.ReLU(3.0, name="relu")(x)))
 
 
+def gated():
+    """Halves of the channels that multiply each other, and halves of the picture."""
+    x = inputs = keras.Input((8, 8, 3))
+    gate, value = ops.split(layers.Conv2D(12, 3, padding="same", name="pairs")(x), 2, axis=-1)
+    left, right = ops.split(ops.sigmoid(gate) * value, [3], axis=2)
+    x = layers.Concatenate(axis=2)([left, layers.Conv2D(6, 1, name="part")(right)])
+    first, second, third = ops.split(layers.Conv2D(8, 1)(x), [2, 5], axis=-1)
+    return keras.Model(inputs, [layers.Dense(2)(each) for each in (first, second, third)])
+
+
 EXACT = {
+    "gated": gated,
     "without norms": without_norms,
     "moved and back": moved_and_back,
     "transformer": transformer,
@@ -136,6 +147,7 @@ MEMBERS = [
     (without_heads, {"v": 1}, 16),
     (shuffled, {"grouped": 3}, 4),
     (einsum_layers, {"spread": 3}, 4),
+    (gated, {"pairs": 2, "part": 1}, 6),
     (without_norms, {"embedding": 1, "attention_attention_output": 1}, 8),
 ]
 
@@ -144,6 +156,12 @@ MEMBERS = [
 def test_these_go_together(graph, members, number):
     families = [(family.members, len(family)) for family in pruning.find_groups(graph()).families]
     assert (members, number) in families
+
+
+def test_parts_of_the_picture_have_their_own_numbers_of_positions():
+    layers_of = {layer.name: layer for layer in pruning.cost(gated()).layers}
+    assert layers_of["part"].macs == 8 * 5 * 6 * 6
+    assert layers_of["pairs"].macs == 8 * 8 * 3 * 3 * 3 * 12
 
 
 def grouped_queries():

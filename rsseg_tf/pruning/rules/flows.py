@@ -29,6 +29,14 @@ def frozen(site: Site, reason: str) -> Signal:
     return site.output(ids)
 
 
+def frozen_parts(site: Site, reason: str) -> tuple[Signal, ...]:
+    """Keep all channels that come in, and all that go out of a layer that returns several tensors."""
+    outputs = site.unknown()
+    for signal in (*site.inputs, *outputs):
+        site.freeze(signal.ids, reason)
+    return outputs
+
+
 def passing(site: Site) -> Signal:
     """Pass on the channels that come in, and constants with them: pooling, cropping, dropout."""
     x = site.inputs[0]
@@ -160,6 +168,21 @@ def reshaped(site: Site) -> Signal:
         rows = x.dead.reshape(-1, len(order))
         dead = np.where(np.all(rows == rows[0], axis=0), dead, np.nan)
     return site.output(x.ids[order], dead)
+
+
+def split(site: Site) -> tuple[Signal, ...]:
+    """Hand out the parts of the channels, which stay equal, or all channels to each part of the positions."""
+    x, layer = site.inputs[0], site.layer
+    cuts = layer.indices_or_sections
+    number = cuts if isinstance(cuts, int) else len(cuts) + 1
+    if layer.axis % (len(x.shape) + 1) != len(x.shape):
+        return tuple(site.output(x.ids, x.dead, part=part) for part in range(number))
+    if not isinstance(cuts, int):
+        return frozen_parts(site, "splits the channels into parts of given sizes")
+    parts, dead = x.ids.reshape(number, -1), x.dead.reshape(number, -1)
+    for part in parts[1:]:
+        site.join(parts[0], part)
+    return tuple(site.output(parts[part], dead[part], part=part) for part in range(number))
 
 
 def convolution(site: Site) -> Signal:

@@ -236,12 +236,19 @@ class Site:
         shape = self.inputs[0].ids.shape
         return found.reshape(-1, *shape) if found[0].size == self.inputs[0].ids.size else found
 
-    def output(self, ids: Ids, dead: Values | float = 0.0, *, axes: tuple[int, ...] | None = None) -> Signal:
-        """Return the signal that flows out; `axes` as in `Signal`."""
+    def output(
+        self, ids: Ids, dead: Values | float = 0.0, *, axes: tuple[int, ...] | None = None, part: int = 0
+    ) -> Signal:
+        """Return the signal that flows out, of several the one numbered `part`; `axes` as in `Signal`."""
         self._notes.emitted = ids.reshape(-1)
         last = (len(self.output_shape) - 1,)
         dead = np.broadcast_to(np.asarray(dead, np.float64), ids.shape)
-        return Signal(self.output_shape, ids, dead, None if axes == last else axes)
+        shape = tuple(self._call.outputs[part].shape[1:]) if part else self.output_shape
+        return Signal(shape, ids, dead, None if axes == last else axes)
+
+    def unknown(self) -> tuple[Signal, ...]:
+        """Return the tensors that come out as if no rule described them."""
+        return tuple(new_signal(self._ledger, tensor) for tensor in self._call.outputs)
 
     def count_positions(self, output: Signal) -> None:
         """Add this call's positions to the layer's."""

@@ -42,12 +42,13 @@ class Rule:
         bias: attribute of the layer that holds what is added to each output channel, if it has one.
         activation: attribute of the layer that holds what is applied to the sums, if it has one.
         spread: whether it follows channels that are spread over axes, such as heads and the width of each.
+        splits: whether several tensors come out; `flow` returns as many.
         merges: whether neighboring axes of a variable count as one where channels are spread over them.
         enlarges: whether each output channel may be one input channel at a larger size, as in a transposed
             convolution that enlarges the classes of a model.
     """
 
-    flow: Callable[[Site], Signal]
+    flow: Callable[[Site], Signal | tuple[Signal, ...]]
     axes: Mapping[str, Labels] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     macs: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Rule:
     activation: str = "activation"
     enlarges: bool = False
     spread: bool = False
+    splits: bool = False
     merges: bool = False
 
     def __post_init__(self) -> None:
@@ -126,6 +128,7 @@ RULES: dict[type | str, Rule] = {
         spread=True,
         merges=True,
     ),
+    private.SPLIT: Rule(flows.split, splits=True),
     private.MATMUL: Rule(attention.matmul, spread=True),
     private.EINSUM: Rule(attention.einsum, spread=True),
     private.ATTENTION: Rule(attention.dot_product_attention, spread=True),
