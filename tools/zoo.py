@@ -319,7 +319,6 @@ _WIDTHS = [16, 32, 64, 128]
 
 _COLLECTION: Mapping[str, Callable[[], keras.Model]] = {
     "U-net": partial(_collection, "unet_2d", _WIDTHS, _CLASSES, batch_norm=True),
-    "V-net": partial(_collection, "vnet_2d", _WIDTHS, _CLASSES, batch_norm=True),
     "U-net++": partial(_collection, "unet_plus_2d", _WIDTHS, _CLASSES, batch_norm=True),
     "UNET 3+": partial(_collection, "unet_3plus_2d", _CLASSES, _WIDTHS, batch_norm=True),
     "Attention U-net": partial(_collection, "att_unet_2d", _WIDTHS, _CLASSES, batch_norm=True),

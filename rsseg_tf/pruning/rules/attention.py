@@ -1,4 +1,4 @@
-"""Flows of layers that move channels between axes or multiply tensors with each other: attention, channel shuffle."""
+"""Flows of layers that move channels, split them or multiply tensors with each other: attention, channel shuffle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from rsseg_tf.pruning.rules.flows import activated, frozen
+from rsseg_tf.pruning.rules.flows import activated, frozen, frozen_parts
 from rsseg_tf.pruning.rules.site import Ids, Signal, Site
 
 _BATCH = "B"
@@ -27,6 +27,21 @@ def transposed_axes(site: Site) -> Signal:
     axes = tuple(sorted(places))
     ids, dead = x.ids.transpose(by_place), x.dead.transpose(by_place)
     return site.output(ids, dead, axes=axes)
+
+
+def split(site: Site) -> tuple[Signal, ...]:
+    """Hand out the parts of the channels, which stay equal, or all channels to each part of the positions."""
+    x, layer = site.inputs[0], site.layer
+    cuts = layer.indices_or_sections
+    number = cuts if isinstance(cuts, int) else len(cuts) + 1
+    if layer.axis % (len(x.shape) + 1) != len(x.shape):
+        return tuple(site.output(x.ids, x.dead, part=part) for part in range(number))
+    if not isinstance(cuts, int):
+        return frozen_parts(site, "splits the channels into parts of given sizes")
+    parts, dead = x.ids.reshape(number, -1), x.dead.reshape(number, -1)
+    for part in parts[1:]:
+        site.join(parts[0], part)
+    return tuple(site.output(parts[part], dead[part], part=part) for part in range(number))
 
 
 def einsum_dense(site: Site) -> Signal:

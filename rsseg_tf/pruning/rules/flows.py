@@ -170,21 +170,6 @@ def reshaped(site: Site) -> Signal:
     return site.output(x.ids[order], dead)
 
 
-def split(site: Site) -> tuple[Signal, ...]:
-    """Hand out the parts of the channels, which stay equal, or all channels to each part of the positions."""
-    x, layer = site.inputs[0], site.layer
-    cuts = layer.indices_or_sections
-    number = cuts if isinstance(cuts, int) else len(cuts) + 1
-    if layer.axis % (len(x.shape) + 1) != len(x.shape):
-        return tuple(site.output(x.ids, x.dead, part=part) for part in range(number))
-    if not isinstance(cuts, int):
-        return frozen_parts(site, "splits the channels into parts of given sizes")
-    parts, dead = x.ids.reshape(number, -1), x.dead.reshape(number, -1)
-    for part in parts[1:]:
-        site.join(parts[0], part)
-    return tuple(site.output(parts[part], dead[part], part=part) for part in range(number))
-
-
 def convolution(site: Site) -> Signal:
     """Create channels from a sum over all, or over the blocks of a grouped convolution."""
     if getattr(site.layer, "groups", 1) > 1:

@@ -128,7 +128,7 @@ RULES: dict[type | str, Rule] = {
         spread=True,
         merges=True,
     ),
-    private.SPLIT: Rule(flows.split, splits=True),
+    private.SPLIT: Rule(attention.split, splits=True),
     private.MATMUL: Rule(attention.matmul, spread=True),
     private.EINSUM: Rule(attention.einsum, spread=True),
     private.ATTENTION: Rule(attention.dot_product_attention, spread=True),
