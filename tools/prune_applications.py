@@ -1,9 +1,11 @@
-"""Prune half of the groups of every keras.applications CNN and of our networks, and print how exact that is.
+"""Prune half of the groups of keras.applications' CNNs, of our networks and of others', and print how exact that is.
 
 One process a network, one JSON file each in --out; a run that was stopped resumes with what is missing. Where a
-network does not hold the law, the exit code is 3.
+network does not hold the law, the exit code is 3. The table has the share of the parameters that can go at most, and
+the int8 partitions of the dense and the slim network as well.
 
-python tools/prune_applications.py --out runs/applications
+PYTHONPATH=. python -m tools.prune_applications --out runs/applications
+PYTHONPATH=. python -m tools.prune_applications --out runs/zoo --only '[Kk]eras*'    # what tools/zoo.py builds
 """
 
 from __future__ import annotations
@@ -18,15 +20,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import keras
+import numpy as np
 
 from rsseg_tf import pruning
 from rsseg_tf.cli.shared.options import ANY_PATH
+from rsseg_tf.errors import RssegError
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.runs import cpu_model, write_json
+from tools.zoo import FOREIGN
 
 SMALLEST_INPUT = {
     **dict.fromkeys(("VGG16", "VGG19", "ResNet50", "ResNet101", "ResNet152"), 32),
@@ -62,6 +68,7 @@ NETWORKS: Mapping[str, Callable[[], keras.Model]] = {
         for backbone in ("resnet18", "resnet50")
         for head, options in _HEADS.items()
     },
+    **FOREIGN,
 }
 """Name → how the network is built."""
 
@@ -74,18 +81,38 @@ def examine(name: str) -> dict[str, Any]:
     groups = pruning.find_groups(model)
     plan = pruning.random_plan(groups, 0.5, seed=0)
     verification = pruning.verify(model, plan)
+    slim = pruning.rebuild(model, plan)
     return {
         "name": name,
-        "input_size": list(model.input_shape[1:3]),
+        "input_size": list(model.inputs[0].shape[1:3]),
         "groups": len(groups),
         "families": len(groups.families),
         "frozen": dict(groups.frozen),
         "params": plan.dense_cost["params"],
+        "can_go": 1 - pruning.largest_cut(groups).share("params"),
+        "int8_partitions": [_partitions(each) for each in (model, slim)] if name in FOREIGN else [None, None],
         **asdict(verification),
         "largest_error": verification.largest_error,
         "holds": verification.holds,
         "seconds": time.monotonic() - start,
     }
+
+
+def _partitions(model: keras.Model) -> int | str:
+    """Return the partitions that XNNPACK makes of an int8 file of a network's last output; why, where there is none."""
+    from rsseg_tf.quantization.checks import proof
+    from rsseg_tf.quantization.convert import convert
+
+    model = keras.Model(model.inputs, model.outputs[-1], name=model.name)
+    shape = model.inputs[0].shape[1:]
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "model.tflite")
+            path.write_bytes(convert(model, calibration=list(images)))
+            return proof.prove(path).partitions
+    except RssegError as error:
+        return error.message
 
 
 @click.command()
@@ -114,8 +141,8 @@ def main(out: Path, only: str, threads: int, worker: str | None) -> None:
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the rows as Markdown."""
-    head = ("network", "input", "groups", "families", "frozen layers", "params before", "params after")
-    lines = [(*head, "as predicted", "signal", "largest error", "seconds"), ("---",) * 11]
+    head = ("network", "input", "groups", "families", "frozen layers", "params before", "can go", "params after")
+    lines = [(*head, "as predicted", "signal", "largest error", "int8 partitions", "seconds"), ("---",) * 13]
     lines += [_cells(row) for row in rows.values()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -129,10 +156,12 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{row['families']:,}",
         str(len(row["frozen"])),
         f"{row['params']:,}",
+        f"{row['can_go']:.1%}",
         f"{row['params_built']:,}",
         "yes" if row["cost_as_predicted"] else "**no**",
         f"{row['signal']:.2g}",
         "**NaN**" if error is None else f"{error:.1e}" if row["holds"] else f"**{error:.1e}**",
+        " → ".join(str(number) if isinstance(number, int) else "–" for number in row["int8_partitions"]),
         f"{row['seconds']:.0f}",
     )
 
@@ -140,7 +169,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _examine_apart(name: str, out: Path, threads: int) -> None:
     """Examine a network in a process of its own, whose memory goes when it ends."""
     done = subprocess.run(
-        [sys.executable, __file__, "--out", str(out), "--worker", name],
+        [sys.executable, "-m", "tools.prune_applications", "--out", str(out), "--worker", name],
         env={**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"},
         check=False,
     )

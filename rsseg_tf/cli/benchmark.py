@@ -90,7 +90,9 @@ def command(
         other = "a delegate" if delegate else "other runtimes"
         raise ConfigError(f"`--profile` times LiteRT on the CPU, not {other}", hint="leave one of the two out")
     if throughput and (len(models) > 1 or runtimes):
-        raise ConfigError("`--throughput` takes one MODEL, in LiteRT", hint="run benchmark once for each, without --runtime")
+        raise ConfigError(
+            "`--throughput` takes one MODEL, in LiteRT", hint="run benchmark once for each, without --runtime"
+        )
     if board and not profile:
         raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
     if profile:

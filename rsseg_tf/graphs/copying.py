@@ -14,10 +14,26 @@ from rsseg_tf.graphs import private
 
 def copy_of(operation: keras.Operation, /, **changes: Any) -> keras.Operation:
     """Return a new layer or operation like `operation`, with other entries in its config; weights are not copied."""
-    config = {**operation.get_config(), **changes}
+    config = {**config_of(operation), **changes}
     if type(operation) is keras.layers.Lambda:
         return keras.layers.Lambda(**{**config, **private.lambda_arguments(operation)})
     return type(operation).from_config(config)
+
+
+def config_of(operation: keras.Operation) -> dict[str, Any]:
+    """Return the config of a layer or operation.
+
+    Keras has none of its `Identity` and `ELU` where these were given a data type as an object.
+    """
+    if type(operation) in _WITHOUT_CONFIG:
+        own = {"alpha": operation.alpha} if isinstance(operation, keras.layers.ELU) else {}
+        return {"name": operation.name, "trainable": operation.trainable, "dtype": operation.dtype_policy.name, **own}
+    config: dict[str, Any] = operation.get_config()
+    return config
+
+
+_WITHOUT_CONFIG = (keras.layers.Identity, keras.layers.ELU)
+"""Keras' own layers that have no `get_config`; findings/keras_layers_without_config.sh shows what that does."""
 
 
 def without_values(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import keras
 from keras import layers
 
-from rsseg_tf.graphs import private
+from rsseg_tf.graphs import foreign, private
 
 Labels = tuple[str | None, ...]
 
@@ -119,6 +119,7 @@ FACTS: Mapping[type | str, Facts] = {
     layers.Permute: Facts(keeps_values=True, settings=("dims",)),
     layers.RepeatVector: Facts(keeps_values=True),
     private.STOCHASTIC_DEPTH: _AVERAGE,
+    **dict.fromkeys(foreign.DROP_PATHS, _DROPOUT),
     private.LAYER_SCALE: Facts(weights={"gamma": ("out",)}),
     **dict.fromkeys((*private.ADDITIONS, *private.PRODUCTS), Facts(fuses_relu=True)),
     **dict.fromkeys(private.ELEMENTWISE, Facts(is_elementwise=True)),
@@ -186,3 +187,8 @@ def keeps_values(operation: keras.Operation) -> bool:
     """Return whether what goes out is values that came in, and zeros."""
     nearest = isinstance(operation, layers.UpSampling2D) and operation.interpolation == "nearest"
     return nearest or facts(operation).keeps_values
+
+
+def is_known(operation: keras.Operation) -> bool:
+    """Return whether the table has a row for a layer or operation, or for a type that it is made of."""
+    return facts(operation) is not _NOTHING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from rsseg_tf.graphs.copying import copy_graph, copy_of, refresh
+from rsseg_tf.graphs.copying import config_of, copy_graph, copy_of, refresh
 from rsseg_tf.graphs.flattening import flatten
 from rsseg_tf.graphs.walk import all_layers
 
@@ -27,5 +27,5 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def _float32_copy(operation: keras.Operation) -> keras.Operation:
-    is_layer = isinstance(operation, keras.layers.Layer) and "dtype" in operation.get_config()
+    is_layer = isinstance(operation, keras.layers.Layer) and "dtype" in config_of(operation)
     return copy_of(operation, dtype="float32") if is_layer else copy_of(operation)

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 from keras.src.models.functional import Functional, operation_fn
+from keras.src.ops.node import Node
+from keras.src.utils.naming import to_snake_case
 
 
 def _named(module: str, *names: str) -> tuple[str, ...]:
@@ -25,16 +27,36 @@ ELEMENTWISE = (
     *_named("ops.nn", "Relu", "Relu6", "Sigmoid", "Softplus", "Softsign", "Silu", "LogSigmoid", "LeakyRelu"),
     *_named("ops.nn", "HardSigmoid", "HardSilu", "Elu", "Selu", "Gelu", "Celu", "HardTanh"),
     *_named("ops.core", "Cast"),
+    *_named("activations.activations", "ReLU"),
 )
 POOLS = _named("ops.nn", "MaxPool", "AveragePool")
 REDUCTIONS = _named("ops.numpy", "Mean", "Max", "Amax", "Min", "Amin")
+SPLIT = "keras.src.ops.numpy.Split"
+TRANSPOSE = "keras.src.ops.numpy.Transpose"
+MATMUL = "keras.src.ops.numpy.Matmul"
+EINSUM = "keras.src.ops.numpy.Einsum"
+ATTENTION = "keras.src.ops.nn.DotProductAttention"
+PAD = "keras.src.ops.numpy.Pad"
 RESHAPE = "keras.src.ops.numpy.Reshape"
 SOFTMAX = "keras.src.ops.nn.Softmax"
 AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
 CONCATENATE = "keras.src.ops.numpy.Concatenate"
 
 CLASSES = (
-    *(LAYER_SCALE, STOCHASTIC_DEPTH, SCALED_SUM, RESHAPE, CONCATENATE, SOFTMAX),
+    *(
+        LAYER_SCALE,
+        STOCHASTIC_DEPTH,
+        SCALED_SUM,
+        SPLIT,
+        TRANSPOSE,
+        MATMUL,
+        EINSUM,
+        ATTENTION,
+        PAD,
+        RESHAPE,
+        CONCATENATE,
+        SOFTMAX,
+    ),
     *(*ADDITIONS, *PRODUCTS, *OTHER_MERGES, *ELEMENTWISE, *POOLS, *REDUCTIONS, *AXIS_CHANGES),
 )
 """Module and name of every class without a public name that a table of ours has a row for.
@@ -72,6 +94,17 @@ def maker(tensor: Any) -> Any:
     return history.operation if hasattr(history, "operation") else history.layer
 
 
+def node_of(tensor: Any) -> Any:
+    """Return Keras' record of the call that returned a symbolic tensor, None where no call did."""
+    history = getattr(tensor, "_keras_history", None)
+    return history.operation._inbound_nodes[history.node_index] if history and history.operation else None
+
+
+def add_call(operation: keras.Operation, args: Any, kwargs: Any, outputs: Any) -> None:
+    """Record that calling an operation returned `outputs`, new symbolic tensors."""
+    Node(operation=operation, call_args=args, call_kwargs=kwargs, outputs=outputs)
+
+
 def run_graph(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
     """Return what a functional model makes of `inputs` when `call(operation, *args, **kwargs)` makes its calls."""
 
@@ -90,6 +123,34 @@ def with_training(operation: keras.Operation, training: bool | None) -> Callable
 def sublayers(operation: keras.Operation) -> list[keras.Layer]:
     """Return the layers that a layer holds."""
     return list(getattr(operation, "_layers", ()))
+
+
+def own_variables(layer: keras.Layer) -> list[Any]:
+    """Return the variables that a layer holds itself, not in layers within it."""
+    seeds = [generator.state for generator in layer._seed_generators]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+
+
+def mask_of(tensor: keras.KerasTensor) -> Any:
+    """Return the mask that a symbolic tensor carries, None where it has none."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def is_reshape(operation: keras.Operation) -> bool:
+    """Return whether an operation is `keras.ops.reshape`."""
+    kind = type(operation)
+    return f"{kind.__module__}.{kind.__qualname__}" == RESHAPE
+
+
+def settings(operation: keras.Operation) -> dict[str, Any]:
+    """Return what an operation that is not a layer was made with."""
+    return {key: value for key, value in vars(operation).items() if not key.startswith("_") and key != "name"}
+
+
+def snake_case(name: str) -> str:
+    """Return the name that Keras gives to the first layer of a class of that name."""
+    snake: str = to_snake_case(name)
+    return snake
 
 
 def renamed(operation: keras.Operation, name: str) -> keras.Operation:

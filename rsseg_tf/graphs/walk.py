@@ -39,11 +39,18 @@ class Call:
 
     @property
     def constants(self) -> list[Any]:
-        """Array arguments that are part of the graph, such as `c` in `x * c`."""
+        """Arrays that are part of the graph, such as `c` in `x * c` and in `keras.ops.clip(x, -c, c)`."""
         if self.is_input:
             return []
-        arguments = tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
+        own = {} if isinstance(self.operation, keras.Layer) else private.settings(self.operation)
+        arguments = tree.flatten((self.node.arguments.args, self.node.arguments.kwargs, own))
         return [value for value in arguments if hasattr(value, "shape") and not isinstance(value, keras.KerasTensor)]
+
+    @property
+    def arguments(self) -> list[Any]:
+        """What the call takes besides symbolic tensors, in order."""
+        given = tree.flatten((self.node.arguments.args, self.node.arguments.kwargs))
+        return [value for value in given if not isinstance(value, keras.KerasTensor)]
 
     def evaluate(self, values: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """Return what the operation makes of arrays in place of its symbolic inputs."""

@@ -208,15 +208,17 @@ def _misfit(what: str) -> ModelError:
 def _families(wiring: Wiring) -> tuple[Family, ...]:
     """Return groups by how many ids each has on every axis of every layer."""
     number = wiring.group_count
-    signature = np.zeros(number, np.int64)
+    signature = np.zeros(number, np.uint64)
+    rng = np.random.default_rng(0)
     # Most layers pass on the array that they got: each is counted once.
     axes = {id(ids): ids for layer in wiring.layers.values() for ids in layer.axes.values()}
     for ids in axes.values():
         groups = wiring.group_of[ids]
-        share = np.bincount(groups[groups >= 0], minlength=number)
-        _, signature = np.unique(signature * (share.max(initial=0) + 1) + share, return_inverse=True)
-    order = {label: None for label in signature.tolist()}
-    return tuple(_family(wiring, np.flatnonzero(signature == label)) for label in order)
+        share = np.bincount(groups[groups >= 0], minlength=number).astype(np.uint64)
+        signature += share * rng.integers(2**63, dtype=np.uint64)  # modulo 2⁶⁴: equal for others by a chance of 1e-15
+    _, first, label, size = np.unique(signature, return_index=True, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(label, kind="stable"), np.cumsum(size)[:-1]) if number else []
+    return tuple(_family(wiring, members[each]) for each in np.argsort(first))
 
 
 def _family(wiring: Wiring, groups: Ids) -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError, first_line
-from rsseg_tf.graphs import copy_graph, copy_of, flatten, refresh, without_values
+from rsseg_tf.graphs import config_of, copy_graph, copy_of, refresh, without_values
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
@@ -43,7 +44,7 @@ def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
         2
     """
     wiring = trace(model, rules)
-    mask_wired(flatten(model), wiring, kept_ids(wiring, plan))
+    mask_wired(wiring.flat(model), wiring, kept_ids(wiring, plan))
 
 
 def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
@@ -55,7 +56,7 @@ def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
             if lost is not None:
                 weight = operation.weights[variable.index]
                 value = keras.ops.convert_to_numpy(weight).copy()
-                value[lost] = 0
+                value[lost.reshape(value.shape)] = 0
                 weight.assign(value)
 
 
@@ -75,6 +76,7 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     Layers keep their names, data types and whether they are trainable; nested models are inlined.
     `model`, masked or not, stays as it is. Where a removed channel would keep sending a constant
     (sigmoid(0), say), the layers that receive it take it into their biases. The result is not compiled.
+    A layer that loses nothing, or has no weights, and cannot be made again from its config is shared with `model`.
 
     Args:
         model: the dense model.
@@ -95,12 +97,12 @@ def rebuild(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> ke
     """
     wiring = trace(model, rules)
     kept = kept_ids(wiring, plan)
-    flat = flatten(model)
+    flat = wiring.flat(model)
     slim = _built(flat, wiring, kept)
     sources = {operation.name: operation for operation in flat.operations}
     for operation in slim.operations:
         source = sources[operation.name]
-        if getattr(source, "weights", ()):
+        if getattr(source, "weights", ()) and operation is not source:
             weights = [keras.ops.convert_to_numpy(weight) for weight in source.weights]
             _set_weights(operation, _sliced(weights, wiring.layers[operation.name], kept))
     return slim
@@ -110,11 +112,14 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
     """Return the slim graph, with weights yet to be set."""
 
     def resized(operation: keras.Operation) -> keras.Operation:
+        layer = wiring.layers[operation.name]
         try:
-            return copy_of(operation, **_slim_config(operation, wiring.layers[operation.name], kept))
+            return copy_of(operation, **_slim_config(operation, layer, kept))
         except ModelError:
             raise
         except Exception as error:  # A layer's own code may raise anything.
+            if _can_be_shared(operation, layer, kept):
+                return operation
             raise ModelError(
                 f"`{operation.name}` ({type(operation).__name__}) cannot be copied: {first_line(error)}",
                 hint="give it a get_config that holds every argument of its __init__",
@@ -129,40 +134,52 @@ def _built(flat: keras.Model, wiring: Wiring, kept: Kept) -> keras.Model:
 
 
 def _slim_config(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> dict[str, Any]:
-    config: dict[str, Any] = operation.get_config()
+    config = config_of(operation)
     for key, ids in layer.resize.items():
         if key not in config:
             raise ModelError(
                 f"the config of `{operation.name}` ({type(operation).__name__}) has no `{key}`, which its rule names",
                 hint=f"it has {', '.join(config)}",
             )
-        config[key] = _resized(config[key], int(kept[ids].sum()))
-    if all(kept[ids].all() for ids in layer.axes.values()):
-        return config
-    return without_values(config)
+        config[key] = _resized(config[key], kept[ids])
+    return config if _loses_nothing(layer, kept) else without_values(config)
+
+
+def _can_be_shared(operation: keras.Operation, layer: LayerWiring, kept: Kept) -> bool:
+    """Return whether a layer can stand in the slim graph as it is: it loses nothing, or nothing of it has a width."""
+    has_width = bool(getattr(operation, "weights", ())) or bool(layer.resize)
+    return _loses_nothing(layer, kept) or not has_width
+
+
+def _loses_nothing(layer: LayerWiring, kept: Kept) -> bool:
+    emitted = () if layer.emitted is None else (layer.emitted,)
+    return all(kept[ids].all() for ids in (*layer.axes.values(), *layer.resize.values(), *emitted))
 
 
 def _set_weights(operation: keras.Operation, weights: list[Array]) -> None:
-    for weight, value in zip(operation.weights, weights, strict=True):
-        if tuple(weight.shape) != value.shape:
+    shapes = [tuple(weight.shape) for weight in operation.weights]
+    for weight, shape, value in zip(operation.weights, shapes, weights, strict=True):
+        if math.prod(shape) != value.size or (len(shape) == value.ndim and shape != value.shape):
             raise ModelError(
-                f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {tuple(weight.shape)} "
+                f"`{operation.name}` ({type(operation).__name__}) has `{weight.name}` of shape {shape} "
                 f"after slimming, expected {value.shape}",
                 hint="its rule has to say which axes channels index, and which config entries hold their number",
             )
-    operation.set_weights(weights)
+    operation.set_weights([value.reshape(shape) for value, shape in zip(weights, shapes, strict=True)])
     refresh(operation)
 
 
-def _resized(value: Any, width: int) -> Any:
-    """Return a config entry with another number of channels; −1 stands for whatever is there."""
-    if isinstance(value, tuple | list):
-        return (*value[:-1], width if value[-1] != -1 else -1)
-    return width if value != -1 else -1
+def _resized(value: Any, kept: Kept) -> Any:
+    """Return a config entry with as many channels, or rows and columns, as are kept; −1 stands for any number."""
+    widths = [int(kept.any(axis=1).sum()), int(kept.any(axis=0).sum())] if kept.ndim == 2 else [int(kept.sum())]
+    before = value if isinstance(value, tuple | list) else [value]
+    after = [width if old != -1 else -1 for old, width in zip(before[-len(widths) :], widths, strict=True)]
+    return (*before[: -len(widths)], *after) if isinstance(value, tuple | list) else after[0]
 
 
 def _sliced(weights: list[Array], layer: LayerWiring, kept: Kept) -> list[Array]:
     """Return the layer's weights along the channels that stay, with folded constants."""
+    weights = [weight.reshape(variable.shape) for weight, variable in zip(weights, layer.variables, strict=True)]
     if layer.folds is not None:
         constants = np.where(kept[layer.axes[CONTRACTED]], 0.0, layer.folds)
         kernel = layer.folding

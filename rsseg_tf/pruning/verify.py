@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from keras import tree
 from numpy.typing import NDArray
 
+from rsseg_tf.errors import first_line
 from rsseg_tf.pruning.cost import cost
 from rsseg_tf.pruning.groups import find_groups
 from rsseg_tf.pruning.plan import Plan
@@ -34,13 +36,14 @@ class Verification:
         masked_error: between the masked and the rebuilt model.
         identity_error: between the model and what a plan that keeps everything makes of it.
         reload_error: between the rebuilt model and its file, loaded with no custom objects; None where it
-            does not load, since a layer needs them.
+            does not load.
         params_predicted: parameters of the rebuilt model, as the plan predicts them.
         params_built: its parameters.
         signal: how far the model's outputs for two inputs are apart. Where this is small, most of the output is
             constant, and so would be errors near the input.
         cost_as_predicted: whether every layer's parameters, multiply-accumulates and bytes are as predicted.
         tolerance: largest error that rounding explains.
+        reload_fault: why the file does not load; empty where it does.
     """
 
     masked_error: float
@@ -51,6 +54,7 @@ class Verification:
     params_built: int
     cost_as_predicted: bool
     tolerance: float = TOLERANCE
+    reload_fault: str = ""
 
     @property
     def largest_error(self) -> float:
@@ -59,12 +63,14 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Whether the errors are no more than rounding and the cost is as predicted."""
-        return self.largest_error <= self.tolerance and self.cost_as_predicted
+        """Whether the errors are no more than rounding, the cost is as predicted and the file loads."""
+        loads = self.reload_error is not None
+        return loads and self.largest_error <= self.tolerance and self.cost_as_predicted
 
     def __str__(self) -> str:
         verdict = "exact" if self.holds else "NOT exact"
-        reloaded = "not loadable" if self.reload_error is None else f"by {self.reload_error:.1e}"
+        fault = f"not loadable ({self.reload_fault})"
+        reloaded = fault if self.reload_error is None else f"by {self.reload_error:.1e}"
         return (
             f"{verdict}: masked and rebuilt differ by {self.masked_error:.1e} of the output's scale, model and "
             f"keep-all by {self.identity_error:.1e}, saved and loaded {reloaded}, "
@@ -104,7 +110,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
     mask(twin, plan, rules=rules)
     predicted, built = groups.cost(plan), cost(slim, rules=rules)
     slim_outputs = outputs(slim, x)
-    reloaded = _reloaded(slim)
+    reloaded, fault = _reloaded(slim)
     return Verification(
         masked_error=distance(outputs(twin, x), slim_outputs),
         identity_error=identity_error,
@@ -114,6 +120,7 @@ def verify(model: keras.Model, plan: Plan, x: Any = None, *, seed: int = 0, rule
         params_built=built.params,
         cost_as_predicted=predicted == built,
         tolerance=_tolerance(twin),
+        reload_fault=fault,
     )
 
 
@@ -128,15 +135,27 @@ def distance(first: list[NDArray[Any]], second: list[NDArray[Any]]) -> float:
     return float(np.max([np.abs(a - b).max() / max(np.abs(a).max(), 1e-30) for a, b in pairs]))
 
 
-def _reloaded(model: keras.Model) -> keras.Model | None:
-    """Return the model once saved and loaded, None where that takes custom objects or trust in Python's byte code."""
+def _reloaded(model: keras.Model) -> tuple[keras.Model | None, str]:
+    """Return the model once saved and loaded; None and why, where that takes custom objects or cannot be done."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "slim.keras")
         try:
             model.save(path)
-            return keras.saving.load_model(path, compile=False)
-        except (NotImplementedError, TypeError, ValueError):
-            return None
+            return keras.saving.load_model(path, compile=False), ""
+        except Exception as error:  # A layer's own code may raise anything.
+            return None, _why(error)
+
+
+def _why(error: Exception) -> str:
+    """Return why Keras did not load a file: the innermost of the errors that it tells of."""
+    unknown = re.search(r"Could not locate \w+ '([^']+)'", str(error))
+    if unknown:
+        return f"`{unknown[1]}` is not registered with Keras"
+    kinds = re.findall(r"deserializing class '(\w+)'", str(error))
+    causes = re.findall(r"Exception encountered: (.+)", str(error))
+    if kinds and causes:
+        return f"`{kinds[-1]}` cannot be made again from its get_config: {causes[-1]}"
+    return first_line(error)
 
 
 def _tolerance(model: keras.Model) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,8 +12,9 @@ from scipy.sparse.csgraph import connected_components
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import Call, calls, flatten, makers, private
-from rsseg_tf.pruning.rules.flows import frozen
-from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values, new_signal
+from rsseg_tf.pruning.rules.flows import frozen, frozen_parts
+from rsseg_tf.pruning.rules.grids import merged_shape
+from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values
 from rsseg_tf.pruning.rules.table import Rule, Rules, check_rules, rule_for, why_frozen
 
 CONTRACTED = "in"
@@ -28,7 +28,7 @@ class Variable:
     Attributes:
         name: the layer's attribute, or the variable's own name where no rule names it.
         index: its place in `layer.weights`.
-        shape: dense.
+        shape: dense; axes that channels are spread over count as one.
         labels: axis → label, for the axes that channel ids index.
         positions: how often each element multiplies for one image, None where the input size is open.
         item_bytes: bytes of an element.
@@ -49,7 +49,7 @@ class LayerWiring:
     Attributes:
         kind: name of the type.
         axes: label → ids; those of `out` leave the layer.
-        resize: config key → the ids whose number it holds.
+        resize: config key → the ids whose number it holds; of two axes, those of its last two entries.
         folds: constant that a removed channel of `in` keeps sending, or None.
         creates: whether the ids of `out` are the layer's own.
         variables: all of the layer's, in the order of `layer.weights`.
@@ -102,9 +102,13 @@ class Wiring:
     group_count: int
     frozen: Mapping[str, str]
 
+    def flat(self, model: keras.Model) -> keras.Model:
+        """Return the flat graph of the model that this is the wiring of."""
+        return flatten(model, whole=lambda layer: layer.name in self.layers)
+
 
 def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
-    """Return the wiring of `model`; nested models are read as if they were inlined.
+    """Return the wiring of `model`; nested models, and layers made of layers, are read as if they were inlined.
 
     Args:
         model: a functional model.
@@ -115,7 +119,7 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
         ConfigError: if `rules` are not rules.
     """
     check_rules(rules)
-    flat = flatten(model)
+    flat = flatten(model, whole=lambda layer: rule_for(layer, rules) is not None)
     every = calls(flat, with_inputs=True)
     operations = {call.operation.name: call.operation for call in every}
     rule_of = {name: rule_for(operation, rules) for name, operation in operations.items()}
@@ -130,6 +134,7 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
         signals.update(zip(map(id, call.outputs), outputs, strict=True))
     for tensor in flat.outputs:
         _freeze_output(signals[id(tensor)], private.maker(tensor).name, rule_of, ledger)
+    ledger.close_grids()
     group_of, reasons = _components(ledger)
     reads = _reads(every)
     layers = {
@@ -167,25 +172,22 @@ def _flow(
     site = Site(call, inputs, ledger, rule)
     reason = why_frozen(call.operation, rules) if rule is None else _obstacle(call, rule, inputs)
     if reason is None and rule is not None:
-        output = rule.flow(site)
-        site.count_positions(output)
-        return (output,)
-    if len(call.outputs) == 1:
-        return (frozen(site, reason or ""),)
-    outputs = tuple(new_signal(ledger, tensor) for tensor in call.outputs)
-    for signal in (*inputs, *outputs):
-        site.freeze(signal.ids, reason or "")
-    return outputs
+        found = rule.flow(site)
+        outputs = found if isinstance(found, tuple) else (found,)
+        site.count_positions(outputs[0])
+        return outputs
+    return (frozen(site, reason or ""),) if len(call.outputs) == 1 else frozen_parts(site, reason or "")
 
 
 def _freeze_output(output: Signal, maker: str, rule_of: Mapping[str, Rule | None], ledger: Ledger) -> None:
     """Freeze an output of the model, and the classes that some layer before it only enlarges."""
-    ledger.freezes.append(Freeze(output.ids, maker, "is an output of the model"))
+    ledger.freezes.append(Freeze(output.ids.reshape(-1), maker, "is an output of the model"))
     for name, rule in rule_of.items():
         notes = ledger.notes[name]
-        incoming, outgoing = notes.axes.get("in", output.ids), notes.axes.get("out", output.ids)
+        ids = output.ids.reshape(-1)
+        incoming, outgoing = notes.axes.get("in", ids), notes.axes.get("out", ids)
         enlarges = rule is not None and rule.enlarges and notes.creates
-        if enlarges and len(incoming) == len(outgoing) and np.array_equal(outgoing, output.ids):
+        if enlarges and len(incoming) == len(outgoing) and np.array_equal(outgoing, ids):
             ledger.freezes.append(Freeze(incoming, name, "enlarges an output of the model"))
 
 
@@ -193,8 +195,10 @@ def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
     """Return why the call's rule cannot be applied, None where it can."""
     if getattr(call.operation, "data_format", None) == "channels_first":
         return "has the channels first"
-    if len(call.outputs) != 1 or not inputs or any(not len(signal.ids) for signal in inputs):
+    if (len(call.outputs) != 1 and not rule.splits) or not inputs or any(not signal.ids.size for signal in inputs):
         return "has tensors whose number of channels is not known"
+    if not rule.spread and any(signal.axes is not None for signal in inputs):
+        return "takes channels that are spread over several axes"
     named = {id(getattr(call.operation, name, None)) for name in rule.axes}
     others = [weight for weight in getattr(call.operation, "weights", ()) if id(weight) not in named]
     unknown = [weight.name for weight in others if np.prod(weight.shape) > 1]
@@ -271,14 +275,17 @@ def _variables(operation: keras.Operation, rule: Rule, notes: LayerNotes) -> lis
     for index, weight in enumerate(getattr(operation, "weights", ())):
         name = names.get(id(weight), "")
         trailing = rule.axes.get(name, ())
-        first = len(weight.shape) - len(trailing)
+        shape = tuple(weight.shape)
+        if rule.merges:
+            shape = merged_shape(shape, [len(notes.axes.get(label or "", ())) for label in trailing])
+        first = len(shape) - len(trailing)
         labels = {first + k: label for k, label in enumerate(trailing) if label is not None}
         variables.append(
             Variable(
                 name=name or weight.name,
                 index=index,
-                shape=tuple(weight.shape),
-                labels={axis: label for axis, label in labels.items() if _indexes(notes.axes, label, weight, axis)},
+                shape=shape,
+                labels={axis: label for axis, label in labels.items() if _indexes(notes.axes, label, shape[axis])},
                 positions=notes.positions.get(rule.macs[name]) if name in rule.macs else 0,
                 item_bytes=weight.value.dtype.size,
             )
@@ -286,9 +293,9 @@ def _variables(operation: keras.Operation, rule: Rule, notes: LayerNotes) -> lis
     return variables
 
 
-def _indexes(axes: Mapping[str, Ids], label: str, weight: Any, axis: int) -> bool:
+def _indexes(axes: Mapping[str, Ids], label: str, length: int) -> bool:
     """Return whether ids index an axis: slopes that are shared and kernels of a depthwise block have length 1 there."""
-    return label in axes and len(axes[label]) == weight.shape[axis]
+    return label in axes and len(axes[label]) == length
 
 
 def frozen_flow(site: Site) -> Signal:

@@ -35,8 +35,9 @@ _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 def delegable(model: keras.Model) -> keras.Model:
     """Return a network with the outputs of `model`, up to rounding; `model` itself if nothing has to change.
 
-    Layers keep their names. A network that is not functional, in which a model is nested, or with a layer that cannot
-    be made again from its configuration, stays as it is; so does a layer whose data format is `channels_first`.
+    Layers keep their names, and what need not change is shared with `model`. Models within it, and layers that are made
+    of layers, become part of its graph. A network that is not functional stays as it is; so does a layer that cannot
+    be made again from its configuration, or whose data format is `channels_first`.
 
     Args:
         model: any model.

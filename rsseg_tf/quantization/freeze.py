@@ -14,7 +14,8 @@ import keras
 import tensorflow as tf
 
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.graphs.private import maker
+from rsseg_tf.graphs import copy_of
+from rsseg_tf.graphs.private import maker, node_of
 from rsseg_tf.number_formats import HEADS
 from rsseg_tf.tracing.private import with_constants
 
@@ -80,12 +81,38 @@ def _head_function(model: keras.Model, head: str) -> Callable[[tf.Tensor], tf.Te
     check_head(head)
     if head == "logits-low":
         model = keras.Model(model.inputs, _before_last_upsampling(model), name=model.name)
+    if head == "classes":
+        model = without_softmax(model)
 
     def forward(image: tf.Tensor) -> tf.Tensor:
         logits = model(image, training=False)
         return class_map(logits) if head == "classes" else logits
 
     return forward
+
+
+def without_softmax(model: keras.Model) -> keras.Model:
+    """Return a model whose outputs have the same order of classes as those of `model`, without a softmax at the end.
+
+    XNNPACK has no int8 softmax over classes, and the likeliest class is the one with the largest logit. A softmax that
+    is the activation of the last layer goes too; the result shares all other layers with `model`.
+    """
+    last, before = maker(model.outputs[0]), node_of(model.outputs[0]).input_tensors
+    if _is_softmax(last):
+        return without_softmax(keras.Model(model.inputs, before[0], name=model.name))
+    if not isinstance(last, keras.layers.Conv2D) or last.activation is not keras.activations.softmax:
+        return model
+    plain = copy_of(last, activation="linear")
+    logits = plain(before[0])
+    plain.set_weights(last.get_weights())
+    return keras.Model(model.inputs, logits, name=model.name)
+
+
+def _is_softmax(operation: keras.Operation) -> bool:
+    """Return whether a layer is a softmax over the classes and nothing else."""
+    if isinstance(operation, keras.layers.Activation):
+        return bool(operation.activation is keras.activations.softmax)
+    return isinstance(operation, keras.layers.Softmax) and operation.axis == -1
 
 
 def has_low_head(model: keras.Model) -> bool:
@@ -101,4 +128,5 @@ def _before_last_upsampling(model: keras.Model) -> keras.KerasTensor:
             f"`{model.name}` ends in `{last.name}`, not in a bilinear upsampling, so it has no `logits-low` head",
             hint="use the head `logits`",
         )
-    return last.input
+    before: keras.KerasTensor = node_of(model.outputs[0]).input_tensors[0]
+    return before

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from rsseg_tf.graphs import private
+from rsseg_tf.graphs import foreign, private
 from rsseg_tf.pruning import RULES
 
 
@@ -31,9 +31,16 @@ def test_keras_has_the_class(name):
     assert f"{found.__module__}.{found.__qualname__}" == name
 
 
+@pytest.mark.parametrize("name", foreign.CLASSES)
+def test_another_library_has_the_class_where_it_is_installed(name):
+    module, _, attribute = name.rpartition(".")
+    pytest.importorskip(module.partition(".")[0], reason="no extra brings this library")
+    assert issubclass(getattr(importlib.import_module(module), attribute), keras.Layer)
+
+
 def test_every_name_in_the_rule_table_is_one_of_them():
     named = {key for key in RULES if isinstance(key, str)}
-    assert named <= set(private.CLASSES)
+    assert named <= {*private.CLASSES, *foreign.CLASSES}
     assert len(named) > 40
 
 

@@ -45,6 +45,8 @@ def test_the_table_marks_what_does_not_hold():
         "families": 27,
         "frozen": {"input": "is an input of the model"},
         "params": 2542856,
+        "can_go": 0.987,
+        "int8_partitions": [1, 2],
         "params_built": 911224,
         "signal": 0.5,
         "cost_as_predicted": True,
@@ -55,8 +57,8 @@ def test_the_table_marks_what_does_not_hold():
     bad = {**row, "cost_as_predicted": False, "largest_error": 0.25, "holds": False}
     lines = TOOL.table({"good": row, "bad": bad, "ugly": {**bad, "largest_error": None}}).splitlines()
     assert lines[2:] == [
-        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 911,224 | yes | 0.5 | 2.0e-07 | 15 |",
-        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 911,224 | **no** | 0.5 | **2.5e-01** | 15 |",
-        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 911,224 | **no** | 0.5 | **NaN** | 15 |",
+        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 98.7% | 911,224 | yes | 0.5 | 2.0e-07 | 1 → 2 | 15 |",
+        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 98.7% | 911,224 | **no** | 0.5 | **2.5e-01** | 1 → 2 | 15 |",
+        "| Net | 32×32 | 4,872 | 27 | 1 | 2,542,856 | 98.7% | 911,224 | **no** | 0.5 | **NaN** | 1 → 2 | 15 |",
     ]
-    assert {line.count("|") for line in lines} == {12}
+    assert {line.count("|") for line in lines} == {14}

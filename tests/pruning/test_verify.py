@@ -45,6 +45,7 @@ def test_the_model_stays_as_it_is(model, plan):
     assert (run(model, x)[0] == outputs[0]).all()
 
 
+@keras.saving.register_keras_serializable("tests")
 class Shifted(layers.Layer):
     """Adds 0.7, which a rule may forget; `forgets` leaves its factor out of the config, as careless layers do."""
 
@@ -60,9 +61,13 @@ class Shifted(layers.Layer):
         return super().get_config() if self.forgets else {**super().get_config(), "factor": self.factor}
 
 
-def with_shift(**options):
+class Unregistered(Shifted):
+    """Can be made again, but not by one who loads the file."""
+
+
+def with_shift(kind=Shifted, **options):
     x = inputs = keras.Input((8, 8, 3))
-    x = Shifted(**options)(layers.Conv2D(6, 3)(x))
+    x = kind(**options)(layers.Conv2D(6, 3)(x))
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
     pruning.randomize(model)
     return model
@@ -100,6 +105,39 @@ def test_a_layer_that_comes_back_otherwise_is_seen():
     found = verified(with_shift(factor=3.0, forgets=True), pruning.flows.elementwise)
     assert not found.holds
     assert found.identity_error > 0.01
+
+
+def test_a_file_that_does_not_load_does_not_hold_and_says_why():
+    model = with_shift(Unregistered)
+    rules = {Unregistered: pruning.Rule(pruning.flows.elementwise)}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), seed=0)
+    found = pruning.verify(model, plan, rules=rules)
+    assert found.reload_error is None
+    assert not found.holds
+    assert "not loadable (`Unregistered` is not registered with Keras)" in str(found)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Unmade(layers.Layer):
+    """Writes more into its config than it takes."""
+
+    def __init__(self, size, **options):
+        super().__init__(**options)
+        self.offset = self.add_weight(shape=(size,), name="offset")
+
+    def call(self, x):
+        return x + self.offset
+
+    def get_config(self):
+        return {**super().get_config(), "size": 2, "places": 3}
+
+
+def test_a_class_that_cannot_be_made_again_is_named():
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, Unmade(2)(layers.Conv2D(2, 1)(layers.Conv2D(6, 3)(inputs))))
+    found = pruning.verify(model, pruning.random_plan(pruning.find_groups(model), seed=0))
+    assert not found.holds
+    assert "`Unmade` cannot be made again from its get_config: Unrecognized keyword" in str(found)
 
 
 def test_a_cost_that_was_not_foretold_is_seen(model, plan, monkeypatch):

@@ -205,3 +205,24 @@ def test_a_model_without_a_last_upsampling_has_no_low_head(images):
 
     with pytest.raises(ConfigError, match="logits-low"):
         convert(model, head="logits-low", calibration=images)
+
+
+SOFTMAXES = {
+    "layer": lambda x: keras.layers.Softmax(name="end")(keras.layers.Conv2D(3, 1)(x)),
+    "activation": lambda x: keras.layers.Activation("softmax", name="end")(keras.layers.Conv2D(3, 1)(x)),
+    "of the last layer": lambda x: keras.layers.Conv2D(3, 1, activation="softmax", name="end")(x),
+}
+
+
+@pytest.mark.parametrize("end", SOFTMAXES)
+def test_a_softmax_before_the_classes_is_left_out(end, images, tmp_path):
+    keras.utils.set_random_seed(0)
+    image = keras.layers.Input(images[0].shape, name="image")
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(keras.layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, SOFTMAXES[end](x))
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, head="classes", calibration=images))
+    assert "SOFTMAX" not in {op.name for op in parse_model(path.read_bytes(), name="model").ops}
+    assert proof.prove(path).partitions == 1
+    agreement = TFLiteRunner(path).classes(images[0]) == np.argmax(model(images[0][None])[0], axis=-1)
+    assert agreement.mean() > 0.95

@@ -123,24 +123,7 @@ def test_a_rescaling_behind_other_layers_stays_as_it_is():
     assert delegable(model) is model
 
 
-class Halved(layers.Layer):
-    """Of somebody else, who did not say how it is made again."""
-
-    def __init__(self, divisor):
-        super().__init__()
-        self.divisor = divisor
-
-    def call(self, inputs):
-        return inputs / self.divisor
-
-
-def test_a_network_that_cannot_be_made_again_is_taken_as_it_is():
-    x = keras.Input((8, 8, 3))
-    model = keras.Model(x, layers.AveragePooling2D(2)(Halved(np.float32(2))(x)))
-    assert delegable(model) is model
-
-
-def test_a_lambda_beside_what_changes_is_copied():
+def test_a_lambda_beside_what_changes_is_shared():
     x = keras.Input((8, 8, 3))
     model = keras.Model(x, layers.AveragePooling2D(2)(layers.Lambda(lambda x: x / 2)(x)))
     changed, values = delegable(model), np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
@@ -148,9 +131,11 @@ def test_a_lambda_beside_what_changes_is_copied():
     assert np.allclose(changed(values), model(values), atol=1e-6)
 
 
-def test_a_sequential_model_is_taken_as_it_is():
+def test_a_sequential_model_is_changed_as_its_graph():
     model = keras.Sequential([keras.Input((12, 10, 3)), layers.AveragePooling2D(2), layers.Conv2D(3, 1)])
-    assert delegable(model) is model
+    changed = delegable(model)
+    assert [layer.name for layer in changed.layers][1:] == [layer.name for layer in model.layers]
+    np.testing.assert_allclose(changed(images()), model(images()), rtol=1e-4, atol=1e-4)
     assert convert(model, calibration=list(images()))
 
 
@@ -159,3 +144,24 @@ def test_the_model_is_left_as_it_was():
     before = [len(private.nodes(model)), model.get_config(), [value.tolist() for value in model.get_weights()]]
     assert delegable(model) is not model
     assert [len(private.nodes(model)), model.get_config(), [value.tolist() for value in model.get_weights()]] == before
+
+
+class Pooled(layers.Layer):
+    """A block of somebody else, made of layers."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.pool = layers.AveragePooling2D(2, name="inner_pool")
+        self.filters = layers.Conv2D(4, 1, name="inner_filters")
+
+    def call(self, inputs):
+        return self.filters(self.pool(inputs))
+
+
+@pytest.mark.parametrize("inner", [Pooled(name="block"), keras.Sequential([keras.Input((12, 10, 4)), Pooled()])])
+def test_what_is_inside_blocks_and_models_is_changed_too(inner, tmp_path):
+    model = network(inner)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convert(model, calibration=list(images())))
+    assert proof.prove(path).partitions == 1
+    np.testing.assert_allclose(delegable(model)(images()), model(images()), rtol=1e-4, atol=1e-4)

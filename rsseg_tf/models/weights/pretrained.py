@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,11 +63,19 @@ def load_keras_model(path: Path) -> keras.Model:
     except Exception as error:  # Keras raises a dozen types here, from zipfile's to its own
         if foreign := foreign_classes(path):
             raise ModelError(
-                f"`{path}` has layers of classes that are not Keras' own: {', '.join(foreign)}", hint=_REGISTER
+                f"`{path}` has layers of classes that are not Keras' own: {', '.join(foreign)}",
+                hint=_missing(foreign) or _REGISTER,
             ) from error
         reason = first_line(error)
         raise ModelError(f"cannot read `{path}` as a Keras model: {reason}", hint=_AGAIN) from error
     return in_float32(model)
+
+
+def _missing(foreign: Sequence[str]) -> str:
+    """Return what to install where classes, as `module.Class`, are of packages that are not there."""
+    packages = sorted({name.partition(".")[0] for name in foreign if "." in name} - {"__main__"})
+    missing = [name for name in packages if name.isidentifier() and importlib.util.find_spec(name) is None]
+    return f"pip install {' '.join(missing).replace('_', '-')}" if missing else ""
 
 
 def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", width: float = 1.0) -> int:

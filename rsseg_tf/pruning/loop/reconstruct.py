@@ -135,7 +135,8 @@ def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], li
         if len(kernels) != 1 or times[name] > 1 or CONTRACTED not in kernels[0].labels.values():
             continue
         tensor = call.inputs[0]
-        if tensor.shape[-1] != len(layer.axes[CONTRACTED]):
+        is_merged = kernels[0].shape != tuple(call.operation.weights[kernels[0].index].shape)
+        if is_merged or tensor.shape[-1] != len(layer.axes[CONTRACTED]):
             continue
         bias, norm = getattr(call.operation, layer.bias, None), find.norm_after(name)
         offset, sign = (bias, 1.0) if bias is not None else (norm.operation.moving_mean, -1.0) if norm else (None, 0.0)

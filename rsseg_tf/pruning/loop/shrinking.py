@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.loop.reconstruct import Reconstruction
 from rsseg_tf.pruning.plan import Plan, within
@@ -146,7 +145,7 @@ class Shrinking:
         self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
         self._reconstruction = (
-            Reconstruction(flatten(model), self._wiring, self._together) if self._reconstructs else None
+            Reconstruction(self._wiring.flat(model), self._wiring, self._together) if self._reconstructs else None
         )
         self._scorer = Scorer(
             model,

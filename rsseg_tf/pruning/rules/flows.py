@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from rsseg_tf.graphs import is_elementwise
+from rsseg_tf.pruning.rules.grids import regridded
 from rsseg_tf.pruning.rules.site import Ids, Signal, Site, Values, product_of
 
 _PROBES = (-1.0, 0.0, 1.0)
@@ -21,17 +22,25 @@ def frozen(site: Site, reason: str) -> Signal:
     """
     for signal in site.inputs:
         site.freeze(signal.ids, reason)
-    if len(site.inputs) == 1 and len(site.inputs[0].ids) == site.width:
+    if len(site.inputs) == 1 and site.inputs[0].axes is None and len(site.inputs[0].ids) == site.width:
         return site.output(site.inputs[0].ids)
     ids = site.new_ids(site.width)
     site.freeze(ids, reason)
     return site.output(ids)
 
 
+def frozen_parts(site: Site, reason: str) -> tuple[Signal, ...]:
+    """Keep all channels that come in, and all that go out of a layer that returns several tensors."""
+    outputs = site.unknown()
+    for signal in (*site.inputs, *outputs):
+        site.freeze(signal.ids, reason)
+    return outputs
+
+
 def passing(site: Site) -> Signal:
     """Pass on the channels that come in, and constants with them: pooling, cropping, dropout."""
     x = site.inputs[0]
-    return site.output(x.ids, x.dead)
+    return site.output(x.ids, x.dead, axes=x.axes)
 
 
 def padded(site: Site) -> Signal:
@@ -39,6 +48,19 @@ def padded(site: Site) -> Signal:
     x = site.inputs[0]
     pads, value = getattr(site.layer, "pad_to_aspect_ratio", True), getattr(site.layer, "fill_value", 0.0)
     return site.output(x.ids, np.where(x.dead == value, x.dead, np.nan) if pads else x.dead)
+
+
+def padded_by(site: Site) -> Signal:
+    """Pass channels on as `padded` where `keras.ops.pad` puts constants around positions alone."""
+    x, layer = site.inputs[0], site.layer
+    around = layer.pad_width[-1]
+    if len(layer.pad_width) == 1 or any(around):
+        return frozen(site, "puts channels beside those that come in")
+    values = [value for value in site.arguments if value is not None]
+    if layer.mode != "constant" or len(site.inputs) > 1 or any(np.ndim(value) for value in values):
+        return passing(site) if layer.mode != "constant" else frozen(site, "pads with what may differ by channel")
+    value = float(values[0]) if values else 0.0
+    return site.output(x.ids, np.where(x.dead == value, x.dead, np.nan))
 
 
 def scaled(site: Site) -> Signal:
@@ -53,10 +75,11 @@ def softmax(site: Site) -> Signal:
     x = site.inputs[0]
     rank = len(x.shape) + 1
     axes = {int(axis) % rank for axis in np.atleast_1d(site.layer.axis)}
-    if axes & {0, rank - 1} or len(site.inputs) > 1:
+    if axes & {0, *(place + 1 for place in x.places)} or len(site.inputs) > 1:
         return frozen(site, "is a softmax over the channels, so each depends on all")
     positions = product_of(tuple(x.shape[axis - 1] for axis in axes))
-    return site.output(x.ids, np.nan if positions is None else np.where(np.isnan(x.dead), np.nan, 1 / positions))
+    dead = np.nan if positions is None else np.where(np.isnan(x.dead), np.nan, 1 / positions)
+    return site.output(x.ids, dead, axes=x.axes)
 
 
 def elementwise(site: Site) -> Signal:
@@ -64,7 +87,7 @@ def elementwise(site: Site) -> Signal:
     x = site.inputs[0]
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
-    return site.output(x.ids, _emitted(site, x.ids, [x]))
+    return site.output(x.ids, _emitted(site, x.ids, [x]), axes=x.axes)
 
 
 def rescaled(site: Site) -> Signal:
@@ -86,20 +109,24 @@ def merged(site: Site) -> Signal:
     wide, narrow = _by_width(site)
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
+    if len({(signal.axes, signal.ids.shape) for signal in site.inputs}) > 1 and any(
+        x.axes is not None for x in site.inputs
+    ):
+        return frozen(site, "takes channels that are laid out in different ways")
     for signal in wide[1:]:
         site.join(wide[0].ids, signal.ids)
     for signal in narrow:
         site.freeze(signal.ids, "spreads this one channel over others")
     emitted = _emitted(site, wide[0].ids, wide)
-    return site.output(wide[0].ids, np.nan if narrow else emitted)
+    return site.output(wide[0].ids, np.nan if narrow else emitted, axes=wide[0].axes)
 
 
 def product(site: Site) -> Signal:
     """Join channels as `merged`; what is 0 in one tensor is 0 in the product: squeeze-and-excite."""
     out = merged(site)
     wide, _ = _by_width(site)
-    zero = np.any([signal.dead == 0 for signal in wide if len(signal.ids) == len(out.ids)], axis=0)
-    return site.output(out.ids, np.where(zero, 0.0, out.dead))
+    zero = np.any([signal.dead == 0 for signal in wide if signal.ids.size == out.ids.size], axis=0)
+    return site.output(out.ids, np.where(zero, 0.0, out.dead), axes=out.axes)
 
 
 def concatenated(site: Site) -> Signal:
@@ -129,8 +156,11 @@ def reduced(site: Site) -> Signal:
 def reshaped(site: Site) -> Signal:
     """Follow channels that stay the last axis, or are laid out once for every position, or come back from that."""
     x = site.inputs[0]
-    order = _reshape_order(x, site.width)
+    order = _reshape_order(x, site.width) if x.axes is None else None
     if order is None:
+        laid_out = regridded(site)
+        if laid_out is not None:
+            return laid_out
         return frozen(site, f"lays out {x.shape} as {site.output_shape}, which splits channels")
     site.axis("out", x.ids[order])
     dead = x.dead[order]
@@ -247,15 +277,15 @@ def _pads(layer: keras.Layer) -> bool:
 
 def _by_width(site: Site) -> tuple[list[Signal], list[Signal]]:
     """Return the tensors with all channels, and those with one channel that is spread over them."""
-    width = max(len(signal.ids) for signal in site.inputs)
-    wide = [signal for signal in site.inputs if len(signal.ids) == width or len(signal.ids) != 1]
-    return wide, [signal for signal in site.inputs if len(signal.ids) == 1 and width > 1]
+    width = max(signal.ids.size for signal in site.inputs)
+    wide = [signal for signal in site.inputs if signal.ids.size == width or signal.ids.size != 1]
+    return wide, [signal for signal in site.inputs if signal.ids.size == 1 and width > 1]
 
 
 def _emitted(site: Site, ids: Ids, signals: list[Signal]) -> Values:
     """Return what a removed channel emits: NaN where that is not the same everywhere. Elsewhere keep what has none."""
     unknown = np.any([np.isnan(signal.dead) for signal in signals], axis=0)
-    values = [site.evaluate(probe) for probe in _PROBES]
+    values = site.evaluate(_PROBES if unknown.any() else _PROBES[:1])
     site.freeze(ids[~np.isfinite(values).all(axis=0)], "has no value, such as 0/0, where channels are removed")
     return np.where(unknown, np.nan, values[0])
 

@@ -7,7 +7,7 @@ which ids must go together, which must stay, and returns the ids of the output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,20 +27,33 @@ class Signal:
     """A tensor as pruning sees it.
 
     Attributes:
-        shape: without the batch axis; None where unknown. Channels are the last axis.
-        ids: the channel id of each channel, int64 (C,).
-        dead: what each channel emits once it is removed by mask, float64 (C,): 0 after a layer with
+        shape: without the batch axis; None where unknown. Channels are the last axis, unless `axes` says otherwise.
+        ids: the channel id of each channel, int64 (C,); of channels that are spread over axes, as these are.
+        dead: what each channel emits once it is removed by mask, float64 like `ids`: 0 after a layer with
             weights, sigmoid(0) after a sigmoid; NaN where the value would not be the same everywhere.
+        axes: the axes of `shape` that channels are spread over, in order, such as heads and the width of each; none of
+            a tensor without channels; None for the last alone.
     """
 
     shape: tuple[int | None, ...]
     ids: Ids
     dead: Values
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The axes of `shape` that hold channels."""
+        return (len(self.shape) - 1,) if self.axes is None else self.axes
 
     @property
     def positions(self) -> int | None:
-        """Product of the axes before the channels, None where one is unknown."""
-        return product_of(self.shape[:-1])
+        """Product of the axes that hold no channels, None where one is unknown."""
+        return product_of(tuple(size for axis, size in enumerate(self.shape) if axis not in self.places))
+
+    def laid_out(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return one value a channel, with an axis for the batch and for each axis of `shape`."""
+        sizes = dict(zip(self.places, self.ids.shape, strict=True))
+        return values.reshape(1, *(sizes.get(axis, 1) for axis in range(len(self.shape))))
 
 
 @dataclass
@@ -49,7 +62,7 @@ class LayerNotes:
 
     Attributes:
         axes: label of a variable's axis (such as `in`, `out`) → the ids that index it.
-        resize: key of the layer's config → the ids whose number it holds.
+        resize: key of the layer's config → the ids whose number it holds; of two axes, those of its last two entries.
         folds: per channel of `in`, the constant that a removed one keeps sending; None until known.
         creates: whether the ids of `out` are the layer's own.
         positions: `in` or `out` → positions summed over the calls, None where unknown.
@@ -81,6 +94,14 @@ class Ledger:
     notes: dict[str, LayerNotes] = field(default_factory=dict)
     couples: list[Ids] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
+    grids: list[Ids] = field(default_factory=list)
+    whole_rows: set[int] = field(default_factory=set)
+
+    def close_grids(self) -> None:
+        """Let channels that were spread over two axes leave a grid: whole rows (heads), or else whole columns."""
+        for grid in self.grids:
+            if len(grid) > 1 and int(grid[0, 0]) not in self.whole_rows:
+                self.couples.extend(np.stack([grid[0], row]) for row in grid[1:])
 
     def new_ids(self, number: int) -> Ids:
         """Return ids that no channel has yet."""
@@ -132,6 +153,11 @@ class Site:
         """Arrays that the call takes besides the tensors of the graph."""
         return self._call.constants
 
+    @property
+    def arguments(self) -> list[Any]:
+        """What the call takes besides the tensors of the graph."""
+        return self._call.arguments
+
     def axis(self, label: str, ids: Ids) -> None:
         """Say that the variable axes called `label` are indexed by `ids`."""
         if label in self._notes.axes:
@@ -152,15 +178,26 @@ class Site:
 
     def join(self, first: Ids, second: Ids) -> None:
         """Say that the channels of `first` and `second` can only go together, pair by pair."""
-        if len(first) != len(second):
-            self.freeze(np.concatenate([first, second]), "takes tensors with different numbers of channels")
+        if first.shape != second.shape:
+            self.freeze(np.concatenate([first, second], None), "takes tensors with different numbers of channels")
         else:
-            self._ledger.couples.append(np.stack([first, second]))
+            self._ledger.couples.append(np.stack([first.reshape(-1), second.reshape(-1)]))
+
+    def spread(self, ids: Ids) -> Ids:
+        """Say that channels are spread over two axes, (rows, columns), so that whole rows or columns go."""
+        self._ledger.grids.append(ids)
+        return ids
+
+    def keep_rows_whole(self, grid: Ids) -> None:
+        """Say that the channels of each row of a grid can only go together."""
+        for column in range(1, grid.shape[1]):
+            self.join(grid[:, 0], grid[:, column])
+        self._ledger.whole_rows.update(grid[:, 0].tolist())
 
     def freeze(self, ids: Ids, reason: str) -> None:
         """Say that channels must stay. `reason` continues a sentence that begins with the layer's name."""
-        if len(ids):
-            self._ledger.freezes.append(Freeze(ids, self.layer.name, reason))
+        if ids.size:
+            self._ledger.freezes.append(Freeze(ids.reshape(-1), self.layer.name, reason))
 
     def resize(self, key: str, ids: Ids) -> None:
         """Say that the layer's config holds the number of `ids` that stay under `key` (or last in a shape there)."""
@@ -181,20 +218,37 @@ class Site:
         self.freeze(signal.ids[lost], "would keep receiving a constant that no bias can absorb")
         self._notes.folds = np.where(lost, 0.0, dead)
 
-    def evaluate(self, unknown: float = np.nan) -> Values:
-        """Return what the layer makes of removed channels, for layers that act on each element alone; float64 (C,).
+    def evaluate(self, unknown: Sequence[float]) -> Values:
+        """Return what the layer makes of removed channels, for layers that act on each element alone.
 
-        `unknown` takes the place of values that are not the same everywhere.
+        Args:
+            unknown: what takes the place of values that are not the same everywhere, in turn.
+
+        Returns:
+            One row for each of `unknown`, float64, with a value a channel.
         """
-        dead = [np.where(np.isnan(signal.dead), unknown, signal.dead) for signal in self.inputs]
-        shapes = [(1,) * len(signal.shape) + (-1,) for signal in self.inputs]
-        values = [value.reshape(shape).astype(np.float32) for value, shape in zip(dead, shapes, strict=True)]
-        return self._call.evaluate(values).reshape(-1)
+        rows = [[np.where(np.isnan(signal.dead), each, signal.dead) for each in unknown] for signal in self.inputs]
+        values = [
+            np.concatenate([signal.laid_out(each) for each in own]).astype(np.float32)
+            for signal, own in zip(self.inputs, rows, strict=True)
+        ]
+        found = self._call.evaluate(values).reshape(len(unknown), -1)
+        shape = self.inputs[0].ids.shape
+        return found.reshape(-1, *shape) if found[0].size == self.inputs[0].ids.size else found
 
-    def output(self, ids: Ids, dead: Values | float = 0.0) -> Signal:
-        """Return the signal that flows out."""
-        self._notes.emitted = ids
-        return Signal(self.output_shape, ids, np.broadcast_to(np.asarray(dead, np.float64), ids.shape))
+    def output(
+        self, ids: Ids, dead: Values | float = 0.0, *, axes: tuple[int, ...] | None = None, part: int = 0
+    ) -> Signal:
+        """Return the signal that flows out, of several the one numbered `part`; `axes` as in `Signal`."""
+        self._notes.emitted = ids.reshape(-1)
+        last = (len(self.output_shape) - 1,)
+        dead = np.broadcast_to(np.asarray(dead, np.float64), ids.shape)
+        shape = tuple(self._call.outputs[part].shape[1:]) if part else self.output_shape
+        return Signal(shape, ids, dead, None if axes == last else axes)
+
+    def unknown(self) -> tuple[Signal, ...]:
+        """Return the tensors that come out as if no rule described them."""
+        return tuple(new_signal(self._ledger, tensor) for tensor in self._call.outputs)
 
     def count_positions(self, output: Signal) -> None:
         """Add this call's positions to the layer's."""

@@ -23,9 +23,9 @@ import keras
 from keras import layers
 
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.graphs import FACTS, private
+from rsseg_tf.graphs import FACTS, foreign, private, why_whole
 from rsseg_tf.graphs.facts import Labels, keys
-from rsseg_tf.pruning.rules import flows
+from rsseg_tf.pruning.rules import attention, flows
 from rsseg_tf.pruning.rules.site import Signal, Site
 
 
@@ -41,17 +41,23 @@ class Rule:
         macs: variable → where each of its elements multiplies once: at every position of `in` or `out`.
         bias: attribute of the layer that holds what is added to each output channel, if it has one.
         activation: attribute of the layer that holds what is applied to the sums, if it has one.
+        spread: whether it follows channels that are spread over axes, such as heads and the width of each.
+        splits: whether several tensors come out; `flow` returns as many.
+        merges: whether neighboring axes of a variable count as one where channels are spread over them.
         enlarges: whether each output channel may be one input channel at a larger size, as in a transposed
             convolution that enlarges the classes of a model.
     """
 
-    flow: Callable[[Site], Signal]
+    flow: Callable[[Site], Signal | tuple[Signal, ...]]
     axes: Mapping[str, Labels] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     macs: Mapping[str, str] = field(default_factory=dict)
     bias: str = "bias"
     activation: str = "activation"
     enlarges: bool = False
+    spread: bool = False
+    splits: bool = False
+    merges: bool = False
 
     def __post_init__(self) -> None:
         known = {"in", "out", "through", *(label for labels in self.axes.values() for label in labels)}
@@ -84,13 +90,15 @@ _SEPARABLE = Rule(
     macs={"depthwise_kernel": "out", "pointwise_kernel": "out"},
 )
 _PASSING = Rule(flows.passing)
-_ELEMENTWISE = Rule(flows.elementwise)
-_MERGED = Rule(flows.merged)
-_PRODUCT = Rule(flows.product)
+_DROPPING = Rule(flows.passing, spread=True)
+_ELEMENTWISE = Rule(flows.elementwise, spread=True)
+_MERGED = Rule(flows.merged, spread=True)
+_PRODUCT = Rule(flows.product, spread=True)
 _PADDED = Rule(flows.padded)
 
 RULES: dict[type | str, Rule] = {
     **{kind: _PASSING for kind, row in FACTS.items() if row.keeps_channels},
+    **dict.fromkeys((layers.Identity, layers.Dropout, *foreign.DROP_PATHS), _DROPPING),
     **{kind: _ELEMENTWISE for kind, row in FACTS.items() if row.is_elementwise},
     **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _CONVOLUTION),
     **dict.fromkeys((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _TRANSPOSED),
@@ -100,17 +108,30 @@ RULES: dict[type | str, Rule] = {
     layers.BatchNormalization: Rule(flows.batch_norm, FACTS[layers.BatchNormalization].weights),
     layers.GroupNormalization: Rule(flows.group_norm, FACTS[layers.GroupNormalization].weights),
     layers.PReLU: Rule(flows.prelu, FACTS[layers.PReLU].weights),
-    layers.Activation: Rule(flows.activation),
+    layers.Activation: Rule(flows.activation, spread=True),
     layers.Rescaling: Rule(flows.rescaled),
-    **dict.fromkeys((layers.Softmax, private.SOFTMAX), Rule(flows.softmax)),
+    **dict.fromkeys((layers.Softmax, private.SOFTMAX), Rule(flows.softmax, spread=True)),
     **dict.fromkeys((layers.Multiply, *private.PRODUCTS), _PRODUCT),
     **dict.fromkeys((layers.Add, layers.Subtract, layers.Average, layers.Maximum, layers.Minimum), _MERGED),
     **dict.fromkeys((*private.ADDITIONS, *private.OTHER_MERGES, private.SCALED_SUM), _MERGED),
     **dict.fromkeys((layers.Concatenate, private.CONCATENATE), Rule(flows.concatenated)),
     **dict.fromkeys((layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D, layers.Resizing), _PADDED),
+    private.PAD: Rule(flows.padded_by),
+    foreign.AFFINE: _ELEMENTWISE,
     **dict.fromkeys((layers.Flatten, *private.AXIS_CHANGES), Rule(flows.reshaped)),
-    layers.Reshape: Rule(flows.reshaped, config={"target_shape": "out"}),
-    private.RESHAPE: Rule(flows.reshaped, config={"newshape": "out"}),
+    layers.Reshape: Rule(flows.reshaped, config={"target_shape": "out"}, spread=True),
+    private.RESHAPE: Rule(flows.reshaped, config={"newshape": "out"}, spread=True),
+    **dict.fromkeys((layers.Permute, private.TRANSPOSE), Rule(attention.transposed_axes, spread=True)),
+    layers.EinsumDense: Rule(
+        *(attention.einsum_dense, {"kernel": ("in", "out"), "bias": ("out",)}),
+        macs={"kernel": "out"},
+        spread=True,
+        merges=True,
+    ),
+    private.SPLIT: Rule(attention.split, splits=True),
+    private.MATMUL: Rule(attention.matmul, spread=True),
+    private.EINSUM: Rule(attention.einsum, spread=True),
+    private.ATTENTION: Rule(attention.dot_product_attention, spread=True),
     **dict.fromkeys(private.REDUCTIONS, Rule(flows.reduced)),
     private.LAYER_SCALE: Rule(flows.scaled, FACTS[private.LAYER_SCALE].weights, {"projection_dim": "out"}),
 }
@@ -165,7 +186,8 @@ def why_frozen(operation: keras.Operation, rules: Rules | None = None) -> str:
         if any(key in table for table in (rules or {}, RULES) for key in keys(kind)):
             changed = ", ".join(f"`{method}`" for method in sorted(_overridden(operation, kind)))
             return f"is a {name}, which has no rule: it overrides {changed} of {kind.__name__}, which has one"
-    return f"is a {name}, which has no rule"
+    whole = why_whole(operation)
+    return f"is a {name}, which has no rule" + (f" and cannot be opened: it {whole}" if whole else "")
 
 
 def _computes_like(operation: keras.Operation, kind: type) -> bool:

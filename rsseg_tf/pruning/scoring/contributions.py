@@ -115,11 +115,12 @@ class Contributions:
             iter([(_float32(v), _float32(g)) for v, g in zip(values, slopes, strict=True)])
             for values, slopes in zip(sources, gradients, strict=True)
         ]
-        sums = [self._contribution(tap, *products) for tap in self._taps]
+        taps = zip(self._taps, self._widths, strict=True)
+        sums = [self._contribution(tap, width, *products) for tap, width in taps]
         sums = [each**2 for each in sums] if self._criterion.squared == "batch" else sums
         return [*sums, *self._moments.rows(tree.flatten(found["seen"]))]
 
-    def _contribution(self, tap: Tap, activations: Pairs, weights: Pairs) -> tf.Tensor:
+    def _contribution(self, tap: Tap, width: int, activations: Pairs, weights: Pairs) -> tf.Tensor:
         """Return one tap's share of the batch, float32 (C,); takes its tensors and weights off the pairs."""
         products = []
         for _ in tap.tensors:
@@ -128,10 +129,12 @@ class Contributions:
         terms = []
         for _, variable in tap.weights:
             weight, gradient = next(weights)
-            terms.append(tf.reduce_sum(by_filter(weight * gradient, variable.labels), axis=0))
+            product = tf.reshape(weight * gradient, variable.shape)
+            terms.append(tf.reduce_sum(by_filter(product, variable.labels), axis=0))
         if self._criterion.absolute:
-            return tf.add_n(terms + [_sum(tf.abs(_over_positions(product, tf.reduce_mean))) for product in products])
-        examples = [_over_positions(product, tf.reduce_sum) for product in products]
+            means = [_over_positions(product, width, tf.reduce_mean) for product in products]
+            return tf.add_n(terms + [_sum(tf.abs(each)) for each in means])
+        examples = [_over_positions(product, width, tf.reduce_sum) for product in products]
         if self._criterion.squared == "example":  # Where the weights alone are known, their sum over the examples is.
             return _sum(tf.add_n(examples) ** 2) if examples else tf.add_n(terms) ** 2
         return tf.add_n(terms + [_sum(each) for each in examples])
@@ -145,9 +148,14 @@ def _sum(examples: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(examples, axis=0)
 
 
-def _over_positions(product: tf.Tensor, reduced: Callable[..., tf.Tensor]) -> tf.Tensor:
-    """Return (N, …, C) as (N, C)."""
-    return reduced(product, axis=list(range(1, product.shape.rank - 1)))
+def _over_positions(product: tf.Tensor, width: int, reduced: Callable[..., tf.Tensor]) -> tf.Tensor:
+    """Return (N, …, C) as (N, C); so too where the channels are spread over the last axes."""
+    channels, first = 1, product.shape.rank
+    while channels < width:
+        first -= 1
+        channels *= product.shape[first]
+    sums = reduced(product, axis=list(range(1, first)))
+    return tf.reshape(sums, (-1, width)) if first < product.shape.rank - 1 else sums
 
 
 def by_filter(weight: Any, labels: Mapping[int, str]) -> Any:

@@ -33,7 +33,6 @@ import numpy as np
 
 from rsseg_tf.config.pruning import Loop
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.contributions import Batches, Contributions, Gradient, Loss, Values, by_filter
 from rsseg_tf.pruning.scoring.moments import Moments, Seen
@@ -64,7 +63,9 @@ def _norms(order: int) -> Callable[[TapFinder, Wiring], dict[str, Values]]:
         for name in find.multiplying():
             layer = wiring.layers[name]
             weight = find.operation(name).weights[layer.kernel.index]
-            found[name] = np.linalg.norm(by_filter(_array(weight), layer.kernel.labels), order, axis=0)
+            found[name] = np.linalg.norm(
+                by_filter(_array(weight).reshape(layer.kernel.shape), layer.kernel.labels), order, axis=0
+            )
         return found
 
     return scores
@@ -171,7 +172,7 @@ class Scorer:
             raise ConfigError(f"`loss` is a function of (y, prediction), got {loss!r}", hint="keras.losses.get(name)")
         self._criterion = criterion
         self._wiring = trace(model, rules)
-        flat = flatten(model)
+        flat = self._wiring.flat(model)
         self._find = TapFinder(flat, self._wiring)
         self._seed = seed
         self._gradients = None

@@ -16,7 +16,6 @@ from scipy.stats import spearmanr
 
 from rsseg_tf.config.pruning import Ranking
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.graphs import flatten
 from rsseg_tf.progress import Progress
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.rebuild import mask_wired
@@ -90,7 +89,7 @@ def oracle(
     """
     if not batches:
         raise ConfigError("the oracle needs at least one batch")
-    flat = flatten(model)
+    flat = groups.wiring.flat(model)
     chosen = np.arange(len(groups)) if only is None else only
     measure = _measure(flat, batches, loss)
     whole = measure()

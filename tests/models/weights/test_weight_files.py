@@ -257,3 +257,18 @@ def test_hdf5_without_weights_is_named(tmp_path):
 
     with pytest.raises(ModelError, match="holds no weights of Keras"):
         read_keras_weights(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("module", "hint"),
+    [("no_such_library.src.layers", "pip install no-such-library"), ("tests.layers", "register_keras_serializable")],
+)
+def test_classes_of_others_are_named_with_the_package_that_is_missing(tmp_path, module, hint):
+    class Block(keras.layers.Layer):
+        __module__ = module
+
+    path = tmp_path / "a.keras"
+    keras.Sequential([keras.Input((3,)), Block()]).save(path)
+    with pytest.raises(ModelError, match=rf"not Keras' own: {module}.Block") as caught:
+        load_keras_model(path)
+    assert hint in caught.value.hint

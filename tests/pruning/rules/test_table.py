@@ -12,6 +12,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from tests.pruning.law import check_law
 
 
+@keras.saving.register_keras_serializable("tests")
 class Gain(layers.Layer):
     """Multiplies each channel by a weight."""
 
@@ -39,6 +40,7 @@ class Standardized(layers.Conv2D):
         return super().convolution_op(inputs, kernel - keras.ops.mean(kernel, axis=(0, 1, 2), keepdims=True))
 
 
+@keras.saving.register_keras_serializable("tests")
 class Named(layers.Conv2D):
     """A convolution under another name, with a default of its own."""
 
@@ -204,6 +206,22 @@ def test_a_row_with_a_wrong_axis_is_a_clear_error():
 
 def test_a_layer_that_cannot_be_copied_is_a_clear_error():
     class Scale(layers.Layer):
+        def __init__(self, size):
+            super().__init__(name="scale")
+            self.factor = self.add_weight(shape=(size,))
+
+        def call(self, x):
+            return self.factor * x
+
+    model, rules = with_layer(Scale(6)), {Scale: pruning.Rule(pruning.flows.scaled, axes={"factor": ("out",)})}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), 0.5, seed=0)
+    with pytest.raises(ModelError, match=r"`scale` \(Scale\) cannot be copied") as caught:
+        pruning.rebuild(model, plan, rules=rules)
+    assert "get_config" in caught.value.hint
+
+
+def test_a_layer_without_weights_that_cannot_be_copied_is_shared():
+    class Scale(layers.Layer):
         def __init__(self, factor):
             super().__init__(name="scale")
             self.factor = factor
@@ -211,10 +229,29 @@ def test_a_layer_that_cannot_be_copied_is_a_clear_error():
         def call(self, x):
             return self.factor * x
 
-    model = with_layer(Scale(2.0))
-    with pytest.raises(ModelError, match=r"`scale` \(Scale\) cannot be copied") as caught:
-        pruning.rebuild(model, pruning.random_plan(pruning.find_groups(model), 0.0, seed=0))
-    assert "get_config" in caught.value.hint
+    model, rules = with_layer(Scale(2.0)), {Scale: pruning.Rule(pruning.flows.elementwise)}
+    plan = pruning.random_plan(pruning.find_groups(model, rules=rules), 0.5, seed=0)
+    slim = pruning.rebuild(model, plan, rules=rules)
+    assert slim.get_layer("scale") is model.get_layer("scale")
+    assert pruning.verify(model, plan, rules=rules).masked_error < 1e-6
+
+
+def test_a_layer_that_cannot_be_copied_and_loses_nothing_is_shared():
+    class Offset(layers.Layer):
+        def __init__(self, size):
+            super().__init__(name="offset")
+            self.offset = self.add_weight(shape=(size,))
+
+        def call(self, x):
+            return x + self.offset
+
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, Offset(2)(layers.Conv2D(2, 1)(layers.Conv2D(6, 3, name="wide")(inputs))))
+    plan = pruning.random_plan(pruning.find_groups(model), seed=0)
+    slim = pruning.rebuild(model, plan)
+    assert slim.get_layer("offset") is model.get_layer("offset")
+    assert slim.get_layer("wide").filters == 3
+    assert pruning.verify(model, plan).masked_error < 1e-6
 
 
 @pytest.mark.parametrize("kind", [Doubling, Standardized])
