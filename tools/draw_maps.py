@@ -18,7 +18,7 @@ from rsseg_tf.config import load_config
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.inference.predict import open_predictor
-from rsseg_tf.report.overlays import overlay
+from rsseg_tf.report.pictures.overlays import overlay
 from rsseg_tf.runs import atomic_path
 
 

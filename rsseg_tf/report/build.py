@@ -17,12 +17,12 @@ from rsseg_tf.evaluation.images import Seen
 from rsseg_tf.evaluation.scoring import evaluate_all
 from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.progress import Progress
-from rsseg_tf.report.figures import drawings, svg_url
-from rsseg_tf.report.gallery import Gallery, place_facts
 from rsseg_tf.report.headline import headline
-from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set, score_problems
 from rsseg_tf.report.page import Page, Picture, check_jinja, write_page
+from rsseg_tf.report.pictures.figures import drawings, svg_url
+from rsseg_tf.report.pictures.gallery import Gallery, place_facts
+from rsseg_tf.report.pictures.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.report.provenance import provenance
 from rsseg_tf.report.results import result_tables
 from rsseg_tf.report.sources import Problem, Sources, read_sources

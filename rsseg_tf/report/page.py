@@ -43,7 +43,7 @@ class Page:
         pictures: the charts, in order.
         classes: name and `#rrggbb` of each class.
         names: of the models that `places` compares.
-        places: see `rsseg_tf.report.gallery.place_facts`.
+        places: see `rsseg_tf.report.pictures.gallery.place_facts`.
         provenance: input → facts about where it comes from.
 
     What most readers come for is open: the chart of accuracy against cost, the tables of whole models, the places.

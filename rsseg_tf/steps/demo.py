@@ -20,7 +20,7 @@ from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import ConfusionMatrix
 from rsseg_tf.number_formats import FormatName
 from rsseg_tf.report.headline import Offer, best_trade, in_words
-from rsseg_tf.report.overlays import Panel, write_overlay_page
+from rsseg_tf.report.pictures.overlays import Panel, write_overlay_page
 from rsseg_tf.report.tables import Column, Table
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export

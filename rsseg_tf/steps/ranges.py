@@ -20,7 +20,7 @@ from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.power_of_two import simulate
 from rsseg_tf.quantization.paper.ranges import measure
 from rsseg_tf.quantization.paper.tensors import KINDS
-from rsseg_tf.report.heatmap import check_matplotlib, write_heatmap
+from rsseg_tf.report.pictures.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor

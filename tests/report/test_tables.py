@@ -1,8 +1,8 @@
 import csv
 import io
 
-from rsseg_tf.report.figures import pareto
 from rsseg_tf.report.paper import CLASS_IOU, ROWS, paper_row
+from rsseg_tf.report.pictures.figures import pareto
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.tables import Column, Spread, Table
 

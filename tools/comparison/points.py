@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.report.figures import COLORS, MARKERS, pareto
-from rsseg_tf.report.heatmap import check_matplotlib
+from rsseg_tf.report.pictures.figures import COLORS, MARKERS, pareto
+from rsseg_tf.report.pictures.heatmap import check_matplotlib
 from rsseg_tf.runs import atomic_path
 
 

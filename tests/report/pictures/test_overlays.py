@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.report.overlays import Panel, overlay, write_overlay_page
+from rsseg_tf.report.pictures.overlays import Panel, overlay, write_overlay_page
 from rsseg_tf.report.tables import Column, Table
 
 PALETTE = Palette(("land", "sea & <ice>"), ((200, 100, 0), (0, 0, 250)))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsseg_tf.report.heatmap import check_matplotlib
 from rsseg_tf.report.models import ModelRow
+from rsseg_tf.report.pictures.heatmap import check_matplotlib
 from rsseg_tf.report.sources import Run
 from rsseg_tf.report.tables import text_of
 from rsseg_tf.runs import atomic_path

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.report.gallery import Gallery, place_facts
+from rsseg_tf.report.pictures.gallery import Gallery, place_facts
 
 PALETTE = Palette(("land", "sea", "ice"), ((200, 100, 0), (0, 0, 250), (9, 9, 9)))
 SHAPE = (7, 9)

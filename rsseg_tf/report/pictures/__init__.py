@@ -1,0 +1,1 @@
+"""Pictures of a report: charts, heat maps, images with classes over them."""
