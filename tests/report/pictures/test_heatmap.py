@@ -11,7 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from rsseg_tf.errors import MissingExtraError
-from rsseg_tf.report import heatmap
+from rsseg_tf.report.pictures import heatmap
 
 
 def tensor(kind: str, layer: str, name: str, counts: tuple[int, ...], *, lowest: int, high: int) -> dict[str, Any]:
