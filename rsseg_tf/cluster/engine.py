@@ -27,6 +27,8 @@ _CONNECT_S = 10
 _COUNT_S = 5.0
 WITHOUT_WORKERS_S = 120.0
 _SILENT = logging.CRITICAL + 1
+_SETTINGS = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "2s"}
+"""Of Dask: by itself it looks a hundred times a second at what every worker does, in time that is the network's."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,10 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
     if address:
         _require_listener(address)
     with extras_named():
+        import dask
         import distributed
     _silence()
-    with contextlib.ExitStack() as stack:
+    with dask.config.set(_SETTINGS), contextlib.ExitStack() as stack:
         restart = None
         if address:
             client = stack.enter_context(_connected(distributed, address))
