@@ -27,8 +27,12 @@ _CONNECT_S = 10
 _COUNT_S = 5.0
 WITHOUT_WORKERS_S = 120.0
 _SILENT = logging.CRITICAL + 1
-_SETTINGS = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "2s"}
-"""Of Dask: by itself it looks a hundred times a second at what every worker does, in time that is the network's."""
+_SETTINGS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "500ms",
+}
+"""Of Dask: by itself it looks at every process up to a hundred times a second, in time that is the network's."""
 
 
 @dataclass(frozen=True)
