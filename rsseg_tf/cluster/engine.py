@@ -27,6 +27,12 @@ _CONNECT_S = 10
 _COUNT_S = 5.0
 WITHOUT_WORKERS_S = 120.0
 _SILENT = logging.CRITICAL + 1
+_SETTINGS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "500ms",
+}
+"""Of Dask: by itself it looks at every process up to a hundred times a second, in time that is the network's."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +164,10 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
     if address:
         _require_listener(address)
     with extras_named():
+        import dask
         import distributed
     _silence()
-    with contextlib.ExitStack() as stack:
+    with dask.config.set(_SETTINGS), contextlib.ExitStack() as stack:
         restart = None
         if address:
             client = stack.enter_context(_connected(distributed, address))
