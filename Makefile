@@ -14,7 +14,7 @@ setup: $(READY)  ## a virtual environment with the tested versions
 
 $(READY): constraints.txt setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,video,report,cluster,docs,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,geo,video,report,cluster,onnx,openvino,ethosu,docs,dev]'
 	touch $@
 
 fix: $(READY)  ## format, and fix what can be fixed
