@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rsseg_tf.cli.main import main
 from tests.faults.runner import run
 from tests.report.data import make_data, make_file, make_run
-from tests.report.test_heatmap import RANGES
+from tests.report.pictures.test_heatmap import RANGES
 
 ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 3, 2.5, 10**15, 10**30, 1e300, -0.5, float("nan"), float("inf"), ""),

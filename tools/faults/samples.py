@@ -152,7 +152,7 @@ def write_samples(folder: Path) -> None:
     from rsseg_tf.tflite.metadata import embed_metadata
     from tests.models.weights.weight_files import write_safetensors, write_torch
     from tests.report.data import make_data, make_file, make_run
-    from tests.report.test_heatmap import RANGES
+    from tests.report.pictures.test_heatmap import RANGES
     from tests.tflite.networks import METADATA, tiny_model
 
     folder.mkdir(parents=True, exist_ok=True)
