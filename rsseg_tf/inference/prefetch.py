@@ -48,7 +48,8 @@ def prefetched(items: Iterator[Item], *, depth: int) -> Generator[Item, None, No
             yield entry.item
     finally:
         closed.set()
-        thread.join()
+        if thread is not threading.current_thread():  # which collects a generator that nobody closed
+            thread.join()
 
 
 def _fill(items: Iterator[Item], ready: queue.Queue[_Made[Item] | _Ended], closed: threading.Event) -> None:

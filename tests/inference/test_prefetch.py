@@ -103,3 +103,24 @@ def test_an_error_of_the_work_comes_in_its_place() -> None:
     assert [next(made), next(made)] == [0, 1]
     with pytest.raises(Interrupted):
         next(made)
+
+
+def test_a_generator_that_its_own_thread_closes_ends_without_waiting_for_itself():
+    """As where the garbage collector runs there while nobody holds it any more."""
+    may_close, closed = threading.Event(), threading.Event()
+    errors = []
+
+    def items():
+        yield 0
+        may_close.wait(60)
+        try:
+            outer.close()
+        except RuntimeError as error:
+            errors.append(error)
+        closed.set()
+
+    outer = prefetched(items(), depth=1)
+    assert next(outer) == 0
+    may_close.set()
+    assert closed.wait(60)
+    assert errors == []

@@ -11,8 +11,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
-from rsseg_tf.inference import runner
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.inference.runtimes import engine
 from rsseg_tf.tflite import guard
 from rsseg_tf.tflite.metadata import ModelMetadata, embed_metadata
 from rsseg_tf.tflite.ports import Normalization
@@ -234,7 +234,7 @@ def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monke
     """Of a sealed file every flipped bit and every cut is an error; only what is outside its seal is tried apart."""
     whole = sealed(tmp_path).read_bytes()
     rng = np.random.default_rng(2)
-    monkeypatch.setattr(runner, "open_interpreter", _unexpected)
+    monkeypatch.setattr(engine, "open_interpreter", _unexpected)
     monkeypatch.setattr(guard, "prove", _refused)
     for number in range(300):
         damaged = bytearray(whole)

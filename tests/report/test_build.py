@@ -257,7 +257,8 @@ def test_the_slider_moves_and_the_pair_can_be_chosen(made):
       const left = page.getElementById("left"), marks = page.getElementById("differences");
       left.value = "ground truth"; left.dispatchEvent(new Event("change"));
       marks.checked = true; marks.dispatchEvent(new Event("change"));
-      page.getElementById("safe").click(); await settle(); await settle();
+      page.getElementById("safe").click();
+      for (let tries = 0; tries < 20 && page.querySelector(".marks").width === 300; tries++) await settle();
       return {before, after: clip(), tag: swipe.querySelector(".tag-left").textContent,
         shares: [...page.querySelectorAll(".share")].map((each) => parseFloat(each.textContent)),
         marks: page.querySelector(".marks").width, loaded: swipe.querySelector(".left").naturalWidth,

@@ -133,7 +133,7 @@ def test_inspect_reads_both_kinds(workshop, capsys):
     keras = json.loads(capsys.readouterr().out)
 
     assert (tflite["partitions"], tflite["float_ops"]) == (1, [])
-    assert tflite["macs"] == keras["macs"]
+    assert tflite["macs"] - keras["macs"] == 64 * 64 * 3  # the normalization of the pixels is a convolution there
     assert keras["params"] == sum(layer["params"] for layer in keras["layers"])
 
 

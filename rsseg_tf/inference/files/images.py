@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import itertools
 import shutil
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class _Next:
 
     pixels: int
     call: Callable[[], Any]
+    said: Sequence[tuple[str, str]] = ()
 
 
 def predict_images(
@@ -146,12 +147,15 @@ def predict_images(
     """
 
     def read(each: Named) -> _Next:
-        job = job_of(predictor, each, wanted, tell)
+        said: list[tuple[str, str]] = []
+        job = job_of(predictor, each, wanted, lambda *message: said.append(message))
         if (record := earlier_of(job)) is not None:
             return _Next(0, lambda: _Next(0, lambda: (record, 0)))
-        return _Next(0, functools.partial(_predicted, opened_for(job), report))
+        return _Next(0, functools.partial(_predicted, opened_for(job), report), said)
 
     def call(work: _Next) -> Any:
+        for message in work.said:
+            tell(*message)
         return work.call()
 
     ahead = in_threads(read, named, weight=_pixels_in, most=_MOST_PIXELS, threads=_READERS)
