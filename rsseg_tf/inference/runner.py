@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.config.data import MOST_BANDS
-from rsseg_tf.errors import ConfigError, DataError, ModelError
+from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.runtimes.choice import AUTO, runtime_for
-from rsseg_tf.inference.runtimes.engine import Engine, LiteRT, OpenVINO
+from rsseg_tf.inference.runtimes.engine import Engine, LiteRT, OpenVINO, Stored
+from rsseg_tf.inference.runtimes.images import ImageRunner
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.delegates import check_fits
@@ -29,8 +30,10 @@ _INPUT_DTYPES = ("uint8", "int8", "float32")
 _CLASS_DTYPES = ("uint8", "int8", "int32", "int64")
 
 
-class TFLiteRunner:
+class TFLiteRunner(ImageRunner):
     """Runs one model file, one image at a time.
+
+    Low scores are resized to full size, and a `classes` head gives one-hot logits.
 
     Args:
         path: the `.tflite` file.
@@ -124,28 +127,6 @@ class TFLiteRunner:
             return 1.0
         return self._output.scale if self._output.is_quantized else 1.0
 
-    def logits(self, image: Image) -> Logits:
-        """Return the scores of each class: uint8 (h, w, bands) → float32 (h, w, C).
-
-        Low scores are resized to full size, a `classes` head gives one-hot scores.
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        self.set_input(image)
-        self.invoke()
-        return self.output_logits()
-
-    def classes(self, image: Image) -> Image:
-        """Return the class of each pixel: uint8 (h, w, bands) → uint8 (h, w).
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        self.set_input(image)
-        self.invoke()
-        return self.output_classes()
-
     def scores(self, image: Image) -> NDArray[Any]:
         """Return numbers that order the classes as `logits` does, without its arithmetic: (h, w, bands) → (h, w, C).
 
@@ -159,25 +140,6 @@ class TFLiteRunner:
             return self.output_logits()
         stored = self._engine.output()[0].copy()
         return stored if self.head == "logits" else self._full_size(stored.astype(np.float32))
-
-    def set_input(self, image: Image) -> None:
-        """Copy an image, uint8 (h, w, bands), into the network's input.
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        shape = (*self.input_size, self.num_bands)
-        if image.dtype != np.uint8 or image.shape != shape:
-            raise DataError(f"`{self.path}` takes uint8 images of shape {shape}, got {image.dtype} {image.shape}")
-        self._engine.set_input(self._stored(image)[None])
-
-    def invoke(self) -> None:
-        """Run the network on the input that was set.
-
-        Raises:
-            ModelError: if the interpreter or a delegate fails.
-        """
-        self._engine.invoke()
 
     def output_logits(self) -> Logits:
         """Return the scores of the last run: float32 (h, w, C); see `logits`."""
@@ -212,14 +174,14 @@ class TFLiteRunner:
             return LiteRT(self.path, ports=ports, threads=threads, delegate=delegate)
         return OpenVINO(self.path, threads=threads)
 
-    def _stored(self, image: Image) -> NDArray[Any]:
+    def _stored(self, image: Image) -> Stored:
         if self._takes_pixels:
-            return image if self._input.dtype == "uint8" else (image ^ np.uint8(128)).view(np.int8)
+            return (image if self._input.dtype == "uint8" else (image ^ np.uint8(128)).view(np.int8))[None]
         wanted = self._normalization
         real = image.astype(np.float32)
         if wanted != Normalization():
             real = (real - np.float32(wanted.mean)) / np.float32(wanted.std)
-        return real if self._input.dtype == "float32" else self._input.stored(real)
+        return (real if self._input.dtype == "float32" else self._input.stored(real))[None]
 
     @property
     def _is_of_two(self) -> bool:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rsseg_tf.config import Config, ExportConfig
 from rsseg_tf.config.export import check_export
 from rsseg_tf.errors import ConfigError, extras_named
@@ -20,8 +18,7 @@ from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
-from rsseg_tf.steps.shared.exported import Source, open_source, provenance, source_metadata
-from rsseg_tf.steps.shared.keras_predictor import model_infer
+from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata
 from rsseg_tf.steps.shared.windows import windows
 from rsseg_tf.tflite import kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
@@ -122,7 +119,7 @@ def _attempt(source: Source, number_format: str, path: Path, *, out: Path) -> _A
     path.write_bytes(embed_metadata(named, source_metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
     proof.require(facts, number_format, path=out, keep_float=made.keep_float)
-    return _Attempt(number_format, made, facts, _compared(source, path))
+    return _Attempt(number_format, made, facts, agreement_of(source, TFLiteRunner(path)))
 
 
 def _is_to_recover(attempt: _Attempt, wanted: ExportConfig) -> bool:
@@ -169,17 +166,6 @@ def _repaired(source: Source) -> ConvertedFile:
         layer_names=source.layer_names,
         keep_float=wanted.keep_float,
         correct_on=images if wanted.bias_correction else (),
-    )
-
-
-def _compared(source: Source, path: Path) -> agreement.Agreement:
-    infer, runner = model_infer(source.model), TFLiteRunner(path)
-    drawn = windows(source.dataset, source.config, "val", count=source.config.export.check_samples)
-    return agreement.compare(
-        ((image, mask) for _, image, mask in drawn),
-        keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
-        tflite_classes=runner.classes,
-        num_classes=len(source.dataset.palette.names),
     )
 
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.graphs import live_taps
@@ -21,9 +19,7 @@ from rsseg_tf.quantization.exchange.graph import onnx_model
 from rsseg_tf.quantization.exchange.rounding import in_half, in_int8
 from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_keras_model
-from rsseg_tf.steps.shared.exported import Source, open_source, provenance, source_metadata
-from rsseg_tf.steps.shared.keras_predictor import model_infer
-from rsseg_tf.steps.shared.windows import windows
+from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata
 
 ONNX_TYPES: tuple[FormatName, ...] = ("float32", "float16", "int8")
 """Floats of 32 bits, floats of 16, or 8-bit integers between QuantizeLinear and DequantizeLinear."""
@@ -65,7 +61,7 @@ def export_onnx(
     describe(made, metadata)
     with atomic_path(out) as temporary:
         temporary.write_bytes(checked(made).SerializeToString())
-        compared = _compared(source, temporary)
+        compared = agreement_of(source, OnnxRunner(temporary))
         agreement.require(compared, max_drop=source.config.export.max_drop, number_format=number_format)
     result = {
         "model": str(out),
@@ -93,17 +89,6 @@ def _made(source: Source, number_format: FormatName) -> Any:
         return in_int8(model, source.calibration.images, method=source.config.export.calibration_method)
     model = onnx_model(source.model)
     return in_half(model) if number_format == "float16" else model
-
-
-def _compared(source: Source, path: Path) -> agreement.Agreement:
-    infer, runner = model_infer(source.model), OnnxRunner(path)
-    drawn = windows(source.dataset, source.config, "val", count=source.config.export.check_samples)
-    return agreement.compare(
-        ((image, mask) for _, image, mask in drawn),
-        keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
-        tflite_classes=runner.classes,
-        num_classes=len(source.dataset.palette.names),
-    )
 
 
 def _counts(model: Any) -> dict[str, int]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from own_venv import OwnVenv, add_model_arguments, is_finished, is_inside, write_result
-from runtimes import BURST, Image, Network, latencies, litert, onnx_runtime, openvino_runtime, score
+from runtimes import BURST, Image, Network, latencies, litert, onnx_int8, onnx_runtime, openvino_runtime, score
 
 REQUIREMENTS = (
     "tensorflow==2.21.0",
@@ -72,34 +72,12 @@ def plain_export(model: Any, images: tuple[Image, ...]) -> bytes:
     return flatbuffer
 
 
-def onnx_int8(folder: Path) -> Path:
-    """Return the QDQ file that ONNX Runtime makes of the float network, int8 weights per channel."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    plain, prepared, quantized = (folder / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
-    command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(folder / FLOAT), "--output", str(plain)]
+def onnx_of_tflite(path: Path) -> Path:
+    """Return the ONNX file that tf2onnx makes of a float `.tflite` beside it."""
+    plain = path.with_suffix(".onnx")
+    command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(path), "--output", str(plain)]
     subprocess.run([*command, "--opset", "17"], check=True, capture_output=True)
-    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-
-    class Images(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images = iter(np.load(folder / IMAGES))
-
-        def get_next(self) -> Mapping[str, Any] | None:
-            image = next(self._images, None)
-            return None if image is None else {"image": image[None].astype(np.float32)}
-
-    quantize_static(
-        str(prepared),
-        str(quantized),
-        Images(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return quantized
+    return plain
 
 
 def openvino_int8(folder: Path) -> Path:
@@ -120,7 +98,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from rsseg_tf.inference.runner import TFLiteRunner
 
     folder = Path(os.environ[FOLDER])
-    onnx_file, openvino_file = onnx_int8(folder), openvino_int8(folder)
+    frames = (frame[None].astype(np.float32) for frame in np.load(folder / IMAGES))
+    onnx_file, openvino_file = onnx_int8(onnx_of_tflite(folder / FLOAT), "image", frames), openvino_int8(folder)
     openers: dict[str, tuple[Callable[[Path, int], Network], Path]] = {
         "ours": (litert, folder / OURS),
         "plain TFLite": (litert, folder / PLAIN),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from own_venv import OwnVenv, is_finished, is_inside, write_result
-from runtimes import Image, Network, latencies, litert, score
+from runtimes import Image, Network, latencies, litert, onnx_int8, score
 
 REQUIREMENTS = (
     "ultralytics==8.4.190",
@@ -121,34 +121,6 @@ def calibration_images(folder: Path) -> list[NDArray[np.float32]]:
     return [pixels(cv2.imread(str(file))[..., ::-1]) for file in files]
 
 
-def onnx_int8(path: Path, images: list[NDArray[np.float32]]) -> Path:
-    """Return the QDQ file that ONNX Runtime makes of a float one, int8 weights per channel."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    prepared, quantized = path.with_suffix(".prepared.onnx"), path.with_suffix(".int8.onnx")
-    quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-
-    class Images(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._images: Iterator[NDArray[np.float32]] = iter(images)
-
-        def get_next(self) -> Mapping[str, Any] | None:
-            image = next(self._images, None)
-            return None if image is None else {"images": image}
-
-    quantize_static(
-        str(prepared),
-        str(quantized),
-        Images(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return quantized
-
-
 def openvino_int8(path: Path, images: list[NDArray[np.float32]]) -> Path:
     """Return the file that NNCF makes of a float ONNX one."""
     import nncf
@@ -188,7 +160,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     images = calibration_images(folder)
     openers: dict[str, tuple[Callable[[Path, int], Network], Path]] = {
         "ONNX Runtime, float32": (onnx_network, path),
-        "ONNX Runtime, int8": (onnx_network, onnx_int8(path, images)),
+        "ONNX Runtime, int8": (onnx_network, onnx_int8(path, "images", images)),
         "OpenVINO, float32": (openvino_network, path),
         "OpenVINO, int8": (openvino_network, openvino_int8(path, images)),
     }

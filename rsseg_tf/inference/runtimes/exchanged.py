@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.errors import DataError, ModelError
+from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.runtimes.choice import runtime_for
-from rsseg_tf.inference.runtimes.engine import Describing, OnnxRuntime, OpenVINO
+from rsseg_tf.inference.runtimes.engine import Describing, OnnxRuntime, OpenVINO, Stored
+from rsseg_tf.inference.runtimes.images import ImageRunner
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.flatbuffer import read_content
 from rsseg_tf.tflite.metadata import METADATA_NAME, ModelMetadata, metadata_of
@@ -22,7 +23,7 @@ _LEAST = np.float32(1e-12)
 """Probabilities below it are as good as none."""
 
 
-class OnnxRunner:
+class OnnxRunner(ImageRunner):
     """Runs one ONNX file, one image at a time; what it offers is what `rsseg_tf.inference.runner.TFLiteRunner` does.
 
     Args:
@@ -53,48 +54,9 @@ class OnnxRunner:
         (_, self.num_bands, *size), (_, self.num_classes, *_) = self._engine.shapes
         self.input_size = (size[0], size[1])
 
-    def logits(self, image: Image) -> Logits:
-        """Return the logarithm of each class's probability: uint8 (h, w, bands) → float32 (h, w, C).
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        self.set_input(image)
-        self.invoke()
-        return self.output_logits()
-
     def scores(self, image: Image) -> NDArray[Any]:
         """Return what `logits` does."""
         return self.logits(image)
-
-    def classes(self, image: Image) -> Image:
-        """Return the class of each pixel: uint8 (h, w, bands) → uint8 (h, w).
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        self.set_input(image)
-        self.invoke()
-        return self.output_classes()
-
-    def set_input(self, image: Image) -> None:
-        """Copy an image, uint8 (h, w, bands), into the network's input.
-
-        Raises:
-            DataError: if `image` is not uint8 of the network's input size.
-        """
-        shape = (*self.input_size, self.num_bands)
-        if image.dtype != np.uint8 or image.shape != shape:
-            raise DataError(f"`{self.path}` takes uint8 images of shape {shape}, got {image.dtype} {image.shape}")
-        self._engine.set_input(np.moveaxis(image, -1, 0)[None].astype(np.float32) / np.float32(255))
-
-    def invoke(self) -> None:
-        """Run the network on the input that was set.
-
-        Raises:
-            ModelError: if the runtime fails.
-        """
-        self._engine.invoke()
 
     def output_logits(self) -> Logits:
         """Return the logarithm of the probabilities of the last run: float32 (h, w, C)."""
@@ -103,6 +65,9 @@ class OnnxRunner:
     def output_classes(self) -> Image:
         """Return the class map of the last run: uint8 (h, w)."""
         return best_class(np.moveaxis(self._engine.output()[0], 0, -1))
+
+    def _stored(self, image: Image) -> Stored:
+        return np.moveaxis(image, -1, 0)[None].astype(np.float32) / np.float32(255)
 
     def partitions(self) -> tuple[int, list[str]]:
         """Return one piece."""

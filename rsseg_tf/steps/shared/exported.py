@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from rsseg_tf.config import Config, to_dict
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.inference.predict import usual_overlap
+from rsseg_tf.inference.runtimes.opening import Runner
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
+from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.ethosu import enlarging_in_steps
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.shared.data import prepared_dataset
-from rsseg_tf.steps.shared.keras_predictor import check_model
+from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
-from rsseg_tf.steps.shared.windows import calibration_of
+from rsseg_tf.steps.shared.windows import calibration_of, windows
 from rsseg_tf.tflite.metadata import ModelMetadata
 
 _UNCALIBRATED = Calibration((), (), (), sha256="")
@@ -67,6 +70,18 @@ def open_source(path: Path, config: Config) -> Source:
         model = enlarging_in_steps(model)
     calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
     return Source(model, path, dataset, config, calibration)
+
+
+def agreement_of(source: Source, runner: Runner) -> agreement.Agreement:
+    """Return how far what a file sees in windows of val agrees with what the model sees."""
+    infer = model_infer(source.model)
+    drawn = windows(source.dataset, source.config, "val", count=source.config.export.check_samples)
+    return agreement.compare(
+        ((image, mask) for _, image, mask in drawn),
+        keras_classes=lambda image: infer(image[None])[0].argmax(axis=-1).astype(np.uint8),
+        tflite_classes=runner.classes,
+        num_classes=len(source.dataset.palette.names),
+    )
 
 
 def source_metadata(source: Source, number_format: str) -> ModelMetadata:
