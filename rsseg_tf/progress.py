@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,17 @@ def say(message: str, *, stream: TextIO | None = None) -> None:
 def warn(message: str, *, hint: str = "", stream: TextIO | None = None) -> None:
     """Print a line on stderr about something that may be intended."""
     (stream or sys.stderr).write(f"warning: {message}" + (f" ({hint})" if hint else "") + "\n")
+
+
+def warning_once() -> Callable[[str, str], None]:
+    """Return what warns the first time that it is called, in whatever thread."""
+    calls = itertools.count()
+
+    def tell(message: str, hint: str) -> None:
+        if next(calls) == 0:
+            warn(message, hint=hint)
+
+    return tell
 
 
 @dataclass(frozen=True)

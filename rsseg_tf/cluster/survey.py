@@ -39,14 +39,13 @@ from rsseg_tf.inference.files.images import (
     job_of,
     opened_for,
     recorded,
-    warning_once,
 )
 from rsseg_tf.inference.folders import check_possible, fetched_within, named_images
 from rsseg_tf.inference.mosaic import assembled, parts_of
 from rsseg_tf.inference.parts import Band, Parts
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.inference.tiling import TileGrid
-from rsseg_tf.progress import Advance
+from rsseg_tf.progress import Advance, warning_once
 from rsseg_tf.run_folder import only_writer
 from rsseg_tf.runs import write_json
 

@@ -12,10 +12,10 @@ from rsseg_tf.datasets.files.remote import remote_of
 from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.areas import check_resamples
-from rsseg_tf.inference.files.images import Named, Wanted, predict_images, warning_once
+from rsseg_tf.inference.files.images import Named, Wanted, predict_images
 from rsseg_tf.inference.files.names import but_results, output_names
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
-from rsseg_tf.progress import Advance
+from rsseg_tf.progress import Advance, warning_once
 from rsseg_tf.run_folder import only_writer
 
 FETCHED = "fetched"

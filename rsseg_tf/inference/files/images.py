@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 import shutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from rsseg_tf.inference.predict import Products, TiledPredictor, with_pixels_of
 from rsseg_tf.inference.prefetch import in_threads
 from rsseg_tf.inference.style import write_style
 from rsseg_tf.inference.tiling import Image
-from rsseg_tf.progress import Progress, warn
+from rsseg_tf.progress import Progress
 from rsseg_tf.runs import atomic_path, write_json
 
 _READERS, _WRITERS = 2, 4
@@ -185,17 +184,6 @@ def earlier_of(job: Job) -> dict[str, Any] | None:
         ConfigError: if it was made from something else.
     """
     return None if job.overwrite else earlier(job.target.with_name(f"{job.target.name}.json"), job.key)
-
-
-def warning_once() -> Callable[[str, str], None]:
-    """Return what warns the first time that it is called, in whatever thread."""
-    calls = itertools.count()
-
-    def tell(message: str, hint: str) -> None:
-        if next(calls) == 0:
-            warn(message, hint=hint)
-
-    return tell
 
 
 def _pixels_in(named: Named) -> int:

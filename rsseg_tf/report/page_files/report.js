@@ -65,7 +65,7 @@ if (places) {
   };
 
   const pixels = async (image) => {
-    await image.decode();
+    if (!image.complete) await image.decode();
     const canvas = document.createElement("canvas");
     canvas.width = image.naturalWidth;
     canvas.height = image.naturalHeight;
