@@ -51,6 +51,7 @@ $(TOOLS)/.ready:
 
 lock: $(TOOLS)/.ready  ## requirements.lock: the release set with the hashes of its files
 	$(TOOLS)/bin/uv pip compile setup.py --extra train --extra geo --extra video --extra report \
+		--extra cluster --extra onnx --extra openvino --extra ethosu \
 		--constraint constraints.txt --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file requirements.lock
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from comparison.commands import command, log
+from comparison.commands import chosen, command, log
 from comparison.held import held_figures
 from comparison.points import draw, markdown, points_of
 
@@ -165,7 +165,7 @@ def measured(job: Job, files: Sequence[tuple[str, Path]], seed: int, *, repeats:
     log(f"seed {seed}: scoring and timing {len(words)} files")
     config = str(paths[0].with_suffix("") / "config.yaml")
     scores = json.loads(command("evaluate", *words, "-c", config, "--split", "test", "--json"))
-    times = json.loads(command("benchmark", *words, "--repeats", str(repeats), "--json"))
+    times = json.loads(command("benchmark", *words, "--repeats", str(repeats), "--json"))["results"]
     intervals = [None, *scores["differences"]]
     rows = [
         {
@@ -192,20 +192,6 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
     return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
 
 
-def chosen(words: str) -> list[str]:
-    """Return the networks that a comma-separated list names, the reference first; all where it is empty.
-
-    Raises:
-        ConfigError: if one of them is unknown.
-    """
-    names = [word.strip() for word in words.split(",") if word.strip()] or list(NETWORKS)
-    unknown = [name for name in names if name not in NETWORKS]
-    if unknown:
-        raise ConfigError(f"unknown network `{unknown[0]}`", hint=f"known: {', '.join(NETWORKS)}")
-    reference = next(iter(NETWORKS))
-    return [reference, *(name for name in names if name != reference)]
-
-
 @click.command(name="frontier")
 @click.option("-c", "--config", "config", type=ANY_PATH, required=True, help="Data and recipe.")
 @click.option("--networks", default="", help="Comma-separated; all where not given. The reference is always there.")
@@ -217,7 +203,8 @@ def chosen(words: str) -> list[str]:
 @overrides_argument
 def main(networks: str, seeds: int, repeats: int, **shared: Any) -> None:
     """Train, prune, export, score and time the networks, and print and draw the frontier."""
-    job, names = Job(**shared), chosen(networks)
+    job, reference = Job(**shared), next(iter(NETWORKS))
+    names = list(dict.fromkeys([reference, *chosen(networks, NETWORKS, what="network")]))
     if job.retrain >= job.steps:
         raise ConfigError(f"--retrain {job.retrain} leaves nothing of --steps {job.steps}", hint="it is a part of them")
     for name in names:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from comparison.commands import command, log
+from comparison.commands import chosen, command, log
 from comparison.held import held_figures
 
 from rsseg_tf.cli.main import main as run
@@ -189,19 +189,6 @@ def _spread(seeds: Sequence[Mapping[str, Any]], key: str) -> str:
     return f"{statistics.mean(values):.2f}" + (f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else "")
 
 
-def chosen(words: str) -> list[str]:
-    """Return the cells that a comma-separated list names, all where it is empty.
-
-    Raises:
-        ConfigError: if one of them is unknown.
-    """
-    names = [word.strip() for word in words.split(",") if word.strip()] or list(CELLS)
-    unknown = [name for name in names if name not in CELLS]
-    if unknown:
-        raise ConfigError(f"unknown cell `{unknown[0]}`", hint=f"known: {', '.join(CELLS)}")
-    return names
-
-
 @click.command(name="recipe_ablation")
 @click.option("-c", "--config", "config", type=ANY_PATH, required=True, help="The base recipe.")
 @click.option("--cells", default="", help="Comma-separated; all where not given.")
@@ -215,7 +202,7 @@ def chosen(words: str) -> list[str]:
 def main(config: Path, cells: str, seeds: int, out: Path, overrides: tuple[str, ...], **budget: int) -> None:
     """Train each recipe of the table alike, and print what it is worth against the base recipe."""
     base = Base(config, overrides, Budget(**budget))
-    names = chosen(cells)
+    names = chosen(cells, CELLS, what="cell")
     for name in names:
         base.config(name)  # a wrong setting ends it before hours of work
     for seed in range(seeds):

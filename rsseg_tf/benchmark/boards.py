@@ -103,7 +103,8 @@ def _latency(piece: Piece, board: Board, threads: int) -> OpLatency:
     found = channels(piece)
     sizes = [found, *((form.inputs, form.outputs) for form in narrow_forms(piece))] if found else []
     steps = [Step(*size, _ms(op, board, threads, found, size)) for size in sizes] if found else []
-    own = steps[0].ms if steps else _ms(op, board, threads, (1, 1), (1, 1))
+    whole = (board.read_tile, board.tile)
+    own = steps[0].ms if steps else _ms(op, board, threads, whole, whole)  # tiles count where channels are told
     return OpLatency(op.index, op.name, piece.tensors, op.outputs[0].shape, op.macs, own, tuple(steps))
 
 

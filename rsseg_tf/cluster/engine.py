@@ -31,8 +31,10 @@ _SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.admin.tick.interval": "500ms",
+    "distributed.nanny.pre-spawn-environ.PYTHONSAFEPATH": "1",
 }
-"""Of Dask: by itself it looks at every process up to a hundred times a second, in time that is the network's."""
+"""Of Dask: by itself it looks at every process up to a hundred times a second, in time that is the network's, and its
+workers would import from the working folder, which may be a stranger's."""
 
 
 @dataclass(frozen=True)

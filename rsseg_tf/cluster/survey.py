@@ -40,7 +40,7 @@ from rsseg_tf.inference.files.images import (
     opened_for,
     recorded,
 )
-from rsseg_tf.inference.folders import check_possible, fetched_within, named_images
+from rsseg_tf.inference.folders import TICKET, check_possible, fetched_within, named_images
 from rsseg_tf.inference.mosaic import assembled, parts_of
 from rsseg_tf.inference.parts import Band, Parts
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
@@ -48,8 +48,6 @@ from rsseg_tf.inference.tiling import TileGrid
 from rsseg_tf.progress import Advance, warning_once
 from rsseg_tf.run_folder import only_writer
 from rsseg_tf.runs import write_json
-
-TICKET = "workers.json"
 
 _TASK_S = 4.0
 """How long a worker is to be busy with a task of small images, so that dealing them does not count."""
@@ -189,10 +187,10 @@ class _Survey:
         """Yield the work: mosaics first, which take the longest."""
         sizes = {index: _pixels(each) for index, each in enumerate(self._named)}
         can_cut = self._work.facts.fitting == "crop"
-        large = [index for index, pixels in sizes.items() if can_cut and pixels > LARGE_PIXELS]
+        large = {index: pixels for index, pixels in sizes.items() if can_cut and pixels > LARGE_PIXELS}
         for place, index in enumerate(large):
             yield from self._bands(index, mosaics_left=len(large) - place)
-        small = [index for index in sizes if index not in set(large)]
+        small = [index for index in sizes if index not in large]
         while small:
             count = self._count(len(small))
             chosen, small = small[:count], small[count:]

@@ -18,6 +18,9 @@ from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.progress import Advance, warning_once
 from rsseg_tf.run_folder import only_writer
 
+TICKET = "workers.ticket"
+"""File in the folder of the results that says for which run workers may write there; results never end so."""
+
 FETCHED = "fetched"
 """Folder within that of the results for images on the network, while they are predicted."""
 
@@ -77,6 +80,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
 
     made = predict_images(predictor, named, wanted, report=advance, tell=warning_once())
     with only_writer(folder), fetched_within(folder), contextlib.closing(made):
+        (folder / TICKET).unlink(missing_ok=True)  # of a run with workers that was killed: what it dealt is over
         for record, predicted in made:
             records.append(record)
             pixels += predicted

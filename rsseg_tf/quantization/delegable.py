@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from rsseg_tf.graphs import Call, activation_name, calls, facts, makers, times_read
 from rsseg_tf.quantization.stand_ins import with_stand_ins
 
-_MOST_JOINED = 5
+MOST_JOINED = 5
+"""Tensors that XNNPACK joins at once."""
 
 _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 """A factor of 1 that no optimizer removes: in int8 it is 1."""
@@ -65,7 +66,7 @@ def _has_to_change(call: Call) -> bool:
     if type(layer) not in _STAND_INS or getattr(layer, "data_format", "channels_last") != "channels_last":
         return False
     if isinstance(layer, layers.Concatenate):
-        return len(call.inputs) > _MOST_JOINED
+        return len(call.inputs) > MOST_JOINED
     if isinstance(layer, layers.AveragePooling2D | layers.MaxPooling2D):
         is_square = layer.strides[0] == layer.strides[1]  # as TensorFlow's depthwise convolutions are
         is_single = max(layer.pool_size) == 1 < max(layer.strides)
@@ -185,8 +186,8 @@ class _Concatenate(layers.Concatenate):
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         rest = list(inputs)
-        while len(rest) > _MOST_JOINED:
-            rest = [tf.concat(rest[:_MOST_JOINED], self.axis), *rest[_MOST_JOINED:]]
+        while len(rest) > MOST_JOINED:
+            rest = [tf.concat(rest[:MOST_JOINED], self.axis), *rest[MOST_JOINED:]]
         return tf.concat(rest, self.axis)
 
 

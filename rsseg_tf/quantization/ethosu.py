@@ -14,11 +14,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from rsseg_tf.quantization.delegable import MOST_JOINED
 from rsseg_tf.quantization.stand_ins import StandIns, with_stand_ins
 
 _FACTORS = (4, 8, 16)
-_MOST_JOINED = 5
-"""Tensors that XNNPACK joins at once."""
 
 
 def enlarging_in_steps(model: keras.Model) -> keras.Model:
@@ -67,6 +66,6 @@ def _moved(x: Any, pixels: int, *, axis: int) -> Any:
 def _repeated(x: Any, times: int, *, axis: int) -> Any:
     if times == 1:
         return x
-    if times <= _MOST_JOINED:
+    if times <= MOST_JOINED:
         return tf.concat([x] * times, axis)
-    return tf.concat([_repeated(x, _MOST_JOINED, axis=axis), _repeated(x, times - _MOST_JOINED, axis=axis)], axis)
+    return tf.concat([_repeated(x, MOST_JOINED, axis=axis), _repeated(x, times - MOST_JOINED, axis=axis)], axis)

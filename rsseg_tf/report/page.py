@@ -60,28 +60,20 @@ class Page:
     provenance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
-    def open_tables(self) -> list[Table]:
-        """Tables that are shown at once."""
-        return [table for table in self.tables if _is_open(table.name)]
+    def shown(self) -> list[Picture | Table]:
+        """Charts and tables that are seen at once."""
+        parts: list[Picture | Table] = [*self.pictures, *self.tables]
+        return [part for part in parts if _is_shown(part)]
 
     @property
-    def folded_tables(self) -> list[Table]:
-        """Tables that are shown when their title is clicked."""
-        return [table for table in self.tables if not _is_open(table.name)]
-
-    @property
-    def open_pictures(self) -> list[Picture]:
-        """Charts that are shown at once."""
-        return [picture for picture in self.pictures if _is_open(picture.name)]
-
-    @property
-    def folded_pictures(self) -> list[Picture]:
-        """Charts that are shown when their title is clicked."""
-        return [picture for picture in self.pictures if not _is_open(picture.name)]
+    def folded(self) -> list[Picture | Table]:
+        """Tables and charts that are seen when their title is clicked."""
+        parts: list[Picture | Table] = [*self.tables, *self.pictures]
+        return [part for part in parts if not _is_shown(part)]
 
 
-def _is_open(name: str) -> bool:
-    return name in ("tradeoff", "summary") or name.startswith(("ablation", "control"))
+def _is_shown(part: Picture | Table) -> bool:
+    return part.name in ("tradeoff", "summary") or part.name.startswith(("ablation", "control"))
 
 
 def check_jinja() -> None:

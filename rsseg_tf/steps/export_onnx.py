@@ -9,7 +9,6 @@ from typing import Any
 
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.graphs import live_taps
 from rsseg_tf.inference.runtimes.exchanged import OnnxRunner
 from rsseg_tf.number_formats import FormatName
 from rsseg_tf.quantization.checks import agreement
@@ -85,7 +84,7 @@ def _settings(config: Config, number_format: FormatName) -> Config:
 
 def _made(source: Source, number_format: FormatName) -> Any:
     if number_format == "int8":
-        model = onnx_model(normalized_in_one(live_taps(source.model)))
+        model = onnx_model(normalized_in_one(source.model))
         return in_int8(model, source.calibration.images, method=source.config.export.calibration_method)
     model = onnx_model(source.model)
     return in_half(model) if number_format == "float16" else model

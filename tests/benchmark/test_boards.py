@@ -76,3 +76,14 @@ def test_the_help_lists_every_board(capsys) -> None:
     assert main(["benchmark", "--help"]) == 0
     said = capsys.readouterr().out
     assert all(board in said for board in BOARDS)
+
+
+def test_an_operator_whose_channels_are_not_told_counts_its_own_work_alone(tmp_path: Path) -> None:
+    layers = [keras.Input((8, 8, 4), batch_size=1), keras.layers.Conv2DTranspose(3, 2, strides=2)]
+    (tmp_path / "one.tflite").write_bytes(converted(keras.Sequential(layers), kind="float32"))
+    slow = replace(BOARDS["x86-amx"], macs_a_cycle=0.001, enter_us=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boards, "BOARDS", {"x86-amx": slow})
+        found = estimate(tmp_path / "one.tflite", "x86-amx")
+    (op,) = (layer for layer in found.layers if layer.type == "TRANSPOSE_CONV")
+    assert op.ms == pytest.approx(op.macs / 0.001 / slow.ghz / 1e6)

@@ -189,3 +189,11 @@ def _wait_for(address: str) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def test_workers_import_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("multiprocessing", "rsseg_tf", "distributed"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    with open_cluster(workers=1) as cluster:
+        assert list(cluster.everywhere(os.getcwd).values()) == [str(tmp_path)]

@@ -14,11 +14,11 @@ import pytest
 
 from rsseg_tf.cluster import survey
 from rsseg_tf.cluster.engine import Cluster, Task
-from rsseg_tf.cluster.survey import TICKET, predict_shared
+from rsseg_tf.cluster.survey import predict_shared
 from rsseg_tf.cluster.worker import Model, Ticket
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference.folders import predict_files
+from rsseg_tf.inference.folders import TICKET, predict_files
 from rsseg_tf.inference.predict import Products, TiledPredictor, open_predictor
 from rsseg_tf.progress import Advance
 from rsseg_tf.run_folder import only_writer
@@ -238,3 +238,28 @@ def test_pieces_cover_the_runs_and_are_about_as_long(runs: list[range], pieces: 
     cut = list(survey.cut_rows(runs, pieces))
     assert list(itertools.chain(*cut)) == list(itertools.chain(*runs))
     assert max(map(len, cut)) <= -(-sum(map(len, runs)) // pieces)
+
+
+def test_an_image_may_have_any_name(two: Cluster, model: Path, tmp_path: Path) -> None:
+    """The file that says for which run workers may write is no result's."""
+    for name in ("workers", "workers.ticket", "fetched"):
+        write_image(tmp_path / f"in/{name}.png", frame(1, 50, 40))
+    opened, predictor = known(model)
+    records = predict_shared(two, opened, predictor, tmp_path / "in", tmp_path / "out")
+    assert [record["image"] for record in records] == sorted(str(path) for path in (tmp_path / "in").iterdir())
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {
+        "workers.json",
+        "workers.ticket.json",
+        "fetched.json",
+    }
+
+
+def test_a_run_without_workers_takes_back_what_a_killed_one_dealt(model: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "in/photo.png", frame(1, 50, 40))
+    left = Ticket(tmp_path / "out" / TICKET, "killed")
+    left.path.parent.mkdir()
+    left.path.write_text('"killed"')
+    left.check()
+    predict_files(known(model)[1], tmp_path / "in", tmp_path / "out")
+    with pytest.raises(RssegError, match="is gone or another run's"):
+        left.check()

@@ -1,14 +1,15 @@
-"""`rsseg-tf` commands that a tool runs one after another."""
+"""What tools that run `rsseg-tf` commands one after another have in common."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 
 import click
 
-from rsseg_tf.errors import RssegError
+from rsseg_tf.errors import ConfigError, RssegError
 
 
 def command(*words: str) -> str:
@@ -28,3 +29,16 @@ def command(*words: str) -> str:
 def log(text: str) -> None:
     """Print a line with the time of day on stderr."""
     click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
+
+
+def chosen(words: str, known: Collection[str], *, what: str) -> list[str]:
+    """Return the names that a comma-separated list has, all that are known where it is empty.
+
+    Raises:
+        ConfigError: if one of them is unknown; `what` is what messages call it.
+    """
+    names = [word.strip() for word in words.split(",") if word.strip()] or list(known)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigError(f"unknown {what} `{unknown[0]}`", hint=f"known: {', '.join(known)}")
+    return names

@@ -147,7 +147,7 @@ def format_vela(record: Mapping[str, Any]) -> str:
 
 
 def _compile(path: Path, accelerator: str, scratch: Path, *, name: str) -> None:
-    words = [sys.executable, "-m", "ethosu.vela", str(path), "--accelerator-config", accelerator]
+    words = [sys.executable, "-P", "-m", "ethosu.vela", str(path), "--accelerator-config", accelerator]
     try:
         done = subprocess.run(
             [*words, "--output-dir", str(scratch), "--verbose-performance"],
