@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from comparison.commands import chosen, command, log
+from comparison.commands import CommandError, chosen, command, log
 from comparison.held import held_figures
 from comparison.points import draw, markdown, points_of
 
@@ -106,7 +106,10 @@ class Job:
         return exported(folder)
 
     def pruned(self, name: str, rung: int, seed: int, budget_ms: float) -> Path | None:
-        """Return the int8 file of a network pruned to a time, or None where it takes no longer than that unpruned."""
+        """Return the int8 file of a network pruned to a time.
+
+        None where it takes no longer than that unpruned, or has not so much to give: `prune` says that, and ends with 2.
+        """
         start = self.trained(name, self.steps - self.retrain, seed)
         profile = profiled(start)
         if total_ms(profile) <= budget_ms:
@@ -117,7 +120,13 @@ class Job:
             retrain = ("epochs=1", f"steps_per_epoch={self.retrain}", "validate_every=1")
             settings = ("macs=1", f"latency_ms={budget_ms:.3f}", f"profile={profile}", "round_to=auto")
             words = (*(f"prune.{word}" for word in settings), *(f"prune.retrain.{word}" for word in retrain))
-            command("prune", str(start.with_suffix("")), "-o", str(folder), *words)
+            try:
+                command("prune", str(start.with_suffix("")), "-o", str(folder), *words)
+            except CommandError as error:
+                if error.code != ConfigError.exit_code:
+                    raise
+                log(f"{folder.name}: left out")
+                return None
         return exported(folder)
 
 

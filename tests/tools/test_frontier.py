@@ -4,6 +4,7 @@ from pathlib import Path
 import frontier as tool
 import pytest
 from comparison import points
+from comparison.commands import CommandError
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.config import load_config
@@ -25,11 +26,13 @@ def test_every_network_trains_as_many_steps(name, tmp_path):
 class Commands:
     """Stands in for `rsseg-tf`: notes each command and writes what it would."""
 
-    def __init__(self, ms: dict[str, float]) -> None:
-        self.ms, self.words = ms, []
+    def __init__(self, ms: dict[str, float], *, codes: dict[str, int] | None = None) -> None:
+        self.ms, self.words, self.codes = ms, [], codes or {}
 
     def __call__(self, *words: str) -> str:
         self.words.append(words)
+        if code := next((code for part, code in self.codes.items() if any(part in word for word in words)), 0):
+            raise CommandError("prune", code)
         if words[0] in ("fit", "prune"):
             folder = Path(words[words.index("-o") + 1])
             folder.mkdir()
@@ -65,6 +68,17 @@ def test_a_network_is_pruned_to_shares_of_the_reference_and_nothing_is_done_twic
     assert targets == ["prune.latency_ms=20.000", "prune.latency_ms=10.000", "prune.latency_ms=5.000"]
     assert [words[0] for words in done.words].count("evaluate") == 1
     assert [row["miou"] for row in tool.read_rows(figures)] == [0.5, 0.51, 0.52, 0.53, 0.54]
+
+
+def test_a_time_that_a_network_cannot_reach_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "command", Commands({"r18": 40.0}, codes={"latency_ms=10.000": 2}))
+    assert [name for name, _ in tool.files_of(job(tmp_path), ["r18"], 0)] == ["r18", "r18, 1/2"]
+
+
+def test_another_failure_ends_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "command", Commands({"r18": 40.0}, codes={"latency_ms=10.000": 1}))
+    with pytest.raises(CommandError, match="ended with 1"):
+        list(tool.files_of(job(tmp_path), ["r18"], 0))
 
 
 def test_other_settings_are_refused_in_the_same_folder(tmp_path, monkeypatch, capsys):

@@ -12,17 +12,30 @@ import click
 from rsseg_tf.errors import ConfigError, RssegError
 
 
+class CommandError(RssegError):
+    """A command that failed; its message stands on stderr.
+
+    Args:
+        command: the command line.
+        code: that it ended with.
+    """
+
+    def __init__(self, command: str, code: int) -> None:
+        super().__init__(f"`{command}` ended with {code}", hint="see its message above")
+        self.code = code
+
+
 def command(*words: str) -> str:
     """Run `rsseg-tf` in a process of its own, so that no job inherits anything, and return what it prints.
 
     Raises:
-        RssegError: if it failed; its message stands on stderr.
+        CommandError: if it failed.
     """
     result = subprocess.run(
         [sys.executable, "-m", "rsseg_tf.cli.main", *words], stdout=subprocess.PIPE, text=True, check=False
     )
     if result.returncode:
-        raise RssegError(f"`rsseg-tf {' '.join(words)}` ended with {result.returncode}", hint="see its message above")
+        raise CommandError(f"rsseg-tf {' '.join(words)}", result.returncode)
     return result.stdout
 
 
