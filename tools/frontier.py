@@ -108,7 +108,7 @@ class Job:
     def pruned(self, name: str, rung: int, seed: int, budget_ms: float) -> Path | None:
         """Return the int8 file of a network pruned to a time.
 
-        None where it takes no longer than that unpruned, or has not so much to give: `prune` says that, and ends with 2.
+        None where it takes no longer than that unpruned, or has not so much to give, which `prune` says.
         """
         start = self.trained(name, self.steps - self.retrain, seed)
         profile = profiled(start)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.config.pruning import LATENCY, Limits, Ranking, Target
 from rsseg_tf.config.setting import check
-from rsseg_tf.errors import ConfigError, ModelError, RssegError
+from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.pruning.cost import CostTerms
 from rsseg_tf.pruning.groups import Family, Groups
 from rsseg_tf.pruning.latency import LatencyProfile, latency_terms
@@ -58,8 +58,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
 
     Raises:
         ConfigError: if a target or limit is out of its range, or latency is a target or the ranking's cost and there is
-            no profile, or one of another model.
-        RssegError: if the target cannot be met; the message names the largest possible cut.
+            no profile, or one of another model; or if the target cannot be met: the message names the largest cut.
         ModelError: if the model's multiply-accumulates are needed and its input size is open.
     """
     check(target)
@@ -280,7 +279,7 @@ class _Greedy:
             return
         left = {metric: self._terms.total(metric, least) / self._dense[metric] for metric in self._goals}
         cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in left.items()]
-        raise RssegError(
+        raise ConfigError(
             f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can be removed",
             hint="ask for less, or lower round_to or min_channels, or skip fewer layers",
         )

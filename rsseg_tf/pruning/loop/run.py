@@ -103,9 +103,9 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         tuned nor recalibrated on the way, the plan makes the same model from the dense one's live taps.
 
     Raises:
-        RssegError: if the target cannot be met, or the first removals already pass a floor.
-        ConfigError: if a setting is out of its range, the dense model does not reach a floor, a hook is missing, or the
-            file at `state_path` is of another model or other settings.
+        RssegError: if the first removals already pass a floor.
+        ConfigError: if the target cannot be met, a setting is out of its range, the dense model does not reach a floor, a
+            hook is missing, or the file at `state_path` is of another model or other settings.
     """
     check(target)
     check(loop)

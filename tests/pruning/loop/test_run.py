@@ -332,7 +332,7 @@ def test_an_impossible_target_is_told_before_any_batch_is_read():
         raise AssertionError(loop)
 
     impossible = dataclasses.replace(SETTINGS, macs=0.001)
-    with pytest.raises(RssegError, match="cannot be met"):
+    with pytest.raises(ConfigError, match="cannot be met"):
         prune(network(), settings=impossible, batches=never)
 
 
