@@ -104,8 +104,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
 
     Raises:
         RssegError: if the first removals already pass a floor.
-        ConfigError: if the target cannot be met, a setting is out of its range, the dense model does not reach a floor, a
-            hook is missing, or the file at `state_path` is of another model or other settings.
+        ConfigError: if the target cannot be met, a setting is out of its range, the dense model does not reach a
+            floor, a hook is missing, or the file at `state_path` is of another model or other settings.
     """
     check(target)
     check(loop)
