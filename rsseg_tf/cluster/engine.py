@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import queue
 import socket
 import time
@@ -178,6 +179,7 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
                     f"the scheduler at {address} has no workers", hint=f"start some: dask worker {address}"
                 )
         else:
+            stack.enter_context(_environment_kept())
             started = stack.enter_context(_started(distributed, workers))
             client = stack.enter_context(distributed.Client(started))
             restart = functools.partial(started.scale, workers)  # Dask gives a worker up that is slow to come back
@@ -210,6 +212,18 @@ def _connected(distributed: Any, address: str) -> Any:
             f"what listens at {address} does not answer as a scheduler of Dask: {first_line(error)}",
             hint="give the address that `dask scheduler` prints",
         ) from error
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Take out of this process's environment what Dask puts there for its workers, which it would leave behind."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _started(distributed: Any, workers: int) -> Any:

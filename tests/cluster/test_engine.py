@@ -37,6 +37,18 @@ def test_every_task_has_its_result(two: Cluster) -> None:
     assert {task.arguments[0]: result for task, result in found.items()} == {n: n * n for n in range(30)}
 
 
+def test_workers_leave_nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    before = dict(os.environ)
+
+    with open_cluster(workers=1) as cluster:
+        (kept,) = cluster.everywhere(os.getenv, "PYTHONSAFEPATH").values()
+
+    assert kept == "1"
+    assert dict(os.environ) == before
+
+
 def test_tasks_are_taken_as_there_is_room(two: Cluster) -> None:
     taken = 0
 

@@ -22,6 +22,9 @@ SETTINGS = (
     "data.scenes.test=2",
     "data.scenes.size=64",
     "data.input_size=[64, 64]",
+    "model.width=0.25",
+    "model.aspp_width=64",
+    "model.decoder_width=64",
     "fit.epochs=1",
     "fit.batch_size=2",
     "fit.augment.translate_px=2",
@@ -162,7 +165,7 @@ def test_a_finished_run_is_not_started_again(workshop, capsys):
 def test_a_target_out_of_reach_leaves_nothing(workshop, tmp_path, capsys):
     code = main(["prune", str(workshop / "dense"), "-o", str(tmp_path / "run"), "prune.macs=0.0001"])
 
-    assert code == 1
+    assert code == 2
     assert "error:" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -172,7 +175,7 @@ def test_a_failed_overwrite_keeps_the_old_run(workshop, capsys):
 
     code = main(["prune", str(workshop / "dense"), "-o", str(workshop / "pruned"), "--overwrite", "prune.macs=0.0001"])
 
-    assert code == 1
+    assert code == 2
     assert "error:" in capsys.readouterr().err
     assert (workshop / "pruned" / "manifest.json").read_bytes() == before
     assert not list(workshop.glob(".*"))
