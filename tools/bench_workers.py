@@ -4,8 +4,8 @@ python tools/bench_workers.py r18_int8.tflite --images ../shared/data/dubai --wo
 
 The images should be of what the model learned: maps without sense are full of borders, which take long to pack.
 Each way is taken in turns. Beside megapixels a second of the wall clock stand CPU seconds of all processes, which other
-jobs on the machine change less, the share of the cores' time inside the workers' interpreters, and the most memory that
-a worker took.
+jobs on the machine change less, the share of the cores' time inside the workers' interpreters, what is left to the
+command's own process, which no number of workers makes less (Amdahl 1967), and the most memory that a worker took.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def main(model: Path, images: Path | None, folder: Path, out: Path, workers: int
                     log(f"measuring {name}, {way}")
                     before, inside = _cpu_of(cluster), sum(cluster.everywhere(_inside).values())
                     clock = timed(work)
+                    clock["own_s"] = clock["cpu_s"]
                     clock["cpu_s"] += _cpu_of(cluster) - before
                     clock["inside_s"] = sum(cluster.everywhere(_inside).values()) - inside
                     found.setdefault(f"{name}, {way}", []).append(clock)
@@ -154,7 +155,9 @@ def text(found: dict[str, list[dict[str, float]]], *, workers: int, cores: int, 
         lines.append(
             f"{name}: {one['mp_per_s']:.2f} and {many['mp_per_s']:.2f} MP/s, ratio {speed:.2f}; "
             f"{one['cpu_s']:.0f} and {many['cpu_s']:.0f} CPU s, ratio {cpu:.3f}; "
-            f"workers inside interpreters {many['inside_s'] / many['seconds'] / cores:.1%} of the cores' time"
+            f"workers inside interpreters {many['inside_s'] / many['seconds'] / cores:.1%} of the cores' time; "
+            f"the command's own process {many['own_s']:.1f} CPU s, enough for "
+            f"{(many['cpu_s'] - many['own_s']) / many['own_s']:.0f} workers"
         )
     return "\n".join([*lines, f"most memory of a worker: {peak_mb:.0f} MB"])
 
