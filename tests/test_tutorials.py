@@ -13,17 +13,13 @@ from tests.pages import ROOT, blocks, commands, run_page, smaller
 SURVEY, KERAS = "docs/tutorial.md", "docs/tutorial_keras.md"
 SETTINGS = {
     "[128, 128]": "[32, 32]",
-    "width: 0.5": "width: 0.125, aspp_width: 8, decoder_width: 8, low_level_width: 8",
-    "epochs: 8": "epochs: 1",
-    "epochs: 4": "epochs: 1",
-    "batch_size: 8": "batch_size: 4",
-    "loops: 30": "loops: 1",
+    "backbone: efficientnet_lite0": "backbone: resnet18, width: 0.125, aspp_width: 8, decoder_width: 8, low_level_width: 8",
+    "weights: imagenet": "weights: none",
+    "steps_per_epoch: 80": "steps_per_epoch: 2",
+    "batch_size: 8": "batch_size: 2",
+    "loops: 15": "loops: 1",
 }
-WORDS = {
-    "240": ["28", "--size", "64"],
-    "1024": ["80"],
-    "slim.tflite": ["slim.tflite"],
-}
+WORDS = {"120": ["21", "--size", "64"], "1024": ["80"]}
 NETWORK = {"epochs=15": "epochs=1", "epochs=8": "epochs=1", "loops=20": "loops=2"}
 
 
