@@ -13,11 +13,11 @@ SURVEY, KERAS = "docs/tutorial.md", "docs/tutorial_keras.md"
 SETTINGS = {
     "[64, 64]": "[32, 32]",
     "width: 0.5": "width: 0.25, aspp_width: 16, decoder_width: 16, low_level_width: 16",
-    "epochs: 4": "epochs: 1",
-    "steps_per_epoch: 100": "steps_per_epoch: 2",
-    "steps_per_epoch: 150": "steps_per_epoch: 2",
+    "epochs: 2": "epochs: 1",
+    "steps_per_epoch: 60": "steps_per_epoch: 2",
+    "steps_per_epoch: 40": "steps_per_epoch: 2",
     "batch_size: 8": "batch_size: 2",
-    "loops: 15": "loops: 1",
+    "loops: 10": "loops: 1",
 }
 WORDS = {"120": ["21", "--size", "64"], "1024": ["80"]}
 LATENCY = "prune.latency_ms="
