@@ -11,15 +11,15 @@ from tests.pages import ROOT, blocks, commands, run_page, smaller
 
 SURVEY, KERAS = "docs/tutorial.md", "docs/tutorial_keras.md"
 SETTINGS = {
-    "[64, 64]": "[32, 32]",
-    "width: 0.5": "width: 0.25, aspp_width: 16, decoder_width: 16, low_level_width: 16",
-    "epochs: 2": "epochs: 1",
-    "steps_per_epoch: 60": "steps_per_epoch: 2",
-    "steps_per_epoch: 40": "steps_per_epoch: 2",
-    "batch_size: 8": "batch_size: 2",
-    "loops: 10": "loops: 1",
+    "[128, 128]": "[32, 32]",
+    "backbone: efficientnet_lite0": "backbone: resnet18, width: 0.25, aspp_width: 16, decoder_width: 16",
+    "weights: imagenet": "weights: none",
+    "epochs: 20": "epochs: 1",
+    "steps_per_epoch: 500": "steps_per_epoch: 2",
+    "batch_size: 8": "batch_size: 4",
+    "loops: 30": "loops: 1\n  batches: 1",
 }
-WORDS = {"120": ["21", "--size", "64"], "1024": ["80"]}
+WORDS = {"240": ["21", "--size", "64"], "512": ["80"]}
 LATENCY = "prune.latency_ms="
 NETWORK = {"epochs=15": "epochs=1", "epochs=8": "epochs=1", "loops=20": "loops=2"}
 
