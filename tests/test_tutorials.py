@@ -21,7 +21,7 @@ SETTINGS = {
 }
 WORDS = {"240": ["21", "--size", "64"], "512": ["80"]}
 LATENCY = "prune.latency_ms="
-NETWORK = {"epochs=6": "epochs=1", "epochs=2": "epochs=1", "loops=8": "loops=2"}
+NETWORK = {"epochs=15": "epochs=1", "epochs=8": "epochs=1", "loops=20": "loops=2"}
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_the_networks_page_prunes_tunes_and_exports_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ((_, settings),) = blocks(KERAS, "yaml")
-    Path("scenes.yaml").write_text(smaller(settings, {"train: 160, val: 8, test: 40": "train: 80, val: 2, test: 4"}))
+    Path("scenes.yaml").write_text(smaller(settings, {"train: 300, val: 8, test: 60": "train: 64, val: 2, test: 4"}))
 
     names = run_page(KERAS, capsys, changes=NETWORK)
 
