@@ -96,9 +96,9 @@ class Loop(Ranking, Limits):
     """How pruning reaches its target in many small steps.
 
     Attributes:
-        criterion: how a channel is scored. The default is best after retraining (docs/results.md); the paper's is
-            `taylor`. In `rsseg-tf prune`, `fisher` is of labels drawn from the model's own predictions, the others are
-            of the masks.
+        criterion: how a channel is scored. The default is best after retraining (docs/results_pruning.md); the paper's
+            is `taylor`. In `rsseg-tf prune`, `fisher` is of labels drawn from the model's own predictions, the others
+            are of the masks.
         loops: times that scores are computed and groups removed.
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.

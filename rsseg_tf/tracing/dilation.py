@@ -2,7 +2,7 @@
 
 Keras computes a dilated `Conv2D` by `tf.nn.convolution`, which cuts the tensor into rate × rate interleaved pieces
 (SpaceToBatchND), convolves each and puts them together again. At rate 18 on a 16×16 tensor that is 324 pieces of one
-pixel and a lot of padding each. On a CPU most of a DeepLabV3+ step goes there (docs/results.md has figures).
+pixel and a lot of padding each. On a CPU most of a DeepLabV3+ step goes there (docs/results_pruning.md has figures).
 `tf.nn.conv2d` computes the same sums in one op. Keras does not use it, as not every build of TensorFlow has its
 gradient on the CPU (those with oneDNN do); here that is tried out.
 """

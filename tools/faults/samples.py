@@ -140,7 +140,7 @@ KINDS: Mapping[str, Kind] = {
     "pairs": Kind(("pairs.csv",), _read_pairs),
     "log": Kind(("log.csv",), _read_run_log),
 }
-"""What `docs/results.md` counts, by kind."""
+"""What `docs/robustness.md` counts, by kind."""
 
 _COLORS = "data: {name: folder, root: x, folder: {classes: {land: 102030, sea: '#405060'}, ignore_colors: [000000]}}\n"
 _NUMBERS = "data: {name: folder, root: x, folder: {classes: {land: 1, sea: 2}, colors: {land: 102030, sea: 405060}}}\n"

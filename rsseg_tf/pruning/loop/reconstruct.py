@@ -36,7 +36,7 @@ Places = NDArray[np.signedinteger[Any]]
 
 _RIDGE = 0.1
 """Of the mean variance, added to each: places of a few images say less than their number. From 0.001 to 0.3 it makes
-little difference (docs/results.md)."""
+little difference (docs/results_pruning.md)."""
 
 
 @dataclass(frozen=True)
