@@ -36,6 +36,21 @@ NETWORKS = {
     ),
 }
 
+HARD_SWISHES = {
+    "a layer": lambda x: layers.Activation("hard_swish")(x),
+    "inside a convolution": lambda x: layers.Conv2D(4, 1, activation="hard_silu")(x),
+    "an operation": lambda x: keras.ops.hard_silu(x),
+    "by hand": lambda x: x * (layers.ReLU(6.0)(x + 3.0) * (1 / 6)),
+    "by hand, of operations": lambda x: keras.ops.relu6(3.0 + x) * x / 6.0,
+    "inside a dilated convolution": lambda x: layers.Add()(
+        [
+            layers.SeparableConv2D(4, 3, padding="same", dilation_rate=2, activation=name)(x)
+            for name in ("hard_silu", None)
+        ]
+    ),
+}
+NETWORKS |= {f"hard swish, {name}": middle for name, middle in HARD_SWISHES.items()}
+
 
 def network(middle):
     x = inputs = keras.Input((12, 10, 3), name="image")
@@ -55,6 +70,21 @@ def test_outputs_and_names_are_those_of_the_model(name):
     assert changed is not model
     assert [layer.name for layer in changed.layers] == [layer.name for layer in model.layers]
     np.testing.assert_allclose(changed(images()), model(images()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", HARD_SWISHES)
+def test_a_hard_swish_is_exact_to_a_millionth(name):
+    x = keras.Input((12, 10, 4))
+    model = randomize(keras.Model(x, HARD_SWISHES[name](x)))
+    values = np.random.default_rng(0).normal(scale=4, size=(2, 12, 10, 4)).astype(np.float32)
+    exact = np.asarray(model(values))
+    np.testing.assert_allclose(delegable(model)(values), exact, rtol=0, atol=1e-6 * np.abs(exact).max())
+
+
+def test_an_addition_of_3_that_makes_no_hard_swish_stays_as_it_is():
+    x = keras.Input((12, 10, 4))
+    model = keras.Model(x, layers.Conv2D(4, 1, activation="gelu")(x + 3.0))
+    assert delegable(model) is model
 
 
 @pytest.mark.parametrize("name", NETWORKS)
