@@ -1,9 +1,9 @@
 """A network of the same function whose int8 file XNNPACK runs in one piece.
 
 XNNPACK's delegate takes float files more generously than int8 ones. Its int8 has no AVERAGE_POOL_2D, no RELU or RELU6
-that is not part of another operator, no MAX_POOL_2D of single pixels with a stride, and no CONCATENATION of more than
-five tensors, and no HARD_SWISH; and the converter leaves dilated depthwise convolutions in pieces where several read one
-tensor. Each such layer would cut the file in two. Here those layers compute the same by operators that it has.
+that is not part of another operator, no HARD_SWISH, no MAX_POOL_2D of single pixels with a stride, no PADV2, and no
+CONCATENATION of more than five tensors; and the converter leaves dilated depthwise convolutions in pieces where several
+read one tensor. Each such layer would cut the file in two. Here those layers compute the same by operators that it has.
 
 And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D,
 whose few numbers int8 expresses exactly. It is not folded into the first convolution: that pads with zeros, and zero is
@@ -25,10 +25,8 @@ from numpy.typing import NDArray
 
 from rsseg_tf.graphs import Call, activation_name, calls, facts, makers, times_read
 from rsseg_tf.quantization.activations import changes_of_activation, stand_ins_of_activations
+from rsseg_tf.quantization.padding import MOST_JOINED, joined, stand_ins_of_borders
 from rsseg_tf.quantization.stand_ins import StandIn, of_kind, with_stand_ins
-
-MOST_JOINED = 5
-"""Tensors that XNNPACK joins at once."""
 
 _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 """A factor of 1 that no optimizer removes: in int8 it is 1."""
@@ -56,7 +54,7 @@ def _stand_ins(model: keras.Model) -> dict[str, StandIn]:
     """Return the name of every layer that has to change → what makes the one that takes its place."""
     every = calls(model)
     changed = [call.operation for call in every if _has_to_change(call)]
-    found = stand_ins_of_activations(every)
+    found = stand_ins_of_activations(every) | stand_ins_of_borders(model, every)
     found |= {layer.name: of_kind(_STAND_INS[type(layer)], **changes_of_activation(layer)) for layer in changed}
     found |= _normalizing(model, every)
     return found | {layer.name: of_kind(_LONE_RELUS[type(layer)]) for layer in _lone_relus(model, every)}
@@ -187,10 +185,7 @@ class _Concatenate(layers.Concatenate):
     """Many tensors joined by a few at a time."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        rest = list(inputs)
-        while len(rest) > MOST_JOINED:
-            rest = [tf.concat(rest[:MOST_JOINED], self.axis), *rest[MOST_JOINED:]]
-        return tf.concat(rest, self.axis)
+        return joined(inputs, self.axis)
 
 
 class _Rescaling(layers.Rescaling):

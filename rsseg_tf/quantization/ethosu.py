@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from rsseg_tf.quantization.delegable import MOST_JOINED
+from rsseg_tf.quantization.padding import MOST_JOINED
 from rsseg_tf.quantization.stand_ins import StandIns, of_kind, with_stand_ins
 
 _FACTORS = (4, 8, 16)

@@ -36,6 +36,18 @@ NETWORKS = {
     ),
 }
 
+
+def bordered(x, pool, *widths):
+    return pool(keras.ops.pad(x, [(0, 0), *widths, (0, 0)], constant_values=float("-inf")))
+
+
+NETWORKS |= {
+    "max pool with a border of minus infinity": lambda x: bordered(x, layers.MaxPooling2D(3, 2), (1, 1), (1, 1)),
+    "max pool with a border of another width on each side": lambda x: bordered(
+        x, layers.MaxPooling2D((4, 3), 1), (3, 0), (0, 2)
+    ),
+}
+
 HARD_SWISHES = {
     "a layer": lambda x: layers.Activation("hard_swish")(x),
     "inside a convolution": lambda x: layers.Conv2D(4, 1, activation="hard_silu")(x),
@@ -79,6 +91,21 @@ def test_a_hard_swish_is_exact_to_a_millionth(name):
     values = np.random.default_rng(0).normal(scale=4, size=(2, 12, 10, 4)).astype(np.float32)
     exact = np.asarray(model(values))
     np.testing.assert_allclose(delegable(model)(values), exact, rtol=0, atol=1e-6 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize(
+    ("padding", "reader"),
+    [
+        ({"constant_values": 0.0}, layers.MaxPooling2D(3, 2)),
+        ({"mode": "reflect"}, layers.MaxPooling2D(3, 2)),
+        ({"constant_values": float("-inf")}, layers.MaxPooling2D(3, 2, padding="same")),
+        ({"constant_values": float("-inf")}, layers.UpSampling2D(2)),
+    ],
+)
+def test_another_border_stays_as_it_is(padding, reader):
+    x = keras.Input((12, 10, 4))
+    model = keras.Model(x, reader(keras.ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], **padding)))
+    assert delegable(model) is model
 
 
 def test_an_addition_of_3_that_makes_no_hard_swish_stays_as_it_is():
