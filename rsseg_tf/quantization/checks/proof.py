@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.quantization.int8.islands import ops_in_islands
 from rsseg_tf.text import listed
-from rsseg_tf.tflite.flatbuffer import TFLiteModel, read_model
+from rsseg_tf.tflite.flatbuffer import Op, TFLiteModel, read_model
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, open_interpreter
 from rsseg_tf.tflite.layer_names import layers_by_op
@@ -30,7 +32,9 @@ class Proof:
     Attributes:
         ops: op name → count.
         float_ops: Keras layer (or tensor) names of ops that work on floats.
-        float_tensors: names of what they compute, those aside that only convert between floats and integers.
+        float_inside: op name → count, of those that do since XNNPACK has them in float alone; see
+            `rsseg_tf.quantization.int8.islands`. The next three leave them out.
+        float_tensors: names of what the other float ops compute, those aside that only convert to and from integers.
         activations: type → layers of the ops that compute it.
         weights: type → layers of the ops that use it.
         largest_kernel: elements of the largest constant kernel of a convolution or dense layer, 0 without any.
@@ -42,6 +46,7 @@ class Proof:
 
     ops: dict[str, int]
     float_ops: tuple[str, ...]
+    float_inside: Mapping[str, int]
     float_tensors: tuple[str, ...]
     activations: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[str, ...]]
@@ -92,6 +97,7 @@ class Proof:
         return {
             "ops": self.ops,
             "float_ops": list(self.float_ops),
+            "float_inside": dict(self.float_inside),
             "partitions": self.partitions,
             "undelegated": list(self.undelegated),
             "weight_bytes": self.weight_bytes,
@@ -105,12 +111,16 @@ def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
     check_loads(path, path.read_bytes())
     partitions, undelegated = delegate_partitions(open_interpreter(path, threads=1))
     banned = [op for op in model.ops if op.name in _BANNED_OPS]
+    inside = ops_in_islands(model)
+    others = [op for op in model.ops if op.index not in inside]
+    islands = Counter(op.name for op in model.ops if op.index in inside and op.name not in _SEAMS)
     return Proof(
         ops=model.op_counts,
         float_ops=tuple(layers[op.index] for op in model.float_ops),
-        float_tensors=tuple(op.outputs[0].name for op in model.float_ops if op.name not in _SEAMS),
-        activations=_activation_types(model, layers),
-        weights=_weight_types(model, layers),
+        float_inside=dict(islands.most_common()),
+        float_tensors=tuple(op.outputs[0].name for op in others if op.is_float and op.name not in _SEAMS),
+        activations=_activation_types(others, layers),
+        weights=_weight_types(others, layers),
         largest_kernel=_largest_kernel(model),
         banned_ops=tuple(layers[op.index] for op in banned),
         partitions=partitions,
@@ -132,17 +142,17 @@ def require(proof: Proof, number_format: str, *, path: Path, keep_float: Sequenc
         )
 
 
-def _activation_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _activation_types(ops: Iterable[Op], layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for op in model.ops:
+    for op in ops:
         for kind in {tensor.dtype for tensor in op.activations}:
             found.setdefault(kind, []).append(layers[op.index])
     return {kind: tuple(names) for kind, names in found.items()}
 
 
-def _weight_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _weight_types(ops: Iterable[Op], layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for op in model.ops:
+    for op in ops:
         for kind in {tensor.dtype for tensor in op.inputs if tensor and tensor.is_weight}:
             found.setdefault(kind, []).append(layers[op.index])
     return {kind: tuple(names) for kind, names in found.items()}
