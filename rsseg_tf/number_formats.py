@@ -65,7 +65,7 @@ class NumberFormat:
 
 
 _INT8 = NumberFormat(
-    "8-bit integers throughout",
+    "8-bit integers, but for what a CPU has in float alone",
     activations=frozenset({"uint8", "int8"}),
     weights=frozenset({"int8", "int32"}),
     must_hold=frozenset({"int8"}),

@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from rsseg_tf.quantization.converting import converting
+from rsseg_tf.quantization.int8.constants import with_fitting_constants
 from rsseg_tf.quantization.int8.islands import islands
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tracing.private import mlir_quantize, stop_after_calibration
@@ -102,7 +103,7 @@ def quantize(
             output_data_type=tf.uint8 if head == "classes" else tf.int8,
             denylisted_nodes=[*keep_float, *inside],
         )
-    return file
+    return with_fitting_constants(file)
 
 
 def with_verifiers(calibrated: bytes) -> bytes:
