@@ -16,7 +16,7 @@ SIZE = 12
 
 
 def faint_batch_norm(x):
-    return layers.BatchNormalization(name="faint")(layers.MaxPooling2D(2, 1)(x))
+    return layers.BatchNormalization(name="faint")(layers.MaxPooling2D(2, 1, padding="same")(x))
 
 
 def faint_branch(x):
@@ -76,7 +76,7 @@ def test_the_file_is_one_piece_of_int8(name, tmp_path):
     assert facts.float_ops == ()
 
 
-@pytest.mark.parametrize("name", [name for name in MIDDLES if name != "a sum of two that cancel"])
+@pytest.mark.parametrize("name", MIDDLES)
 def test_it_says_what_the_network_says(name, tmp_path):
     model = network(MIDDLES[name])
     path = tmp_path / "model.tflite"
@@ -84,8 +84,7 @@ def test_it_says_what_the_network_says(name, tmp_path):
     runner = TFLiteRunner(path)
     expected = np.asarray(model(np.float32(images()), training=False))
     noise = np.stack([runner.logits(image) for image in images()]) - expected
-    signal = expected - expected.mean(axis=(0, 1, 2))
-    assert (noise**2).mean() < 1e-3 * max((signal**2).mean(), 1e-4)
+    assert np.sqrt((noise**2).mean()) < 0.03 * expected.std()
 
 
 def test_ranges_only_grow_and_those_of_pixels_stay():
