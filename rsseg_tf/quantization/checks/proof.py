@@ -32,9 +32,9 @@ class Proof:
     Attributes:
         ops: op name → count.
         float_ops: Keras layer (or tensor) names of ops that work on floats.
-        float_inside: op name → count, of those that do since XNNPACK has them in float alone; see
-            `rsseg_tf.quantization.int8.islands`. The next three leave them out.
-        float_tensors: names of what the other float ops compute, those aside that only convert to and from integers.
+        float_tensors: names of what they compute, those aside that only convert between floats and integers.
+        float_inside: those of `float_tensors` that are floats since XNNPACK has nothing else → op name; see
+            `rsseg_tf.quantization.int8.islands`. The next two leave them out.
         activations: type → layers of the ops that compute it.
         weights: type → layers of the ops that use it.
         largest_kernel: elements of the largest constant kernel of a convolution or dense layer, 0 without any.
@@ -46,8 +46,8 @@ class Proof:
 
     ops: dict[str, int]
     float_ops: tuple[str, ...]
-    float_inside: Mapping[str, int]
     float_tensors: tuple[str, ...]
+    float_inside: Mapping[str, str]
     activations: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[str, ...]]
     largest_kernel: int
@@ -83,7 +83,8 @@ class Proof:
         return faults
 
     def _float_faults(self, keep_float: Sequence[str]) -> list[str]:
-        others = [name for name in self.float_tensors if not any(is_named(name, kept) for kept in keep_float)]
+        by_choice = [name for name in self.float_tensors if name not in self.float_inside]
+        others = [name for name in by_choice if not any(is_named(name, kept) for kept in keep_float)]
         absent = [kept for kept in keep_float if not any(is_named(name, kept) for name in self.float_tensors)]
         faults = []
         if others:
@@ -97,7 +98,7 @@ class Proof:
         return {
             "ops": self.ops,
             "float_ops": list(self.float_ops),
-            "float_inside": dict(self.float_inside),
+            "float_inside": dict(Counter(self.float_inside.values()).most_common()),
             "partitions": self.partitions,
             "undelegated": list(self.undelegated),
             "weight_bytes": self.weight_bytes,
@@ -113,12 +114,12 @@ def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
     banned = [op for op in model.ops if op.name in _BANNED_OPS]
     inside = ops_in_islands(model)
     others = [op for op in model.ops if op.index not in inside]
-    islands = Counter(op.name for op in model.ops if op.index in inside and op.name not in _SEAMS)
+    floats = [op for op in model.float_ops if op.name not in _SEAMS]
     return Proof(
         ops=model.op_counts,
         float_ops=tuple(layers[op.index] for op in model.float_ops),
-        float_inside=dict(islands.most_common()),
-        float_tensors=tuple(op.outputs[0].name for op in others if op.is_float and op.name not in _SEAMS),
+        float_tensors=tuple(op.outputs[0].name for op in floats),
+        float_inside={op.outputs[0].name: op.name for op in floats if op.index in inside},
         activations=_activation_types(others, layers),
         weights=_weight_types(others, layers),
         largest_kernel=_largest_kernel(model),

@@ -10,6 +10,7 @@ from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
 from rsseg_tf.quantization.int8.calibrated import quantize
 from rsseg_tf.quantization.int8.islands import islands, ops_in_islands
+from rsseg_tf.quantization.repair import int8_file
 from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.networks import randomize
 
@@ -60,7 +61,7 @@ def test_the_file_is_a_proper_one_of_one_piece(name, tmp_path):
     assert facts.faults("int8") == []
     assert facts.undelegated == ("QUANTIZE",)
     assert facts.float_inside
-    assert facts.float_tensors == ()
+    assert set(facts.float_inside) == set(facts.float_tensors)
 
 
 @pytest.mark.parametrize("name", MIDDLES)
@@ -76,7 +77,7 @@ def test_it_says_what_the_network_says(name, tmp_path):
 def test_a_file_for_an_npu_has_no_island_where_tflite_can_do_without(name, tmp_path):
     ranged = calibrated_model(network(MIDDLES[name]), head="logits", calibration=images())
     facts = proof.prove(written(tmp_path, quantize(ranged, throughout=True)))
-    assert not {"SOFTMAX", "GELU", "RSQRT"} & set(facts.float_inside)
+    assert not {"SOFTMAX", "GELU", "RSQRT"} & set(facts.float_inside.values())
 
 
 def test_a_layer_normalization_is_an_island_as_a_whole():
@@ -90,7 +91,7 @@ def test_a_layer_normalization_is_an_island_as_a_whole():
 def test_convolutions_between_two_islands_stay_int8(tmp_path):
     model = network(lambda x: layers.Activation("gelu")(layers.Conv2D(8, 1)(layers.Activation("gelu")(x))))
     facts = proof.prove(written(tmp_path, convert(model, calibration=images())))
-    assert facts.float_inside == {"GELU": 2}
+    assert facts.record()["float_inside"] == {"GELU": 2}
     assert facts.ops["CONV_2D"] == 4
     assert facts.faults("int8") == []
 
@@ -102,6 +103,15 @@ def test_what_ends_the_network_stays_int8(tmp_path):
     assert facts.float_inside == {}
     assert facts.undelegated == ("QUANTIZE", "SOFTMAX")
     assert facts.faults("int8") == []
+
+
+@pytest.mark.parametrize("name", ["a transformer's block", "GELU"])
+def test_the_layers_beside_an_island_can_be_measured_and_repaired(name, tmp_path):
+    ranged = calibrated_model(network(MIDDLES[name]), head="logits", calibration=images())
+    made = int8_file(ranged, images=images(), keep_float=2, correct_on=images())
+    facts = proof.prove(written(tmp_path, made.content))
+    assert len(made.float_layers) == 2
+    assert facts.faults("int8", keep_float=made.keep_float) == []
 
 
 @pytest.mark.parametrize("number_format", ["float32", "float16", "dynamic"])
