@@ -84,7 +84,8 @@ def _adds_3(call: Call) -> bool:
 
 
 def _is_3(value: Any) -> bool:
-    return not keras.ops.is_tensor(value) and not isinstance(value, keras.KerasTensor) and bool(np.all(value == 3))
+    is_tensor = isinstance(value, keras.KerasTensor) or keras.ops.is_tensor(value)
+    return not is_tensor and np.ndim(value) == 0 and bool(value == 3)
 
 
 def _is_relu6(operation: keras.Operation) -> bool:
