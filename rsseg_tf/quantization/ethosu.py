@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from rsseg_tf.quantization.delegable import MOST_JOINED
-from rsseg_tf.quantization.stand_ins import StandIns, with_stand_ins
+from rsseg_tf.quantization.padding import MOST_JOINED
+from rsseg_tf.quantization.stand_ins import StandIns, of_kind, with_stand_ins
 
 _FACTORS = (4, 8, 16)
 
@@ -33,7 +33,7 @@ def enlarging_in_steps(model: keras.Model) -> keras.Model:
 
 def _enlarging(model: keras.Model) -> StandIns:
     return {
-        layer.name: _UpSampling2D
+        layer.name: of_kind(_UpSampling2D)
         for layer in model.layers
         if type(layer) is layers.UpSampling2D
         and (layer.interpolation, layer.data_format) == ("bilinear", "channels_last")

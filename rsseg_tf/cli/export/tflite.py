@@ -72,6 +72,9 @@ def command(
     )
     if result["recovered"]:
         text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
+    if facts["float_inside"]:
+        inside = ", ".join(f"{count} {op}" for op, count in facts["float_inside"].items())
+        text += f"\nstays float within the delegate's piece, which has no int8 of it or lies between such: {inside}"
     found, asked = (result["calibration"] or {}).get("samples"), config.export.calibration_samples
     if found is not None and found < asked:
         text += (
