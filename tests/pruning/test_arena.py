@@ -20,7 +20,7 @@ def branching():
     """A wide beginning, a residual, a separable branch, and a join at full size."""
     x = inputs = keras.Input((32, 32, 3), name="image")
     wide = layers.Conv2D(32, 3, padding="same", activation="relu", name="wide")(x)
-    x = layers.Conv2D(24, 3, strides=2, padding="same", name="down")(layers.ZeroPadding2D(1, name="pad")(wide))
+    x = layers.Conv2D(24, 3, strides=2, name="down")(layers.ZeroPadding2D(1, name="pad")(wide))
     x = layers.ReLU(name="down_relu")(layers.BatchNormalization(name="down_bn")(x))
     y = layers.Conv2D(24, 3, padding="same", activation="relu", name="inner")(x)
     x = layers.ReLU(name="sum_relu")(layers.Add(name="sum")([x, y]))
