@@ -19,7 +19,7 @@ from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.convert import convert
-from rsseg_tf.quantization.ethosu import enlarging_in_steps
+from rsseg_tf.quantization.ethosu import suited_to_ethosu
 from rsseg_tf.quantization.freeze import image_shape
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
@@ -27,6 +27,7 @@ from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
 from rsseg_tf.steps.shared.windows import calibration_of, windows
+from rsseg_tf.tflite.ethosu import vela
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.graph import TFLiteModel
 from rsseg_tf.tflite.metadata import ModelMetadata
@@ -88,8 +89,8 @@ def int8_graph(model: keras.Model, export: ExportConfig) -> TFLiteModel:
 
 def _variant(model: keras.Model, export: ExportConfig) -> tuple[keras.Model, ExportConfig]:
     """Return the model and the settings with which it is exported for `export.target`."""
-    is_stepwise = export.target in ("ethos-u55", "ethos-u65")
-    return enlarging_in_steps(model) if is_stepwise else model, for_target(export, model)
+    model = suited_to_ethosu(model, export.target) if export.target in vela.USUAL else model
+    return model, for_target(export, model)
 
 
 def agreement_of(source: Source, runner: Runner) -> agreement.Agreement:
