@@ -13,6 +13,7 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config
+from rsseg_tf.config.export import check_export
 from rsseg_tf.config.parsing import no_such_choice
 from rsseg_tf.config.pruning import ACCURACY, ARENA, LATENCY, Limits, PruneConfig, Target
 from rsseg_tf.config.reading import differing
@@ -75,6 +76,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
+    if ARENA in config.prune.given:
+        check_export(config.export)
     check_controls(config.prune, config.prune.controls)
     if config.prune.profile and (doubt := load_profile(Path(config.prune.profile)).doubt):
         warn(f"`{config.prune.profile}`: {doubt}")

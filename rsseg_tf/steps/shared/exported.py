@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from rsseg_tf.config import Config, ExportConfig, to_dict
+from rsseg_tf.config.export import MICRO
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runtimes.opening import Runner
@@ -21,6 +22,7 @@ from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.ethosu import suited_to_ethosu
 from rsseg_tf.quantization.freeze import image_shape
+from rsseg_tf.quantization.micro import in_parts
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.shared.data import prepared_dataset
@@ -84,7 +86,8 @@ def int8_graph(model: keras.Model, export: ExportConfig) -> TFLiteModel:
     """
     model, export = _variant(model, export)
     pixels = np.random.default_rng(0).integers(0, 256, image_shape(model), dtype=np.uint8)
-    return parse_model(convert(model, head=export.head, calibration=[pixels]), name=model.name)
+    content = convert(model, head=export.head, calibration=[pixels])
+    return parse_model(in_parts(content, name=model.name) if export.target == MICRO else content, name=model.name)
 
 
 def _variant(model: keras.Model, export: ExportConfig) -> tuple[keras.Model, ExportConfig]:
