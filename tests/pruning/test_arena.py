@@ -119,3 +119,35 @@ def test_the_file_of_another_model_is_an_error(groups):
     other = file_of(keras.Model(x, layers.Conv2D(2, 1, name="lonely")(x)))
     with pytest.raises(ConfigError, match="has no operators of `"):
         pruning.choose(groups, flat_scores(groups), pruning.Target(arena_bytes=0.5), file=other)
+
+
+def loop_of(model, target, **hooks):
+    """Two loops of random scores toward a target."""
+    return pruning.prune_loop(
+        model,
+        batches=lambda _loop: [],
+        loss=lambda _y, _prediction: 0.0,
+        target=target,
+        loop=pruning.Loop(criterion="random", loops=2, round_to=1, min_channels=1, reconstruct=False),
+        hooks=pruning.Hooks(**hooks),
+    )
+
+
+@pytest.mark.parametrize("is_share", [True, False])
+def test_a_loop_reaches_it_step_by_step(is_share):
+    seen = []
+    model, dense = branching(), arena_bytes(file_of(branching()), MICRO)
+    slim, plan = loop_of(
+        model,
+        pruning.Target(arena_bytes=0.5 if is_share else 0.5 * dense),
+        file=file_of,
+        on_loop=lambda _loop, plan: seen.append(plan.share("arena_bytes")),
+    )
+    assert seen == sorted(seen, reverse=True)
+    assert 0.5 < seen[0] <= 0.72
+    assert plan.cost["arena_bytes"] == arena_bytes(file_of(slim), MICRO) <= 0.5 * dense
+
+
+def test_a_loop_without_the_file_is_an_error():
+    with pytest.raises(ConfigError, match="needs the hook `file`"):
+        loop_of(branching(), pruning.Target(arena_bytes=0.5))
