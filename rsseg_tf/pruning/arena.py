@@ -7,7 +7,8 @@ operator o. Groups are ranked by what they take off the excess over the limit th
 
     E = Σ_o max(0, live(o) − limit),    of one group: Σ_{o: live(o) > limit} its bytes among those that live at o,
 
-which is 0 where the limit is kept everywhere. Where the planner leaves gaps, the limit is lowered in the same ratio.
+which is 0 where the limit is kept everywhere. Where it is, and the planner leaves gaps so that something still lies above
+the limit, the operators count at which that lives.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rsseg_tf.pruning.latency import channel_ids, kernel_layer
 from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.wiring import LayerWiring, Wiring
 from rsseg_tf.text import listed
-from rsseg_tf.tflite.arena import MICRO, Life, lifetimes, planned_bytes
+from rsseg_tf.tflite.arena import MICRO, Life, lifetimes, planned, planned_bytes
 from rsseg_tf.tflite.graph import Op, TFLiteModel
 from rsseg_tf.tflite.layer_names import layers_of_ops, op_tensors
 
@@ -51,9 +52,7 @@ class Arena:
 
     def total(self, counts: Values) -> float:
         """Return the bytes of the arena when `counts`, (families,), groups of each family stay."""
-        sizes = self._sizes(counts).astype(int).tolist()
-        lives = [replace(life, nbytes=size) for life, size in zip(self.lives, sizes, strict=True)]
-        return float(planned_bytes(lives, MICRO))
+        return float(planned_bytes(self._left(counts), MICRO))
 
     def fullest(self, counts: Values) -> float:
         """Return the most bytes that live at once, which the arena cannot be below."""
@@ -61,12 +60,16 @@ class Arena:
 
     def slope(self, counts: Values, limit: float) -> Values:
         """Return what one group of each family adds to the excess over `limit` bytes, (families,)."""
-        live = self.alive @ self._sizes(counts)
-        fullest = float(live.max(initial=0))
-        if fullest <= limit:
-            limit *= fullest / max(self.total(counts), 1)
-        times = self.alive[live >= min(limit, fullest)].sum(axis=0)
+        is_over = self.alive @ self._sizes(counts) > limit
+        if not is_over.any():
+            for place in planned(self._left(counts), MICRO):
+                is_over[place.first_op : place.last_op + 1] |= place.end > limit
+        times = self.alive[is_over].sum(axis=0)
         return np.asarray((times * self.units) @ self.slopes)
+
+    def _left(self, counts: Values) -> list[Life]:
+        sizes = self._sizes(counts).astype(int).tolist()
+        return [replace(life, nbytes=size) for life, size in zip(self.lives, sizes, strict=True)]
 
     def _sizes(self, counts: Values) -> Values:
         return np.rint(self.units * (self.slopes @ counts + self.constants))

@@ -98,7 +98,7 @@ def test_with_another_target_both_are_met(groups, file):
 
 def test_only_what_lives_where_memory_is_fullest_counts(groups, file):
     arena = arena_of(file, groups)
-    slope = arena.slope(groups.counts, arena.fullest(groups.counts))
+    slope = arena.slope(groups.counts, arena.fullest(groups.counts) - 1)
     for family, each in enumerate(slope):
         fewer = groups.counts - (np.arange(len(groups.counts)) == family)
         assert (each > 0) == (arena.fullest(fewer) < arena.fullest(groups.counts))
