@@ -7,8 +7,8 @@ operator o. Groups are ranked by what they take off the excess over the limit th
 
     E = Σ_o max(0, live(o) − limit),    of one group: Σ_{o: live(o) > limit} its bytes among those that live at o,
 
-which is 0 where the limit is kept everywhere. Where it is, and the planner leaves gaps so that something still lies above
-the limit, the operators count at which that lives.
+which is 0 where the limit is kept everywhere. Where the planner leaves gaps, so that something lies above the limit all
+the same, the operators count at which that lives.
 """
 
 from __future__ import annotations
