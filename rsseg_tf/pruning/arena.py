@@ -8,7 +8,7 @@ operator o. Groups are ranked by what they take off the excess over the limit th
     E = Σ_o max(0, live(o) − limit),    of one group: Σ_{o: live(o) > limit} its bytes among those that live at o,
 
 which is 0 where the limit is kept everywhere. Where the planner leaves gaps, so that something lies above the limit all
-the same, the operators count at which that lives.
+the same, groups are ranked by what a few of them less take off the arena itself.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from rsseg_tf.pruning.latency import channel_ids, kernel_layer
 from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.wiring import LayerWiring, Wiring
 from rsseg_tf.text import listed
-from rsseg_tf.tflite.arena import MICRO, Life, lifetimes, planned, planned_bytes
+from rsseg_tf.tflite.arena import MICRO, Life, lifetimes, planned_bytes
 from rsseg_tf.tflite.graph import Op, TFLiteModel
 from rsseg_tf.tflite.layer_names import layers_of_ops, op_tensors
 
 _NAMED = 5
+
+_FEW = 8
+"""Groups whose absence tells how gaps between activations change."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,17 @@ class Arena:
     def slope(self, counts: Values, limit: float) -> Values:
         """Return what one group of each family adds to the excess over `limit` bytes, (families,)."""
         is_over = self.alive @ self._sizes(counts) > limit
-        if not is_over.any():
-            for place in planned(self._left(counts), MICRO):
-                is_over[place.first_op : place.last_op + 1] |= place.end > limit
         times = self.alive[is_over].sum(axis=0)
-        return np.asarray((times * self.units) @ self.slopes)
+        return np.asarray((times * self.units) @ self.slopes) if is_over.any() else self._differences(counts)
+
+    def _differences(self, counts: Values) -> Values:
+        """Return what one of a few groups of each family takes off the arena, (families,); 0 where it would add."""
+        whole, found = self.total(counts), np.zeros(len(counts))
+        for family, count in enumerate(counts):
+            fewer = counts.copy()
+            fewer[family] -= min(_FEW, count - 1)
+            found[family] = max(0.0, whole - self.total(fewer)) / _FEW
+        return found
 
     def _left(self, counts: Values) -> list[Life]:
         sizes = self._sizes(counts).astype(int).tolist()
