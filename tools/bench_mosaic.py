@@ -57,6 +57,18 @@ def write_mosaic(path: Path, images: Sequence[np.ndarray], *, side: int) -> None
             mosaic.write(np.moveaxis(strip, -1, 0), window=Window(0, top, side, len(strip)))
 
 
+def pictures_below(folder: Path) -> list[np.ndarray]:
+    """Return the images below a folder, (h, w, 3) each, without those of which the name says that they are masks.
+
+    Raises:
+        ConfigError: if there are none.
+    """
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and "mask" not in str(path))
+    if not found:
+        raise ConfigError(f"no images below `{folder}`")
+    return [read_image(path) for path in found]
+
+
 class Watch:
     """Counts the seconds inside the interpreter, and notes this process's memory every second."""
 
@@ -115,12 +127,9 @@ class Watch:
 @click.option("--out", type=ANY_PATH, required=True, help="JSON file.")
 def main(model: Path, images: Path, side: int, threads: int, work: Path, out: Path) -> None:
     """Map a mosaic of the pictures below IMAGES with MODEL, and measure."""
-    found = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES and "mask" not in str(path))
-    if not found:
-        raise ConfigError(f"no images below `{images}`")
     mosaic = work / f"mosaic{side}.tif"
     if not mosaic.exists():
-        write_mosaic(mosaic, [read_image(path) for path in found], side=side)
+        write_mosaic(mosaic, pictures_below(images), side=side)
     with Watch() as watch:
         words = ["predict", str(model), str(mosaic), "-o", str(work / "map"), "--threads", str(threads), "--overwrite"]
         code = run(words)

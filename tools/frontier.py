@@ -32,6 +32,9 @@ _LIGHT = ("model.aspp=separable", "model.decoder=separable")
 _LITE0 = ("model.backbone=efficientnet_lite0", *_LIGHT)
 
 
+_REPEATS = 50
+
+
 @dataclass(frozen=True)
 class Network:
     """A network of the comparison.
@@ -105,15 +108,17 @@ class Job:
             command("fit", "-c", str(self.config), "-o", str(folder), *self.words(NETWORKS[name], steps, seed))
         return exported(folder)
 
-    def pruned(self, name: str, rung: int, seed: int, budget_ms: float) -> Path | None:
-        """Return the int8 file of a network pruned to a time.
+    def pruned(self, name: str, rung: int, seed: int, reference: Path) -> Path | None:
+        """Return the int8 file of a network pruned to the time of another file divided by `rung`.
 
         None where it takes no longer than that unpruned, or has not so much to give, which `prune` says.
         """
         start = self.trained(name, self.steps - self.retrain, seed)
-        profile = profiled(start)
-        if total_ms(profile) <= budget_ms:
+        share = 1 / (rung * times_as_long(start, reference))
+        if share >= 1:
             return None
+        profile = profiled(start)
+        budget_ms = share * total_ms(profile)
         folder = self.out / f"{name}-1_{rung}-s{seed}"
         if read_manifest(folder) is None:
             log(f"{folder.name}: pruning")
@@ -146,6 +151,16 @@ def profiled(path: Path) -> Path:
     return profile
 
 
+def times_as_long(path: Path, reference: Path) -> float:
+    """Return the time of a file, over that of another: in turns, since profiles may be of a busier hour."""
+    known = path.with_suffix(".time.json")
+    if not known.exists():
+        words = (str(path), str(reference), "--repeats", str(_REPEATS), "--json")
+        taken, whole = json.loads(command("benchmark", *words))["results"]
+        write_json(known, {"ratio": taken["p50_ms"] / whole["p50_ms"]})
+    return float(json.loads(known.read_text(encoding="utf-8"))["ratio"])
+
+
 def total_ms(profile: Path) -> float:
     """Return the milliseconds of the whole network in a profile."""
     return float(json.loads(profile.read_text(encoding="utf-8"))["total_ms"])
@@ -153,12 +168,11 @@ def total_ms(profile: Path) -> float:
 
 def files_of(job: Job, names: Sequence[str], seed: int) -> Iterator[tuple[str, Path]]:
     """Yield each point of the figure: its name, and its int8 file, which is made where it is not there."""
-    reference = next(iter(NETWORKS))
-    reference_ms = total_ms(profiled(job.trained(reference, job.steps, seed)))
+    reference = job.trained(next(iter(NETWORKS)), job.steps, seed)
     for name in names:
         yield name, job.trained(name, job.steps, seed)
         for rung in NETWORKS[name].rungs:
-            path = job.pruned(name, rung, seed, reference_ms / rung)
+            path = job.pruned(name, rung, seed, reference)
             if path is not None:
                 yield f"{name}, 1/{rung}", path
 

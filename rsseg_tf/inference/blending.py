@@ -7,10 +7,11 @@ overlap; memory holds a few rows of tiles, however tall the image is.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,12 @@ from rsseg_tf.inference.tiling import Image, Infer, Logits, TileGrid
 _BATCH = 8
 _STEPS = 64
 _ROWS_IN_CACHE = 16
+
+_OPENCV = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
+"""Types of scores that OpenCV splits by class and weights in one pass."""
+
+_MOST_CHANNELS = 512
+"""Of a picture in OpenCV."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Band:
     Attributes:
         row: the row of windows that finished them.
         top: the first pixel row.
-        sums: weighted sums of scores (C, rows, W); None where no window had data. The memory is used again for the
+        sums: weighted sums of scores (rows, W, C); None where no window had data. The memory is used again for the
             next band: done with when that is asked for.
         weights: sums of weights (rows, W).
         strip: the pixels of the row of windows; the band's are its first rows.
@@ -113,12 +120,32 @@ def best_class(scores: NDArray[Any]) -> Image:
 
     Class by class over whole planes, which is several times faster than `numpy.argmax` for few classes.
     """
-    return _best_plane(np.ascontiguousarray(np.moveaxis(scores, -1, 0)))
+    classes = np.zeros(scores.shape[:2], np.uint8)
+    for top in range(0, len(classes), _ROWS_IN_CACHE):
+        part = planes(scores[top : top + _ROWS_IN_CACHE])
+        chosen = classes[top : top + _ROWS_IN_CACHE]
+        best = part[0].copy()
+        for number in range(1, len(part)):
+            better = (part[number] > best).view(np.uint8)
+            better *= np.uint8(number)
+            np.maximum(chosen, better, out=chosen)
+            np.maximum(best, part[number], out=best)
+    return classes
 
 
 def best_in(band: Band) -> Image:
     """Return the class of every pixel of a band, uint8 (rows, W); 0 where no window had data."""
-    return np.zeros(band.weights.shape, np.uint8) if band.sums is None else _best_plane(band.sums)
+    return np.zeros(band.weights.shape, np.uint8) if band.sums is None else best_class(band.sums)
+
+
+def planes(scores: NDArray[Any]) -> Sequence[NDArray[Any]]:
+    """Return the scores of each class for itself, its rows without gaps: (h, w, C) → C of (h, w)."""
+    moved = np.moveaxis(scores, -1, 0)
+    if scores.strides[-1] >= scores.strides[1]:
+        return list(moved)
+    if scores.dtype in _OPENCV and scores.shape[-1] <= _MOST_CHANNELS:
+        return cv2.split(scores)
+    return list(np.ascontiguousarray(moved))
 
 
 def strips_of(image: Image, grid: TileGrid) -> Iterator[Strip]:
@@ -155,53 +182,40 @@ def blended(tiles: Iterable[TileScores], grid: TileGrid) -> Iterator[Band]:
     row_weights, column_weights = blend_weights(grid.size[0], grid.overlap), blend_weights(grid.size[1], grid.overlap)
     row_total = _summed(row_weights, grid.tops, grid.padded_height)
     column_total = _summed(column_weights, grid.lefts, grid.padded_width)[: grid.width]
-    weight = np.outer(row_weights, column_weights)
 
     sums: Logits | None = None
     for row, group in itertools.groupby(tiles, key=lambda tile: tile.row):
         for tile in group:
             strip = tile.strip
-            sums = _added(sums, tile, weight, width=grid.padded_width)
+            if tile.scores is None:
+                continue
+            if sums is None:
+                channels = tile.scores.shape[-1]
+                sums = np.zeros((grid.size[0], grid.padded_width, channels), np.float32)
+                weight = np.repeat(np.outer(row_weights, column_weights), channels, axis=1)
+            _add(sums, tile.lefts, tile.scores, weight)
         top, bottom = grid.band(row)
-        finished = None if sums is None else sums[:, : bottom - top, : grid.width]
+        finished = None if sums is None else sums[: bottom - top, : grid.width]
         yield Band(row, top, finished, np.outer(row_total[top:bottom], column_total), strip)
         if sums is not None and row + 1 < len(grid.tops):
             done = grid.tops[row + 1] - top
             kept = grid.size[0] - done
-            sums[:, :kept] = sums[:, done:]
-            sums[:, kept:] = 0
+            sums[:kept] = sums[done:]
+            sums[kept:] = 0
 
 
 def _has_data(strip: Strip, left: int, width: int) -> bool:
     return strip.valid is None or bool(strip.valid[:, left : left + width].any())
 
 
-def _added(sums: Logits | None, tile: TileScores, weight: NDArray[np.float32], *, width: int) -> Logits | None:
-    """Return `sums` (C, rows, W) with the weighted scores of some windows added, made where there are none yet."""
-    if tile.scores is None:
-        return sums
-    if sums is None:
-        sums = np.zeros((tile.scores.shape[-1], weight.shape[0], width), np.float32)
-    for left, window in zip(tile.lefts, tile.scores, strict=True):
-        weighted = np.ascontiguousarray(np.moveaxis(window, -1, 0)).astype(np.float32)
-        weighted *= weight
-        sums[:, :, left : left + weight.shape[1]] += weighted
-    return sums
-
-
-def _best_plane(planes: NDArray[Any]) -> Image:
-    """Return the number of the largest plane at every pixel: (C, h, w) → uint8 (h, w), a few rows at a time."""
-    classes = np.zeros(planes.shape[1:], np.uint8)
-    for top in range(0, len(classes), _ROWS_IN_CACHE):
-        part = planes[:, top : top + _ROWS_IN_CACHE]
-        chosen = classes[top : top + _ROWS_IN_CACHE]
-        best = part[0].copy()
-        for number in range(1, len(part)):
-            better = (part[number] > best).view(np.uint8)
-            better *= np.uint8(number)
-            np.maximum(chosen, better, out=chosen)
-            np.maximum(best, part[number], out=best)
-    return classes
+def _add(sums: Logits, lefts: Sequence[int], scores: NDArray[Any], weight: NDArray[np.float32]) -> None:
+    """Add the scores of some windows, (n, h, w, C), times `weight`, (h, w · C), to `sums`, (h, W, C)."""
+    channels = sums.shape[-1]
+    rows = sums.reshape(len(sums), -1)
+    for left, window in zip(lefts, scores if scores.dtype in _OPENCV else scores.astype(np.float32), strict=True):
+        weighted = cv2.multiply(np.ascontiguousarray(window).reshape(weight.shape), weight, dtype=cv2.CV_32F)
+        place = rows[:, left * channels :][:, : weight.shape[1]]
+        cv2.add(place, weighted, dst=place)
 
 
 def _summed(weights: NDArray[np.float32], starts: Iterable[int], length: int) -> NDArray[np.float32]:

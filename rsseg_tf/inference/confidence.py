@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.inference.blending import Band
+from rsseg_tf.inference.blending import Band, planes
 from rsseg_tf.inference.tiling import Image
 
 STEPS = 250
@@ -20,14 +20,14 @@ def confidence_of(scores: NDArray[Any], weights: NDArray[np.float32], *, unit: f
     """Return the softmax probability of the class with the largest score, float32 (h, w).
 
     Args:
-        scores: (C, h, w), sums of the scores of overlapping tiles.
+        scores: (h, w, C), sums of the scores of overlapping tiles.
         weights: (h, w), what they were weighted with in all.
         unit: logits a score of one tile counts for; an offset of all classes does not matter.
     """
     result = np.empty(weights.shape, np.float32)
     for top in range(0, len(weights), _ROWS_IN_CACHE):
         rows = slice(top, top + _ROWS_IN_CACHE)
-        part = scores[:, rows].astype(np.float32)
+        part = np.asarray(planes(scores[rows]), np.float32)
         part -= part.max(axis=0)
         part *= np.float32(unit) / weights[rows]
         result[rows] = 1 / np.exp(part, out=part).sum(axis=0)

@@ -171,7 +171,7 @@ class TiledPredictor:
         if image.shape[:2] == self.input_size:
             scores = self.infer(image[None])[0]
             ones = np.ones(self.input_size, np.float32)
-            return best_class(scores), confidence_of(np.moveaxis(scores, -1, 0), ones, unit=self.score_unit)
+            return best_class(scores), confidence_of(scores, ones, unit=self.score_unit)
         grid = TileGrid(image.shape[0], image.shape[1], self.input_size, overlap)
         classes, confidence = np.empty(image.shape[:2], np.uint8), np.empty(image.shape[:2], np.float32)
         for band in blended(scored(strips_of(image, grid), self.infer, grid), grid):

@@ -32,6 +32,8 @@ def test_both_ways_are_told(
     assert [len(turns) for turns in found["turns"].values()] == [1, 1, 1, 1]
     assert all(turn["mp_per_s"] > 0 for turns in found["turns"].values() for turn in turns)
     assert found["worker_mb"][0] > 0
+    for way, turns in found["turns"].items():
+        assert (turns[0]["inside_s"] > 0) == way.endswith("workers")
     told = capsys.readouterr().out
     assert "mosaic: " in told
     assert "photos: " in told

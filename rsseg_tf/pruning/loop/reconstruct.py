@@ -107,18 +107,20 @@ class Reconstruction:
         changed = {}
         for index, readers in enumerate(self._readers):
             ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
-            stay, go = np.flatnonzero(after[ids]), np.flatnonzero(before[ids] & ~after[ids])
-            if len(stay) and len(go):
-                changed[index] = stay, go
-        sums = self._together.summed([part for index in changed for part in self.moments.sums(seen, index)])
-        for place, (index, (stay, go)) in enumerate(changed.items()):
+            alive, stays = before[ids] | after[ids], after[ids]
+            if stays.any() and (alive & ~stays).any():
+                changed[index] = alive, stays
+        sums = self._together.summed(
+            [part for index, (alive, _) in changed.items() for part in self.moments.sums(seen, index, alive)]
+        )
+        for place, (index, (alive, stays)) in enumerate(changed.items()):
             number, total, products = sums[3 * place : 3 * place + 3]
             if not number or not np.isfinite(products).all():
                 continue
             mean, covariance = statistics(number, total, products)
-            shares, rest = _explained(mean, covariance, stay, go, ridge=self._ridge)
+            shares, rest = _explained(mean, covariance, stays[alive], ridge=self._ridge)
             for reader in self._readers[index]:
-                _take_over(reader, stay, go, shares, rest)
+                _take_over(reader, np.flatnonzero(stays), np.flatnonzero(alive & ~stays), shares, rest)
 
 
 def _readers(flat: keras.Model, wiring: Wiring) -> tuple[list[list[_Reader]], list[keras.KerasTensor]]:
@@ -164,8 +166,9 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
     )
 
 
-def _explained(mean: Array, covariance: Array, stay: Places, go: Places, *, ridge: float) -> tuple[Array, Array]:
+def _explained(mean: Array, covariance: Array, stays: Kept, *, ridge: float) -> tuple[Array, Array]:
     """Return A, (stay, go), and c, (go,), of the channels that go by those that stay."""
+    stay, go = np.flatnonzero(stays), np.flatnonzero(~stays)
     inner = covariance[np.ix_(stay, stay)]
     inner[np.diag_indices(len(stay))] += ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
     factor = linalg.cho_factor(inner, overwrite_a=True, check_finite=False)

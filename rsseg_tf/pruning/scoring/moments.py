@@ -46,10 +46,16 @@ class Moments:
         for places, values in zip(seen, rows, strict=True):
             places.append(np.asarray(values, np.float32))
 
-    def sums(self, seen: Seen, index: int) -> list[Array]:
-        """Return number (), sum (C,) and sum of products (C, C), float64, of what was seen of the tensor `index`."""
-        width = self.tensors[index].shape[-1]
-        places = np.concatenate([np.zeros((0, width), np.float32), *seen[index]])
+    def sums(self, seen: Seen, index: int, channels: NDArray[np.bool_]) -> list[Array]:
+        """Return number (), sum (K,) and sum of products (K, K), float64, of what was seen of the tensor `index`.
+
+        Args:
+            seen: of all tensors.
+            index: of the tensor.
+            channels: which of its C channels are counted, bool (C,), K of them true: products cost their square.
+        """
+        width = np.count_nonzero(channels)
+        places = np.concatenate([np.zeros((0, width), np.float32), *(rows[:, channels] for rows in seen[index])])
         number = len(places)
         mean = places.sum(axis=0, dtype=np.float64) / max(1, number)
         around = places - mean.astype(np.float32)  # float32 holds the products of these, not those of large values

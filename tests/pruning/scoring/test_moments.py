@@ -45,7 +45,7 @@ def test_the_covariance_of_channels_with_large_means_has_no_negative_eigenvalues
         seen = reconstruction.measured(batches)
     assert seen is not None
     widths = [tensor.shape[-1] for tensor in reconstruction.moments.tensors]
-    mean, covariance = statistics(*reconstruction.moments.sums(seen, widths.index(24)))
+    mean, covariance = statistics(*reconstruction.moments.sums(seen, widths.index(24), np.ones(24, bool)))
     values = np.concatenate([keras.Model(image, first.output)(x).numpy().reshape(-1, 24) for x, _ in batches])
     np.testing.assert_allclose(mean, values.mean(axis=0, dtype=np.float64), rtol=0.02)
     # Rounding the values to 8 bits adds a little to the variances; it turns nothing negative.
