@@ -82,6 +82,8 @@ def command(
         )
     if result["kernels"]:
         text += f"\n{format_agreement(result['kernels'])}"
+    if result["micro_arena_bytes"]:
+        text += f"\nactivation memory by TFLite Micro {result['micro_arena_bytes'] / 1e6:.2f} MB"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
     mapping = format_vela(result["ethosu"]) if result["ethosu"] else mapping
