@@ -55,7 +55,7 @@ class NumberFormat:
 
     @property
     def is_int8(self) -> bool:
-        """Whether it computes on 8-bit integers alone, as an Edge TPU does."""
+        """Whether it computes on 8-bit integers, as an Edge TPU does; what a CPU has in float alone may stay float."""
         return self.activations <= {"uint8", "int8"}
 
     @property
@@ -65,7 +65,7 @@ class NumberFormat:
 
 
 _INT8 = NumberFormat(
-    "8-bit integers throughout",
+    "8-bit integers, but for what a CPU has in float alone",
     activations=frozenset({"uint8", "int8"}),
     weights=frozenset({"int8", "int32"}),
     must_hold=frozenset({"int8"}),

@@ -56,6 +56,11 @@ def command(
     For example: rsseg-tf inspect dubai.tflite
     """
     path = find_model(model)
+    if path.suffix.lower() == ".onnx":
+        raise ConfigError(
+            f"`{path}` is an ONNX file, which inspect does not take apart",
+            hint="inspect the .keras file, or a .tflite file that export-tflite writes of it",
+        )
     from rsseg_tf.tflite.inspection import format_inspection, inspect_tflite
 
     if groups:

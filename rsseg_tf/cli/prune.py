@@ -64,6 +64,8 @@ def command(
     )
     if "latency_ms" in result:
         text += f", {result['latency_ms']:.1f} ms of {result['dense_latency_ms']:.1f} (estimated from the profile)"
+    if "arena_bytes" in result:
+        text += f", {result['arena_bytes'] / 1e6:.2f} MB of activations of {result['dense_arena_bytes'] / 1e6:.2f}"
     for kind, control in result.get("controls", {}).items():
         text += (
             f"\ncontrol-{kind}, the dense model trained on: val mIoU {100 * control['val_miou']:.2f} "

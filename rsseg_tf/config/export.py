@@ -31,7 +31,10 @@ class QatConfig:
     distill: Distillation = field(default_factory=Distillation)
 
 
-Target = Literal["cpu", "edgetpu", "ethos-u55", "ethos-u65", "ethos-u85"]
+Target = Literal["cpu", "edgetpu", "ethos-u55", "ethos-u65", "ethos-u85", "micro"]
+
+MICRO = "micro"
+"""The target that is TFLite Micro."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class ExportConfig:
             Micro have; 0 for none. The reference kernels take seconds for each.
         kernel_steps: steps of 255 that an operator's kernels may differ by on the same inputs before the export fails.
         target: `edgetpu` for a file that the Edge TPU compiler can map whole; see docs/edgetpu.md. `ethos-u55`,
-            `ethos-u65` or `ethos-u85` for one that Arm's Vela maps whole; see docs/deploy.md.
+            `ethos-u65` or `ethos-u85` for one that Arm's Vela maps whole, `micro` for one that needs less memory at
+            once on a microcontroller; see docs/deploy.md.
         recover: (int8) what to do if the file loses more: nothing, or train and export it as `int8-qat`.
         qat: the training before an `int8-qat` file.
         calibration_method: how the range of an activation follows from what was seen: `min-max` is all of it; (int8)
@@ -88,6 +92,11 @@ def check_export(settings: ExportConfig) -> None:
         raise ConfigError(
             f"`export.{name}={_word(settings, name)}` is for {' and '.join(able)} files, the type is `{settings.type}`",
             hint=f"leave `export.{name}` at {_word(_DEFAULTS, name)}, or choose export.type={able[0]}",
+        )
+    if (settings.target, settings.head) == (MICRO, "classes"):
+        raise ConfigError(
+            "TFLite Micro cannot run `export.head=classes`: its CAST has no uint8",
+            hint="choose export.head=logits-low or logits",
         )
 
 

@@ -17,7 +17,10 @@ Control = Literal["plain", "teacher"]
 """Without and with a teacher of the dense model that is trained on."""
 
 LATENCY = "latency_ms"
-"""The one metric whose target is not a share."""
+"""The metric whose target is never a share."""
+
+ARENA = "arena_bytes"
+"""The metric whose target is a share, or bytes."""
 
 ACCURACY = "accuracy"
 """What `accuracy_floor` is about, as a loop names it."""
@@ -37,22 +40,27 @@ class Target:
         params: share of the dense model's parameters to keep, 1 for no target.
         int8_bytes: share of the int8 model's estimated bytes to keep, 1 for no target.
         latency_ms: milliseconds that the network may take on the device of a measured profile, 0 for no target.
+        arena_bytes: share of the memory for the activations of the int8 file to keep, as TFLite Micro plans it; above 1
+            its bytes, such as 262144; 1 for no target.
     """
 
     macs: float = setting(1.0, above=0, at_most=1)
     params: float = setting(1.0, above=0, at_most=1)
     int8_bytes: float = setting(1.0, above=0, at_most=1)
     latency_ms: float = setting(0.0, at_least=0, at_most=1_000_000_000)
+    arena_bytes: float = setting(1.0, above=0, at_most=1_000_000_000_000)
 
     @property
     def given(self) -> dict[str, float]:
         """Metric → target, for the targets that are set."""
         values = {item.name: getattr(self, item.name) for item in fields(Target)}
-        return {name: value for name, value in values.items() if (value > 0 if name == LATENCY else value < 1)}
+        none = {item.name: item.default for item in fields(Target)}
+        return {name: value for name, value in values.items() if value != none[name]}
 
     def goals(self, dense: Callable[[str], float]) -> dict[str, float]:
         """Return metric → the most that may be left, for the targets that are set; `dense` gives the dense totals."""
-        return {name: value if name == LATENCY else value * dense(name) for name, value in self.given.items()}
+        absolute = {LATENCY, *([ARENA] if self.arena_bytes > 1 else [])}
+        return {name: value if name in absolute else value * dense(name) for name, value in self.given.items()}
 
 
 @dataclass(frozen=True)
@@ -153,8 +161,8 @@ class PruneConfig(Loop, Target):
     Attributes:
         batches: training batches that each loop scores on.
         params_margin: where `params` is no target of its own: parameters that may be left beyond the share that the
-            other targets leave, as a share of the dense ones; 1 for as many as come out. Without it a network keeps
-            most of its parameters, since those of small maps cost little time.
+            other targets leave (`arena_bytes` apart), as a share of the dense ones; 1 for as many as come out. Without
+            it a network keeps most of its parameters, since those of small maps cost little time.
         class_weights: class weights of the loss that scores come from: `balanced`, so that frequent classes do not
             decide alone, `none`, or those of `retrain`.
         recalibration_batches: training batches that batch-norm statistics are measured again on at the end.

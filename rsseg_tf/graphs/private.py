@@ -39,6 +39,8 @@ ATTENTION = "keras.src.ops.nn.DotProductAttention"
 PAD = "keras.src.ops.numpy.Pad"
 RESHAPE = "keras.src.ops.numpy.Reshape"
 SOFTMAX = "keras.src.ops.nn.Softmax"
+HARD_SILU = "keras.src.ops.nn.HardSilu"
+RELU6 = "keras.src.ops.nn.Relu6"
 AXIS_CHANGES = _named("ops.numpy", "ExpandDims", "Squeeze")
 CONCATENATE = "keras.src.ops.numpy.Concatenate"
 

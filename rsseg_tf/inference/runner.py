@@ -15,6 +15,7 @@ from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.runtimes.choice import AUTO, runtime_for
 from rsseg_tf.inference.runtimes.engine import Engine, LiteRT, OpenVINO, Stored
+from rsseg_tf.inference.runtimes.guard import ENGINES, check_runs
 from rsseg_tf.inference.runtimes.images import ImageRunner
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.arena import arena_bytes
@@ -22,7 +23,7 @@ from rsseg_tf.tflite.delegates import check_fits
 from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
-from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in
+from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in, verify_seal
 from rsseg_tf.tflite.ports import Normalization, Port, normalization_of, of_two, takes_pixels
 from rsseg_tf.tflite.runtime import load_runtime
 
@@ -97,6 +98,8 @@ class TFLiteRunner(ImageRunner):
         self._check_metadata()
         check_fits(self.path, {op.name for op in model.ops}, library)
         check_loads(self.path, content, delegate=library)
+        if self.runtime in ENGINES:
+            check_runs(self.path, self.runtime, is_sealed=verify_seal(content))
         del content, model
         load_runtime()  # importing it is not part of loading a model
         started = time.perf_counter()

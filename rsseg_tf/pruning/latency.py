@@ -52,7 +52,7 @@ def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
 
 
 def _terms_of(op: OpLatency, layers: Sequence[LayerWiring], scale: float, tile: int) -> list[Term]:
-    inputs, outputs = _widths(op, layers)
+    inputs, outputs = channel_ids(op.macs, layers)
     dense = [len(ids) for ids in (inputs, outputs) if ids is not None]
     if not op.steps or outputs is None or op.steps[0].outputs != len(outputs):
         widths = tuple(ids for ids in (inputs, outputs) if ids is not None)
@@ -76,11 +76,16 @@ def _terms_of(op: OpLatency, layers: Sequence[LayerWiring], scale: float, tile: 
     ]
 
 
-def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids | None, Ids | None]:
-    """Return the channel ids that an operator reads, where it sums over them, and those that it computes."""
-    layer = _kernel_layer(op, layers)
+def channel_ids(macs: int, layers: Sequence[LayerWiring]) -> tuple[Ids | None, Ids | None]:
+    """Return the channel ids that an operator reads, where it sums over them, and those that it computes.
+
+    Args:
+        macs: multiply-accumulates of the operator.
+        layers: that it came from.
+    """
+    layer = kernel_layer(macs, layers)
     if layer is not None:
-        kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - op.macs))
+        kernel = min(_kernels(layer), key=lambda variable: abs(_macs(variable) - macs))
         named = {label: layer.axes[label] for label in kernel.labels.values()}
         summed = named.pop(CONTRACTED, None)
         return summed, next(iter(named.values()), None)
@@ -88,8 +93,9 @@ def _widths(op: OpLatency, layers: Sequence[LayerWiring]) -> tuple[Ids | None, I
     return None, emitted if emitted is not None and len(emitted) else None
 
 
-def _kernel_layer(op: OpLatency, layers: Sequence[LayerWiring]) -> LayerWiring | None:
-    return next((layer for layer in layers if layer.multiplies), None) if op.macs else None
+def kernel_layer(macs: int, layers: Sequence[LayerWiring]) -> LayerWiring | None:
+    """Return the layer whose kernel an operator multiplies with, None where it has no multiply-accumulates."""
+    return next((layer for layer in layers if layer.multiplies), None) if macs else None
 
 
 def _kernels(layer: LayerWiring) -> list[Variable]:
@@ -103,7 +109,7 @@ def _macs(kernel: Variable) -> int:
 def _check_complete(profile: LatencyProfile, wiring: Wiring, sources: Sequence[Sequence[LayerWiring]]) -> None:
     measured: dict[str, int] = {}
     for op, layers in zip(profile.layers, sources, strict=True):
-        layer = _kernel_layer(op, layers)
+        layer = kernel_layer(op.macs, layers)
         if layer is not None:
             measured[layer.name] = measured.get(layer.name, 0) + op.macs
     here = {layer.name: layer.macs for layer in wired_cost(wiring, np.ones(len(wiring.group_of), bool)).layers}

@@ -23,8 +23,8 @@ class Plan:
     Attributes:
         keep: layer → sorted indices of the output channels that stay, for layers that lose some.
         widths: the same layers → how many output channels they have in the dense model.
-        cost: metric (`params`, `macs`, `int8_bytes`, and `latency_ms` where there was a profile) → what is left of
-            it; whole numbers but for the time, None where unknown.
+        cost: metric (`params`, `macs`, `int8_bytes`, and `latency_ms` where there was a profile, `arena_bytes` where
+            there was a file) → what is left of it; whole numbers but for the time, None where unknown.
         dense_cost: the same metrics of the dense model.
         details: how the plan was made: target, options, criterion, summary of the scores.
         versions: package → version.

@@ -1,9 +1,9 @@
 """A network of the same function whose int8 file XNNPACK runs in one piece.
 
 XNNPACK's delegate takes float files more generously than int8 ones. Its int8 has no AVERAGE_POOL_2D, no RELU or RELU6
-that is not part of another operator, no MAX_POOL_2D of single pixels with a stride, and no CONCATENATION of more than
-five tensors; and the converter leaves dilated depthwise convolutions in pieces where several read one tensor. Each such
-layer would cut the file in two. Here those layers compute the same by operators that it has.
+that is not part of another operator, no HARD_SWISH, no MAX_POOL_2D of single pixels with a stride, no PADV2, and no
+CONCATENATION of more than five tensors; and the converter leaves dilated depthwise convolutions in pieces where several
+read one tensor. Each such layer would cut the file in two. Here those layers compute the same by operators that it has.
 
 And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D,
 whose few numbers int8 expresses exactly. It is not folded into the first convolution: that pads with zeros, and zero is
@@ -24,10 +24,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from rsseg_tf.graphs import Call, activation_name, calls, facts, makers, times_read
-from rsseg_tf.quantization.stand_ins import with_stand_ins
-
-MOST_JOINED = 5
-"""Tensors that XNNPACK joins at once."""
+from rsseg_tf.quantization.activations import changes_of_activation, stand_ins_of_activations
+from rsseg_tf.quantization.padding import MOST_JOINED, joined, stand_ins_of_borders
+from rsseg_tf.quantization.stand_ins import StandIn, of_kind, with_stand_ins
 
 _ALMOST_ONE = np.nextafter(np.float32(1), np.float32(0))
 """A factor of 1 that no optimizer removes: in int8 it is 1."""
@@ -51,13 +50,14 @@ def normalized_in_one(model: keras.Model) -> keras.Model:
     return with_stand_ins(model, lambda flat: _normalizing(flat, calls(flat)))
 
 
-def _stand_ins(model: keras.Model) -> dict[str, type[keras.Operation]]:
-    """Return the name of every layer that has to change → the class that takes its place."""
+def _stand_ins(model: keras.Model) -> dict[str, StandIn]:
+    """Return the name of every layer that has to change → what makes the one that takes its place."""
     every = calls(model)
     changed = [call.operation for call in every if _has_to_change(call)]
-    found = {layer.name: _STAND_INS[type(layer)] for layer in changed}
+    found = stand_ins_of_activations(every) | stand_ins_of_borders(model, every)
+    found |= {layer.name: of_kind(_STAND_INS[type(layer)], **changes_of_activation(layer)) for layer in changed}
     found |= _normalizing(model, every)
-    return found | {layer.name: _LONE_RELUS[type(layer)] for layer in _lone_relus(model, every)}
+    return found | {layer.name: of_kind(_LONE_RELUS[type(layer)]) for layer in _lone_relus(model, every)}
 
 
 def _has_to_change(call: Call) -> bool:
@@ -87,14 +87,14 @@ def _lone_relus(model: keras.Model, every: Sequence[Call]) -> list[keras.Layer]:
     return [call.operation for call in relus if type(call.operation) in _LONE_RELUS and is_alone(call)]
 
 
-def _normalizing(model: keras.Model, every: Sequence[Call]) -> dict[str, type[keras.Operation]]:
+def _normalizing(model: keras.Model, every: Sequence[Call]) -> dict[str, StandIn]:
     """Return the names of the layers that normalize the bands of an input image → what takes their place."""
     images = {id(tensor) for tensor in model.inputs if len(tensor.shape) == 4 and tensor.shape[-1]}
     found = [call for call in every if type(call.operation) in _NORMALIZATIONS]
     elsewhere = {id(call.operation) for call in found if id(call.inputs[0]) not in images}
     own = [call for call in found if id(call.operation) not in elsewhere]
     fitting = [call.operation for call in own if _is_by_band(call.operation, call.inputs[0].shape[-1])]
-    return {layer.name: _NORMALIZATIONS[type(layer)] for layer in fitting}
+    return {layer.name: of_kind(_NORMALIZATIONS[type(layer)]) for layer in fitting}
 
 
 def _is_by_band(layer: Any, bands: int) -> bool:
@@ -185,10 +185,7 @@ class _Concatenate(layers.Concatenate):
     """Many tensors joined by a few at a time."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        rest = list(inputs)
-        while len(rest) > MOST_JOINED:
-            rest = [tf.concat(rest[:MOST_JOINED], self.axis), *rest[MOST_JOINED:]]
-        return tf.concat(rest, self.axis)
+        return joined(inputs, self.axis)
 
 
 class _Rescaling(layers.Rescaling):

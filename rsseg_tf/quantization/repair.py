@@ -30,7 +30,7 @@ class ConvertedFile:
         return tuple(dict.fromkeys(error.layer for error in self.errors if error.tensor in self.keep_float))
 
 
-def int8_file(
+def int8_file(  # noqa: PLR0913 - what is measured, kept and corrected
     calibrated: bytes,
     *,
     head: str = "logits",
@@ -38,6 +38,7 @@ def int8_file(
     layer_names: Sequence[str] = (),
     keep_float: int = 0,
     correct_on: Images = (),
+    throughout: bool = False,
 ) -> ConvertedFile:
     """Return the int8 file of a float file with ranges.
 
@@ -48,6 +49,7 @@ def int8_file(
         layer_names: of the Keras model, to name the operators by.
         keep_float: how many of the worst layers stay float; needs `images`.
         correct_on: images over which biases are corrected, which the errors do not show; none for not at all.
+        throughout: whether everything is to be integers, as an NPU needs it; see `quantize`.
 
     Raises:
         ModelError: if the converter fails.
@@ -58,4 +60,4 @@ def int8_file(
         errors = tuple(layer_errors(quantize(calibrated, head=head), calibrated, images, layer_names=layer_names))
         tensors = float_tensors(errors, calibrated, count=keep_float)
     final = bias_corrected(calibrated, correct_on) if correct_on else calibrated
-    return ConvertedFile(quantize(final, head=head, keep_float=tensors), tensors, errors)
+    return ConvertedFile(quantize(final, head=head, keep_float=tensors, throughout=throughout), tensors, errors)

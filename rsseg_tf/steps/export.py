@@ -8,21 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.config import Config, ExportConfig
-from rsseg_tf.config.export import check_export
+from rsseg_tf.config.export import MICRO, check_export
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import FORMATS, RECOVERY
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
+from rsseg_tf.quantization.micro import in_parts
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
 from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata
 from rsseg_tf.steps.shared.windows import windows
-from rsseg_tf.tflite import kernels
+from rsseg_tf.tflite import arena, kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
 from rsseg_tf.tflite.ethosu import vela
+from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.front.signature import with_signature
 from rsseg_tf.tflite.metadata import embed_metadata
 
@@ -45,7 +47,8 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
         `model` (path), `type`, `head`, `file_bytes`, `proof`, `agreement`, `calibration`; `keep_float` (layers);
         `layer_errors`, worst first, if `export.layer_error` asks for them; `recovered`: None, or where
         `export.recover` had the file trained, the agreement of the plain `int8` one and the points won back;
-        `edgetpu` and `ethosu`: the lint, or what Vela says, for such a target, else None; and `kernels`: see
+        `edgetpu` and `ethosu`: the lint, or what Vela says, for such a target, else None; `micro_arena_bytes`: for the
+        target `micro` the memory of activations as TFLite Micro plans it, else None; and `kernels`: see
         `rsseg_tf.tflite.kernels.KernelAgreement`, None for a file that computes on floats.
 
     Raises:
@@ -84,6 +87,7 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "recovered": _recovered(*tried) if len(tried) == 2 else None,
         "edgetpu": mapped.record() if mapped else None,
         "ethosu": by_vela.record() if by_vela else None,
+        "micro_arena_bytes": _memory(out) if config.export.target == MICRO else None,
         "kernels": by_kernels.record() if by_kernels else None,
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **provenance(source, out)})
@@ -115,7 +119,8 @@ class _Attempt:
 def _attempt(source: Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """Return the file of a type, written to `path` and proven as `out`."""
     made = _made(source, number_format, out=out)
-    named = with_signature(made.content, head=source.config.export.head)
+    content = in_parts(made.content, name=str(out)) if source.config.export.target == MICRO else made.content
+    named = with_signature(content, head=source.config.export.head)
     path.write_bytes(embed_metadata(named, source_metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
     proof.require(facts, number_format, path=out, keep_float=made.keep_float)
@@ -166,6 +171,7 @@ def _repaired(source: Source) -> ConvertedFile:
         layer_names=source.layer_names,
         keep_float=wanted.keep_float,
         correct_on=images if wanted.bias_correction else (),
+        throughout=wanted.target != "cpu",
     )
 
 
@@ -177,6 +183,10 @@ def _by_vela(source: Source, path: Path, *, out: Path) -> vela.VelaReport | None
     found = vela.estimate(path, accelerator, layer_names=source.layer_names, name=str(out))
     vela.require_on_npu(found)
     return found
+
+
+def _memory(path: Path) -> int:
+    return arena.arena_bytes(parse_model(path.read_bytes(), name=str(path)), arena.MICRO)
 
 
 def _by_kernels(source: Source, path: Path, *, out: Path) -> kernels.KernelAgreement | None:

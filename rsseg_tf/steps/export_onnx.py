@@ -10,6 +10,7 @@ from typing import Any
 from rsseg_tf.config import Config
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.runtimes.exchanged import OnnxRunner
+from rsseg_tf.inference.runtimes.seal import sealed
 from rsseg_tf.number_formats import FormatName
 from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.delegable import normalized_in_one
@@ -59,7 +60,7 @@ def export_onnx(
     made = _made(source, number_format)
     describe(made, metadata)
     with atomic_path(out) as temporary:
-        temporary.write_bytes(checked(made).SerializeToString())
+        temporary.write_bytes(sealed(checked(made).SerializeToString()))
         compared = agreement_of(source, OnnxRunner(temporary))
         agreement.require(compared, max_drop=source.config.export.max_drop, number_format=number_format)
     result = {

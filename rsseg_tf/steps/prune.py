@@ -13,8 +13,9 @@ import keras
 from rsseg_tf import pruning
 from rsseg_tf.benchmark.profile import load_profile
 from rsseg_tf.config import Config
+from rsseg_tf.config.export import check_export
 from rsseg_tf.config.parsing import no_such_choice
-from rsseg_tf.config.pruning import ACCURACY, LATENCY, Limits, PruneConfig, Target
+from rsseg_tf.config.pruning import ACCURACY, ARENA, LATENCY, Limits, PruneConfig, Target
 from rsseg_tf.config.reading import differing
 from rsseg_tf.config.setting import part
 from rsseg_tf.errors import ConfigError, extras_named
@@ -24,6 +25,7 @@ from rsseg_tf.runs import write_text
 from rsseg_tf.steps.control import carry_out, check_controls, control_folder
 from rsseg_tf.steps.fit import MODEL, PLAN, PRUNING_LOG, finish_run, keeping
 from rsseg_tf.steps.opening import find_model
+from rsseg_tf.steps.shared.exported import int8_graph
 from rsseg_tf.steps.shared.progress import PruningProgress
 from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
@@ -62,8 +64,9 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs` (both of the dense model without taps that never
         meet the picture, which are gone before anything else), `val_miou_before_retraining`,
         `val_miou`, `best_epoch`, `loops` (fewer than asked for where a floor stopped them), `resumed`; with
-        a profile also `latency_ms` and `dense_latency_ms`, estimated from it; with controls also `controls`: by kind
-        their `model`, `val_miou`, `best_epoch`, and the `difference` of the pruned model's val mIoU from theirs.
+        a profile also `latency_ms` and `dense_latency_ms`, estimated from it; with a target in `arena_bytes` that and
+        `dense_arena_bytes`; with controls also `controls`: by kind their `model`, `val_miou`, `best_epoch`, and the
+        `difference` of the pruned model's val mIoU from theirs.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
@@ -73,6 +76,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         raise ConfigError(f"`{folder}` holds the model that is to be pruned", hint="choose another --out")
     if not config.prune.given:
         raise ConfigError("the targets of `prune` keep everything", hint="for example prune.macs=0.5")
+    if ARENA in config.prune.given:
+        check_export(config.export)
     check_controls(config.prune, config.prune.controls)
     if config.prune.profile and (doubt := load_profile(Path(config.prune.profile)).doubt):
         warn(f"`{config.prune.profile}`: {doubt}")
@@ -109,7 +114,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "val_miou": outcome.best_val_miou,
             "best_epoch": outcome.best_epoch,
             "loops": plan.details["loops"],
-            **_latencies(plan),
+            **_measured(plan),
             **_controls(job, run.folder, folder, outcome, loops=plan.details["loops"]),
             "resumed": run.resumed,
         }
@@ -144,6 +149,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
             on_loop=_LoopLog(folder / PRUNING_LOG, PruningProgress(settings.loops)),
             tune=job.tuner(),
             accuracy=_Measured(job),
+            file=lambda model: int8_graph(model, job.config.export),
             together=job.replicas,
             state_path=folder / _STATE,
         ),
@@ -160,7 +166,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
 def _target(dense: keras.Model, settings: PruneConfig) -> Target:
     """Return the targets, with one for the parameters that follows from the others where none is set."""
     target = part(settings, Target)
-    shares = [share for metric, share in target.given.items() if metric != LATENCY]
+    shares = [share for metric, share in target.given.items() if metric not in (LATENCY, ARENA)]
     if LATENCY in target.given and settings.profile:
         shares.append(target.latency_ms / load_profile(Path(settings.profile)).total_ms)
     params = max(shares, default=1.0) + settings.params_margin
@@ -194,10 +200,14 @@ def _controls(job: Retraining, place: Path, folder: Path, pruned: Outcome, *, lo
     return {"controls": found} if found else {}
 
 
-def _latencies(plan: pruning.Plan) -> dict[str, float]:
-    """Return the estimated latency of the pruned and the dense model, where a profile was measured."""
-    costs = (("latency_ms", plan.cost), ("dense_latency_ms", plan.dense_cost))
-    return {name: cost[LATENCY] for name, cost in costs if LATENCY in cost}
+def _measured(plan: pruning.Plan) -> dict[str, float]:
+    """Return latency and memory of the pruned and the dense model, where a profile or a target has the plan tell."""
+    metrics = [metric for metric in (LATENCY, ARENA) if metric in plan.cost]
+    return {f"{kind}{metric}": cost[metric] for metric in metrics for kind, cost in _kinds(plan)}
+
+
+def _kinds(plan: pruning.Plan) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    return ("", plan.cost), ("dense_", plan.dense_cost)
 
 
 def _check_floors(settings: PruneConfig, names: Sequence[str]) -> None:
@@ -210,7 +220,8 @@ def _check_floors(settings: PruneConfig, names: Sequence[str]) -> None:
 class _LoopLog:
     """Writes a line of `pruning.csv` for each loop, and shows it; loops that are repeated replace their lines.
 
-    If a profile was measured, the estimated milliseconds are in a column of their own.
+    If a profile was measured, the estimated milliseconds are in a column of their own; so is the memory of activations
+    that has a target.
     """
 
     def __init__(self, path: Path, show: PruningProgress) -> None:
@@ -219,8 +230,7 @@ class _LoopLog:
 
     def __call__(self, loop: int, plan: pruning.Plan) -> None:
         values = {"loop": loop, "macs": plan.share("macs"), "params": plan.share("params")}
-        if LATENCY in plan.cost:
-            values[LATENCY] = plan.cost[LATENCY]
+        values |= {metric: plan.cost[metric] for metric in (LATENCY, ARENA) if metric in plan.cost}
         self._lines = [",".join(values), *self._lines[1:loop], ",".join(map(repr, values.values()))]
         write_text(self._path, "\n".join(self._lines) + "\n")
         self._show(loop, plan)

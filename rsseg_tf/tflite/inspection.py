@@ -10,7 +10,7 @@ from typing import Any
 
 from rsseg_tf.runs import file_hash
 from rsseg_tf.text import text_table
-from rsseg_tf.tflite.arena import arena_bytes
+from rsseg_tf.tflite.arena import MICRO, arena_bytes
 from rsseg_tf.tflite.edgetpu import lint as edgetpu_lint
 from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Op, Tensor
@@ -28,10 +28,10 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
     Returns:
         `file_bytes`, `sha256`, `partitions` (delegate partitions that the interpreter makes), `undelegated`
         (operators outside them), `ops` (operator → count), `float_ops` (their names), `params`, `macs`, `weight_bytes`,
-        `arena_bytes`, `inputs`, `outputs`, `metadata` (or null) and `layers`: of each operator `name`, `type`,
-        `output_shape`, `dtype`, `params`, `macs`, `bytes`. Operators are named after the Keras layers that the
-        metadata lists, else after the tensor that they compute. On request `edgetpu`: see
-        `rsseg_tf.tflite.edgetpu.lint.EdgeTPUReport`.
+        `arena_bytes` (of the activations, as LiteRT plans them), `micro_arena_bytes` (as TFLite Micro does), `inputs`,
+        `outputs`, `metadata` (or null) and `layers`: of each operator `name`, `type`, `output_shape`, `dtype`,
+        `params`, `macs`, `bytes`. Operators are named after the Keras layers that the metadata lists, else after the
+        tensor that they compute. On request `edgetpu`: see `rsseg_tf.tflite.edgetpu.lint.EdgeTPUReport`.
 
     Raises:
         ModelError: if there is no such file, or one that cannot be run.
@@ -55,6 +55,7 @@ def inspect_tflite(path: Path, *, edgetpu: bool = False) -> dict[str, Any]:
         "macs": model.macs,
         "weight_bytes": model.weight_bytes,
         "arena_bytes": arena_bytes(model),
+        "micro_arena_bytes": arena_bytes(model, MICRO),
         "inputs": [_port(tensor) for tensor in model.inputs],
         "outputs": [_port(tensor) for tensor in model.outputs],
         "metadata": None if metadata is None else asdict(metadata),
@@ -74,7 +75,8 @@ def format_inspection(facts: Mapping[str, Any]) -> str:
         f"float operators      {len(facts['float_ops']) or 'none'}",
         f"parameters           {facts['params']:,}  ({facts['weight_bytes'] / 1e6:.2f} MB)",
         f"multiply-accumulates {facts['macs']:,}",
-        f"activation memory    {facts['arena_bytes'] / 1e6:.2f} MB",
+        f"activation memory    {facts['arena_bytes'] / 1e6:.2f} MB, by TFLite Micro "
+        f"{facts['micro_arena_bytes'] / 1e6:.2f} MB",
         *(f"input                {_port_text(port)}" for port in facts["inputs"]),
         *(f"output               {_port_text(port)}" for port in facts["outputs"]),
         f"metadata             {_metadata_text(facts['metadata'])}",

@@ -32,7 +32,7 @@ def test_json_keys_are_stable(model: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["inspect", str(model), "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == [
         *("model", "file_bytes", "sha256", "partitions", "undelegated", "ops", "float_ops", "params", "macs"),
-        *("weight_bytes", "arena_bytes", "inputs", "outputs", "metadata", "layers"),
+        *("weight_bytes", "arena_bytes", "micro_arena_bytes", "inputs", "outputs", "metadata", "layers"),
     ]
 
 

@@ -36,8 +36,6 @@ NARROW = ("resnet50 × 0.1", "mobilenet_v2 × 0.35", "efficientnet_lite0 × 1.3"
 SLOW = (*OWN, *OTHERS, *NARROW)
 ALL = [*FAST, "resnet18 × 0.5", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 """Names of backbones, some with a width."""
-FLOAT_IN_XNNPACK = {"keras.applications.MobileNetV3Small"}
-"""XNNPACK computes HARD_SWISH in float alone, so these run, but not in one partition."""
 
 
 def pixels(count=1, size=SIZE):
@@ -79,7 +77,7 @@ def test_it_exports_in_one_int8_partition(name, tmp_path):
 
     assert facts.float_ops == ()
     assert "SPACE_TO_BATCH_ND" not in facts.ops
-    assert (facts.partitions == 1) == (name not in FLOAT_IN_XNNPACK)
+    assert facts.partitions == 1
     assert parse_model(path.read_bytes(), name=name).inputs[0].dtype == "uint8"
 
 

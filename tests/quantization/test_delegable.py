@@ -37,6 +37,33 @@ NETWORKS = {
 }
 
 
+def bordered(x, pool, *widths):
+    return pool(keras.ops.pad(x, [(0, 0), *widths, (0, 0)], constant_values=float("-inf")))
+
+
+NETWORKS |= {
+    "max pool with a border of minus infinity": lambda x: bordered(x, layers.MaxPooling2D(3, 2), (1, 1), (1, 1)),
+    "max pool with a border of another width on each side": lambda x: bordered(
+        x, layers.MaxPooling2D((4, 3), 1), (3, 0), (0, 2)
+    ),
+}
+
+HARD_SWISHES = {
+    "a layer": lambda x: layers.Activation("hard_swish")(x),
+    "inside a convolution": lambda x: layers.Conv2D(4, 1, activation="hard_silu")(x),
+    "an operation": lambda x: keras.ops.hard_silu(x),
+    "by hand": lambda x: x * (layers.ReLU(6.0)(x + 3.0) * (1 / 6)),
+    "by hand, of operations": lambda x: keras.ops.relu6(3.0 + x) * x / 6.0,
+    "inside a dilated convolution": lambda x: layers.Add()(
+        [
+            layers.SeparableConv2D(4, 3, padding="same", dilation_rate=2, activation=name)(x)
+            for name in ("hard_silu", None)
+        ]
+    ),
+}
+NETWORKS |= {f"hard swish, {name}": middle for name, middle in HARD_SWISHES.items()}
+
+
 def network(middle):
     x = inputs = keras.Input((12, 10, 3), name="image")
     x = layers.Rescaling(1 / 64, offset=-1, name="normalise")(x)
@@ -55,6 +82,36 @@ def test_outputs_and_names_are_those_of_the_model(name):
     assert changed is not model
     assert [layer.name for layer in changed.layers] == [layer.name for layer in model.layers]
     np.testing.assert_allclose(changed(images()), model(images()), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", HARD_SWISHES)
+def test_a_hard_swish_is_exact_to_a_millionth(name):
+    x = keras.Input((12, 10, 4))
+    model = randomize(keras.Model(x, HARD_SWISHES[name](x)))
+    values = np.random.default_rng(0).normal(scale=4, size=(2, 12, 10, 4)).astype(np.float32)
+    exact = np.asarray(model(values))
+    np.testing.assert_allclose(delegable(model)(values), exact, rtol=0, atol=1e-6 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize(
+    ("padding", "reader"),
+    [
+        ({"constant_values": 0.0}, layers.MaxPooling2D(3, 2)),
+        ({"mode": "reflect"}, layers.MaxPooling2D(3, 2)),
+        ({"constant_values": float("-inf")}, layers.MaxPooling2D(3, 2, padding="same")),
+        ({"constant_values": float("-inf")}, layers.UpSampling2D(2)),
+    ],
+)
+def test_another_border_stays_as_it_is(padding, reader):
+    x = keras.Input((12, 10, 4))
+    model = keras.Model(x, reader(keras.ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], **padding)))
+    assert delegable(model) is model
+
+
+def test_an_addition_of_3_that_makes_no_hard_swish_stays_as_it_is():
+    x = keras.Input((12, 10, 4))
+    model = keras.Model(x, layers.Conv2D(4, 1, activation="gelu")(x + 3.0))
+    assert delegable(model) is model
 
 
 @pytest.mark.parametrize("name", NETWORKS)

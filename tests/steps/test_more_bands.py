@@ -39,7 +39,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "survey.yaml").write_text(
         f"data: {{name: folder, root: '{root}', input_size: [32, 32], bands: [1, 2, 3, 4],\n"
         "  scale: [0, 3000, 0, 3000, 0, 3000, 0, 6000], folder: {classes: {plastic: 0, lawn: 1}}}\n"
-        "model: {aspp: separable, decoder: none, aspp_width: 32}\n"
+        "model: {width: 0.25, aspp: separable, decoder: none, aspp_width: 32}\n"
         "fit: &recipe {epochs: 1, steps_per_epoch: 40, batch_size: 4, optimizer: adamw, learning_rate: 0.002,\n"
         "  augment: {flip_vertical: true, color: 0.2, blur_px: 0.5, noise: 2}}\n"
         "prune: {macs: 0.5, loops: 1, batches: 2, recalibration_batches: 2,\n"
@@ -81,6 +81,7 @@ def test_four_bands_tell_the_classes_apart(workshop: Path, model: str, capsys: p
     assert miou([str(workshop / model), "-c", str(workshop / "survey.yaml")], capsys) > 0.7
 
 
+@pytest.mark.slow
 def test_three_bands_do_not(workshop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["-c", str(workshop / "survey.yaml")]
     assert main(["fit", *settings, "-o", str(tmp_path / "colors"), *COLORS]) == 0

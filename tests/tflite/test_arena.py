@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsseg_tf.tflite.arena import arena_bytes, plan_arena
+from rsseg_tf.tflite.arena import LITERT, MICRO, Planner, arena_bytes, plan_arena
 from rsseg_tf.tflite.flatbuffer import Op, Tensor, TFLiteModel, parse_model
 from tests.tflite.networks import scratchless_model
 
@@ -29,24 +29,30 @@ def graphs(draw: st.DrawFn) -> TFLiteModel:
     return TFLiteModel(tuple(tensors), tuple(ops), (tensors[0],), (tensors[-1],))
 
 
+PLANNERS = pytest.mark.parametrize("planner", [LITERT, MICRO], ids=["litert", "micro"])
+
+
+@PLANNERS
 @given(graphs())
-def test_tensors_that_live_together_do_not_overlap(model: TFLiteModel) -> None:
-    for one, other in itertools.combinations(plan_arena(model), 2):
+def test_tensors_that_live_together_do_not_overlap(planner: Planner, model: TFLiteModel) -> None:
+    for one, other in itertools.combinations(plan_arena(model, planner), 2):
         if one.first_op <= other.last_op and other.first_op <= one.last_op:
             assert one.end <= other.offset or other.end <= one.offset
 
 
+@PLANNERS
 @given(graphs())
-def test_the_arena_lies_between_what_lives_at_once_and_everything(model: TFLiteModel) -> None:
-    plan = plan_arena(model)
+def test_the_arena_lies_between_what_lives_at_once_and_everything(planner: Planner, model: TFLiteModel) -> None:
+    plan = plan_arena(model, planner)
     alive = [sum(p.nbytes for p in plan if p.first_op <= op <= p.last_op) for op in range(len(model.ops) + 1)]
-    assert max(alive) <= arena_bytes(model) <= sum(p.nbytes for p in plan)
+    assert max(alive) <= arena_bytes(model, planner) <= sum(p.nbytes for p in plan)
 
 
+@PLANNERS
 @given(graphs())
-def test_every_activation_has_one_place(model: TFLiteModel) -> None:
+def test_every_activation_has_one_place(planner: Planner, model: TFLiteModel) -> None:
     used = {tensor.index for op in model.ops for tensor in op.activations}
-    assert sorted(placement.tensor for placement in plan_arena(model)) == sorted(used)
+    assert sorted(placement.tensor for placement in plan_arena(model, planner)) == sorted(used)
 
 
 @pytest.mark.parametrize("kind", ["int8", "float32"])

@@ -72,6 +72,9 @@ def command(
     )
     if result["recovered"]:
         text += f", {result['recovered']['won_back']:.2f} won back by quantization-aware training"
+    if facts["float_inside"]:
+        inside = ", ".join(f"{count} {op}" for op, count in facts["float_inside"].items())
+        text += f"\nstays float within the delegate's piece, which has no int8 of it or lies between such: {inside}"
     found, asked = (result["calibration"] or {}).get("samples"), config.export.calibration_samples
     if found is not None and found < asked:
         text += (
@@ -79,6 +82,8 @@ def command(
         )
     if result["kernels"]:
         text += f"\n{format_agreement(result['kernels'])}"
+    if result["micro_arena_bytes"]:
+        text += f"\nactivation memory by TFLite Micro {result['micro_arena_bytes'] / 1e6:.2f} MB"
     table = format_layer_errors(result["layer_errors"][: config.export.layer_error])
     mapping = format_report(result["edgetpu"]) if result["edgetpu"] else ""
     mapping = format_vela(result["ethosu"]) if result["ethosu"] else mapping

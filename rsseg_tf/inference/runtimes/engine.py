@@ -71,10 +71,12 @@ class Describing(Engine, Protocol):
 
     Attributes:
         shapes: of the input and the output.
+        input_dtype: of the input's numbers, as NumPy calls it.
         notes: what the file says about itself.
     """
 
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    input_dtype: str
     notes: Mapping[str, str]
 
 
@@ -94,7 +96,11 @@ class OpenVINO:
         with quiet_stderr():
             model, compiled = _trying(load, f"OpenVINO cannot run `{path}`")
         self._request = compiled.create_infer_request()
-        self.shapes = (tuple(compiled.input(0).shape), tuple(compiled.output(0).shape))
+        self.shapes = _trying(
+            lambda: (tuple(compiled.input(0).shape), tuple(compiled.output(0).shape)),
+            f"OpenVINO cannot read `{path}`",
+        )
+        self.input_dtype = str(np.dtype(compiled.input(0).element_type.to_dtype()))
         self.notes: Mapping[str, str] = _trying(lambda: _notes_of(model), f"OpenVINO cannot read `{path}`")
         self._tensor = openvino.Tensor
 
@@ -134,6 +140,7 @@ class OnnxRuntime:
         source, result = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = source.name
         self.shapes = (tuple(source.shape), tuple(result.shape))
+        self.input_dtype = _ONNX_TYPES.get(source.type, "float32")
         self.notes: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._given: Stored = np.zeros(0)
         self._result: Stored = np.zeros(0)
@@ -154,6 +161,9 @@ class OnnxRuntime:
     def partitions(self) -> tuple[int, list[str]]:
         """Return one piece: its CPU provider runs all of a file or refuses it."""
         return 1, []
+
+
+_ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(float16)": "float16"}
 
 
 def _notes_of(model: Any) -> Mapping[str, str]:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.blending import best_class
 from rsseg_tf.inference.runtimes.choice import runtime_for
-from rsseg_tf.inference.runtimes.engine import Describing, OnnxRuntime, OpenVINO, Stored
+from rsseg_tf.inference.runtimes.engine import Describing, Stored
+from rsseg_tf.inference.runtimes.guard import ENGINES, check_runs
 from rsseg_tf.inference.runtimes.images import ImageRunner
+from rsseg_tf.inference.runtimes.seal import is_sealed
 from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.flatbuffer import read_content
 from rsseg_tf.tflite.metadata import METADATA_NAME, ModelMetadata, metadata_of
@@ -32,7 +34,8 @@ class OnnxRunner(ImageRunner):
         runtime: `onnxruntime`, `openvino`, or `auto` for the faster of those that are installed.
 
     Raises:
-        ModelError: if there is no such file, or one that the runtime refuses or `export-onnx` did not write.
+        ModelError: if there is no such file, a damaged one, or one that the runtime refuses or `export-onnx` did not
+            write.
         ConfigError: if there is no such runtime, or it does not read ONNX.
         MissingExtraError: if the runtime is not installed.
     """
@@ -45,10 +48,9 @@ class OnnxRunner(ImageRunner):
     def __init__(self, path: Path | str, *, threads: int = 1, runtime: str = "onnxruntime") -> None:
         self.path = Path(path)
         self.runtime = runtime_for(self.path, runtime)
-        read_content(self.path)  # so that a file that is not there is told in our own words
-        engine = OpenVINO if self.runtime == "openvino" else OnnxRuntime
+        check_runs(self.path, self.runtime, is_sealed=_is_sealed(self.path))
         started = time.perf_counter()
-        self._engine: Describing = engine(self.path, threads=threads)
+        self._engine: Describing = ENGINES[self.runtime](self.path, threads=threads)
         self.load_ms = (time.perf_counter() - started) * 1e3
         self.metadata = _metadata(self.path, self._engine)
         (_, self.num_bands, *size), (_, self.num_classes, *_) = self._engine.shapes
@@ -72,6 +74,13 @@ class OnnxRunner(ImageRunner):
     def partitions(self) -> tuple[int, list[str]]:
         """Return one piece."""
         return self._engine.partitions()
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return is_sealed(read_content(path))
+    except ModelError as error:
+        raise ModelError(f"`{path}` is damaged: {error.message}", hint=error.hint) from error
 
 
 def _metadata(path: Path, engine: Describing) -> ModelMetadata:

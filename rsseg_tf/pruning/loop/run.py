@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from rsseg_tf.config.pruning import LATENCY, Limits, Loop, Ranking, Target
+from rsseg_tf.config.pruning import ARENA, LATENCY, Limits, Loop, Ranking, Target
 from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.graphs import live_taps
@@ -34,6 +34,8 @@ from rsseg_tf.pruning.scoring.contributions import Loss
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.select import choose
 from rsseg_tf.pruning.together import ALONE, Together
+from rsseg_tf.tflite.arena import MICRO, arena_bytes
+from rsseg_tf.tflite.graph import TFLiteModel
 
 BatchesOfLoop = Callable[[int], Iterable[tuple[Any, Any]]]
 
@@ -59,6 +61,7 @@ class Hooks:
             It must depend on nothing but its arguments, or a resumed run produces a different plan.
         accuracy: of the model as it is, for the accuracy floor; where the loop has floors by class, a mapping with a
             value for every name of `Loop.floors`.
+        file: with the dense model's live taps: returns the graph of its int8 file, for a target in `arena_bytes`.
         together: those that prune the same model together, each scoring a part of the batches; the model, the
             batches, the settings and the state file have to be the same for all.
         state_path: an `.npz` file that each loop renews, and from which a killed run resumes to reach the same plan.
@@ -67,6 +70,7 @@ class Hooks:
     on_loop: Callable[[int, Plan], None] | None = None
     tune: Callable[[keras.Model, int], None] | None = None
     accuracy: Measure | None = None
+    file: Callable[[keras.Model], TFLiteModel] | None = None
     together: Together = ALONE
     state_path: Path | str | None = None
 
@@ -111,7 +115,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
     check(loop)
     if not callable(batches):
         raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
-    _check_hooks(loop, hooks)
+    _check_hooks(target, loop, hooks)
     state_path = None if hooks.state_path is None else Path(hooks.state_path)
     dense = live_taps(model)
     if is_state_of(state_path, _fingerprint(model, target, loop)):  # of a version that kept all taps
@@ -125,15 +129,17 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         rules=rules,
         reconstructs=loop.reconstruct,
     )
-    steps = _Steps(dense, _Chooser(find_groups(dense, rules=rules), target, loop), slim, loop=loop, hooks=hooks)
-    file = StateFile(state_path, _fingerprint(dense, target, loop))
-    state = file.read() or steps.start()
+    file = hooks.file(dense) if hooks.file and ARENA in target.given else None
+    choose_next = _Chooser(find_groups(dense, rules=rules), target, loop, file)
+    steps = _Steps(dense, choose_next, slim, loop=loop, hooks=hooks)
+    states = StateFile(state_path, _fingerprint(dense, target, loop))
+    state = states.read() or steps.start()
     while not state.stopped and state.now.loop < loop.loops:
         state = steps.advance(state, batches)
         if hooks.on_loop is not None:  # before the state says that it is done: no loop goes untold when killed
             hooks.on_loop(state.now.loop, state.now.plan)
-        if state.stopped or state.now.loop == loop.loops or file.is_due(dense.weights):
-            file.renew(steps.with_weights(state))
+        if state.stopped or state.now.loop == loop.loops or states.is_due(dense.weights):
+            states.renew(steps.with_weights(state))
     end = state.result
     if end.loop == 0:
         raise RssegError(
@@ -206,12 +212,13 @@ class _Steps:
 class _Chooser:
     """Chooses with the target, limits and ranking of a loop."""
 
-    def __init__(self, groups: Groups, target: Target, loop: Loop) -> None:
+    def __init__(self, groups: Groups, target: Target, loop: Loop, file: TFLiteModel | None) -> None:
         self.everything = groups.plan(np.zeros(len(groups), bool))
         self._groups = groups
         self._goal = target.given
         self._loop = loop
         self._profile = _profile(target, loop)
+        self._file = file
 
     def __call__(self, scores: Scores, *, done: float, start: Plan) -> Plan:
         """Return the plan that continues from `start` when the share `done`, 0 to 1, of the loops is done."""
@@ -223,11 +230,14 @@ class _Chooser:
             ranking=part(self._loop, Ranking),
             start=start,
             profile=self._profile,
+            file=self._file,
         )
 
     def _target(self, done: float) -> Target:
         share = SCHEDULES[self._loop.schedule]
         dense = {LATENCY: self._profile.total_ms} if self._profile else {}
+        if self._file and self._goal.get(ARENA, 0) > 1:
+            dense[ARENA] = float(arena_bytes(self._file, MICRO))
         targets = {}
         for metric, goal in self._goal.items():
             whole = dense.get(metric, 1.0)
@@ -251,13 +261,15 @@ def _is_turn(loop: int, every: int, loops: int) -> bool:
     return (loop + 1) % every == 0 or loop + 1 == loops
 
 
-def _check_hooks(loop: Loop, hooks: Hooks) -> None:
+def _check_hooks(target: Target, loop: Loop, hooks: Hooks) -> None:
     if loop.schedule not in SCHEDULES:
         raise ConfigError(f"unknown schedule `{loop.schedule}`", hint=f"known: {', '.join(SCHEDULES)}")
     needs = {"tune_steps": "tune", **dict.fromkeys(("accuracy_floor", "floor", "small_object_floor"), "accuracy")}
     for setting, hook in needs.items():
         if getattr(loop, setting) and getattr(hooks, hook) is None:
             raise ConfigError(f"`{setting}` needs the hook `{hook}`", hint=f"pass hooks=Hooks({hook}=…)")
+    if ARENA in target.given and hooks.file is None:
+        raise ConfigError(f"`{ARENA}` needs the hook `file`", hint="pass hooks=Hooks(file=…)")
 
 
 def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
@@ -269,6 +281,7 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     without = ("control", "params_margin", *(() if loop.tune_steps else ("retrain", "distill")))
     later = ("floor", "small_object_floor", "reconstruct")
     without += tuple(name for name in later if not settings[name])  # states from before them still serve
+    without += () if ARENA in target.given else (ARENA,)
     relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())

@@ -160,7 +160,7 @@ def _weights(ours: TFLiteModel, theirs: TFLiteModel) -> dict[str, float]:
     figures = {}
     for op in ours.ops:
         exact = originals.get(op.outputs[0].name)
-        found = [] if exact is None else list(_kernel_figures(op, exact))
+        found = list(_kernel_figures(op, exact)) if exact and exact.name == op.name else []
         if found:
             figures[op.outputs[0].name] = min(found)
     return figures

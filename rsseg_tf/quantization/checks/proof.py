@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.errors import CheckFailedError
 from rsseg_tf.number_formats import FORMATS
+from rsseg_tf.quantization.int8.islands import ops_in_islands
 from rsseg_tf.text import listed
-from rsseg_tf.tflite.flatbuffer import TFLiteModel, read_model
+from rsseg_tf.tflite.flatbuffer import Op, TFLiteModel, read_model
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.interpreter import delegate_partitions, open_interpreter
 from rsseg_tf.tflite.layer_names import layers_by_op
@@ -31,6 +33,8 @@ class Proof:
         ops: op name → count.
         float_ops: Keras layer (or tensor) names of ops that work on floats.
         float_tensors: names of what they compute, those aside that only convert between floats and integers.
+        float_inside: those of `float_tensors` that are floats since XNNPACK has nothing else → op name; see
+            `rsseg_tf.quantization.int8.islands`. The next two leave them out.
         activations: type → layers of the ops that compute it.
         weights: type → layers of the ops that use it.
         largest_kernel: elements of the largest constant kernel of a convolution or dense layer, 0 without any.
@@ -43,6 +47,7 @@ class Proof:
     ops: dict[str, int]
     float_ops: tuple[str, ...]
     float_tensors: tuple[str, ...]
+    float_inside: Mapping[str, str]
     activations: Mapping[str, tuple[str, ...]]
     weights: Mapping[str, tuple[str, ...]]
     largest_kernel: int
@@ -78,7 +83,8 @@ class Proof:
         return faults
 
     def _float_faults(self, keep_float: Sequence[str]) -> list[str]:
-        others = [name for name in self.float_tensors if not any(is_named(name, kept) for kept in keep_float)]
+        by_choice = [name for name in self.float_tensors if name not in self.float_inside]
+        others = [name for name in by_choice if not any(is_named(name, kept) for kept in keep_float)]
         absent = [kept for kept in keep_float if not any(is_named(name, kept) for name in self.float_tensors)]
         faults = []
         if others:
@@ -92,6 +98,7 @@ class Proof:
         return {
             "ops": self.ops,
             "float_ops": list(self.float_ops),
+            "float_inside": dict(Counter(self.float_inside.values()).most_common()),
             "partitions": self.partitions,
             "undelegated": list(self.undelegated),
             "weight_bytes": self.weight_bytes,
@@ -105,12 +112,16 @@ def prove(path: Path, *, layer_names: Sequence[str] = ()) -> Proof:
     check_loads(path, path.read_bytes())
     partitions, undelegated = delegate_partitions(open_interpreter(path, threads=1))
     banned = [op for op in model.ops if op.name in _BANNED_OPS]
+    inside = ops_in_islands(model)
+    others = [op for op in model.ops if op.index not in inside]
+    floats = [op for op in model.float_ops if op.name not in _SEAMS]
     return Proof(
         ops=model.op_counts,
         float_ops=tuple(layers[op.index] for op in model.float_ops),
-        float_tensors=tuple(op.outputs[0].name for op in model.float_ops if op.name not in _SEAMS),
-        activations=_activation_types(model, layers),
-        weights=_weight_types(model, layers),
+        float_tensors=tuple(op.outputs[0].name for op in floats),
+        float_inside={op.outputs[0].name: op.name for op in floats if op.index in inside},
+        activations=_activation_types(others, layers),
+        weights=_weight_types(others, layers),
         largest_kernel=_largest_kernel(model),
         banned_ops=tuple(layers[op.index] for op in banned),
         partitions=partitions,
@@ -132,17 +143,17 @@ def require(proof: Proof, number_format: str, *, path: Path, keep_float: Sequenc
         )
 
 
-def _activation_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _activation_types(ops: Iterable[Op], layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for op in model.ops:
+    for op in ops:
         for kind in {tensor.dtype for tensor in op.activations}:
             found.setdefault(kind, []).append(layers[op.index])
     return {kind: tuple(names) for kind, names in found.items()}
 
 
-def _weight_types(model: TFLiteModel, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _weight_types(ops: Iterable[Op], layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for op in model.ops:
+    for op in ops:
         for kind in {tensor.dtype for tensor in op.inputs if tensor and tensor.is_weight}:
             found.setdefault(kind, []).append(layers[op.index])
     return {kind: tuple(names) for kind, names in found.items()}

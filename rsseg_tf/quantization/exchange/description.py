@@ -11,16 +11,19 @@ from dataclasses import asdict
 from typing import Any
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.inference.runtimes.seal import BLANK, SEAL
 from rsseg_tf.tflite.metadata import METADATA_NAME, ModelMetadata
 
 
 def describe(model: Any, metadata: ModelMetadata) -> None:
-    """Write what is known of an ONNX model into it, in place of what was there."""
+    """Write what is known of an ONNX model into it, in place of what was there, and leave a place for its checksum."""
     values = {**deepness_values(metadata), METADATA_NAME: asdict(metadata)}
     del model.metadata_props[:]
     for name, value in values.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = name, json.dumps(value)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = SEAL, BLANK
 
 
 def deepness_values(metadata: ModelMetadata) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from rsseg_tf.quantization.converting import converting
+from rsseg_tf.quantization.int8.constants import with_fitting_constants
+from rsseg_tf.quantization.int8.islands import islands
+from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tracing.private import mlir_quantize, stop_after_calibration
 
 Images: TypeAlias = Sequence[NDArray[np.uint8]]
@@ -76,25 +79,31 @@ def with_ranges(calibrated: bytes, ranges: Mapping[int, Range]) -> bytes:
     return bytes(changed)
 
 
-def quantize(calibrated: bytes, *, head: str = "logits", keep_float: Sequence[str] = ()) -> bytes:
+def quantize(
+    calibrated: bytes, *, head: str = "logits", keep_float: Sequence[str] = (), throughout: bool = False
+) -> bytes:
     """Return the int8 file: uint8 pixels in, int8 scores or uint8 classes out.
+
+    What XNNPACK has in float alone stays float: see `rsseg_tf.quantization.int8.islands`.
 
     Args:
         calibrated: a float file with ranges, from `rsseg_tf.quantization.convert.calibrated_model`.
         head: a name in `rsseg_tf.number_formats.HEADS`.
-        keep_float: operators, by the name of the tensor that they compute, that stay float32.
+        keep_float: operators, by the name of the tensor that they compute, that stay float32 too.
+        throughout: whether everything is to be integers, as an NPU needs it.
 
     Raises:
         ModelError: if the converter fails.
     """
+    inside = () if throughout else islands(parse_model(calibrated, name="the float model"))
     with converting():
         file: bytes = mlir_quantize(
             calibrated,
             input_data_type=tf.uint8,
             output_data_type=tf.uint8 if head == "classes" else tf.int8,
-            denylisted_nodes=list(keep_float),
+            denylisted_nodes=[*keep_float, *inside],
         )
-    return file
+    return with_fitting_constants(file)
 
 
 def with_verifiers(calibrated: bytes) -> bytes:
@@ -106,8 +115,9 @@ def with_verifiers(calibrated: bytes) -> bytes:
     Raises:
         ModelError: if the converter fails.
     """
+    inside = islands(parse_model(calibrated, name="the float model"))
     with converting():
-        file: bytes = mlir_quantize(calibrated, enable_numeric_verify=True)
+        file: bytes = mlir_quantize(calibrated, enable_numeric_verify=True, denylisted_nodes=list(inside))
     return file
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.int8.calibrated import PIXELS, Images, Range, input_index, with_ranges
 from rsseg_tf.quantization.int8.observe import Float64Array, Observed, observe
+from rsseg_tf.quantization.int8.scales import with_fitting_ranges
 
 MIN_MAX = "min-max"
 OUTSIDE = 1e-4
@@ -86,7 +87,7 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
     """Return what `with_method` does, for values seen already."""
     chosen = {index: finite_range(METHODS[method](observed), observed, method) for index, observed in seen.items()}
-    return with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS})
+    return with_fitting_ranges(with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS}))
 
 
 def finite_range(chosen: Range, observed: Observed, method: str) -> Range:

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from rsseg_tf.config import Config, to_dict
+from rsseg_tf.config import Config, ExportConfig, to_dict
+from rsseg_tf.config.export import MICRO
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runtimes.opening import Runner
@@ -18,13 +19,19 @@ from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement
-from rsseg_tf.quantization.ethosu import enlarging_in_steps
+from rsseg_tf.quantization.convert import convert
+from rsseg_tf.quantization.ethosu import suited_to_ethosu
+from rsseg_tf.quantization.freeze import image_shape
+from rsseg_tf.quantization.micro import in_parts
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, model_infer
 from rsseg_tf.steps.shared.model_classes import numbered_as, pixel_m_of, with_pixel_m
 from rsseg_tf.steps.shared.windows import calibration_of, windows
+from rsseg_tf.tflite.ethosu import vela
+from rsseg_tf.tflite.flatbuffer import parse_model
+from rsseg_tf.tflite.graph import TFLiteModel
 from rsseg_tf.tflite.metadata import ModelMetadata
 
 _UNCALIBRATED = Calibration((), (), (), sha256="")
@@ -65,11 +72,28 @@ def open_source(path: Path, config: Config) -> Source:
     dataset = numbered_as(path, prepared_dataset(config))
     model = load_keras_model(path)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
-    config = replace(config, export=for_target(config.export, model))
-    if config.export.target in ("ethos-u55", "ethos-u65"):
-        model = enlarging_in_steps(model)
+    model, export = _variant(model, config.export)
+    config = replace(config, export=export)
     calibration = calibration_of(dataset, config) if FORMATS[config.export.type].calibration else _UNCALIBRATED
     return Source(model, path, dataset, config, calibration)
+
+
+def int8_graph(model: keras.Model, export: ExportConfig) -> TFLiteModel:
+    """Return the graph of the int8 file that these settings make of a model; its numbers are of no use.
+
+    Raises:
+        RssegError: if the model cannot be converted, or has no such head.
+    """
+    model, export = _variant(model, export)
+    pixels = np.random.default_rng(0).integers(0, 256, image_shape(model), dtype=np.uint8)
+    content = convert(model, head=export.head, calibration=[pixels])
+    return parse_model(in_parts(content, name=model.name) if export.target == MICRO else content, name=model.name)
+
+
+def _variant(model: keras.Model, export: ExportConfig) -> tuple[keras.Model, ExportConfig]:
+    """Return the model and the settings with which it is exported for `export.target`."""
+    model = suited_to_ethosu(model, export.target) if export.target in vela.USUAL else model
+    return model, for_target(export, model)
 
 
 def agreement_of(source: Source, runner: Runner) -> agreement.Agreement:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from rsseg_tf.config.pruning import LATENCY
+from rsseg_tf.config.pruning import ARENA, LATENCY
 from rsseg_tf.progress import Line, drawn, time_left
 from rsseg_tf.pruning import Plan
 from rsseg_tf.training.loop import EpochRow
@@ -72,10 +72,12 @@ class PruningProgress:
         self._line = Line(stream)
 
     def __call__(self, loop: int, plan: Plan) -> None:
-        """Report what is left after loop `loop`, counted from 1; the time too, if it was measured."""
+        """Report what is left after loop `loop`, counted from 1; time and memory too, where the plan tells them."""
         text = f"prune loop {loop}/{self._loops}  MACs {plan.share('macs'):.1%}  params {plan.share('params'):.1%}"
         if LATENCY in plan.cost:
             text += f"  {plan.cost[LATENCY]:.1f} ms (estimated)"
+        if ARENA in plan.cost:
+            text += f"  arena {plan.cost[ARENA] / 1e6:.2f} MB"
         if loop == self._loops or not (self._line.is_live or loop % 10):
             self._line.print(text)
         else:

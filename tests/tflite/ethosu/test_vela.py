@@ -11,7 +11,7 @@ from keras import layers
 from rsseg_tf.cli.main import main
 from rsseg_tf.errors import CheckFailedError, MissingExtraError, ModelError
 from rsseg_tf.quantization.convert import convert
-from rsseg_tf.quantization.ethosu import enlarging_in_steps
+from rsseg_tf.quantization.ethosu import suited_to_ethosu
 from rsseg_tf.tflite.ethosu.vela import estimate, format_vela, require_installed, require_on_npu
 from tests.quantization.networks import randomize
 
@@ -28,7 +28,7 @@ def files(tmp_path_factory):
     model = randomize(keras.Model(inputs, layers.UpSampling2D(4, interpolation="bilinear", name="logits")(x)))
     images = list(np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8))
     (folder / "plain.tflite").write_bytes(convert(model, calibration=images))
-    (folder / "steps.tflite").write_bytes(convert(enlarging_in_steps(model), calibration=images))
+    (folder / "steps.tflite").write_bytes(convert(suited_to_ethosu(model, "ethos-u55"), calibration=images))
     (folder / "float32.tflite").write_bytes(convert(model, number_format="float32"))
     return folder
 
