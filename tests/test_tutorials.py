@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from rsseg_tf import pruning
 from rsseg_tf.cli.main import main
 from tests.pages import ROOT, blocks, commands, run_page, smaller
 
@@ -67,6 +69,7 @@ def test_the_surveys_commands_are_ours_and_one_prunes_to_a_time() -> None:
     assert any(word.startswith(LATENCY) for words in lines for word in words)
 
 
+@pytest.mark.slow
 def test_the_networks_page_prunes_tunes_and_exports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +83,15 @@ def test_the_networks_page_prunes_tunes_and_exports_it(
     assert names["slim"].count_params() < 0.6 * names["model"].count_params()
     assert names["exported"]["type"] == "int8"
     assert 0 <= names["int8_miou"] <= 1
+
+
+def test_the_networks_page_uses_public_names_alone() -> None:
+    code = "".join(text for _, text in blocks(KERAS, "python"))
+    compile(code, KERAS, "exec")
+    used = set(re.findall(r"pruning\.([A-Za-z_]+)", code))
+
+    assert used
+    assert used <= set(pruning.__all__)
 
 
 @pytest.mark.parametrize("page", [SURVEY, KERAS])
