@@ -9,8 +9,8 @@ from rsseg_tf.errors import ModelError
 SEAL = "rsseg_tf_seal"
 """Key of the metadata that holds it."""
 
-BLANK = "0" * 64
-"""Its value while the checksum is taken."""
+BLANK = f'"{"0" * 64}"'
+"""Its value while the checksum is taken: JSON, as every value there."""
 
 _KEY = SEAL.encode()
 _BEFORE = b"\n" + bytes([len(_KEY)]) + _KEY + b"\x12" + bytes([len(BLANK)])
@@ -27,7 +27,7 @@ def sealed(content: bytes) -> bytes:
     if start < 0:
         raise ModelError("the ONNX file has no place for its checksum")
     blank = _with(content, start, BLANK)
-    return _with(blank, start, hashlib.sha256(blank).hexdigest())
+    return _with(blank, start, f'"{hashlib.sha256(blank).hexdigest()}"')
 
 
 def is_sealed(content: bytes) -> bool:

@@ -318,7 +318,16 @@ def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_
     model, path = network(), tmp_path / "state.npz"
     as_before = dataclasses.replace(SETTINGS, reconstruct=False)
     prune(model, settings=as_before, hooks=pruning.Hooks(state_path=path))
-    other = ("retrain", "distill", "floor", "small_object_floor", "control", "reconstruct", "params_margin")
+    other = (
+        "retrain",
+        "distill",
+        "floor",
+        "small_object_floor",
+        "control",
+        "reconstruct",
+        "params_margin",
+        "arena_bytes",
+    )
     settings = {key: value for key, value in dataclasses.asdict(as_before).items() if key not in other}
     settings["normalise"] = settings.pop("normalize")
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights()))
