@@ -48,7 +48,7 @@ class Target:
     params: float = setting(1.0, above=0, at_most=1)
     int8_bytes: float = setting(1.0, above=0, at_most=1)
     latency_ms: float = setting(0.0, at_least=0, at_most=1_000_000_000)
-    arena_bytes: float = setting(1.0, above=0, at_most=1_000_000_000_000)
+    arena_bytes: float = setting(1.0, above=0, at_most=1_000_000_000)
 
     @property
     def given(self) -> dict[str, float]:

@@ -37,6 +37,8 @@ WORDS = (
     "prune.retrain.checkpoint_steps=1",
     "prune.retrain.epochs=2",
 )
+pytestmark = pytest.mark.slow
+
 KINDS = ("plain", "teacher")
 STEPS = 4
 """Of the retraining, and so of each control."""
@@ -114,7 +116,6 @@ def test_steps_between_removals_and_the_teacher_make_a_difference(folder, tmp_pa
     assert not np.array_equal(plain, untuned)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["while the first is trained", "while the second is trained"])
 def test_a_kill_among_the_controls_changes_nothing(place, folder, tmp_path, monkeypatch):
     run = tmp_path / "run"

@@ -123,11 +123,15 @@ def test_flipped_bits_end_in_an_error_or_a_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed")
-def test_a_foreign_tflite_file_is_tried_in_openvino_first(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_tflite_file_is_tried_in_openvino_first(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_process(monkeypatch)
     TFLiteRunner(models / "sealed.tflite", runtime="openvino")
+    foreign = tmp_path / "foreign.tflite"  # which nothing tried before
+    foreign.write_bytes((models / "int8.tflite").read_bytes())
     with pytest.raises(ModelError, match="crashes openvino"):
-        TFLiteRunner(models / "int8.tflite", runtime="openvino")
+        TFLiteRunner(foreign, runtime="openvino")
 
 
 def test_a_seal_is_over_every_byte() -> None:
