@@ -55,6 +55,10 @@ def write_images(root: Path, pictures: Sequence[np.ndarray], *, side: int, photo
     return mosaic, folder
 
 
+def _frames() -> list[np.ndarray]:
+    return [frame(np.random.default_rng(number))[0] for number in range(_FRAMES)]
+
+
 def timed(work: Callable[[], list[dict[str, Any]]]) -> dict[str, float]:
     """Return wall seconds, CPU seconds of this process and the children that ended, and megapixels a second."""
     before, started = _cpu_s(), time.perf_counter()
@@ -89,8 +93,9 @@ def _cpu_of(cluster: Cluster) -> float:
 def main(model: Path, images: Path | None, folder: Path, out: Path, workers: int, turns: int, **sizes: int) -> None:
     """Predict a mosaic and photographs with MODEL by one process and by workers, in turns."""
     cores = read_system().cores
-    frames = [frame(np.random.default_rng(number))[0] for number in range(_FRAMES)]
-    mosaic, small = write_images(folder, pictures_below(images) if images else frames, **sizes)
+    mosaic, small = write_images(
+        folder / (images.name if images else "frames"), pictures_below(images) if images else _frames(), **sizes
+    )
     alone = open_predictor(model, threads=cores)
     there = Model(str(model.absolute()), alone.model_sha256, (("threads", max(1, cores // workers)),))
     found: dict[str, list[dict[str, float]]] = {}

@@ -221,7 +221,7 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings of each.")
 @click.option("--steps", type=click.IntRange(2), default=800, show_default=True, help="Gradient steps of each.")
 @click.option("--retrain", type=click.IntRange(1), default=300, show_default=True, help="Those after pruning.")
-@click.option("--repeats", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each file.")
+@click.option("--repeats", type=click.IntRange(1), default=_REPEATS, show_default=True, help="Timed runs of each file.")
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for all files; finished ones in it are kept.")
 @overrides_argument
 def main(networks: str, seeds: int, repeats: int, **shared: Any) -> None:

@@ -13,7 +13,7 @@ import os
 import queue
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -179,7 +179,8 @@ def open_cluster(*, workers: int = 0, address: str = "") -> Iterator[Cluster]:
                     f"the scheduler at {address} has no workers", hint=f"start some: dask worker {address}"
                 )
         else:
-            stack.enter_context(_environment_kept())
+            names = (*dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED")
+            stack.enter_context(_environment_kept(names))
             started = stack.enter_context(_started(distributed, workers))
             client = stack.enter_context(distributed.Client(started))
             restart = functools.partial(started.scale, workers)  # Dask gives a worker up that is slow to come back
@@ -215,15 +216,16 @@ def _connected(distributed: Any, address: str) -> Any:
 
 
 @contextlib.contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Take out of this process's environment what Dask puts there for its workers, which it would leave behind."""
-    before = dict(os.environ)
+def _environment_kept(names: Iterable[str]) -> Iterator[None]:
+    """Give variables their values back: Dask sets them for its workers in this process, and would leave them behind."""
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _started(distributed: Any, workers: int) -> Any:

@@ -80,6 +80,11 @@ class ExportConfig:
     equalize: bool = False
     bias_correction: bool = False
 
+    @property
+    def throughout(self) -> bool:
+        """Whether the target has nothing but integers: what a CPU would compute on floats is not left to it."""
+        return self.target != "cpu"
+
 
 def check_export(settings: ExportConfig) -> None:
     """Check that the file's type has what the other settings ask for.

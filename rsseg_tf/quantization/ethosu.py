@@ -41,15 +41,12 @@ def suited_to_ethosu(model: keras.Model, target: str) -> keras.Model:
         model: any model.
         target: `ethos-u55`, `ethos-u65`, or `ethos-u85`, whose enlargements stay: it has the operator itself.
     """
-    enlarges = target == "ethos-u85"
 
     def stand_ins(flat: keras.Model) -> StandIns:
-        wide = {layer.name: of_kind(_Conv2D) for layer in flat.layers if _is_wide(layer)}
-        return (
-            wide
-            if enlarges
-            else wide | {layer.name: of_kind(_UpSampling2D) for layer in flat.layers if _is_enlarging(layer)}
-        )
+        found = {layer.name: of_kind(_Conv2D) for layer in flat.layers if _is_wide(layer)}
+        if target != "ethos-u85":
+            found |= {layer.name: of_kind(_UpSampling2D) for layer in flat.layers if _is_enlarging(layer)}
+        return found
 
     return with_stand_ins(live_taps(model), stand_ins)
 

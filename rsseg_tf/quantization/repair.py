@@ -57,7 +57,8 @@ def int8_file(  # noqa: PLR0913 - what is measured, kept and corrected
     errors: tuple[LayerError, ...] = ()
     tensors: tuple[str, ...] = ()
     if images:
-        errors = tuple(layer_errors(quantize(calibrated, head=head), calibrated, images, layer_names=layer_names))
+        file = quantize(calibrated, head=head, throughout=throughout)
+        errors = tuple(layer_errors(file, calibrated, images, layer_names=layer_names, throughout=throughout))
         tensors = float_tensors(errors, calibrated, count=keep_float)
     final = bias_corrected(calibrated, correct_on) if correct_on else calibrated
     return ConvertedFile(quantize(final, head=head, keep_float=tensors, throughout=throughout), tensors, errors)

@@ -171,7 +171,7 @@ def _repaired(source: Source) -> ConvertedFile:
         layer_names=source.layer_names,
         keep_float=wanted.keep_float,
         correct_on=images if wanted.bias_correction else (),
-        throughout=wanted.target != "cpu",
+        throughout=wanted.throughout,
     )
 
 

@@ -203,11 +203,8 @@ def _controls(job: Retraining, place: Path, folder: Path, pruned: Outcome, *, lo
 def _measured(plan: pruning.Plan) -> dict[str, float]:
     """Return latency and memory of the pruned and the dense model, where a profile or a target has the plan tell."""
     metrics = [metric for metric in (LATENCY, ARENA) if metric in plan.cost]
-    return {f"{kind}{metric}": cost[metric] for metric in metrics for kind, cost in _kinds(plan)}
-
-
-def _kinds(plan: pruning.Plan) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    return ("", plan.cost), ("dense_", plan.dense_cost)
+    costs = {"": plan.cost, "dense_": plan.dense_cost}
+    return {f"{kind}{metric}": cost[metric] for metric in metrics for kind, cost in costs.items()}
 
 
 def _check_floors(settings: PruneConfig, names: Sequence[str]) -> None:

@@ -170,6 +170,19 @@ def test_a_target_out_of_reach_leaves_nothing(workshop, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_pruned_to_a_memory_the_file_needs_what_the_plan_says(workshop, tmp_path, capsys):
+    run, words = tmp_path / "run", ("export.target=micro", "export.head=logits-low")
+    targets = ("prune.macs=1", "prune.arena_bytes=0.7", "prune.retrain.epochs=0")
+    assert main(["prune", str(workshop / "dense"), "-o", str(run), *targets, *words]) == 0
+    results = json.loads((run / "manifest.json").read_text())["results"]
+    capsys.readouterr()
+
+    assert main(["export-tflite", str(run), "-o", str(tmp_path / "slim.tflite"), "--json"]) == 0
+
+    needed = json.loads(capsys.readouterr().out)["micro_arena_bytes"]
+    assert needed == results["arena_bytes"] <= 0.7 * results["dense_arena_bytes"]
+
+
 def test_a_failed_overwrite_keeps_the_old_run(workshop, capsys):
     before = (workshop / "pruned" / "manifest.json").read_bytes()
 

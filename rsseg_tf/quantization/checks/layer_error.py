@@ -60,7 +60,7 @@ class LayerError:
 
 
 def layer_errors(
-    file: bytes, calibrated: bytes, images: Images, *, layer_names: Sequence[str] = ()
+    file: bytes, calibrated: bytes, images: Images, *, layer_names: Sequence[str] = (), throughout: bool = False
 ) -> list[LayerError]:
     """Return the errors of every operator of an int8 file over `images`, worst local figure first.
 
@@ -69,10 +69,11 @@ def layer_errors(
         calibrated: the float file with ranges that it was made of.
         images: uint8 (H, W, C), two or more.
         layer_names: of the Keras model, to name the operators by.
+        throughout: as the file was made.
     """
     graph = parse_model(calibrated, name="the float model")
     layers = layers_by_op(graph, layer_names)
-    local, rounding = _local(calibrated, graph, images)
+    local, rounding = _local(with_verifiers(calibrated, throughout=throughout), graph, images)
     cumulative = _cumulative(file, calibrated, images)
     weights = _weights(parse_model(file, name="the int8 model"), graph)
     errors = [
@@ -108,9 +109,8 @@ def float_tensors(errors: Sequence[LayerError], calibrated: bytes, *, count: int
     return tuple(op.outputs[0].name for op in graph.ops if op.outputs[0].name in wanted)
 
 
-def _local(calibrated: bytes, graph: TFLiteModel, images: Images) -> tuple[dict[str, float], dict[str, float]]:
+def _local(content: bytes, graph: TFLiteModel, images: Images) -> tuple[dict[str, float], dict[str, float]]:
     """Return tensor name → local and rounding figure, from a file in which every operator runs both ways."""
-    content = with_verifiers(calibrated)
     pairs = list(_verified(parse_model(content, name="the verifying model"), graph))
     local = {name: ChannelNoise() for name, _, _ in pairs}
     rounding = {name: ChannelNoise() for name, _, _ in pairs}

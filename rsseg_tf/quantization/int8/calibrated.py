@@ -95,18 +95,17 @@ def quantize(
     Raises:
         ModelError: if the converter fails.
     """
-    inside = () if throughout else islands(parse_model(calibrated, name="the float model"))
     with converting():
         file: bytes = mlir_quantize(
             calibrated,
             input_data_type=tf.uint8,
             output_data_type=tf.uint8 if head == "classes" else tf.int8,
-            denylisted_nodes=[*keep_float, *inside],
+            denylisted_nodes=[*keep_float, *_inside(calibrated, throughout=throughout)],
         )
     return with_fitting_constants(file)
 
 
-def with_verifiers(calibrated: bytes) -> bytes:
+def with_verifiers(calibrated: bytes, *, throughout: bool = False) -> bytes:
     """Return an int8 file for debugging, float32 in and out, in which every operator runs twice.
 
     Beside each int8 operator its float original runs on the same (dequantized) inputs, and a `NumericVerify`
@@ -115,10 +114,14 @@ def with_verifiers(calibrated: bytes) -> bytes:
     Raises:
         ModelError: if the converter fails.
     """
-    inside = islands(parse_model(calibrated, name="the float model"))
+    inside = _inside(calibrated, throughout=throughout)
     with converting():
         file: bytes = mlir_quantize(calibrated, enable_numeric_verify=True, denylisted_nodes=list(inside))
     return file
+
+
+def _inside(calibrated: bytes, *, throughout: bool) -> tuple[str, ...]:
+    return () if throughout else islands(parse_model(calibrated, name="the float model"))
 
 
 def _range_tables(content: bytes | bytearray) -> Iterator[tuple[int, Any]]:

@@ -19,9 +19,10 @@ from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement
-from rsseg_tf.quantization.convert import convert
+from rsseg_tf.quantization.convert import calibrated_model
 from rsseg_tf.quantization.ethosu import suited_to_ethosu
 from rsseg_tf.quantization.freeze import image_shape
+from rsseg_tf.quantization.int8.calibrated import quantize
 from rsseg_tf.quantization.micro import in_parts
 from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.edgetpu_variant import for_target
@@ -86,7 +87,8 @@ def int8_graph(model: keras.Model, export: ExportConfig) -> TFLiteModel:
     """
     model, export = _variant(model, export)
     pixels = np.random.default_rng(0).integers(0, 256, image_shape(model), dtype=np.uint8)
-    content = convert(model, head=export.head, calibration=[pixels])
+    calibrated = calibrated_model(model, head=export.head, calibration=[pixels])
+    content = quantize(calibrated, head=export.head, throughout=export.throughout)
     return parse_model(in_parts(content, name=model.name) if export.target == MICRO else content, name=model.name)
 
 

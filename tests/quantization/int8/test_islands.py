@@ -114,6 +114,15 @@ def test_the_layers_beside_an_island_can_be_measured_and_repaired(name, tmp_path
     assert facts.faults("int8", keep_float=made.keep_float) == []
 
 
+@pytest.mark.parametrize("throughout", [True, False])
+def test_errors_are_of_the_file_that_is_made(throughout):
+    """An operator that is int8 in it has an error of its own, one that is float has none."""
+    calibrated = calibrated_model(network(MIDDLES["softmax"]), head="logits", calibration=images())
+    errors = int8_file(calibrated, images=images(), throughout=throughout).errors
+    (found,) = [error.local_db for error in errors if error.op == "SOFTMAX"]
+    assert (found is not None) == throughout
+
+
 @pytest.mark.parametrize("number_format", ["float32", "float16", "dynamic"])
 def test_a_file_of_floats_has_no_islands(number_format):
     file = convert(network(MIDDLES["attention"]), number_format=number_format)
