@@ -19,7 +19,7 @@ from rsseg_tf.inference.tiling import Image, Infer, Logits, TileGrid
 
 _BATCH = 8
 _STEPS = 64
-_ROWS_IN_CACHE = 16
+_BYTES_IN_CACHE = 1 << 19
 
 _OPENCV = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
 """Types of scores that OpenCV splits by class and weights in one pass."""
@@ -121,9 +121,10 @@ def best_class(scores: NDArray[Any]) -> Image:
     Class by class over whole planes, which is several times faster than `numpy.argmax` for few classes.
     """
     classes = np.zeros(scores.shape[:2], np.uint8)
-    for top in range(0, len(classes), _ROWS_IN_CACHE):
-        part = planes(scores[top : top + _ROWS_IN_CACHE])
-        chosen = classes[top : top + _ROWS_IN_CACHE]
+    rows = max(1, _BYTES_IN_CACHE // max(1, scores[:1].nbytes))
+    for top in range(0, len(classes), rows):
+        part = planes(scores[top : top + rows])
+        chosen = classes[top : top + rows]
         best = part[0].copy()
         for number in range(1, len(part)):
             better = (part[number] > best).view(np.uint8)

@@ -1,9 +1,9 @@
 """Operators that stay float inside an int8 file, since XNNPACK has them in float alone.
 
 Left to TFLite's own int8 kernels, each cuts the delegate's piece in two, and most of them are slow: the layer
-normalizations and attentions of SegFormer-B0 made 85 pieces, in which it took as long as on floats. Between a
-DEQUANTIZE and a QUANTIZE the delegate runs them in one piece with all the others, 2.7 × as fast, and what lies between
-two of them is never rounded. An NPU computes on integers alone, so a file for one has no islands.
+normalizations and attentions of SegFormer-B0 made 85 pieces. Between a DEQUANTIZE and a QUANTIZE the delegate runs them
+in one piece with all the others, three times as fast (docs/results.md), and what lies between two of them is never
+rounded. An NPU computes on integers alone, so a file for one has no islands.
 """
 
 from __future__ import annotations
