@@ -1,5 +1,7 @@
 """Convolutions in forms that cost an Ethos-U less: the same numbers, to the byte."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from keras import layers
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.ethosu.convolutions import with_cheap_convolutions
+from rsseg_tf.tflite.ethosu.vela import estimate
 from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.networks import randomize
 from tests.quantization.outputs import output
@@ -105,3 +108,26 @@ def test_what_no_operator_reads_any_more_is_not_in_the_file():
     cheap = parse_model(with_cheap_convolutions(usual, name="net"), name="net")
     read = {tensor.index for op in cheap.ops for tensor in (*op.inputs, *op.outputs) if tensor}
     assert len(cheap.tensors) == len(read)
+
+
+def far_reaching(rate):
+    """A stem, and a convolution as an ASPP's on a map of 16×16."""
+    x = inputs = keras.Input((64, 64, 3), name="image")
+    for number, width in enumerate((32, 128)):
+        x = layers.Conv2D(width, 7, strides=2, padding="same", activation="relu", name=f"stem{number}")(x)
+    x = layers.Conv2D(64, 3, padding="same", dilation_rate=rate, name="wide")(x)
+    return randomize(keras.Model(inputs, layers.Conv2D(2, 1, name="logits")(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("ethosu") is None, reason="the extra ethosu is not installed")
+@pytest.mark.parametrize("accelerator", ["ethos-u55-256", "ethos-u65-512", "ethos-u85-256"])
+@pytest.mark.parametrize("rate", [6, 12])
+def test_they_take_fewer_cycles_by_vela(rate, accelerator, tmp_path):
+    usual = convert(far_reaching(rate), calibration=list(images((64, 64, 3))))
+    files = {"usual": usual, "cheap": with_cheap_convolutions(usual, name="net")}
+    for name, content in files.items():
+        (tmp_path / f"{name}.tflite").write_bytes(content)
+    found = {name: estimate(tmp_path / f"{name}.tflite", accelerator) for name in files}
+    assert found["cheap"].on_cpu == ()
+    assert found["cheap"].cycles < 0.9 * found["usual"].cycles
