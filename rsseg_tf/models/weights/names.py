@@ -11,6 +11,7 @@ from rsseg_tf.models.backbone import IMAGENET, ChannelNormalization, even_normal
 
 _TORCH_VARIABLES = {
     "kernel": "weight",
+    "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
@@ -115,6 +116,46 @@ def _lite_package(layer: str) -> str:
     return f"_blocks.{part.number(_EFFICIENTNET_LITE0_DEPTHS) - 1}.{name}"
 
 
+_MIT_ROLES = {
+    "attention_norm": ("layer_norm_1", "norm1"),
+    "attention_query": ("attention.self.query", "attn.q"),
+    "attention_key": ("attention.self.key", "attn.k"),
+    "attention_value": ("attention.self.value", "attn.v"),
+    "attention_reduce_conv": ("attention.self.sr", "attn.sr"),
+    "attention_reduce_norm": ("attention.self.layer_norm", "attn.norm"),
+    "attention_project": ("attention.output.dense", "attn.proj"),
+    "mlp_norm": ("layer_norm_2", "norm2"),
+    "mlp_expand": ("mlp.dense1", "mlp.fc1"),
+    "mlp_depthwise_conv": ("mlp.dwconv.dwconv", "mlp.dwconv.dwconv"),
+    "mlp_project": ("mlp.dense2", "mlp.fc2"),
+}
+"""Our layer in a block of MiT-B0 → what Hugging Face and the authors call it there."""
+
+
+def _hugging_face_mit(layer: str) -> str:
+    stage, block, role = _mit_part(layer)
+    if block:
+        return f"segformer.encoder.block.{stage - 1}.{block - 1}.{_MIT_ROLES[role][0]}"
+    if role == "norm":
+        return f"segformer.encoder.layer_norm.{stage - 1}"
+    return f"segformer.encoder.patch_embeddings.{stage - 1}.{'proj' if role == 'embed_conv' else 'layer_norm'}"
+
+
+def _authors_mit(layer: str) -> str:
+    stage, block, role = _mit_part(layer)
+    if block:
+        return f"block{stage}.{block - 1}.{_MIT_ROLES[role][1]}"
+    if role == "norm":
+        return f"norm{stage}"
+    return f"patch_embed{stage}.{'proj' if role == 'embed_conv' else 'norm'}"
+
+
+def _mit_part(layer: str) -> tuple[int, int, str]:
+    """Return stage, block from 1 (0 outside of one) and role of a layer such as `stage2_block1_mlp_norm`."""
+    stage, block, role = re.fullmatch(r"stage(\d+)_(?:block(\d+)_)?(\w+)", layer).groups()  # type: ignore[union-attr]
+    return int(stage), int(block or 0), role
+
+
 def _torch(title: str, module: Callable[[str], str], *head: str, **more: Any) -> Naming:
     return Naming(title, module, _TORCH_VARIABLES, is_torch=True, head=head, **more)
 
@@ -144,6 +185,10 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
             *_TIMM_HEAD,
             normalization=even_normalization(127.5, 127.5),
         ),
+    ),
+    "mit_b0": (
+        _torch("Hugging Face's mit-b0 or segformer-b0", _hugging_face_mit, "classifier.", "decode_head."),
+        _torch("the authors' mit_b0", _authors_mit, "head."),
     ),
 }
 """Backbone → the kinds of files that fit it."""
