@@ -17,6 +17,7 @@ import cv2
 from numpy.typing import NDArray
 
 from rsseg_tf import __version__
+from rsseg_tf.cluster.memory import keep_memory
 from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.files.raster import library
 from rsseg_tf.datasets.images.picture import open_picture
@@ -87,11 +88,12 @@ class Model:
 def _network(model: Model) -> Infer:
     if error := model.wrong_here():
         raise error
+    keep_memory()
     opening = dict(model.opening)
     cv2.setNumThreads(opening.get("threads", 1))
     network, one = open_model(model.path, **opening).infer, threading.Lock()
 
-    def infer(images: Image) -> NDArray[Any]:
+    def infer(images: Image) -> Sequence[NDArray[Any]]:
         with one:
             return network(images)
 

@@ -50,13 +50,13 @@ class TileScores:
     Attributes:
         row: which row of windows.
         lefts: the first pixel column of each window.
-        scores: (n, h, w, C) of any numeric type; None where a row has no window with data.
+        scores: of each window (h, w, C), of any numeric type; empty where a row has no window with data.
         strip: the pixels that the windows were cut from.
     """
 
     row: int
     lefts: tuple[int, ...]
-    scores: NDArray[Any] | None
+    scores: Sequence[NDArray[Any]]
     strip: Strip
 
 
@@ -171,7 +171,7 @@ def scored(strips: Iterable[Strip], infer: Infer, grid: TileGrid) -> Iterator[Ti
             windows = np.stack([strip.pixels[:, left : left + grid.size[1]] for left in batch])
             yield TileScores(strip.row, batch, infer(windows), strip)
         if not lefts:
-            yield TileScores(strip.row, (), None, strip)
+            yield TileScores(strip.row, (), (), strip)
 
 
 def blended(tiles: Iterable[TileScores], grid: TileGrid) -> Iterator[Band]:
@@ -188,10 +188,10 @@ def blended(tiles: Iterable[TileScores], grid: TileGrid) -> Iterator[Band]:
     for row, group in itertools.groupby(tiles, key=lambda tile: tile.row):
         for tile in group:
             strip = tile.strip
-            if tile.scores is None:
+            if not len(tile.scores):
                 continue
             if sums is None:
-                channels = tile.scores.shape[-1]
+                channels = tile.scores[0].shape[-1]
                 sums = np.zeros((grid.size[0], grid.padded_width, channels), np.float32)
                 weight = np.repeat(np.outer(row_weights, column_weights), channels, axis=1)
             _add(sums, tile.lefts, tile.scores, weight)
@@ -209,12 +209,13 @@ def _has_data(strip: Strip, left: int, width: int) -> bool:
     return strip.valid is None or bool(strip.valid[:, left : left + width].any())
 
 
-def _add(sums: Logits, lefts: Sequence[int], scores: NDArray[Any], weight: NDArray[np.float32]) -> None:
-    """Add the scores of some windows, (n, h, w, C), times `weight`, (h, w · C), to `sums`, (h, W, C)."""
+def _add(sums: Logits, lefts: Sequence[int], scores: Sequence[NDArray[Any]], weight: NDArray[np.float32]) -> None:
+    """Add the scores of some windows, (h, w, C) each, times `weight`, (h, w · C), to `sums`, (h, W, C)."""
     channels = sums.shape[-1]
     rows = sums.reshape(len(sums), -1)
-    for left, window in zip(lefts, scores if scores.dtype in _OPENCV else scores.astype(np.float32), strict=True):
-        weighted = cv2.multiply(np.ascontiguousarray(window).reshape(weight.shape), weight, dtype=cv2.CV_32F)
+    for left, window in zip(lefts, scores, strict=True):
+        known = window if window.dtype in _OPENCV else window.astype(np.float32)
+        weighted = cv2.multiply(np.ascontiguousarray(known).reshape(weight.shape), weight, dtype=cv2.CV_32F)
         place = rows[:, left * channels :][:, : weight.shape[1]]
         cv2.add(place, weighted, dst=place)
 

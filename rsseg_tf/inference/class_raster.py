@@ -120,6 +120,6 @@ def _add_overviews(path: Path, side: int, *, of_classes: bool) -> None:
         factors.append(2 ** (len(factors) + 1))
     with placeless_files():
         dataset = rasterio.open(path, "r+")
-    with dataset:
+    with dataset, rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS"):  # the network waits: its cores are free
         if factors:
             dataset.build_overviews(factors, Resampling.mode if of_classes else Resampling.average)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ class _Stopwatch:
         self.seconds = 0.0
         self._infer = infer
 
-    def __call__(self, images: Image) -> NDArray[Any]:
+    def __call__(self, images: Image) -> Sequence[NDArray[Any]]:
         started = time.perf_counter()
         scores = self._infer(images)
         self.seconds += time.perf_counter() - started

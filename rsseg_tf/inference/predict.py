@@ -87,7 +87,7 @@ class TiledPredictor:
     """A network for images of one size, made to predict images of any.
 
     Attributes:
-        infer: the network: uint8 (n, h, w, bands) → scores (n, h, w, C).
+        infer: the network: uint8 (n, h, w, bands) → scores (h, w, C) of each.
         palette: the classes.
         input_size: height and width in pixels of what the network sees.
         fitting: `crop` or `resize`.
@@ -274,10 +274,10 @@ def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
 
 
 def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
-    """Return a network for one image, (h, w, bands) → (h, w, C), as one for many, (n, h, w, bands) → (n, h, w, C)."""
+    """Return a network for one image, (h, w, bands) → (h, w, C), as one for many, (n, h, w, bands) → n times (h, w, C)."""
 
-    def infer(images: Image) -> NDArray[Any]:
-        return np.stack([infer_one(image) for image in images])
+    def infer(images: Image) -> list[NDArray[Any]]:
+        return [infer_one(image) for image in images]
 
     return infer
 

@@ -41,10 +41,12 @@ def test_the_demo_does_the_whole_job(tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row for row in result["rows"]}
 
-    assert set(rows) == {"dense", "pruned", "int8", "pruned_int8"}
+    assert set(rows) == {"dense", "pruned", "int8", "pruned_int8", "light_int8"}
     assert all(set(row) == ROW_KEYS for row in rows.values())
     assert rows["dense"]["miou"] >= max(0.6, result["baseline_miou"] + 0.15)
     assert rows["pruned"]["macs"] <= 0.5 * rows["dense"]["macs"]
     assert rows["int8"]["file_bytes"] <= 0.27 * rows["dense"]["file_bytes"]
     assert rows["pruned_int8"]["miou"] > rows["dense"]["miou"] - 0.05
+    assert rows["light_int8"]["macs"] <= 0.25 * rows["pruned_int8"]["macs"]
+    assert rows["light_int8"]["miou"] > result["baseline_miou"] + 0.1
     assert (tmp_path / "demo" / "index.html").stat().st_size > 10_000

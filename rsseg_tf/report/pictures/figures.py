@@ -27,6 +27,9 @@ MARKERS = "osD^vP*X"
 """Markers for models, in the order of `COLORS`."""
 
 _DASHES = ("-", "--", "-.", ":")
+_LEAST_SPAN = 5.0
+"""Points of mIoU that a chart shows at least."""
+
 _COSTS = (
     ("file_bytes", 1e6, "file (MB)"),
     ("macs", 1e9, "multiply-accumulates (G)"),
@@ -140,13 +143,20 @@ def tradeoff(rows: Sequence[ModelRow], looks: Mapping[str, Look]) -> Drawing:
             axis.scatter(*point, marker=look.marker, color=look.color, s=60, zorder=2, label=row.name)
         axis.set_xlabel(label)
         axis.set_xlim(0, 1.1 * max(cost for cost, _ in points))
-        axis.margins(y=0.2)
         axis.grid(alpha=0.3)
+    axes[0].set_ylim(*_span([row.score("miou") or 0.0 for row in rows]))
     axes[0].set_ylabel("mIoU (%)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     described = "; ".join(f"{row.name}: mIoU {row.score('miou'):.2f} %, {row.file_bytes / 1e6:.1f} MB" for row in rows)
     return Drawing("tradeoff", "Accuracy against cost", described, figure)
+
+
+def _span(scores: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis of percents: a tenth of the points must not look like a cliff."""
+    low, high = min(scores), max(scores)
+    rest = max(0.2 * (high - low), (_LEAST_SPAN - (high - low)) / 2)
+    return low - rest, high + rest
 
 
 def confusions(rows: Sequence[ModelRow]) -> Drawing:
