@@ -23,8 +23,8 @@ from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.pruning.law import check_law
 
 SIZE = (64, 64, 3)
-FAST = ("efficientnet_lite0",)
-OWN = tuple(name for name in BACKBONES if name not in FAST)
+FAST = ("resnet18 × 0.5",)
+OWN = tuple(BACKBONES)
 OTHERS = tuple(
     f"keras.applications.{name}"
     for name in (
@@ -34,7 +34,7 @@ OTHERS = tuple(
 )
 NARROW = ("resnet50 × 0.1", "mobilenet_v2 × 0.35", "efficientnet_lite0 × 1.3", "keras.applications.MobileNetV2 × 0.5")
 SLOW = (*OWN, *OTHERS, *NARROW)
-ALL = [*FAST, "resnet18 × 0.5", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+ALL = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 """Names of backbones, some with a width."""
 
 
@@ -133,6 +133,7 @@ def test_features_before_any_dilation_are_the_librarys_own(name):
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_efficientnets_see_what_keras_gives_them_with_published_weights(tmp_path, monkeypatch):
     """Keras adds a layer to them, x / sqrt(std), if it fetches the weights, and none if it does not."""
     name, size = "keras.applications.EfficientNetB0", (64, 64, 3)
@@ -249,6 +250,7 @@ def test_output_stride_8_dilates_two_stages():
     assert rates == {(1, 1), (2, 2), (4, 4)}
 
 
+@pytest.mark.slow
 def test_the_librarys_own_weights_file_fits(tmp_path):
     name = "keras.applications.MobileNetV2"
     source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)
@@ -290,6 +292,7 @@ def test_the_librarys_weights_of_another_model_are_one_message(tmp_path):
     assert ".h5" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_the_librarys_weights_that_are_not_finite_are_refused(tmp_path):
     name = "keras.applications.MobileNetV2"
     source, model = source_model(name, SIZE), deeplab_v3_plus(name, 3, SIZE)

@@ -215,7 +215,9 @@ def test_deeplab_is_exact(backbone, upsampling):
     assert "classifier" in pruning.find_groups(model).frozen
 
 
-@pytest.mark.parametrize(("aspp", "decoder"), [("separable", "separable"), ("full", "none")])
+@pytest.mark.parametrize(
+    ("aspp", "decoder"), [("separable", "separable"), pytest.param("full", "none", marks=pytest.mark.slow)]
+)
 def test_deeplab_with_light_heads_is_exact(aspp, decoder):
     heads = Heads(aspp, decoder, aspp_width=96, low_level_width=24, decoder_width=64)
     model = deeplab_v3_plus("resnet18", 5, (64, 64, 3), heads=heads)

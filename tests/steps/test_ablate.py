@@ -105,7 +105,7 @@ def test_every_model_is_made_once_and_pruning_starts_from_the_dense_one(recipes,
     assert json.loads((tmp_path / "out" / "ablation.json").read_text())["cells"] == result["cells"]
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 4, 8, 13])
+@pytest.mark.parametrize("stop_at", [2, 13, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 4, 8))])
 def test_the_same_call_goes_on_without_repeating_anything(stop_at, recipes, tmp_path, monkeypatch):
     whole = Work(monkeypatch)
     expected = ablate(recipes, tmp_path / "whole", TWICE, announce=silent)
@@ -366,7 +366,7 @@ def test_controls_are_added_to_an_ablation_that_had_none(recipes, tmp_path, monk
     assert "differences" not in again
 
 
-@pytest.mark.parametrize("stop_at", [3, 5, 12, 14])
+@pytest.mark.parametrize("stop_at", [12, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 5, 14))])
 def test_an_ablation_with_controls_goes_on_where_it_was_stopped(stop_at, recipes, tmp_path, monkeypatch):
     whole = Work(monkeypatch)
     expected = ablate(recipes, tmp_path / "whole", CONTROLLED, announce=silent)

@@ -144,6 +144,7 @@ def test_a_stopped_training_does_not_go_on_with_another_teacher(teacher, tmp_pat
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_retraining_and_its_control_learn_from_the_teacher_that_is_named(taught, teacher, tmp_path):
     words = ["prune.control=teacher", "prune.loops=1", "prune.retrain.epochs=1"]
     own, dense = tmp_path / "own", tmp_path / "dense"

@@ -1,6 +1,7 @@
 import json
 
 import bench_delegable as tool
+import pytest
 
 from rsseg_tf.cli.main import main as run
 
@@ -13,6 +14,7 @@ def test_the_table_gives_both_files_and_their_ratio():
     assert table.splitlines()[2] == f"| DenseNet121 | {cells} |"
 
 
+@pytest.mark.slow
 def test_the_command_measures_a_backbone_with_and_without_taps_that_never_meet_the_picture(tmp_path, capsys):
     out = tmp_path / "d.json"
     words = ["mobilenet_v2", "--size", "64", "--repeats", "1", "--without", "live_taps", "--out", str(out)]

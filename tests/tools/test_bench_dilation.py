@@ -30,6 +30,7 @@ def test_the_table_gives_medians_and_their_ratio():
     assert table.splitlines()[2] == "| resnet18 64², batch 2, float32 | prediction | 3.000 | 1.500 | 2.0 |"
 
 
+@pytest.mark.slow
 def test_the_command_measures_both_parts(tmp_path, capsys):
     out = tmp_path / "d.json"
     words = ["--size", "32", "--batch", "2", "--repeats", "1", "--out", str(out)]

@@ -224,6 +224,7 @@ print(source.windows_per_pair().tolist(), peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_windows_of_a_mosaic_of_sixty_thousand_pixels_a_side_take_little_memory(tmp_path: Path) -> None:
     side = 60_000
     for name, bands in (("image.tif", 3), ("mask.tif", 1)):

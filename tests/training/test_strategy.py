@@ -118,6 +118,7 @@ assert type(mirrored.trainable_variables[0].value).__name__ == "MirroredVariable
 """
 
 
+@pytest.mark.slow
 def test_two_devices_of_one_machine_score_what_one_scores():
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": os.pathsep.join(sys.path)}
 

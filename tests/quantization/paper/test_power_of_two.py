@@ -147,6 +147,7 @@ def test_the_simulation_is_saved_like_any_model(folded, tmp_path):
     assert np.array_equal(np.asarray(again(pixels())), np.asarray(simulated(pixels())))
 
 
+@pytest.mark.slow
 def test_the_whole_network_still_says_much_the_same():
     keras.utils.set_random_seed(0)
     model = fold_batch_norms(deeplab_v3_plus("resnet18", 3, (32, 32, 3)))

@@ -24,7 +24,9 @@ print(os.environ.get("TF_USE_LEGACY_KERAS"), tf.keras.layers.Dense.__module__.pa
 """
 
 
-@pytest.mark.parametrize(("switch", "left"), [(None, "None keras"), ("0", "0 keras")])
+@pytest.mark.parametrize(
+    ("switch", "left"), [(None, "None keras"), pytest.param("0", "0 keras", marks=pytest.mark.slow)]
+)
 def test_the_import_changes_nothing_outside(switch, left):
     environment = {**os.environ, **({"TF_USE_LEGACY_KERAS": switch} if switch else {})}
 
