@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rsseg_tf.models.backbone import IMAGENET, ChannelNormalization, even_normalization
@@ -117,6 +118,9 @@ def _lite_package(layer: str) -> str:
 
 
 _MIT_ROLES = {
+    "embed_conv": ("proj", "proj"),
+    "embed_norm": ("layer_norm", "norm"),
+    "norm": ("", ""),
     "attention_norm": ("layer_norm_1", "norm1"),
     "attention_query": ("attention.self.query", "attn.q"),
     "attention_key": ("attention.self.key", "attn.k"),
@@ -129,31 +133,22 @@ _MIT_ROLES = {
     "mlp_depthwise_conv": ("mlp.dwconv.dwconv", "mlp.dwconv.dwconv"),
     "mlp_project": ("mlp.dense2", "mlp.fc2"),
 }
-"""Our layer in a block of MiT-B0 → what Hugging Face and the authors call it there."""
+"""Our layer of MiT-B0, without its stage and block → what Hugging Face and the authors call it there."""
 
 
-def _hugging_face_mit(layer: str) -> str:
-    stage, block, role = _mit_part(layer)
-    if block:
-        return f"segformer.encoder.block.{stage - 1}.{block - 1}.{_MIT_ROLES[role][0]}"
-    if role == "norm":
-        return f"segformer.encoder.layer_norm.{stage - 1}"
-    return f"segformer.encoder.patch_embeddings.{stage - 1}.{'proj' if role == 'embed_conv' else 'layer_norm'}"
+_MIT_PLACES = {
+    "block": ("segformer.encoder.block.{before}.{block}.", "block{stage}.{block}."),
+    "embed": ("segformer.encoder.patch_embeddings.{before}.", "patch_embed{stage}."),
+    "norm": ("segformer.encoder.layer_norm.{before}", "norm{stage}"),
+}
+"""Where it is → what stands before that; stages before its own, and blocks, are counted from 0."""
 
 
-def _authors_mit(layer: str) -> str:
-    stage, block, role = _mit_part(layer)
-    if block:
-        return f"block{stage}.{block - 1}.{_MIT_ROLES[role][1]}"
-    if role == "norm":
-        return f"norm{stage}"
-    return f"patch_embed{stage}.{'proj' if role == 'embed_conv' else 'norm'}"
-
-
-def _mit_part(layer: str) -> tuple[int, int, str]:
-    """Return stage, block from 1 (0 outside of one) and role of a layer such as `stage2_block1_mlp_norm`."""
+def _mit(kind: int, layer: str) -> str:
+    """Return what a file of Hugging Face, 0, or of the authors, 1, calls a layer such as `stage2_block1_mlp_norm`."""
     stage, block, role = re.fullmatch(r"stage(\d+)_(?:block(\d+)_)?(\w+)", layer).groups()  # type: ignore[union-attr]
-    return int(stage), int(block or 0), role
+    place = _MIT_PLACES["block" if block else role.partition("_")[0]][kind]
+    return place.format(before=int(stage) - 1, stage=stage, block=int(block or 1) - 1) + _MIT_ROLES[role][kind]
 
 
 def _torch(title: str, module: Callable[[str], str], *head: str, **more: Any) -> Naming:
@@ -187,8 +182,8 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
         ),
     ),
     "mit_b0": (
-        _torch("Hugging Face's mit-b0 or segformer-b0", _hugging_face_mit, "classifier.", "decode_head."),
-        _torch("the authors' mit_b0", _authors_mit, "head."),
+        _torch("Hugging Face's mit-b0 or segformer-b0", partial(_mit, 0), "classifier.", "decode_head."),
+        _torch("the authors' mit_b0", partial(_mit, 1), "head."),
     ),
 }
 """Backbone → the kinds of files that fit it."""
