@@ -26,7 +26,7 @@ from rsseg_tf.inference.files.bands import Mosaic, grid_of, new_bands
 from rsseg_tf.inference.files.images import Named, Opened, Wanted, predict_images
 from rsseg_tf.inference.mosaic import parts_of
 from rsseg_tf.inference.predict import TiledPredictor
-from rsseg_tf.inference.tiling import Image, Infer
+from rsseg_tf.inference.tiling import Image, Infer, Scores
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.opening import open_model
 
@@ -93,7 +93,7 @@ def _network(model: Model) -> Infer:
     cv2.setNumThreads(opening.get("threads", 1))
     network, one = open_model(model.path, **opening).infer, threading.Lock()
 
-    def infer(images: Image) -> Sequence[NDArray[Any]]:
+    def infer(images: Image) -> Scores:
         with one:
             return network(images)
 

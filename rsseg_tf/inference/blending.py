@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.inference.tiling import Image, Infer, Logits, TileGrid
+from rsseg_tf.inference.tiling import Image, Infer, Logits, Scores, TileGrid
 
 _BATCH = 8
 _STEPS = 64
@@ -56,7 +56,7 @@ class TileScores:
 
     row: int
     lefts: tuple[int, ...]
-    scores: Sequence[NDArray[Any]]
+    scores: Scores
     strip: Strip
 
 
@@ -171,7 +171,7 @@ def scored(strips: Iterable[Strip], infer: Infer, grid: TileGrid) -> Iterator[Ti
             windows = np.stack([strip.pixels[:, left : left + grid.size[1]] for left in batch])
             yield TileScores(strip.row, batch, infer(windows), strip)
         if not lefts:
-            yield TileScores(strip.row, (), (), strip)
+            yield TileScores(strip.row, (), [], strip)
 
 
 def blended(tiles: Iterable[TileScores], grid: TileGrid) -> Iterator[Band]:
@@ -209,7 +209,7 @@ def _has_data(strip: Strip, left: int, width: int) -> bool:
     return strip.valid is None or bool(strip.valid[:, left : left + width].any())
 
 
-def _add(sums: Logits, lefts: Sequence[int], scores: Sequence[NDArray[Any]], weight: NDArray[np.float32]) -> None:
+def _add(sums: Logits, lefts: Sequence[int], scores: Scores, weight: NDArray[np.float32]) -> None:
     """Add the scores of some windows, (h, w, C) each, times `weight`, (h, w · C), to `sums`, (h, W, C)."""
     channels = sums.shape[-1]
     rows = sums.reshape(len(sums), -1)

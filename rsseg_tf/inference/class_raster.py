@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.files.place import Place
-from rsseg_tf.datasets.files.raster import placeless_files, raster_errors, reason_of
+from rsseg_tf.datasets.files.raster import library_settings, placeless_files, raster_errors, reason_of
 from rsseg_tf.datasets.images.picture import Picture
 from rsseg_tf.datasets.palette import IGNORE, Palette
 from rsseg_tf.errors import RssegError
@@ -37,7 +37,8 @@ class ClassRaster:
         from rasterio.windows import Window
 
         self.checksum = zlib.crc32(classes.tobytes(), self.checksum)
-        self._dataset.write(classes, 1, window=Window(0, top, classes.shape[1], classes.shape[0]))
+        with library_settings():
+            self._dataset.write(classes, 1, window=Window(0, top, classes.shape[1], classes.shape[0]))
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def _check_written(temporary: Path, path: Path, *, checksum: int) -> None:
     arrived = 0
     with placeless_files():
         dataset = rasterio.open(temporary)
-    with dataset:
+    with dataset, library_settings():
         for top in range(0, dataset.height, _BLOCK):
             rows = min(_BLOCK, dataset.height - top)
             arrived = zlib.crc32(dataset.read(1, window=Window(0, top, dataset.width, rows)).tobytes(), arrived)
@@ -120,6 +121,6 @@ def _add_overviews(path: Path, side: int, *, of_classes: bool) -> None:
         factors.append(2 ** (len(factors) + 1))
     with placeless_files():
         dataset = rasterio.open(path, "r+")
-    with dataset, rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS"):  # the network waits: its cores are free
+    with dataset, library_settings(GDAL_NUM_THREADS="ALL_CPUS"):  # the network waits: its cores are free
         if factors:
             dataset.build_overviews(factors, Resampling.mode if of_classes else Resampling.average)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import IGNORE
@@ -28,7 +27,7 @@ from rsseg_tf.inference.parts import Band, Parts
 from rsseg_tf.inference.polygons.layer import PolygonLayer, create_layer
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.style import write_style
-from rsseg_tf.inference.tiling import Image, Infer
+from rsseg_tf.inference.tiling import Image, Infer, Scores
 from rsseg_tf.progress import Progress
 
 OVERLAY_SHARE = 0.5
@@ -172,7 +171,7 @@ class _Stopwatch:
         self.seconds = 0.0
         self._infer = infer
 
-    def __call__(self, images: Image) -> Sequence[NDArray[Any]]:
+    def __call__(self, images: Image) -> Scores:
         started = time.perf_counter()
         scores = self._infer(images)
         self.seconds += time.perf_counter() - started

@@ -274,7 +274,7 @@ def usual_overlap(overlap: int, input_size: tuple[int, int]) -> int:
 
 
 def batched(infer_one: Callable[[Image], NDArray[Any]]) -> Infer:
-    """Return a network for one image, (h, w, bands) → (h, w, C), as one for many, (n, h, w, bands) → n times (h, w, C)."""
+    """Return a network for one image, (h, w, bands) → (h, w, C), as one for (n, h, w, bands)."""
 
     def infer(images: Image) -> list[NDArray[Any]]:
         return [infer_one(image) for image in images]

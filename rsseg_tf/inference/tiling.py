@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,8 +14,11 @@ from rsseg_tf.errors import ConfigError
 
 Image: TypeAlias = NDArray[np.uint8]
 Logits: TypeAlias = NDArray[np.float32]
-Infer: TypeAlias = Callable[[Image], Sequence[NDArray[Any]]]
-"""uint8 (n, h, w, bands) → n scores (h, w, C), of any numeric type: a list, or an array (n, h, w, C)."""
+Scores: TypeAlias = list[NDArray[Any]] | NDArray[Any]
+"""Of n windows, (h, w, C) each, of any numeric type: a list, or an array (n, h, w, C)."""
+
+Infer: TypeAlias = Callable[[Image], Scores]
+"""uint8 (n, h, w, bands) → scores of each window."""
 
 
 @dataclass(frozen=True)

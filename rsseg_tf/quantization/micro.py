@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from rsseg_tf.quantization.int8.constants import packed
+from rsseg_tf.quantization.rewriting import Rewriting
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.graph import Op, TFLiteModel
 
@@ -46,18 +45,10 @@ def in_parts(content: bytes, *, name: str) -> bytes:
     chains = _chains(parse_model(content, name=name))
     if not chains:
         return content
-    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
-    rewriting = _Rewriting(model)
-    replaced = {op.index for chain in chains for op in chain}
-    at_end = {chain[-1].index: chain for chain in chains}
-    operators = []
-    for index, operator in enumerate(model.subgraphs[0].operators):
-        if index in at_end:
-            operators += rewriting.parts_of(at_end[index])
-        elif index not in replaced:
-            operators.append(operator)
-    model.subgraphs[0].operators = operators
-    return packed(model, size=len(content))
+    rewriting = Rewriting(content)
+    places: dict[int, list[Any]] = {op.index: [] for chain in chains for op in chain}
+    places |= {chain[-1].index: _parts_of(rewriting, chain) for chain in chains}
+    return rewriting.finished(places)
 
 
 def _chains(model: TFLiteModel) -> list[list[Op]]:
@@ -106,78 +97,45 @@ class _Part:
     stop: int
 
 
-class _Rewriting:
-    """A file taken apart, to which parts of its operators are added."""
+def _parts_of(rewriting: Rewriting, chain: Sequence[Op]) -> list[Any]:
+    """Return the operators that compute in parts what those of a chain do."""
+    operators = rewriting.graph.operators
+    width = chain[0].outputs[0].shape[-1]
+    edges = [width * number // PARTS for number in range(PARTS + 1)]
+    added, joined = [], []
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        part = _Part(number, start, stop)
+        source = int(operators[chain[0].index].inputs[0])
+        for op in chain:
+            operator = copy.copy(operators[op.index])
+            kernels = [_constant(rewriting, int(index), part, op) for index in operator.inputs[1:]]
+            result = _narrowed(rewriting, int(operator.outputs[0]), part, axis=3)
+            operator.inputs, operator.outputs = [source, *kernels], [result]
+            added.append(operator)
+            source = result
+        joined.append(source)
+    return [*added, rewriting.operator("CONCATENATION", joined, chain[-1].outputs[0].index, axis=3)]
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._graph = model.subgraphs[0]
 
-    def parts_of(self, chain: Sequence[Op]) -> list[Any]:
-        """Return the operators that compute in parts what those of a chain do."""
-        width = chain[0].outputs[0].shape[-1]
-        edges = [width * number // PARTS for number in range(PARTS + 1)]
-        added, joined = [], []
-        for number, (start, stop) in enumerate(pairwise(edges)):
-            part = _Part(number, start, stop)
-            source = int(self._graph.operators[chain[0].index].inputs[0])
-            for op in chain:
-                operator = copy.copy(self._graph.operators[op.index])
-                kernels = [self._constant(int(index), part, op) for index in operator.inputs[1:]]
-                result = self._narrowed(int(operator.outputs[0]), part, axis=3)
-                operator.inputs, operator.outputs = [source, *kernels], [result]
-                added.append(operator)
-                source = result
-            joined.append(source)
-        return [*added, self._join(joined, chain[-1].outputs[0].index)]
+def _constant(rewriting: Rewriting, index: int, part: _Part, op: Op) -> int:
+    """Return the part of a kernel or a bias, or a constant such as paddings as it is."""
+    if op.name not in _KERNEL_AXIS or index < 0:
+        return index
+    is_bias = len(rewriting.graph.tensors[index].shape) == 1
+    return _narrowed(rewriting, index, part, axis=0 if is_bias else _KERNEL_AXIS[op.name])
 
-    def _constant(self, index: int, part: _Part, op: Op) -> int:
-        """Return the part of a kernel or a bias, or a constant such as paddings as it is."""
-        if op.name not in _KERNEL_AXIS or index < 0:
-            return index
-        is_bias = len(self._graph.tensors[index].shape) == 1
-        return self._narrowed(index, part, axis=0 if is_bias else _KERNEL_AXIS[op.name])
 
-    def _narrowed(self, index: int, part: _Part, *, axis: int) -> int:
-        """Return the number of a new tensor that is a part of another."""
-        tensor = copy.deepcopy(self._graph.tensors[index])
-        shape = [int(side) for side in tensor.shape]
-        data = self._model.buffers[tensor.buffer].data
-        if data is not None and len(data):
-            values = np.asarray(data, np.uint8).view(_BYTES[tensor.type]).reshape(shape)
-            own = values[(slice(None),) * axis + (slice(part.start, part.stop),)]
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(np.ascontiguousarray(own).tobytes(), np.uint8)
-            self._model.buffers.append(buffer)
-            tensor.buffer = len(self._model.buffers) - 1
-        _narrow_scales(tensor.quantization, part, size=shape[axis])
-        tensor.shape = [*shape[:axis], part.stop - part.start, *shape[axis + 1 :]]
-        tensor.shapeSignature = None
-        tensor.name += f"/part{part.number}".encode()
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
-
-    def _join(self, parts: Sequence[int], result: int) -> Any:
-        operator = schema.OperatorT()
-        operator.opcodeIndex = self._code()
-        operator.inputs, operator.outputs = list(parts), [result]
-        operator.builtinOptionsType = schema.BuiltinOptions.ConcatenationOptions
-        operator.builtinOptions = schema.ConcatenationOptionsT()
-        operator.builtinOptions.axis = 3
-        return operator
-
-    def _code(self) -> int:
-        """Return the number of the file's code for joining."""
-        codes = self._model.operatorCodes
-        wanted = schema.BuiltinOperator.CONCATENATION
-        for index, code in enumerate(codes):
-            if code.builtinCode == wanted:
-                return index
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = wanted
-        code.version = 2  # the first that has int8
-        codes.append(code)
-        return len(codes) - 1
+def _narrowed(rewriting: Rewriting, index: int, part: _Part, *, axis: int) -> int:
+    """Return the number of a new tensor that is a part of another."""
+    tensor = rewriting.graph.tensors[index]
+    shape = [int(side) for side in tensor.shape]
+    data, own = rewriting.values(index), None
+    if data is not None:
+        own = data.view(_BYTES[tensor.type]).reshape(shape)[(slice(None),) * axis + (slice(part.start, part.stop),)]
+    sides = [*shape[:axis], part.stop - part.start, *shape[axis + 1 :]]
+    number = rewriting.tensor(index, sides, tensor.name + f"/part{part.number}".encode(), values=own)
+    _narrow_scales(rewriting.graph.tensors[number].quantization, part, size=shape[axis])
+    return number
 
 
 def _narrow_scales(quantization: Any, part: _Part, *, size: int) -> None:

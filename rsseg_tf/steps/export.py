@@ -14,12 +14,12 @@ from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import FORMATS, RECOVERY
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
-from rsseg_tf.quantization.micro import in_parts
+from rsseg_tf.quantization.int8.scores import with_range_of_scores
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.qat import qat_flatbuffer
-from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata
+from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata, suited_file
 from rsseg_tf.steps.shared.windows import windows
 from rsseg_tf.tflite import arena, kernels
 from rsseg_tf.tflite.edgetpu import lint as edgetpu
@@ -119,7 +119,7 @@ class _Attempt:
 def _attempt(source: Source, number_format: str, path: Path, *, out: Path) -> _Attempt:
     """Return the file of a type, written to `path` and proven as `out`."""
     made = _made(source, number_format, out=out)
-    content = in_parts(made.content, name=str(out)) if source.config.export.target == MICRO else made.content
+    content = suited_file(made.content, source.config.export.target, name=str(out))
     named = with_signature(content, head=source.config.export.head)
     path.write_bytes(embed_metadata(named, source_metadata(source, number_format)))
     facts = proof.prove(path, layer_names=source.layer_names)
@@ -165,7 +165,7 @@ def _repaired(source: Source) -> ConvertedFile:
         equalize=wanted.equalize,
     )
     return int8_file(
-        ranged,
+        with_range_of_scores(ranged, images),
         head=wanted.head,
         images=images[:_ERROR_SAMPLES] if wanted.layer_error or wanted.keep_float else (),
         layer_names=source.layer_names,

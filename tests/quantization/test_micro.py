@@ -14,8 +14,8 @@ from rsseg_tf.quantization.convert import convert
 from rsseg_tf.quantization.micro import in_parts
 from rsseg_tf.tflite.arena import MICRO, arena_bytes
 from rsseg_tf.tflite.flatbuffer import parse_model
-from rsseg_tf.tflite.interpreter import invoke, open_interpreter
 from tests.quantization.networks import randomize
+from tests.quantization.outputs import output
 
 
 def pooled(width=18):
@@ -46,21 +46,14 @@ def int8(model):
     return convert(model, calibration=[image(seed)[0] for seed in range(3)])
 
 
-def output(content, folder, name):
-    path = folder / name
-    path.write_bytes(content)
-    native = open_interpreter(path, threads=1)
-    native.set_tensor(native.get_input_details()[0]["index"], image(5))
-    invoke(native, path=path)
-    return native.get_tensor(native.get_output_details()[0]["index"])
-
-
 @pytest.mark.parametrize("build", [pooled, inverted])
 def test_outputs_are_the_same_in_less_memory(build, tmp_path):
     model = network(*build())
     whole = int8(model)
-    parts = in_parts(whole, name="net")
-    np.testing.assert_array_equal(output(parts, tmp_path, "parts.tflite"), output(whole, tmp_path, "whole.tflite"))
+    parts, pixels = in_parts(whole, name="net"), image(5)[0]
+    np.testing.assert_array_equal(
+        output(parts, pixels, tmp_path / "parts.tflite"), output(whole, pixels, tmp_path / "whole.tflite")
+    )
     before, after = (arena_bytes(parse_model(content, name="net"), MICRO) for content in (whole, parts))
     assert after < 0.8 * before
     names = [layer.name for layer in model.layers]

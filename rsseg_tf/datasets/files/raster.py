@@ -182,11 +182,15 @@ def required_library() -> Any:
     return found
 
 
-def library_settings() -> Any:
-    """Return a context in which the library's cache of blocks stays small: it would take a twentieth of the memory."""
+def library_settings(**more: str) -> Any:
+    """Return a context in which the library's cache of blocks stays small: it would take a twentieth of the memory.
+
+    Args:
+        more: other settings of GDAL, by name.
+    """
     import rasterio
 
-    return rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES)
+    return rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES, **more)
 
 
 def raster_errors() -> tuple[type[Exception], ...]:

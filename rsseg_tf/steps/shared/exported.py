@@ -20,7 +20,8 @@ from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement
 from rsseg_tf.quantization.convert import calibrated_model
-from rsseg_tf.quantization.ethosu import suited_to_ethosu
+from rsseg_tf.quantization.ethosu.convolutions import with_cheap_convolutions
+from rsseg_tf.quantization.ethosu.enlarging import suited_to_ethosu
 from rsseg_tf.quantization.freeze import image_shape
 from rsseg_tf.quantization.int8.calibrated import quantize
 from rsseg_tf.quantization.micro import in_parts
@@ -89,7 +90,20 @@ def int8_graph(model: keras.Model, export: ExportConfig) -> TFLiteModel:
     pixels = np.random.default_rng(0).integers(0, 256, image_shape(model), dtype=np.uint8)
     calibrated = calibrated_model(model, head=export.head, calibration=[pixels])
     content = quantize(calibrated, head=export.head, throughout=export.throughout)
-    return parse_model(in_parts(content, name=model.name) if export.target == MICRO else content, name=model.name)
+    return parse_model(suited_file(content, export.target, name=model.name), name=model.name)
+
+
+def suited_file(content: bytes, target: str, *, name: str) -> bytes:
+    """Return an int8 file with the same outputs as another, to the byte, in the form that suits a target best.
+
+    Args:
+        content: the bytes of the other.
+        target: in `export.target`.
+        name: what errors call the file.
+    """
+    if target == MICRO:
+        return in_parts(content, name=name)
+    return with_cheap_convolutions(content, name=name) if target in vela.USUAL else content
 
 
 def _variant(model: keras.Model, export: ExportConfig) -> tuple[keras.Model, ExportConfig]:

@@ -11,7 +11,7 @@ from keras import layers
 from rsseg_tf.cli.main import main
 from rsseg_tf.errors import CheckFailedError, MissingExtraError, ModelError
 from rsseg_tf.quantization.convert import convert
-from rsseg_tf.quantization.ethosu import suited_to_ethosu
+from rsseg_tf.quantization.ethosu.enlarging import suited_to_ethosu
 from rsseg_tf.tflite.ethosu.vela import estimate, format_vela, require_installed, require_on_npu
 from tests.quantization.networks import randomize
 

@@ -7,7 +7,7 @@ from keras import layers
 
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import convert
-from rsseg_tf.quantization.ethosu import suited_to_ethosu
+from rsseg_tf.quantization.ethosu.enlarging import suited_to_ethosu
 from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.networks import randomize
 
@@ -17,12 +17,6 @@ def enlarging(factor, **settings):
     x = layers.Conv2D(4, 3, padding="same", name="conv")(inputs)
     settings = {"interpolation": "bilinear", **settings}
     return randomize(keras.Model(inputs, layers.UpSampling2D(factor, name="logits", **settings)(x)))
-
-
-def dilated(rate, *, size=3, filters=96, **settings):
-    inputs = keras.Input((10, 14, 3), name="image")
-    x = layers.Conv2D(filters, size, padding="same", dilation_rate=rate, name="wide", **settings)(inputs)
-    return randomize(keras.Model(inputs, layers.Conv2D(2, 1, name="logits")(x)))
 
 
 def images(count=4):
@@ -70,33 +64,3 @@ def test_other_enlargements_stay(settings):
 def test_u85_enlarges_by_itself():
     model = enlarging(4)
     assert suited_to_ethosu(model, "ethos-u85") is model
-
-
-@pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"use_bias": False}], ids=str)
-@pytest.mark.parametrize(("rate", "size"), [(6, 3), ((5, 3), 3), (4, 5), (6, (3, 1)), (5, (2, 3))], ids=str)
-@pytest.mark.parametrize("target", ["ethos-u55", "ethos-u85"])
-def test_a_dilated_convolution_has_the_same_sums(rate, size, settings, target):
-    model = dilated(rate, size=size, filters=320, **settings)
-    assert_same(suited_to_ethosu(model, target), model)
-
-
-def test_its_rows_are_channels_and_its_columns_stay_dilated(tmp_path):
-    ops = exported(suited_to_ethosu(dilated(6), "ethos-u55"), tmp_path)
-    (wide,) = [op for op in ops if op.name == "CONV_2D" and op.inputs[1].shape[0] == 96]
-    assert wide.inputs[1].shape == (96, 1, 3, 9)
-    assert (wide.attributes["dilation_h_factor"], wide.attributes["dilation_w_factor"]) == (1, 6)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{"rate": 1}, {"rate": 2}, {"rate": 6, "filters": 8}, {"rate": 6, "size": (1, 3)}, {"rate": 3, "groups": 3}],
-    ids=str,
-)
-def test_convolutions_that_would_cost_more_stay(settings):
-    model = dilated(**settings)
-    assert suited_to_ethosu(model, "ethos-u55") is model
-
-
-def test_taps_that_never_meet_the_picture_go_first():
-    changed = suited_to_ethosu(dilated(12), "ethos-u55")
-    assert changed.get_layer("wide").kernel_size == (1, 3)

@@ -1,0 +1,1 @@
+"""What suits Arm's Ethos-U: enlargements that it maps, convolutions in forms that take fewer cycles there."""
