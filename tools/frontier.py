@@ -68,6 +68,7 @@ NETWORKS: Mapping[str, Network] = {
     "bisenet": Network(("model.architecture=bisenet",)),
     "shelfnet18": Network(("model.architecture=shelfnet18",)),
     "lr-aspp": Network(("model.architecture=lr_aspp", "model.backbone=mobilenet_v2")),
+    "segformer-b0": Network(("model.architecture=segformer_b0",), (4, 6)),
 }
 """Name → network; the first is the reference, those without rungs are what a user could pick instead of pruning."""
 

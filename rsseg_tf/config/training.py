@@ -37,28 +37,35 @@ class ModelConfig(Heads):
 
     Attributes:
         architecture: what stands on the backbone: DeepLabV3+ is the paper's and has all settings of this section; the
-            light `bisenet`, `shelfnet18` (on resnet18 alone) and `lr_aspp` (which has `output_stride`) keep the widths
-            that were published. ShelfNet uses its convolutions twice, which `int8-qat` does not take.
+            light `bisenet`, `shelfnet18` (on resnet18 alone), `lr_aspp` (which has `output_stride`) and `segformer_b0`
+            (a transformer, on mit_b0 alone) keep the widths that were published. ShelfNet uses its convolutions twice,
+            and SegFormer has attention: `int8-qat` takes neither.
         backbone: one of resnet18, resnet34, resnet50, resnet101, mobilenet_v2, efficientnet_lite0,
             `keras.applications.NAME`, or `keras_cv.PRESET`, where a folder with a preset's files may stand for the
-            preset.
+            preset. ShelfNet and SegFormer have their own.
         width: share of the backbone's channels that each of its layers has, in multiples of 8: 0.5 is about a quarter
             of its weights. For our own backbones, and those of `keras.applications` that come in widths (MobileNet,
             V2 and V3). ImageNet weights are published for few of them.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
-        output_stride: height of the input over height of the last stage; `bisenet` and `shelfnet18` go down to 1/32.
+        output_stride: height of the input over height of the last stage; `bisenet`, `shelfnet18` and `segformer_b0` go
+            down to 1/32.
         weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
             see `rsseg_tf.models.weights.pretrained.initialize`.
     """
 
-    architecture: Literal["deeplab_v3_plus", "bisenet", "shelfnet18", "lr_aspp"] = "deeplab_v3_plus"
+    architecture: Literal["deeplab_v3_plus", "bisenet", "shelfnet18", "lr_aspp", "segformer_b0"] = "deeplab_v3_plus"
     backbone: str = "resnet18"
     width: float = setting(1.0, at_least=0.1, at_most=4)
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
     image_pooling: bool = False
     output_stride: Literal[8, 16] = 16
     weights: str = "none"
+
+    @property
+    def stands_on(self) -> str:
+        """The backbone that the network has: the one of this section, unless its architecture has one of its own."""
+        return _BACKBONES.get(self.architecture, self.backbone)
 
     @property
     def network(self) -> str:
@@ -76,7 +83,7 @@ _HAVING = {
     **{item.name: (_DEFAULT_ARCHITECTURE,) for item in fields(Heads)},
 }
 """Setting → the architectures that have it."""
-_BACKBONES = {"shelfnet18": "resnet18"}
+_BACKBONES = {"shelfnet18": "resnet18", "segformer_b0": "mit_b0"}
 """Architecture → the one backbone that it stands on."""
 
 
@@ -95,11 +102,10 @@ def check_network(settings: ModelConfig) -> None:
                 hint=f"leave `model.{name}` at {str(getattr(usual, name)).lower()}, or choose "
                 f"model.architecture={having[0]}",
             )
-    backbone = _BACKBONES.get(own, settings.backbone)
-    if backbone != settings.backbone:
+    if own in _BACKBONES and settings.backbone != usual.backbone:
         raise ConfigError(
-            f"`{own}` stands on {backbone}, got `model.backbone={settings.backbone}`",
-            hint=f"leave `model.backbone` at {backbone}, or choose another model.architecture",
+            f"`{own}` has a backbone of its own, {settings.stands_on}, got `model.backbone={settings.backbone}`",
+            hint="leave out `model.backbone`, or choose another model.architecture",
         )
 
 

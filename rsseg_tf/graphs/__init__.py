@@ -5,7 +5,17 @@ from rsseg_tf.graphs.facts import FACTS, Facts, activation_name, facts, is_eleme
 from rsseg_tf.graphs.flattening import flatten, functional, run_through
 from rsseg_tf.graphs.opening import why_whole
 from rsseg_tf.graphs.taps import Window, live_taps, windows
-from rsseg_tf.graphs.walk import Call, all_layers, all_operations, calls, is_graph, makers, readers, times_read
+from rsseg_tf.graphs.walk import (
+    Call,
+    all_layers,
+    all_operations,
+    all_within,
+    calls,
+    is_graph,
+    makers,
+    readers,
+    times_read,
+)
 
 __all__ = [
     "FACTS",
@@ -15,6 +25,7 @@ __all__ = [
     "activation_name",
     "all_layers",
     "all_operations",
+    "all_within",
     "calls",
     "config_of",
     "copy_graph",

@@ -130,6 +130,13 @@ def all_layers(model: Any) -> Iterator[Any]:
             yield from all_layers(inside)
 
 
+def all_within(layer: keras.Operation) -> Iterator[keras.Operation]:
+    """Yield all layers that a layer or model holds, and those that they hold."""
+    for inside in private.sublayers(layer):
+        yield inside
+        yield from all_within(inside)
+
+
 def is_graph(operation: keras.Operation) -> bool:
     """Return whether a layer is a model with a graph of its own."""
     return isinstance(operation, keras.Function | keras.Sequential)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rsseg_tf.models.bilateral import bisenet
     from rsseg_tf.models.deeplab import deeplab_v3_plus
     from rsseg_tf.models.lite_aspp import lr_aspp
+    from rsseg_tf.models.segformer import segformer_b0
     from rsseg_tf.models.shelf import shelfnet18
     from rsseg_tf.models.weights.pretrained import initialize, load_keras_model
 else:
@@ -21,6 +22,7 @@ else:
             "bilateral": ["bisenet"],
             "deeplab": ["deeplab_v3_plus"],
             "lite_aspp": ["lr_aspp"],
+            "segformer": ["segformer_b0"],
             "shelf": ["shelfnet18"],
             "weights.pretrained": ["initialize", "load_keras_model"],
         },
@@ -35,5 +37,6 @@ __all__ = [
     "load_keras_model",
     "lr_aspp",
     "network",
+    "segformer_b0",
     "shelfnet18",
 ]

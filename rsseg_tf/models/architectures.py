@@ -12,6 +12,7 @@ from rsseg_tf.models.backbones import check_width
 from rsseg_tf.models.bilateral import bisenet
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.lite_aspp import lr_aspp
+from rsseg_tf.models.segformer import segformer_b0
 from rsseg_tf.models.shelf import shelfnet18
 
 Shape = tuple[int, int, int]
@@ -64,10 +65,15 @@ def _lr_aspp(settings: ModelConfig, num_classes: int, input_shape: Shape) -> ker
     return lr_aspp(settings.backbone, num_classes, input_shape, output_stride=stride, width=settings.width)
 
 
+def _segformer_b0(settings: ModelConfig, num_classes: int, input_shape: Shape) -> keras.Model:
+    return segformer_b0(num_classes, input_shape, width=settings.width)
+
+
 ARCHITECTURES: Mapping[str, Callable[[ModelConfig, int, Shape], keras.Model]] = {
     "deeplab_v3_plus": _deeplab_v3_plus,
     "bisenet": _bisenet,
     "shelfnet18": _shelfnet18,
     "lr_aspp": _lr_aspp,
+    "segformer_b0": _segformer_b0,
 }
 """Architecture → function of the settings, the number of classes and (height, width, bands)."""

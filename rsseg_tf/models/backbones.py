@@ -91,14 +91,23 @@ def check_width(name: str, width: float) -> None:
         ConfigError: if there is none.
     """
     find_backbone(name)
-    if width <= 0:
-        raise ConfigError(f"the width of a backbone must be above 0, got {width:g}")
+    check_above_0(width)
     if width != 1 and name not in BACKBONES and not _takes_width(name):
         others = [f"{APPLICATIONS}{base}" for base in dir(keras.applications) if _takes_width(f"{APPLICATIONS}{base}")]
         raise ConfigError(
             f"`{name}` comes in one width, got `model.width` {width:g}",
             hint=f"leave it at 1, or take one of {', '.join((*BACKBONES, *others))}",
         )
+
+
+def check_above_0(width: float) -> None:
+    """Check that a backbone can be of a width.
+
+    Raises:
+        ConfigError: if it is 0 or less.
+    """
+    if width <= 0:
+        raise ConfigError(f"the width of a backbone must be above 0, got {width:g}")
 
 
 def _takes_width(name: str) -> bool:

@@ -11,8 +11,8 @@ from keras import layers
 
 from rsseg_tf.config.data import MOST_BANDS
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.models.backbone import Features
-from rsseg_tf.models.backbones import check_width, find_backbone
+from rsseg_tf.models.backbone import Backbone, Features
+from rsseg_tf.models.backbones import check_above_0, check_width, find_backbone
 
 NORMALIZE = "normalise"
 """Name of the graph's first layer."""
@@ -36,23 +36,32 @@ class Body:
 
 
 def body(backbone: str, input_shape: tuple[int, int, int], *, output_stride: int, width: float) -> Body:
-    """Return a backbone on normalized pixels.
+    """Return the backbone of a name on normalized pixels.
 
     Raises:
         ConfigError: if there is no such backbone, not of this width, or the shape is no image's.
     """
+    check_width(backbone, width)
+    return body_on(find_backbone(backbone), input_shape, output_stride=output_stride, width=width)
+
+
+def body_on(backbone: Backbone, input_shape: tuple[int, int, int], *, output_stride: int, width: float) -> Body:
+    """Return a backbone on normalized pixels.
+
+    Raises:
+        ConfigError: if the shape is no image's, or the width is not above 0.
+    """
+    check_above_0(width)
     if len(input_shape) != 3 or not 1 <= input_shape[2] <= MOST_BANDS or min(input_shape[:2]) < _LEAST_SIDE:
         raise ConfigError(
             f"`input_shape` must be (height, width, bands) with at least {_LEAST_SIDE} pixels a side and 1 to "
             f"{MOST_BANDS} bands, got {input_shape}",
             hint="the size must be fixed when the graph is built",
         )
-    check_width(backbone, width)
-    known = find_backbone(backbone)
     image = layers.Input(input_shape, name="image")
-    seen = known.normalization.of(input_shape[2])
+    seen = backbone.normalization.of(input_shape[2])
     x = layers.Rescaling(seen.scale, seen.offset, name=NORMALIZE)(image)
-    return Body(image, x, known.features(x, output_stride=output_stride, width=width))
+    return Body(image, x, backbone.features(x, output_stride=output_stride, width=width))
 
 
 def check_classes(num_classes: int) -> None:

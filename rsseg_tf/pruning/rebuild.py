@@ -11,20 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError, first_line
-from rsseg_tf.graphs import config_of, copy_graph, copy_of, refresh, without_values
+from rsseg_tf.graphs import all_within, config_of, copy_graph, copy_of, refresh, without_values
 from rsseg_tf.pruning.groups import kept_ids
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.wiring import CONTRACTED, LayerWiring, Variable, Wiring, trace
+from rsseg_tf.tracing.kept import MASKED, count_kept
 
 Array = NDArray[Any]
 Kept = NDArray[np.bool_]
 
 
 def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
-    """Zero in `model` what a plan removes: kernels' output slices, biases, batch-norm scales and offsets.
+    """Zero in `model` what a plan removes: kernels' output slices, biases, scales and offsets of normalizations.
 
-    The model then computes what `rebuild` would make of it. Nothing is traced or compiled again.
+    The model then computes what `rebuild` would make of it. Nothing is traced or compiled again. Layer and RMS
+    normalizations leave masked channels out of their statistics from now on, but not in what was traced before or in a
+    file that the masked model is saved to: save what `rebuild` makes.
 
     Args:
         model: the dense model; changed in place.
@@ -44,11 +47,13 @@ def mask(model: keras.Model, plan: Plan, *, rules: Rules | None = None) -> None:
         2
     """
     wiring = trace(model, rules)
+    count_kept(all_within(model))
     mask_wired(wiring.flat(model), wiring, kept_ids(wiring, plan))
 
 
 def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
     """Zero what belongs to channel ids outside `kept`, bool (ids,), in a flat model."""
+    count_kept(flat.operations)
     for operation in flat.operations:
         layer = wiring.layers[operation.name]
         for variable in layer.variables:
@@ -56,7 +61,7 @@ def mask_wired(flat: keras.Model, wiring: Wiring, kept: Kept) -> None:
             if lost is not None:
                 weight = operation.weights[variable.index]
                 value = keras.ops.convert_to_numpy(weight).copy()
-                value[lost.reshape(value.shape)] = 0
+                value[lost.reshape(value.shape)] = MASKED
                 weight.assign(value)
 
 

@@ -114,7 +114,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
 def build_model(config: Config, *, num_classes: int) -> keras.Model:
     """Return the configured network with the configured initial weights."""
     model = network(config.model, num_classes, (*config.data.input_size, config.data.num_bands))
-    initialize(model, config.model.weights, backbone=config.model.backbone, width=config.model.width)
+    initialize(model, config.model.weights, backbone=config.model.stands_on, width=config.model.width)
     return model
 
 

@@ -157,7 +157,8 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     if plan.details["stopped"]:
         say(f"a floor was passed in loop {plan.details['stopped']['loop']:g}: back to loop {plan.details['loops']}")
     if thin := _thin_layers(plan, settings):
-        warn(f"{counted(len(thin), 'layer')} left with a tenth of the channels or less: {listed(thin, most=_NAMED)}")
+        how = "left with a tenth of the channels, or with as few as may be"
+        warn(f"{counted(len(thin), 'layer')} {how}: {listed(thin, most=_NAMED)}")
     write_text(folder / PLAN, plan.to_json())
     pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
     return job.replicas.mirrored(slim), plan

@@ -1,6 +1,8 @@
-"""The networks of torchvision and Google, computed straight from a state dict: nothing of ours, and no dilation."""
+"""Networks of torchvision, Google and SegFormer's authors, straight from a state dict: nothing of ours, no dilation."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -86,3 +88,68 @@ def efficientnet_lite0(state, pixels):
         y = net.bn(net.conv(y, f"{name}._project_conv"), f"{name}._bn2")
         x = x + y if x.shape == y.shape else y
     return x
+
+
+_ERF = np.vectorize(math.erf, otypes=[np.float32])
+
+
+def mit_b0(state, pixels):
+    """MiT-B0's four maps of normalized pixels, in the names of SegFormer's authors; heads are 8 channels wide or 32."""
+    x, maps = pixels, []
+    for stage, (kernel, stride, heads, reduction) in enumerate(
+        [(7, 4, 1, 8), (3, 2, 2, 4), (3, 2, 5, 2), (3, 2, 8, 1)], 1
+    ):
+        x = _convolved(x, state, f"patch_embed{stage}.proj", stride, pad=kernel // 2)
+        x = _layer_norm(x, state, f"patch_embed{stage}.norm", 1e-5)
+        for name in (f"block{stage}.{block}" for block in range(2)):
+            x = x + _attended(_layer_norm(x, state, f"{name}.norm1"), state, f"{name}.attn", heads, reduction)
+            y = _dense(_layer_norm(x, state, f"{name}.norm2"), state, f"{name}.mlp.fc1")
+            y = _convolved(y, state, f"{name}.mlp.dwconv.dwconv", 1, pad=1, groups=y.shape[-1])
+            x = x + _dense(0.5 * y * (1 + _ERF(y / math.sqrt(2))), state, f"{name}.mlp.fc2")
+        x = _layer_norm(x, state, f"norm{stage}")
+        maps.append(x)
+    return maps
+
+
+def segformer(decoder, maps):
+    """SegFormer's decoder before its enlargement to the picture: maps are enlarged, joined, and one layer reads all."""
+    enlarged = [_dense(x, decoder, f"linear_c{number}.proj") for number, x in enumerate(maps, 1)]
+    size = enlarged[0].shape[1:3]
+    enlarged = [tf.image.resize(x, size, "bilinear").numpy() for x in enlarged]
+    x = _dense(np.concatenate(enlarged[::-1], axis=-1), decoder, "linear_fuse.conv")
+    return _dense(relu(Reference(decoder).bn(x, "linear_fuse.bn")), decoder, "linear_pred")
+
+
+def _attended(x, state, name, heads, reduction):
+    n, height, width, channels = x.shape
+
+    def by_head(y):
+        return y.reshape(n, -1, heads, channels // heads).transpose(0, 2, 1, 3)
+
+    fewer = x
+    if reduction > 1:
+        fewer = _layer_norm(_convolved(x, state, f"{name}.sr", reduction), state, f"{name}.norm", 1e-5)
+    query = by_head(_dense(x, state, f"{name}.q"))
+    key, value = (by_head(y) for y in np.split(_dense(fewer, state, f"{name}.kv"), 2, axis=-1))
+    shares = tf.nn.softmax(query @ key.swapaxes(2, 3) / math.sqrt(channels // heads)).numpy()
+    mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(n, height, width, channels)
+    return _dense(mixed, state, f"{name}.proj")
+
+
+def _layer_norm(x, state, name, epsilon=1e-6):
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def _dense(x, state, name):
+    return x @ state[f"{name}.weight"].T + state.get(f"{name}.bias", 0)
+
+
+def _convolved(x, state, name, stride, *, pad=0, groups=1):
+    kernel = state[f"{name}.weight"].transpose(2, 3, 1, 0)
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    if groups > 1:
+        y = tf.nn.depthwise_conv2d(x, kernel.transpose(0, 1, 3, 2), (1, stride, stride, 1), "VALID")
+    else:
+        y = tf.nn.conv2d(x, kernel, stride, "VALID")
+    return y.numpy() + state[f"{name}.bias"]

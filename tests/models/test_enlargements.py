@@ -6,6 +6,7 @@ from keras import layers
 from rsseg_tf.models.bilateral import bisenet
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.models.lite_aspp import lr_aspp
+from rsseg_tf.models.segformer import segformer_b0
 from rsseg_tf.models.shelf import shelfnet18
 
 NETWORKS = {
@@ -14,6 +15,7 @@ NETWORKS = {
     "bisenet": bisenet,
     "shelfnet": lambda **given: shelfnet18(**given),
     "lr_aspp": lr_aspp,
+    "segformer": segformer_b0,
 }
 
 

@@ -32,6 +32,47 @@ def transformer(*, heads=4, **options):
     return ended(inputs, x)
 
 
+def embedded(norm=layers.LayerNormalization, *, last=True):
+    """A transformer whose sequence is made by a layer, so that its width can go: norms before the blocks, or behind."""
+    inputs = keras.Input((T, 5), name="tokens")
+    x = layers.Dense(D, name="embedding")(inputs)
+    x = layers.LayerNormalization(name="embedding_norm")(x)
+    for number in range(2):
+        y = norm(name=f"norm{number}")(x)
+        x = layers.MultiHeadAttention(2, 8, name=f"attention{number}")(y, y) + x
+        x = x + layers.Dense(D, name=f"narrow{number}")(layers.Dense(24, activation="gelu")(norm()(x)))
+        x = x if last else norm()(x)
+    return ended(inputs, norm(name="last")(x))
+
+
+@keras.saving.register_keras_serializable(package="test_attention")
+class Normed(layers.Layer):
+    """A block of layers that are named by Keras."""
+
+    def __init__(self, width, **options):
+        super().__init__(**options)
+        self.width = width
+        self.norm, self.dense = layers.LayerNormalization(), layers.Dense(width)
+
+    def build(self, shape):
+        self.norm.build(shape)
+        self.dense.build(shape)
+
+    def call(self, x):
+        return x + self.dense(self.norm(x))
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width}
+
+
+def normed_blocks():
+    x = inputs = keras.Input((T, 5), name="tokens")
+    x = layers.Dense(D, name="embedding")(x)
+    for _ in range(2):
+        x = Normed(D)(x)
+    return ended(inputs, x)
+
+
 def across():
     """Queries of one tensor, keys of another and values of a third."""
     a, b, c = keras.Input((T, D)), keras.Input((5, 12)), keras.Input((5, 10))
@@ -113,6 +154,10 @@ def gated():
 
 
 EXACT = {
+    "embedded": embedded,
+    "normed by RMS": lambda: embedded(layers.RMSNormalization),
+    "normed behind blocks": lambda: embedded(last=False),
+    "normed in blocks": normed_blocks,
     "gated": gated,
     "without norms": without_norms,
     "moved and back": moved_and_back,
@@ -137,7 +182,10 @@ def test_it_is_pruned_exactly(graph):
     assert law.holds, law
 
 
+STREAM = ("embedding", "attention0_attention_output", "narrow0", "attention1_attention_output", "narrow1")
+
 MEMBERS = [
+    (embedded, dict.fromkeys(STREAM, 1), 16),
     (transformer, {"attention0_query": 8, "attention0_key": 8, "attention0_value": 8}, 4),
     (lambda: transformer(heads=1, dropout=0.1), {"attention0_query": 1, "attention0_key": 1}, 8),
     (lambda: transformer(heads=1, dropout=0.1), {"attention0_value": 1}, 8),
@@ -230,11 +278,32 @@ def test_scores_agree_with_what_removing_a_head_does():
     assert np.argmin(scores[heads.groups]) == np.argmin(np.abs(truth.changes)) == 1
 
 
-def test_the_loop_prunes_heads():
-    model = transformer()
+def test_removing_a_channel_behind_a_norm_does_what_the_oracle_says():
+    """The truth is the loss of the network that is rebuilt without it."""
+    keras.utils.set_random_seed(0)
+    model = embedded()
+    randomize(model)
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(4, T, 5)).astype(np.float32), rng.integers(0, 3, (4, T))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    groups = pruning.find_groups(model)
+    stream = next(family for family in groups.families if "embedding" in family.members)
+
+    truth = pruning.oracle(model, groups, [(x, y)], loss=loss, only=stream.groups)
+
+    for group, change in zip(stream.groups[:3], truth.changes, strict=False):
+        slim = pruning.rebuild(model, groups.plan(np.arange(len(groups)) == group))
+        np.testing.assert_allclose(change, float(loss(y, slim(x))) - truth.loss, atol=1e-5)
+    assert np.ptp(truth.changes) > 1e-3
+    assert float(loss(y, model(x))) == pytest.approx(truth.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("graph", [transformer, lambda: embedded(layers.RMSNormalization)], ids=["heads", "widths"])
+def test_the_loop_prunes(graph):
+    model = graph()
     slim, plan = pruning.prune_loop(
         model,
-        batches=lambda _loop: batches(),
+        batches=lambda _loop: [(x[..., : model.input_shape[-1]], y) for x, y in batches()],
         loss=pruning.drawn_labels(),
         target=pruning.Target(params=0.6),
         loop=pruning.Loop(loops=3, round_to=1, min_channels=1),

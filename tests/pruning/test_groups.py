@@ -62,7 +62,7 @@ def test_the_same_model_gives_the_same_groups():
 def test_softmax_and_layer_norm_freeze_with_their_reason():
     x = inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, name="before_norm")(x)
-    x = layers.LayerNormalization(name="norm")(x)
+    x = layers.LayerNormalization(scale=False, name="norm")(x)
     x = layers.Conv2D(4, 3, activation="softmax", name="softmax")(x)
     frozen = pruning.find_groups(keras.Model(inputs, layers.Conv2D(2, 1)(x))).frozen
     assert frozen["before_norm"] == "`norm` normalizes over the channels, so each depends on all"

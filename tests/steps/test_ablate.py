@@ -205,7 +205,7 @@ def test_architectures_on_one_backbone_are_networks_of_their_own(config, tmp_pat
 @pytest.mark.parametrize("words", [("resnet50",), ("resnet19",)])
 def test_a_network_that_there_is_not_is_an_error_before_anything_is_trained(config, words):
     shelf = replace(config, model=replace(config.model, architecture="shelfnet18"))
-    with pytest.raises(ConfigError, match="`shelfnet18` stands on resnet18"):
+    with pytest.raises(ConfigError, match="`shelfnet18` has a backbone of its own"):
         recipes_of([shelf], words)
 
 

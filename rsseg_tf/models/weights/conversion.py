@@ -39,7 +39,17 @@ def state_dict(found: Any, *, path: object) -> dict[str, NDArray[Any]]:
     if not arrays:
         raise ModelError(f"`{path}` holds no state dict", hint="write it with torch.save(model.state_dict(), FILE)")
     check_finite(arrays, path=path)
-    return arrays
+    return _keys_and_values_apart(arrays)
+
+
+def _keys_and_values_apart(arrays: Arrays) -> dict[str, NDArray[Any]]:
+    """Return arrays in which layers that make keys and values at once (`….kv`) are two, `….k` and `….v`."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        layer, joined, variable = name.rpartition(".kv.")
+        halves = np.split(array, 2) if joined and len(array) % 2 == 0 else []
+        found |= {f"{layer}.{part}.{variable}": half for part, half in zip("kv", halves, strict=False)} or {name: array}
+    return found
 
 
 def check_finite(arrays: Arrays, *, path: object) -> None:
@@ -116,6 +126,8 @@ def _is_head(key: str, naming: Naming) -> bool:
 
 def _as_ours(array: NDArray[Any], layer: keras.Layer, naming: Naming) -> NDArray[np.float32]:
     array = array.astype(np.float32)
+    if naming.is_torch and array.ndim == 2:
+        return array.T[None, None]
     if naming.is_torch and array.ndim == 4:
         return array.transpose((2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0))
     return array

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rsseg_tf.models.backbone import IMAGENET, ChannelNormalization, even_normalization
 
 _TORCH_VARIABLES = {
     "kernel": "weight",
+    "bias": "bias",
     "gamma": "weight",
     "beta": "bias",
     "moving_mean": "running_mean",
@@ -115,6 +117,40 @@ def _lite_package(layer: str) -> str:
     return f"_blocks.{part.number(_EFFICIENTNET_LITE0_DEPTHS) - 1}.{name}"
 
 
+_MIT_ROLES = {
+    "embed_conv": ("proj", "proj"),
+    "embed_norm": ("layer_norm", "norm"),
+    "norm": ("", ""),
+    "attention_norm": ("layer_norm_1", "norm1"),
+    "attention_query": ("attention.self.query", "attn.q"),
+    "attention_key": ("attention.self.key", "attn.k"),
+    "attention_value": ("attention.self.value", "attn.v"),
+    "attention_reduce_conv": ("attention.self.sr", "attn.sr"),
+    "attention_reduce_norm": ("attention.self.layer_norm", "attn.norm"),
+    "attention_project": ("attention.output.dense", "attn.proj"),
+    "mlp_norm": ("layer_norm_2", "norm2"),
+    "mlp_expand": ("mlp.dense1", "mlp.fc1"),
+    "mlp_depthwise_conv": ("mlp.dwconv.dwconv", "mlp.dwconv.dwconv"),
+    "mlp_project": ("mlp.dense2", "mlp.fc2"),
+}
+"""Our layer of MiT-B0, without its stage and block → what Hugging Face and the authors call it there."""
+
+
+_MIT_PLACES = {
+    "block": ("segformer.encoder.block.{before}.{block}.", "block{stage}.{block}."),
+    "embed": ("segformer.encoder.patch_embeddings.{before}.", "patch_embed{stage}."),
+    "norm": ("segformer.encoder.layer_norm.{before}", "norm{stage}"),
+}
+"""Where it is → what stands before that; stages before its own, and blocks, are counted from 0."""
+
+
+def _mit(kind: int, layer: str) -> str:
+    """Return what a file of Hugging Face, 0, or of the authors, 1, calls a layer such as `stage2_block1_mlp_norm`."""
+    stage, block, role = re.fullmatch(r"stage(\d+)_(?:block(\d+)_)?(\w+)", layer).groups()  # type: ignore[union-attr]
+    place = _MIT_PLACES["block" if block else role.partition("_")[0]][kind]
+    return place.format(before=int(stage) - 1, stage=stage, block=int(block or 1) - 1) + _MIT_ROLES[role][kind]
+
+
 def _torch(title: str, module: Callable[[str], str], *head: str, **more: Any) -> Naming:
     return Naming(title, module, _TORCH_VARIABLES, is_torch=True, head=head, **more)
 
@@ -144,6 +180,10 @@ NAMINGS: Mapping[str, tuple[Naming, ...]] = {
             *_TIMM_HEAD,
             normalization=even_normalization(127.5, 127.5),
         ),
+    ),
+    "mit_b0": (
+        _torch("Hugging Face's mit-b0 or segformer-b0", partial(_mit, 0), "classifier.", "decode_head."),
+        _torch("the authors' mit_b0", partial(_mit, 1), "head."),
     ),
 }
 """Backbone → the kinds of files that fit it."""

@@ -67,8 +67,17 @@ def _from_torchvision(backbone: str) -> Path:
     )
 
 
+def _from_hugging_face(backbone: str) -> Path:
+    raise ModelError(
+        f"no Keras host has ImageNet weights of {backbone}",
+        hint="fetch model.safetensors of Hugging Face's nvidia/mit-b0, or the authors' mit_b0.pth, elsewhere and give "
+        "model.weights=PATH",
+    )
+
+
 _SOURCES: Mapping[str, Callable[[str], Path]] = {
     **dict.fromkeys(("resnet18", "resnet50", "resnet101"), _from_keras_hub),
     **dict.fromkeys(("resnet34", "mobilenet_v2"), _from_torchvision),
     "efficientnet_lite0": _from_package,
+    "mit_b0": _from_hugging_face,
 }

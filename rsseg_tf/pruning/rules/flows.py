@@ -208,25 +208,6 @@ def dense(site: Site) -> Signal:
     return activated(site, site.created(site.width))
 
 
-def batch_norm(site: Site) -> Signal:
-    """Pass on the channels that come in; with scale and offset zeroed they emit 0 whatever comes in."""
-    layer, x = site.layer, site.inputs[0]
-    if layer.axis not in (-1, len(x.shape)):
-        return frozen(site, f"normalizes axis {layer.axis}, which is not the last")
-    site.axis("out", x.ids)
-    return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))
-
-
-def group_norm(site: Site) -> Signal:
-    """Pass channels on where each is a group of its own (instance normalization), else keep them all."""
-    layer, x = site.layer, site.inputs[0]
-    if layer.axis not in (-1, len(x.shape)) or layer.groups not in (-1, len(x.ids)):
-        return frozen(site, "normalizes over groups of channels, so each depends on others")
-    site.axis("out", x.ids)
-    site.resize("groups", x.ids)
-    return site.output(x.ids, 0.0 if layer.scale else np.where(x.dead == 0, 0.0, np.nan))
-
-
 def prelu(site: Site) -> Signal:
     """Pass on the channels that come in; slopes are shared over channels or one for each."""
     x = site.inputs[0]

@@ -25,7 +25,7 @@ from keras import layers
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import FACTS, foreign, private, why_whole
 from rsseg_tf.graphs.facts import Labels, keys
-from rsseg_tf.pruning.rules import attention, flows
+from rsseg_tf.pruning.rules import attention, flows, norms
 from rsseg_tf.pruning.rules.site import Signal, Site
 
 
@@ -105,8 +105,10 @@ RULES: dict[type | str, Rule] = {
     **dict.fromkeys((layers.DepthwiseConv1D, layers.DepthwiseConv2D), _DEPTHWISE),
     **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _SEPARABLE),
     layers.Dense: Rule(flows.dense, FACTS[layers.Dense].weights, {"units": "out"}, macs={"kernel": "out"}),
-    layers.BatchNormalization: Rule(flows.batch_norm, FACTS[layers.BatchNormalization].weights),
-    layers.GroupNormalization: Rule(flows.group_norm, FACTS[layers.GroupNormalization].weights),
+    layers.BatchNormalization: Rule(norms.batch_norm, FACTS[layers.BatchNormalization].weights),
+    layers.LayerNormalization: Rule(norms.layer_norm, {"gamma": ("out",), "beta": ("out",)}),
+    layers.RMSNormalization: Rule(norms.layer_norm, {"scale": ("out",)}),
+    layers.GroupNormalization: Rule(norms.group_norm, FACTS[layers.GroupNormalization].weights),
     layers.PReLU: Rule(flows.prelu, FACTS[layers.PReLU].weights),
     layers.Activation: Rule(flows.activation, spread=True),
     layers.Rescaling: Rule(flows.rescaled),
@@ -139,8 +141,6 @@ RULES: dict[type | str, Rule] = {
 
 _REASONS = {
     layers.InputLayer: "is an input of the model",
-    layers.LayerNormalization: "normalizes over the channels, so each depends on all",
-    layers.RMSNormalization: "normalizes over the channels, so each depends on all",
     layers.UnitNormalization: "normalizes over the channels, so each depends on all",
     layers.Normalization: "holds constants for each channel",
 }

@@ -23,6 +23,7 @@ from rsseg_tf.pruning.scoring.contributions import Loss
 from rsseg_tf.pruning.scoring.ranking import group_scores
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.tracing.dilation import native_dilation
+from rsseg_tf.tracing.kept import count_kept
 
 _LEAST_GROUPS = 4
 """A rank correlation of fewer groups says nothing."""
@@ -90,6 +91,7 @@ def oracle(
     if not batches:
         raise ConfigError("the oracle needs at least one batch")
     flat = groups.wiring.flat(model)
+    count_kept(flat.operations)
     chosen = np.arange(len(groups)) if only is None else only
     measure = _measure(flat, batches, loss)
     whole = measure()

@@ -18,6 +18,7 @@ import numpy as np
 from rsseg_tf.graphs import Call, calls, facts, readers
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring
 from rsseg_tf.tracing.folding import Fold, foldable
+from rsseg_tf.tracing.kept import counts_kept
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class TapFinder:
         return [self._filter(layer, with_bias=with_bias) for layer in self._multiplying()]
 
     def gates(self) -> list[Tap]:
-        """Return one tap for each place where a removed channel is zeroed last: batch norms, or filters without one.
+        """Return one tap for each place where a removed channel is zeroed last: norms, or filters without one.
 
         Where a ReLU alone reads a batch norm, the tap is behind it: y·∂L/∂y is the same there, as it passes on what is
         positive as it is and nothing of the rest, and the batch norm's own output need not be kept.
         """
         taps = []
         for layer in self._multiplying():
-            norm = self.norm_after(layer.name)
+            norm = self._call_after(layer.name, lambda each: _is_norm(each) or counts_kept(each))
             end = norm and self._after(norm, _is_relu)
             taps.append(self._outputs(layer.name, [end]) if end else self._filter(layer, with_bias=True))
         return taps + [self._outputs(name, self._calls[name]) for name in self.lone_norms()]
@@ -83,9 +84,7 @@ class TapFinder:
 
     def norm_after(self, name: str) -> Call | None:
         """Return the call of the batch norm that alone reads a layer's output, or None."""
-        own = self._calls[name]
-        after = self._after(own[0], _is_norm)
-        return after if len(own) == 1 and after is not own[0] else None
+        return self._call_after(name, _is_norm)
 
     def folds(self) -> list[Fold]:
         """Return the batch norms that can be computed as a part of the layers before them."""
@@ -140,6 +139,12 @@ class TapFinder:
 
     def _outputs(self, name: str, found: list[Call]) -> Tap:
         return Tap(name, tuple(call.outputs[0] for call in found))
+
+    def _call_after(self, name: str, wanted: Callable[[keras.Operation], bool]) -> Call | None:
+        """Return the call of a layer as `wanted` that alone reads the output of a layer called once, or None."""
+        own = self._calls[name]
+        after = self._after(own[0], wanted)
+        return after if len(own) == 1 and after is not own[0] else None
 
     def _after(self, call: Call, wanted: Callable[[keras.Operation], bool]) -> Call:
         """Return the call of a layer as `wanted` that alone reads what `call` returns, else `call`."""
