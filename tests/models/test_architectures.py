@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import keras
 import numpy as np
@@ -52,10 +53,10 @@ def named(settings: ModelConfig) -> str:
     return f"{settings.network} × {settings.width}"
 
 
-ALL = [
-    *(pytest.param(each, id=named(each)) for each in FAST),
-    *(pytest.param(each, id=named(each), marks=pytest.mark.slow) for each in (*SLOW, TINY)),
-]
+def of_each(fast: Sequence[ModelConfig]) -> list[Any]:
+    """Return all networks, those that are not in `fast` as slow tests."""
+    slow = {each: () if each in fast else (pytest.mark.slow,) for each in (*FAST, *SLOW, TINY)}
+    return [pytest.param(each, id=named(each), marks=marks) for each, marks in slow.items()]
 
 
 def pixels(count: int = 1) -> np.ndarray:
@@ -73,7 +74,7 @@ def test_every_architecture_of_the_settings_has_a_builder():
     assert {each.architecture for each in BUILT} == ARCHITECTURES.keys() - {"deeplab_v3_plus"}
 
 
-@pytest.mark.parametrize("settings", ALL)
+@pytest.mark.parametrize("settings", of_each(FAST))
 def test_the_graph_is_flat_named_and_prunes_exactly(settings):
     model = network(settings, 3, SIZE)
 
@@ -86,7 +87,7 @@ def test_the_graph_is_flat_named_and_prunes_exactly(settings):
     assert law.removed_params > 0.25
 
 
-@pytest.mark.parametrize("settings", ALL)
+@pytest.mark.parametrize("settings", of_each(FAST[-1:]))
 def test_it_exports_in_one_int8_partition(settings, tmp_path):
     model = network(settings, 3, SIZE)
     recalibrate(model, [(pixels(4), None)])  # XNNPACK adds only tensors of like ranges, which batch norms see to
