@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
+ALONE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it would go before the wheel
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,16 @@ def fresh(wheel, tmp_path_factory):
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True)
+    subprocess.run(install, env=ALONE, check=True, capture_output=True)
     ours, theirs = Path(np.__file__).parents[1], next((folder / "lib").glob("python*/site-packages"))
     (theirs / "dependencies.pth").write_text(f"{ours}\n")
     return folder / "bin" / "rsseg-tf"
 
 
 def run(command, *words, cwd):
-    result = subprocess.run([str(command), *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [str(command), *map(str, words)], cwd=cwd, env=ALONE, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
