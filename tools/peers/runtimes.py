@@ -53,11 +53,11 @@ def onnx_int8(path: Path, name: str, images: Iterable[NDArray[np.float32]]) -> P
     return quantized
 
 
-def litert(path: Path, threads: int) -> Network:
-    """Return a `.tflite` in LiteRT with XNNPACK."""
+def litert(path: Path, threads: int, runtime: str = "litert") -> Network:
+    """Return a `.tflite` in LiteRT with XNNPACK, or in another runtime of ours that takes it."""
     from rsseg_tf.inference.runner import TFLiteRunner
 
-    return TFLiteRunner(path, threads=threads).scores
+    return TFLiteRunner(path, threads=threads, runtime=runtime).scores
 
 
 def onnx_runtime(path: Path, threads: int) -> Network:

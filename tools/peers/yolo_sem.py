@@ -171,8 +171,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     networks = {f"{options.network}, {name}": opener(file, 1) for name, (opener, file) in openers.items()}
     for file in options.beside:
-        networks[file.stem] = litert(file, 1)
-        rows[file.stem] = {}
+        for runtime in ("litert", "openvino"):
+            networks[f"{file.stem}, {runtime}"] = litert(file, 1, runtime)
+            rows[f"{file.stem}, {runtime}"] = {}
     image = cv2.imread(str(sorted((folder / "images/val").iterdir())[0]))[..., ::-1]
     for name, median in latencies(networks, np.ascontiguousarray(image), options.repeats).items():
         rows[name]["p50_ms"] = median
@@ -202,7 +203,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", type=int, default=800, help="gradient steps; default 800")
     made.add_argument("--seed", type=int, default=0, help="default 0")
     made.add_argument(
-        "--beside", type=Path, nargs="*", default=[], help=".tflite files that are timed in the same turns"
+        "--beside",
+        type=Path,
+        nargs="*",
+        default=[],
+        help=".tflite files that are timed in the same turns, by LiteRT and by OpenVINO",
     )
     made.add_argument("--repeats", type=int, default=20, help="turns of 5 runs each; default 20")
     made.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings")
