@@ -50,9 +50,9 @@ class Network:
 
 NETWORKS: Mapping[str, Network] = {
     "r18": Network(("model.backbone=resnet18",), (2, 4)),
-    "r18-light": Network(("model.backbone=resnet18", *_LIGHT), (4, 8)),
+    "r18-light": Network(("model.backbone=resnet18", *_LIGHT), (6, 9)),
     "lite0": Network(_LITE0, (8, 12, 16)),
-    "lite0-imagenet": Network((*_LITE0, "model.weights=imagenet"), (6, 8, 12, 16)),
+    "lite0-imagenet": Network((*_LITE0, "model.weights=imagenet"), (6, 12)),
     "r18-half": Network(
         (
             *("model.backbone=resnet18", "model.width=0.5"),
@@ -211,6 +211,28 @@ def measured(job: Job, files: Sequence[tuple[str, Path]], seed: int, *, repeats:
     return target
 
 
+def rival(path: Path, reference: Mapping[str, Any], seed: int) -> list[Mapping[str, Any]]:
+    """Return the fastest of a file of `tools/peers/yolo_sem.py` as a row, if it is of this seed.
+
+    Its time is the reference's here, times its share of the reference's there.
+
+    Raises:
+        ConfigError: if the file is none, or the reference was not timed beside it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        whole = next(row["p50_ms"] for name, row in found["rows"].items() if name == f"{reference['stem']}, litert")
+        scored = {name: row for name, row in found["rows"].items() if "scores" in row}
+        name, best = min(scored.items(), key=lambda each: each[1]["p50_ms"])
+        row = {"name": name, "miou": best["scores"]["miou"], "file_bytes": best["file_bytes"]}
+        return [{**row, "ms": reference["ms"] * best["p50_ms"] / whole}] if found["seed"] == seed else []
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise ConfigError(
+            f"`{path}` does not hold a rival timed beside `{reference['stem']}`",
+            hint=f"tools/peers/yolo_sem.py --beside {reference['stem']}.tflite",
+        ) from error
+
+
 def read_rows(path: Path) -> list[Mapping[str, Any]]:
     """Return the rows of a file of figures."""
     return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
@@ -223,9 +245,12 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
 @click.option("--steps", type=click.IntRange(2), default=800, show_default=True, help="Gradient steps of each.")
 @click.option("--retrain", type=click.IntRange(1), default=300, show_default=True, help="Those after pruning.")
 @click.option("--repeats", type=click.IntRange(1), default=_REPEATS, show_default=True, help="Timed runs of each file.")
+@click.option(
+    "--rival", "rivals", type=ANY_PATH, multiple=True, help="Result of tools/peers/yolo_sem.py, of the same data."
+)
 @click.option("--out", type=ANY_PATH, required=True, help="Folder for all files; finished ones in it are kept.")
 @overrides_argument
-def main(networks: str, seeds: int, repeats: int, **shared: Any) -> None:
+def main(networks: str, seeds: int, repeats: int, rivals: Sequence[Path], **shared: Any) -> None:
     """Train, prune, export, score and time the networks, and print and draw the frontier."""
     job, reference = Job(**shared), next(iter(NETWORKS))
     names = list(dict.fromkeys([reference, *chosen(networks, NETWORKS, what="network")]))
@@ -237,7 +262,12 @@ def main(networks: str, seeds: int, repeats: int, **shared: Any) -> None:
     if held_figures(held, job.fingerprint()) is None:
         write_json(held, {"fingerprint": job.fingerprint()})
     results = [measured(job, [*files_of(job, names, seed)], seed, repeats=repeats) for seed in range(seeds)]
-    points = points_of([read_rows(path) for path in results])
+    rows = []
+    for seed, path in enumerate(results):
+        own = read_rows(path)
+        first = {**own[0], "stem": f"{reference}-{job.steps}-s{seed}"}
+        rows.append([*own, *(row for other in rivals for row in rival(other, first, seed))])
+    points = points_of(rows)
     click.echo(markdown(points))
     draw(points, job.out / "frontier.png")
 

@@ -8,6 +8,7 @@ from comparison.commands import CommandError
 
 from rsseg_tf.cli.main import main as run
 from rsseg_tf.config import load_config
+from rsseg_tf.errors import ConfigError
 
 DUBAI = Path(__file__).parents[2] / "configs/dubai_r18.yaml"
 
@@ -62,14 +63,39 @@ def test_a_network_is_pruned_to_shares_of_the_reference_and_nothing_is_done_twic
         files = [*tool.files_of(job(tmp_path), ["r18", "r18-light"], 0)]
         figures = tool.measured(job(tmp_path), files, 0, repeats=5)
 
-    assert [name for name, _ in files] == ["r18", "r18, 1/2", "r18, 1/4", "r18-light", "r18-light, 1/8"]
+    assert [name for name, _ in files] == [
+        "r18",
+        "r18, 1/2",
+        "r18, 1/4",
+        "r18-light",
+        "r18-light, 1/6",
+        "r18-light, 1/9",
+    ]
     assert [words[0] for words in done.words].count(
         "fit"
     ) == 4  # the whole training of each, and what pruning begins with
     targets = [next(word for word in words if "latency" in word) for words in done.words if words[0] == "prune"]
-    assert targets == ["prune.latency_ms=30.000", "prune.latency_ms=15.000", "prune.latency_ms=7.500"]
+    assert targets == [f"prune.latency_ms={ms}" for ms in ("30.000", "15.000", "10.000", "6.667")]
     assert [words[0] for words in done.words].count("evaluate") == 1
-    assert [row["miou"] for row in tool.read_rows(figures)] == [0.5, 0.51, 0.52, 0.53, 0.54]
+    assert [row["miou"] for row in tool.read_rows(figures)] == [0.5, 0.51, 0.52, 0.53, 0.54, 0.55]
+
+
+def test_a_rival_has_its_share_of_the_references_time_and_the_best_of_its_runtimes(tmp_path):
+    path = tmp_path / "yolo.json"
+    rows = {
+        "yolo, one": {"p50_ms": 5.0, "file_bytes": 9, "scores": {"miou": 0.4}},
+        "yolo, other": {"p50_ms": 4.0, "file_bytes": 3, "scores": {"miou": 0.3}},
+        "r18-30-s0, litert": {"p50_ms": 40.0},
+        "r18-30-s0, openvino": {"p50_ms": 1.0},
+    }
+    path.write_text(json.dumps({"rows": rows, "seed": 0}))
+
+    (row,) = tool.rival(path, {"stem": "r18-30-s0", "ms": 20.0}, 0)
+
+    assert row == {"name": "yolo, other", "miou": 0.3, "file_bytes": 3, "ms": 2.0}
+    assert tool.rival(path, {"stem": "r18-30-s0", "ms": 20.0}, 1) == []
+    with pytest.raises(ConfigError, match="does not hold a rival timed beside `r18-99-s0`"):
+        tool.rival(path, {"stem": "r18-99-s0", "ms": 20.0}, 0)
 
 
 def test_a_time_that_a_network_cannot_reach_is_left_out(tmp_path, monkeypatch):

@@ -166,7 +166,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     words = (*options.overrides, f"seed={options.seed}")
     rows: dict[str, dict[str, Any]] = {
-        f"{options.network}, {name}": {"scores": score(opener(file, 2), options.config, words, "test")}
+        f"{options.network}, {name}": {
+            "scores": score(opener(file, 2), options.config, words, "test"),
+            "file_bytes": file.stat().st_size,
+        }
         for name, (opener, file) in openers.items()
     }
     networks = {f"{options.network}, {name}": opener(file, 1) for name, (opener, file) in openers.items()}
