@@ -57,6 +57,21 @@ def test_any_other_error_is_a_finding(sound, monkeypatch):
     assert (count, first) == (3, 7)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_case_that_takes_too_long_is_a_finding_if_it_does_so_twice(times, sound, monkeypatch):
+    calls = []
+
+    def slow(_):
+        calls.append(1)
+        if len(calls) <= times:
+            raise fuzz.HangError
+
+    monkeypatch.setitem(fuzz.KINDS, "plan", Kind(("plan.json",), slow))
+    tally = fuzz.try_cases("plan", sound, range(3, 4))
+
+    assert (tally.read, sum(count for count, _ in tally.findings.values())) == ((1, 0) if times == 1 else (0, 1))
+
+
 def test_a_case_that_ends_the_process_is_found_and_the_rest_is_tried(sound, monkeypatch):
     def work(command, **_):
         words = {name: command[place + 1] for place, name in enumerate(command) if name.startswith("--")}
