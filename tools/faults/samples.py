@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from rsseg_tf.datasets.readers.folder import parse_classes
 from rsseg_tf.errors import RssegError
 from rsseg_tf.report.facts import read_log
 from rsseg_tf.report.sources import read_sources
+from rsseg_tf.tflite import guard
 from rsseg_tf.tflite.arena import plan_arena
 from rsseg_tf.tflite.cutting import cut
 from rsseg_tf.tflite.edgetpu.lint import lint
@@ -27,6 +29,9 @@ from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.inspection import format_inspection, inspect_tflite
 from rsseg_tf.tflite.layer_names import OpTensors, op_tensors
 from rsseg_tf.tflite.metadata import metadata_in, verify_seal
+
+_GUARD_S = 5
+"""That an interpreter may take in its own process: native code may loop on a damaged file, which the guard ends."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ def _read_graph(path: Path) -> None:
     plan_arena(model)
     op_tensors(model)
     lint(model)
-    format_inspection(inspect_tflite(path, edgetpu=True))
+    with mock.patch.object(guard, "TIMEOUT_S", _GUARD_S):
+        format_inspection(inspect_tflite(path, edgetpu=True))
     cut(content, name=str(path))
 
 
