@@ -29,7 +29,8 @@ def counts_kept(operation: keras.Operation) -> bool:
     name = _SCALES.get(type(operation))
     if name is None or getattr(operation, name, None) is None or getattr(operation, "rms_scaling", False):
         return False
-    return len(getattr(operation, name).shape) == 1
+    axes: list[int] = np.ravel(operation.axis).tolist()  # one that counts from the front may be any of a tensor's
+    return axes == [-1] and len(getattr(operation, name).shape) == 1
 
 
 def count_kept(operations: Iterable[keras.Operation]) -> None:

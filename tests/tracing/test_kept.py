@@ -70,3 +70,17 @@ def test_others_are_not_known():
         layer.build((None, 5, 6))
     assert [counts_kept(layer) for layer in others] == [False, False, False]
     assert not counts_kept(keras.layers.BatchNormalization())
+
+
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization])
+@pytest.mark.parametrize("axis", [1, (1,), (2, 3), 3])
+def test_a_normalization_of_another_axis_computes_as_before(kind, axis):
+    image = layers.Input((6, 6, 6))
+    norm = kind(axis=axis)
+    model = keras.Model(image, norm(image))
+    pixels = np.random.default_rng(0).normal(size=(2, 6, 6, 6)).astype(np.float32)
+    before = np.asarray(model(pixels))
+
+    count_kept(model.operations)
+
+    np.testing.assert_allclose(np.asarray(model(pixels)), before, atol=1e-6)

@@ -104,7 +104,7 @@ def _try(read: Any, path: Path, case: int, tally: Tally) -> None:
     try:
         try:
             _read(read, path)
-        except HangError:  # a busy machine, or native code that read what it should not: once is no finding of ours
+        except HangError:  # of a busy or stopped machine: once is no finding
             _read(read, path)
         tally.read += 1
     except RssegError:
