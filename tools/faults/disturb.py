@@ -22,15 +22,19 @@ import click
 
 from rsseg_tf.cli.shared.options import ANY_PATH
 from rsseg_tf.runs import cpu_model, git_state, write_json
+from tools.faults.disks import may_mount, resize, small_disk, used
 from tools.faults.forks import Ending, Running, import_all, run
 from tools.faults.jobs import JOBS, Job, Workshop
 from tools.faults.traces import differences, half_written, trace
 from tools.faults.trap import Fault, unprotect
 
-Kind = Literal["kill", "moment", "full", "protect", "twice"]
-KINDS: tuple[Kind, ...] = ("kill", "moment", "full", "protect", "twice")
-"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, folders protected at one; or
-the same command once more at a moment, while the first one is at it."""
+Kind = Literal["kill", "moment", "full", "disk", "protect", "twice"]
+KINDS: tuple[Kind, ...] = ("kill", "moment", "full", "disk", "protect", "twice")
+"""SIGKILL before a rename or removal, SIGKILL at a moment, no space left from a change on, a file system that is too
+small (where this process may mount one), folders protected at a change; or the same command once more at a moment,
+while the first one is at it."""
+
+_ROOM = 1 << 30
 
 
 @dataclass
@@ -46,19 +50,39 @@ def disturb(shop: Workshop, job: Job, kind: Kind, *, points: int) -> Found:
     whole, found = trace(shop.finished(job)), Found()
     if kind == "twice":
         return _at_once(shop, job, whole, points=points)
+    if kind == "disk":
+        return _on_small_disks(shop, job, whole, points=points)
     for name, fault, after_s in _troubles(shop, job, kind, points):
         case = shop.new(job)
         troubled = Fault(fault.kind, fault.at, case) if fault else None
         first = run(job.words, case, troubled, kill_after_s=after_s)
         unprotect(case)
         wrong = _wrong_at_once(first, case, is_killed=kind in ("kill", "moment"))
-        if first.code:
-            second = run(job.words, case)
-            is_over = second.code != 0 and "holds a finished run" in second.said
-            wrong += [] if second.code == 0 or is_over else [f"then ends with {second.code}: {second.last}"]
-        wrong += differences(whole, trace(case))
+        wrong += _wrong_afterwards(first, job, case, whole)
         found.tried += 1
         found.wrong += [f"{name}: {each}" for each in wrong]
+    return found
+
+
+def _on_small_disks(shop: Workshop, job: Job, whole: dict[str, str], *, points: int) -> Found:
+    """Do a job on file systems that hold a part of what it needs, and again when there is room."""
+    found, case = Found(), shop.folder / "disk"
+    seen = []
+    with small_disk(case, size=_ROOM):
+        shop.fill(case, job)
+        least = used(case)
+        Running(job.words, case).ended(meanwhile=lambda: seen.append(used(case)))
+    needed = max(seen) - least
+    for number in range(points):
+        more = int(needed * (number + 0.5) / points)
+        with small_disk(case, size=least + more):
+            shop.fill(case, job)
+            first = run(job.words, case)
+            wrong = _wrong_at_once(first, case, is_killed=False)
+            resize(case, size=_ROOM)
+            wrong += _wrong_afterwards(first, job, case, whole)
+        found.tried += 1
+        found.wrong += [f"{more:,} of {needed:,} bytes: {each}" for each in wrong]
     return found
 
 
@@ -105,6 +129,16 @@ def _wrong_at_once(ending: Ending, case: Path, *, is_killed: bool) -> list[str]:
     return wrong
 
 
+def _wrong_afterwards(first: Ending, job: Job, case: Path, whole: dict[str, str]) -> list[str]:
+    """Give the command again if it failed, and return what is not as in the undisturbed end."""
+    wrong = []
+    if first.code:
+        second = run(job.words, case)
+        is_over = second.code != 0 and "holds a finished run" in second.said
+        wrong += [] if second.code == 0 or is_over else [f"then ends with {second.code}: {second.last}"]
+    return wrong + differences(whole, trace(case))
+
+
 def _table(results: dict[str, Any]) -> str:
     lines = ["| command | " + " | ".join(KINDS) + " |", "| --- " * (len(KINDS) + 1) + "|"]
     for job in JOBS:
@@ -130,11 +164,14 @@ def main(
 ) -> None:
     """Disturb commands, and print how many of each ended as the undisturbed one."""
     chosen = [job for job in JOBS if not names or job.name in names]
+    tried = [kind for kind in kinds or KINDS if kind != "disk" or may_mount()]
+    if "disk" in (kinds or KINDS) and "disk" not in tried:
+        click.echo("disk: not tried, since this process may not mount file systems (root may, on Linux)", err=True)
     import_all(with_tensorflow=model is None or any(job.has_network for job in chosen))
     shop = Workshop(work.resolve(), model=model)
     results = json.loads(out.read_text()) if out.exists() else {"cpu": cpu_model(), "git": git_state()}
     for job in chosen:
-        for kind in kinds or KINDS:
+        for kind in tried:
             title = f"{job.name}, {kind}"
             if title in results:
                 continue

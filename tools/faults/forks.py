@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,8 @@ class Running:
         if self._pid == 0:
             self._be_child(folder, fault)
 
-    def ended(self, *, kill_after_s: float | None = None) -> Ending:
-        """Wait for the end; after so many seconds it comes by SIGKILL."""
+    def ended(self, *, kill_after_s: float | None = None, meanwhile: Callable[[], object] = bool) -> Ending:
+        """Wait for the end; after so many seconds it comes by SIGKILL. Every few milliseconds `meanwhile` is called."""
         until = self._started + (_LIMIT_S if kill_after_s is None else kill_after_s)
         found, status = os.waitpid(self._pid, os.WNOHANG)
         while not found:
@@ -55,6 +55,7 @@ class Running:
                 os.kill(self._pid, signal.SIGKILL)
                 found, status = os.waitpid(self._pid, 0)
                 break
+            meanwhile()
             time.sleep(_MOMENT_S)
             found, status = os.waitpid(self._pid, os.WNOHANG)
         place = Path(self._scratch.name)

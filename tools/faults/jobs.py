@@ -82,7 +82,14 @@ class Workshop:
 
     def new(self, job: Job, name: str = "case") -> Path:
         """Return a new folder for a job, with what it replaces."""
-        return self._copy(self._started(job), name)
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        return self.fill(folder, job)
+
+    def fill(self, folder: Path, job: Job) -> Path:
+        """Put what a job replaces into a folder, and return it."""
+        shutil.copytree(self._started(job), folder, dirs_exist_ok=True)
+        return folder
 
     def finished(self, job: Job) -> Path:
         """Return the folder that the undisturbed job left."""
@@ -104,12 +111,6 @@ class Workshop:
             if job.keeps:
                 (making / job.keeps).write_text("mine")
             making.rename(folder)
-        return folder
-
-    def _copy(self, source: Path, name: str) -> Path:
-        folder = self.folder / name
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(source, folder)
         return folder
 
 

@@ -71,4 +71,4 @@ def write_image(path: Path, rgb: Pixels) -> None:
     stored = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(path.suffix.lower(), stored)
     with atomic_path(path) as temporary:
-        encoded.tofile(temporary)
+        temporary.write_bytes(encoded.tobytes())  # tofile tells of no full disk where the file is small

@@ -20,7 +20,7 @@ from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
-from rsseg_tf.errors import ConfigError, DataError
+from rsseg_tf.errors import ConfigError, DataError, RssegError
 from tests.datasets.images.formats import tiff
 
 LOSSLESS = (".png", ".tif", ".tiff")
@@ -200,6 +200,22 @@ def test_an_unknown_ending_is_refused_before_anything_is_written(tmp_path):
 def test_pixels_of_another_kind_are_refused(tmp_path, pixels):
     with pytest.raises(ValueError, match="expected uint8"):
         write_image(tmp_path / "a.png", pixels)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files of a limited size need POSIX")
+@pytest.mark.parametrize("side", [2, 400])
+def test_a_picture_that_the_system_does_not_take_is_an_error_and_leaves_nothing(tmp_path, side):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    try:
+        with pytest.raises(RssegError, match="cannot write"):
+            write_image(tmp_path / "a.png", np.random.default_rng(0).integers(0, 255, (side, side), np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
