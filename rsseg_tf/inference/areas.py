@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.files.place import Place, place_of
+from rsseg_tf.datasets.files.place import Place, place_of, reprojected
 from rsseg_tf.datasets.files.raster import open_dataset_of
 from rsseg_tf.datasets.files.resizing import Resizing
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.predict import TiledPredictor, with_pixels_of
 from rsseg_tf.inference.tiling import Image
 
@@ -82,8 +82,9 @@ def row_areas_m2(place: Place, height: int, width: int) -> NDArray[np.float64] |
         borders = transform.f + transform.e * np.arange(height + 1)
         return cell_areas_m2(borders * radians, transform.a * radians)
     rows = np.linspace(0, height, min(height, _SAMPLED_ROWS))
-    areas = _pixel_areas_m2(place, *np.meshgrid(rows, np.linspace(0, width, _SAMPLED_COLUMNS), indexing="ij"))
-    if not np.isfinite(areas).all():  # beyond what the projection is made for
+    try:
+        areas = _pixel_areas_m2(place, *np.meshgrid(rows, np.linspace(0, width, _SAMPLED_COLUMNS), indexing="ij"))
+    except DataError:  # beyond what the projection is made for
         unit = 1.0 if crs.is_geographic else crs.linear_units_factor[1]
         return None if crs.is_geographic else np.full(height, abs(transform.determinant) * unit**2)
     return np.interp(np.arange(height) + 0.5, rows, areas.mean(axis=1))
@@ -91,14 +92,12 @@ def row_areas_m2(place: Place, height: int, width: int) -> NDArray[np.float64] |
 
 def _pixel_areas_m2(place: Place, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the area of a pixel at some places: the Jacobian from pixels to meters east and north there."""
-    from rasterio.warp import transform as to_crs
-
     step = np.array([[0, 0], [_STEP_PX, 0], [0, _STEP_PX]])
     column, row = columns.ravel() + step[:, 1:], rows.ravel() + step[:, :1]
     a, b, c, d, e, f = place.transform[:6]
     x, y = a * column + b * row + c, d * column + e * row + f
-    degrees = np.array(to_crs(place.crs, _LONGITUDE_LATITUDE, x.ravel().tolist(), y.ravel().tolist()))
-    longitude, latitude = np.radians(degrees).reshape(2, 3, -1)
+    degrees = reprojected(np.stack([x.ravel(), y.ravel()], axis=1), source=place.crs, target=_LONGITUDE_LATITUDE)
+    longitude, latitude = np.radians(degrees.T).reshape(2, 3, -1)
     sine = _ECCENTRICITY * np.sin(latitude[0])
     east = _SEMI_MAJOR_M / np.sqrt(1 - sine**2) * np.cos(latitude[0])
     north = _SEMI_MAJOR_M * (1 - _ECCENTRICITY**2) / (1 - sine**2) ** 1.5

@@ -157,6 +157,10 @@ def _edited_archive(content: bytes, rng: random.Random) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     chosen = rng.choice([name for name in members for _ in range(3 if name.endswith(("pkl", "info.npy")) else 1)])
     members[chosen] = _changed(members[chosen], rng)
+    return _packed(members)
+
+
+def _packed(members: Mapping[str, bytes]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, inside in members.items():
@@ -198,10 +202,41 @@ def _edited_metadata(content: bytes, rng: random.Random) -> bytes:
     return content[:begin] + inside[: end - begin].ljust(end - begin) + content[end:]
 
 
+def _edited_network(content: bytes, rng: random.Random) -> bytes:
+    """Change a member of a `.keras` file; most often one of its documents, in a value."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    documents = [name for name in members if name.endswith(".json")]
+    if rng.random() < 0.4:
+        return _edited_archive(content, rng)
+    chosen = rng.choice(documents)
+    return _packed({**members, chosen: _edited_json(members[chosen], rng)})
+
+
+def _edited_tiff(content: bytes, rng: random.Random) -> bytes:
+    """Change a field of one entry of the first directory of a TIFF, or the values that an entry points at."""
+    order = "<" if content.startswith(b"II") else ">"
+    (directory,) = struct.unpack_from(f"{order}I", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, directory)
+    changed = bytearray(content)
+    for _ in range(rng.choice((1, 1, 2))):
+        entry = directory + 2 + 12 * rng.randrange(count)
+        _, _, values, pointed = struct.unpack_from(f"{order}HHII", content, entry)
+        fields = (entry, 2), (entry + 2, 2), (entry + 4, 4), (entry + 8, 4), (entry + 8, 2)
+        where, size = rng.choice((*fields, (pointed, 8), (pointed + 8 * (values // 2), 8)))
+        if where + size <= len(content):
+            number = rng.choice(_INTEGERS) if rng.random() < 0.7 else rng.randrange(2**64)
+            changed[where : where + size] = (number % 256**size).to_bytes(size, "little" if order == "<" else "big")
+    return bytes(changed)
+
+
 _WITHIN: Mapping[str, Change] = {
+    ".geojson": _edited_json,
     ".json": _edited_json,
+    ".keras": _edited_network,
     ".npz": _edited_archive,
     ".pth": _edited_torch,
     ".png": _edited_picture,
     ".tflite": _edited_metadata,
+    ".tif": _edited_tiff,
 }

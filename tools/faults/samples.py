@@ -29,6 +29,8 @@ from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.inspection import format_inspection, inspect_tflite
 from rsseg_tf.tflite.layer_names import OpTensors, op_tensors
 from rsseg_tf.tflite.metadata import metadata_in, verify_seal
+from tools.faults import foreign
+from tools.faults.foreign import write_foreign
 
 _GUARD_S = 5
 """That an interpreter may take in its own process: native code may loop on a damaged file, which the guard ends."""
@@ -42,11 +44,13 @@ class Kind:
         names: of the sound files.
         read: what is done with a file, as the commands do it.
         loads: what must be imported beforehand, so that no case is charged for it.
+        few: how many cases show in a moment that it is read at all.
     """
 
     names: tuple[str, ...]
     read: Callable[[Path], object]
     loads: Callable[[], object] = bool
+    few: int = 100
 
 
 def _read_graph(path: Path) -> None:
@@ -132,7 +136,7 @@ def _weights() -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "flatbuffer": Kind(("int8.tflite", "sealed.tflite"), _read_graph),
+    "flatbuffer": Kind(("int8.tflite", "sealed.tflite"), _read_graph, few=60),
     "metadata": Kind(("sealed.tflite",), _read_metadata),
     "pth": Kind(("archive.pth", "legacy.pth"), _read_torch, _weights),
     "safetensors": Kind(("weights.safetensors",), _read_safetensors, _weights),
@@ -145,6 +149,12 @@ KINDS: Mapping[str, Kind] = {
     "results": Kind(("evaluation.json", "bench.json", "ranges.json"), _read_results),
     "pairs": Kind(("pairs.csv",), _read_pairs),
     "log": Kind(("log.csv",), _read_run_log),
+    "outlines": Kind(("coco.json", "labelme.json", "studio.json"), foreign.read_outlines, few=30),
+    "polygons": Kind(("polygons.geojson",), foreign.read_polygons, foreign.load_for_maps, few=30),
+    "geotiff": Kind(("ortho.tif", "packed.tif"), foreign.read_geotiff, foreign.load_for_maps, few=20),
+    "archive": Kind(("network.keras",), foreign.read_archive, foreign.load_for_networks),
+    "keras": Kind(("network.keras",), foreign.read_keras, foreign.load_for_networks, few=12),
+    "onnx": Kind(("network.onnx",), foreign.read_onnx, few=10),
 }
 """What `docs/robustness.md` counts, by kind."""
 
@@ -172,6 +182,7 @@ def write_samples(folder: Path) -> None:
     (folder / "numbers.yaml").write_text(_NUMBERS)
     _write_masks(folder)
     _write_of_pruning(folder)
+    write_foreign(folder)
 
     config = make_data(folder / "data")
     run = make_run(folder / "run", config)

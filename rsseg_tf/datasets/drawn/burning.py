@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rsseg_tf.datasets.drawn.blocks import Block, blocks_of, dealt_blocks, least_side
 from rsseg_tf.datasets.drawn.features import Layer, read_layer
 from rsseg_tf.datasets.drawn.listing import Pair, write_listing
+from rsseg_tf.datasets.files.place import reprojected
 from rsseg_tf.datasets.files.raster import library_settings, open_dataset_of
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
 from rsseg_tf.errors import ConfigError, DataError
@@ -175,7 +176,10 @@ def _on_mosaic(layer: Layer, dataset: Any, mosaic: Path, attribute: str, numbers
         raise DataError(f"`{which}` does not say its coordinate reference system", hint=hint)
     placed = layer.shapes
     if layer.crs not in (None, dataset.crs):
-        placed = shapely.transform(placed, functools.partial(_reprojected, source=layer.crs, target=dataset.crs))
+        try:
+            placed = shapely.transform(placed, functools.partial(reprojected, source=layer.crs, target=dataset.crs))
+        except DataError as error:
+            raise DataError(f"`{layer.path}`: {error.message}", hint=_compare(layer, dataset)) from error
     shapes = _Shapes(placed, [numbers[value] for value in _values(layer, attribute)], shapely.bounds(placed))
     if not shapes.near(_corners(dataset.transform, dataset.height, dataset.width)):
         raise DataError(
@@ -191,12 +195,6 @@ def _corners(transform: Any, height: int, width: int) -> NDArray[np.float64]:
 
 def _compare(layer: Layer, dataset: Any) -> str:
     return f"compare them in QGIS: the polygons are in {layer.crs}, the mosaic is in {dataset.crs}"
-
-
-def _reprojected(points: NDArray[np.float64], *, source: Any, target: Any) -> NDArray[np.float64]:
-    from rasterio.warp import transform
-
-    return np.array(transform(source, target, *points.T.tolist())).T
 
 
 def _counted(

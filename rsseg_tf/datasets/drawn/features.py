@@ -63,7 +63,8 @@ def read_layer(path: Path, *, layer: str = "") -> Layer:
         raise unreadable(path, error) from error
     except (DataSourceError, DataLayerError) as error:
         raise DataError(f"cannot read `{path}`: {first_line(error).partition(';')[0]}", hint=_CONVERT) from error
-    shapes = shapely.from_wkb(stored, on_invalid="fix")
+    with np.errstate(invalid="ignore"):  # coordinates that are no numbers, which the next line tells of
+        shapes = shapely.from_wkb(stored, on_invalid="fix")
     _check_shapes(path, name, shapes)
     return Layer(path, _crs(path, about["crs"]), shapes, dict(zip(about["fields"], columns, strict=True)))
 
@@ -100,10 +101,13 @@ def _check_shapes(path: Path, name: str, shapes: NDArray[np.object_]) -> None:
 
     if not len(shapes):
         raise DataError(f"`{path}` holds no polygon", hint="draw some, or give another file or layer")
-    lost = int(np.count_nonzero(shapely.is_missing(shapes) | shapely.is_empty(shapes)))
-    if lost:
+    lost = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    points, owners = shapely.get_coordinates(shapes, return_index=True)
+    lost[owners[~np.isfinite(points).all(axis=1)]] = True
+    if lost.any():
+        count = np.count_nonzero(lost)
         raise DataError(
-            f"`{path}`: {lost} of the {len(shapes)} features of `{name}` have no outline, or a damaged one",
+            f"`{path}`: {count} of the {len(shapes)} features of `{name}` have no outline, or a damaged one",
             hint="in QGIS select them by the expression is_empty_or_null($geometry), and delete or redraw them",
         )
     others = {shape.geom_type for shape in shapes} - set(_POLYGONS)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.drawn.shapes import DAMAGED, Annotated, Area, Outline
+from rsseg_tf.datasets.drawn.shapes import DAMAGED, Annotated, Area, closed
 from rsseg_tf.datasets.files.opening import SUFFIXES
 from rsseg_tf.errors import DataError
 
@@ -83,8 +83,7 @@ def _area(path: Path, region: Mapping[str, Any], size: tuple[int, int]) -> Area:
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
     else:
         raise DataError(f"`{path}` has a region of `{kind}` labeled `{label}`", hint="draw it as a polygon or a brush")
-    outline: Outline = [(x / 100 * size[1], y / 100 * size[0]) for x, y in points]
-    return Area(label, ([*outline, outline[0]],))
+    return Area(label, (closed([(x / 100 * size[1], y / 100 * size[0]) for x, y in points]),))
 
 
 def unpacked_brush(packed: list[int]) -> NDArray[np.uint8]:

@@ -118,15 +118,15 @@ def _labelme_area(path: Path, shape: Mapping[str, Any]) -> Area:
     label, kind = str(shape["label"]), shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape["points"]]
     if kind == "polygon" and len(points) > 2:
-        return Area(label, (_closed(points),))
+        return Area(label, (closed(points),))
     if kind == "rectangle":
         (left, top), (right, bottom) = points[0], points[-1]
-        return Area(label, (_closed([(left, top), (right, top), (right, bottom), (left, bottom)]),))
+        return Area(label, (closed([(left, top), (right, top), (right, bottom), (left, bottom)]),))
     if kind == "circle":
         (x, y), edge = points
         radius = math.hypot(edge[0] - x, edge[1] - y)
         turns = (2 * math.pi * step / _CIRCLE_POINTS for step in range(_CIRCLE_POINTS))
-        return Area(label, (_closed([(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]),))
+        return Area(label, (closed([(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]),))
     if kind == "mask":
         return Area(label, mask=_picture(shape["mask"]), corner=(round(points[0][1]), round(points[0][0])))
     raise DataError(
@@ -144,7 +144,15 @@ def _picture(text: str) -> NDArray[np.bool_]:
     return np.asarray(found > 0)
 
 
-def _closed(points: Sequence[tuple[float, float]]) -> Outline:
+def closed(points: Sequence[tuple[float, float]]) -> Outline:
+    """Return an outline that ends where it begins.
+
+    Raises:
+        ValueError: for coordinates that are no numbers, of which the outline would not be drawn, and nothing said.
+        TypeError: likewise.
+    """
+    if not all(math.isfinite(number) for point in points for number in point):
+        raise ValueError("an outline has coordinates that are no numbers")
     return [*points, points[0]]
 
 
@@ -175,7 +183,7 @@ def coco_images(path: Path) -> list[Annotated]:
 def _coco_area(label: str, segmentation: Any, size: tuple[int, int]) -> Area:
     if isinstance(segmentation, list):
         outlines = (list(zip(part[0::2], part[1::2], strict=True)) for part in segmentation)
-        return Area(label, tuple(_closed(outline) for outline in outlines if len(outline) > 2))
+        return Area(label, tuple(closed(outline) for outline in outlines if len(outline) > 2))
     counts = segmentation["counts"]
     runs = list(unpacked_runs(counts)) if isinstance(counts, str) else counts
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

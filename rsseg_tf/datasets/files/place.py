@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
-from rsseg_tf.datasets.files.raster import library, open_dataset_of
+from rsseg_tf.datasets.files.raster import library, open_dataset_of, raster_errors, reason_of
 from rsseg_tf.datasets.images.header import read_header
+from rsseg_tf.errors import DataError
+
+_FARTHEST = 1e10
+"""No system has coordinates as large; of 1e20 m of Web Mercator GDAL takes turns off until it is killed."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,26 @@ def place_of(path: Path) -> Place | None:
         points, crs = dataset.gcps
         found = Place(dataset.crs, transform, (points, crs) if points else None)
     return None if found == Place() else found
+
+
+def reprojected(points: NDArray[np.float64], *, source: Any, target: Any) -> NDArray[np.float64]:
+    """Return points (n, 2), x and y, of a coordinate reference system in those of another one.
+
+    Raises:
+        DataError: if one of them has no place there.
+    """
+    from rasterio.warp import transform
+
+    words = f"coordinates in {source} have no place in {target}"
+    if not (np.abs(points) < _FARTHEST).all():
+        raise DataError(f"{words}: they are too large")
+    try:
+        moved = np.array(transform(source, target, *points.T.tolist())).T
+    except raster_errors() as error:
+        raise DataError(f"{words}: {reason_of(error)}") from error
+    if not np.isfinite(moved).all():
+        raise DataError(f"{words}: they are beyond what it is made for")
+    return moved
 
 
 def _may_have_one(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.files.place import reprojected
 from rsseg_tf.errors import RssegError, extras_named, first_line
 from rsseg_tf.inference.polygons.outlines import Ring
 
@@ -144,8 +145,6 @@ def in_degrees(points: NDArray[np.float64], *, crs: Any) -> NDArray[np.float64]:
     """Return points (n, 2) of a coordinate reference system as longitude and latitude, rounded to about a centimeter.
 
     Raises:
-        Exception: of rasterio, where they have none.
+        DataError: where they have none.
     """
-    from rasterio.warp import transform
-
-    return np.array(transform(crs, _LONGITUDE_LATITUDE, *points.T.tolist())).T.round(_DEGREES_DIGITS)
+    return reprojected(points, source=crs, target=_LONGITUDE_LATITUDE).round(_DEGREES_DIGITS)

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.place import Place
-from rsseg_tf.datasets.files.raster import raster_errors, reason_of
 from rsseg_tf.datasets.palette import Palette
-from rsseg_tf.errors import ConfigError
+from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.polygons.file import PolygonFile, check_libraries, create_polygon_file, in_degrees
 from rsseg_tf.inference.polygons.outlines import Ring, simplified
 from rsseg_tf.inference.polygons.regions import Region, RegionFinder
@@ -93,9 +92,9 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
     if products.polygons == "geojson" and place.crs is not None and place.transform is not None:
         try:
             in_degrees(np.array([[place.transform[2], place.transform[5]]]), crs=place.crs)
-        except raster_errors() as error:
+        except DataError as error:
             raise ConfigError(
-                f"`{path}` lies where longitude and latitude do not follow: {reason_of(error)}",
+                f"`{path}` lies where longitude and latitude do not follow: {error.message}",
                 hint="ask for polygons as gpkg",
             ) from error
     if products.polygons and products.least_area_m2 and not has_areas:

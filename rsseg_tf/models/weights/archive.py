@@ -17,7 +17,7 @@ _MEMBERS = (_CONFIG, WEIGHTS)
 _MOST_BYTES = 1 << 28
 _LEAST_UNPACKED, _MOST_PACKED = 1 << 28, 50
 """Bytes that any `.keras` file may unpack to, and how many times its size beyond that."""
-_AGAIN = "save it again with model.save"
+_AGAIN, _COPY = "save it again with model.save", "copy the file again"
 _KNOWN = ("keras", "rsseg_tf", "builtins")
 _OWN = "rsseg_tf>"
 
@@ -30,19 +30,22 @@ def require_archive(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            members = archive.infolist()
+            sizes = {member.filename: member.file_size for member in members}
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ModelError(f"`{path}` is not a .keras file, or is damaged", hint=_AGAIN) from error
     if missing := set(_MEMBERS) - sizes.keys():
         raise ModelError(f"`{path}` is not a .keras file: it lacks `{min(missing)}`", hint=_AGAIN)
 
+    if sum(member.compress_size for member in members) > path.stat().st_size:
+        raise ModelError(f"`{path}` is damaged: its table of contents names more than it holds", hint=_COPY)
     unpacked = sum(sizes.values())
     if unpacked > _LEAST_UNPACKED + _MOST_PACKED * path.stat().st_size:
         raise ModelError(
             f"`{path}` would unpack to {unpacked / 1e9:.1f} GB", hint="do not open files that you do not know"
         )
     if damaged := _damaged_member(path):
-        raise ModelError(f"`{path}` is damaged: the checksum of its `{damaged}` is wrong", hint="copy the file again")
+        raise ModelError(f"`{path}` is damaged: the checksum of its `{damaged}` is wrong", hint=_COPY)
 
 
 def _damaged_member(path: Path) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import shlex
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -251,6 +253,23 @@ def test_shapes_that_are_cut_off_are_named(mosaic: Path, tmp_path: Path) -> None
     shape.write_bytes(whole)
     shape.with_suffix(".dbf").unlink()
     assert "no `b.dbf`" in refused(mosaic, shape).message
+
+
+@pytest.mark.parametrize("latitude", [95, 1e300])
+def test_corners_beyond_the_pole_are_named(mosaic: Path, tmp_path: Path, latitude: float) -> None:
+    path = geojson(tmp_path / "a.geojson")
+    found = json.loads(path.read_text())
+    found["features"][7]["geometry"]["coordinates"][0][2][1] = latitude
+    path.write_text(json.dumps(found))
+    assert "a.geojson`: coordinates in EPSG:4326 have no place in EPSG:32640" in refused(mosaic, path).message
+
+
+def test_corners_that_are_no_numbers_are_counted(mosaic: Path, tmp_path: Path) -> None:
+    shape = drawn(tmp_path / "b.shp", layer="b")
+    whole = bytearray(shape.read_bytes())
+    whole[-8:] = struct.pack("<d", math.nan)
+    shape.write_bytes(whole)
+    assert "1 of the 48 features of `b`" in refused(mosaic, shape).message
 
 
 @pytest.mark.parametrize("number", [-1, 0])

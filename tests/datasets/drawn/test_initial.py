@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable
@@ -321,6 +322,28 @@ def _studio_cut(root: Path) -> None:
     (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("brushlabels", value))]))
 
 
+def _coco(root: Path, *, corner: Any) -> None:
+    photo(root / "a.jpg")
+    area = {"image_id": 5, "category_id": 4, "segmentation": [[3, 2, 21, 4, 14, corner]]}
+    images = [{"id": 5, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]}]
+    named = {"images": images, "categories": [{"id": 4, "name": "roof"}], "annotations": [area]}
+    (root / "c.json").write_text(json.dumps(named))
+
+
+def _coco_no_number(root: Path) -> None:
+    _coco(root, corner=math.nan)
+
+
+def _coco_text(root: Path) -> None:
+    _coco(root, corner="far")
+
+
+def _studio_no_number(root: Path) -> None:
+    photo(root / "a.jpg")
+    value = {"points": [(10, 10), (90, 10), (50, math.inf)], "polygonlabels": ["roof"]}
+    (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("polygonlabels", value))]))
+
+
 def _line(root: Path) -> None:
     labelme(root / "a.json", shape("roof", ROOF[:2], "line"))
 
@@ -371,6 +394,9 @@ def _strange(root: Path) -> None:
         (_strange, "red,green,blue"),
         (_brushes, "as JSON too"),
         (_studio_cut, "Label Studio writes"),
+        (_studio_no_number, "Label Studio writes"),
+        (_coco_no_number, "COCO describes"),
+        (_coco_text, "COCO describes"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_to_do(

@@ -1,4 +1,5 @@
 import importlib.util
+import struct
 import zipfile
 
 import h5py
@@ -271,4 +272,18 @@ def test_a_file_that_unpacks_to_far_more_than_it_holds_is_refused(tmp_path):
         archive.writestr("config.json", "{}")
 
     with pytest.raises(ModelError, match=r"would unpack to 0\.3 GB"):
+        load_keras_model(path)
+
+
+def test_a_file_whose_table_of_contents_names_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("config.json", "model.weights.h5"):
+            archive.writestr(name, "{}")
+    content = bytearray(path.read_bytes())
+    size_in_the_file = content.rindex(b"PK\x01\x02") + 20
+    struct.pack_into("<I", content, size_in_the_file, 2_000_000_000)
+    path.write_bytes(content)
+
+    with pytest.raises(ModelError, match="names more than it holds"):
         load_keras_model(path)
