@@ -21,6 +21,7 @@ from rsseg_tf.inference.tiling import Image, Logits
 from rsseg_tf.tflite.flatbuffer import read_content
 from rsseg_tf.tflite.metadata import METADATA_NAME, ModelMetadata, metadata_of
 
+_HINT = "give an .onnx file that export-onnx wrote"
 _LEAST = np.float32(1e-12)
 """Probabilities below it are as good as none."""
 
@@ -53,8 +54,11 @@ class OnnxRunner(ImageRunner):
         self._engine: Describing = ENGINES[self.runtime](self.path, threads=threads)
         self.load_ms = (time.perf_counter() - started) * 1e3
         self.metadata = _metadata(self.path, self._engine)
-        (_, self.num_bands, *size), (_, self.num_classes, *_) = self._engine.shapes
-        self.input_size = (size[0], size[1])
+        (_, *sides), (_, *made) = self._engine.shapes
+        if not all(isinstance(side, int) for side in (*sides, *made)):
+            raise ModelError(f"`{path}` has no fixed size", hint=_HINT)
+        self.num_bands, *size = sides
+        self.num_classes, self.input_size = made[0], (size[0], size[1])
 
     def scores(self, image: Image) -> NDArray[Any]:
         """Return what `logits` does."""
@@ -84,10 +88,9 @@ def _is_sealed(path: Path) -> bool:
 
 
 def _metadata(path: Path, engine: Describing) -> ModelMetadata:
-    hint = "give an .onnx file that export-onnx wrote"
     if METADATA_NAME not in engine.notes or not all(len(shape) == 4 for shape in engine.shapes):
-        raise ModelError(f"`{path}` does not describe itself", hint=hint)
+        raise ModelError(f"`{path}` does not describe itself", hint=_HINT)
     try:
         return metadata_of(json.loads(engine.notes[METADATA_NAME]))
     except (ModelError, ValueError, AttributeError) as error:
-        raise ModelError(f"`{path}` does not describe itself: {error}", hint=hint) from error
+        raise ModelError(f"`{path}` does not describe itself: {error}", hint=_HINT) from error

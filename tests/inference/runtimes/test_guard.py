@@ -83,6 +83,13 @@ def test_a_file_without_a_seal_is_tried_first_and_once(tmp_path: Path, monkeypat
     assert OnnxRunner(path).num_classes == 2
 
 
+def test_a_file_of_open_size_is_refused(tmp_path: Path) -> None:
+    model = onnx.load_model_from_string(described().replace(b"rsseg_tf_seal", b"rsseg_tf_sold"))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    with pytest.raises(ModelError, match="has no fixed size"):
+        OnnxRunner(saved(tmp_path, model.SerializeToString()))
+
+
 def test_a_file_that_crashes_the_runtime_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path, described().replace(b"rsseg_tf_seal", b"rsseg_tf_sold"))
     broken_python(tmp_path, monkeypatch, "kill -SEGV $$")
