@@ -17,6 +17,8 @@ from tools.faults.trap import Fault, Trap, heed_protection
 
 _LIMIT_S = 300.0
 _MOMENT_S = 0.005
+_STOPPED_S = 1.0
+"""A longer time between two moments is none that the command had: another measurement has stopped both of us."""
 _DATE = time.struct_time((2026, 1, 1, 0, 0, 0, 3, 1, 0))
 
 
@@ -48,10 +50,13 @@ class Running:
 
     def ended(self, *, kill_after_s: float | None = None, meanwhile: Callable[[], object] = bool) -> Ending:
         """Wait for the end; after so many seconds it comes by SIGKILL. Every few milliseconds `meanwhile` is called."""
-        until = self._started + (_LIMIT_S if kill_after_s is None else kill_after_s)
+        left_s = _LIMIT_S if kill_after_s is None else kill_after_s
+        left_s, before = left_s - (time.monotonic() - self._started), time.monotonic()
         found, status = os.waitpid(self._pid, os.WNOHANG)
         while not found:
-            if time.monotonic() >= until:
+            now = time.monotonic()
+            left_s, before = left_s - min(now - before, _STOPPED_S), now
+            if left_s <= 0:
                 os.kill(self._pid, signal.SIGKILL)
                 found, status = os.waitpid(self._pid, 0)
                 break
