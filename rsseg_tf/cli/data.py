@@ -154,12 +154,11 @@ def burn(mosaic: Path, labels: Path, classes: str | None, out: Path, as_json: bo
     For example: rsseg-tf data burn ortho.tif labels.gpkg --attribute class -o survey
     """
     from rsseg_tf.datasets.drawn.burning import Burning, burn
-    from rsseg_tf.datasets.drawn.listing import require_new
+    from rsseg_tf.datasets.drawn.listing import new_folder
 
     names = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     wanted = Burning(classes=names, **how)
-    require_new(out)
-    with progress_bar("burning") as progress:
+    with new_folder(out), progress_bar("burning") as progress:
         result = burn(mosaic, labels, out, wanted, progress=progress)
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     options.print_result(result, f"{counts} blocks: use -c {result['config']}", as_json=as_json)
@@ -179,11 +178,10 @@ def init(folder: Path, background: str, out: Path, as_json: bool) -> None:
     For example: rsseg-tf data init downloads/export -o survey
     """
     from rsseg_tf.datasets.drawn.initial import initialize
-    from rsseg_tf.datasets.drawn.listing import require_new
+    from rsseg_tf.datasets.drawn.listing import new_folder
     from rsseg_tf.errors import extras_named
 
-    require_new(out)
-    with progress_bar("looking") as progress, extras_named():
+    with new_folder(out), progress_bar("looking") as progress, extras_named():
         result = initialize(folder, out, background=background, progress=progress)
     options.print_result(result, _found(result), as_json=as_json)
 

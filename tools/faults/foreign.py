@@ -28,7 +28,7 @@ from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.errors import ModelError, RssegError
 from rsseg_tf.inference.folders import predict_files
 from rsseg_tf.inference.predict import Products, open_predictor
-from tools.faults.jobs import write_mosaic
+from tools.faults.jobs import squares, write_mosaic
 
 _SIZE = 20, 30
 _LARGE_PIXELS = 1 << 20
@@ -185,7 +185,7 @@ def write_foreign(folder: Path) -> None:
     from tests.inference.runtimes.test_guard import described
 
     _write_outlines(folder)
-    (folder / "polygons.geojson").write_text(json.dumps(_features()))
+    (folder / "polygons.geojson").write_text(json.dumps(squares()))
     write_mosaic(folder / "ortho.tif", height=48, width=32)
     _write_packed_geotiff(folder / "packed.tif")
     (folder / "network.onnx").write_bytes(described().replace(b"rsseg_tf_seal", b"rsseg_tf_sold"))
@@ -222,23 +222,6 @@ def _write_outlines(folder: Path) -> None:
     )
     for name, content in {"coco": coco, "labelme": labelme, "studio": [studio]}.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
-
-
-def _features() -> dict[str, Any]:
-    def square(column: float, row: float, side: float) -> list[list[float]]:
-        corners = [(0, 0), (0, side), (side, side), (side, 0), (0, 0)]
-        return [[325_000 + (column + x) / 2, 2_780_000 - (row + y) / 2] for x, y in corners]
-
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"kind": kind, "id": number},
-            "geometry": {"type": "Polygon", "coordinates": [square(9, 60 * number + 4.3, 50)]},
-        }
-        for number, kind in enumerate(("roof", "road", "tree", "roof"))
-    ]
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32640"}}
-    return {"type": "FeatureCollection", "crs": crs, "features": features}
 
 
 def _write_packed_geotiff(path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.faults.forks import run
 
@@ -51,7 +53,10 @@ _PRUNE = _words("prune ../base/dense -o out/run")
 _EXPORT = _words("export-tflite ../base/dense -o out/dense.tflite")
 _PREDICT = _words("predict ../base/model.tflite ../base/mosaic.tif -o out --confidence --polygons gpkg")
 
+_BURN = _words("data burn ../base/mosaic.tif ../base/polygons.geojson --attribute kind -o out --block 130 --gap 20")
+
 JOBS = (
+    Job("data burn", _BURN, has_network=False),
     Job("predict", _PREDICT, has_network=False),
     Job("predict --overwrite", (*_PREDICT, "--overwrite", "--overlap", "16"), (_PREDICT,), has_network=False),
     Job("fit", _FIT),
@@ -74,6 +79,8 @@ class Workshop:
         if not (self._base / "mosaic.tif").exists():
             self._base.mkdir(parents=True, exist_ok=True)
             write_mosaic(self._base / "mosaic.tif", height=320)
+        if not (self._base / "polygons.geojson").exists():
+            (self._base / "polygons.geojson").write_text(json.dumps(squares()))
         if model:
             shutil.copyfile(model, self._base / "model.tflite")
         elif not (self._base / "model.tflite").exists():
@@ -137,3 +144,22 @@ def write_mosaic(path: Path, *, height: int, width: int = 96) -> None:
     shape = {"count": 3, "height": height, "width": width, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", **shape, **place) as mosaic:
         mosaic.write(pixels)
+
+
+def squares() -> dict[str, Any]:
+    """Return polygons over `write_mosaic`'s image as GeoJSON, in its coordinates."""
+
+    def square(column: float, row: float, side: float) -> list[list[float]]:
+        corners = [(0, 0), (0, side), (side, side), (side, 0), (0, 0)]
+        return [[325_000 + (column + x) / 2, 2_780_000 - (row + y) / 2] for x, y in corners]
+
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"kind": kind, "id": number},
+            "geometry": {"type": "Polygon", "coordinates": [square(9, 60 * number + 4.3, 50)]},
+        }
+        for number, kind in enumerate(("roof", "road", "tree", "roof"))
+    ]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32640"}}
+    return {"type": "FeatureCollection", "crs": crs, "features": features}

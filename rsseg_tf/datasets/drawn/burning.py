@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import xml.etree.ElementTree as ET
@@ -110,7 +109,7 @@ def burn(mosaic: Path, labels: Path, out: Path, how: Burning, *, progress: Progr
         if not kept:
             raise DataError(f"no polygon of `{labels}` covers a pixel of `{mosaic}`", hint=_compare(layer, dataset))
         splits = dealt_blocks(np.stack([count for _, count in kept]))
-        template, totals, pairs = _template(dataset, out), np.zeros(len(names), np.int64), []
+        template, totals, pairs = _template(dataset), np.zeros(len(names), np.int64), []
         for (whole, _), split in zip(kept, splits, strict=True):
             margin = 0 if split == "train" else how.gap
             block = whole.within(margin, height=dataset.height, width=dataset.width)
@@ -242,27 +241,26 @@ def _placed(block: Block, dataset: Any) -> Any:
 
 
 def _write_mask(path: Path, mask: NDArray[np.uint8], dataset: Any, block: Block) -> None:
-    import rasterio
+    from rasterio.io import MemoryFile
 
     profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "compress": "deflate", "nodata": IGNORE}
     placed = _placed(block, dataset)
     sides = {"height": block.shape[0], "width": block.shape[1], "crs": dataset.crs, "transform": placed}
-    with atomic_path(path) as temporary, rasterio.open(temporary, "w", **profile, **sides) as made:
-        made.write(mask, 1)
+    with MemoryFile() as memory:  # of a full disk GDAL says nothing
+        with memory.open(**profile, **sides) as made:
+            made.write(mask, 1)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(memory.read())
 
 
-def _template(dataset: Any, out: Path) -> ET.Element:
+def _template(dataset: Any) -> ET.Element:
     """Return GDAL's description of the whole mosaic: its bands, colors, nodata values and masks."""
+    from rasterio.io import MemoryFile
     from rasterio.shutil import copy as copied
 
-    path = out / "mosaic.vrt"
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        copied(dataset, path, driver="VRT")
-        root = ET.fromstring(path.read_text(encoding="utf-8"))
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    with MemoryFile(ext=".vrt") as memory:
+        copied(dataset, memory.name, driver="VRT")
+        root = ET.fromstring(memory.read().decode())
     for source in root.iter("SourceFilename"):
         source.set("relativeToVRT", "0")
         source.text = str(Path(dataset.name).resolve())

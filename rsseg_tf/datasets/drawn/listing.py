@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ import yaml
 from rsseg_tf.datasets.readers.folder import COLUMNS
 from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.runs import write_text
+from rsseg_tf.run_folder import UNFINISHED, only_writer, remove_own
+from rsseg_tf.runs import TEMPORARY, remove_leftovers, write_json, write_text
 
 PAIRS, SETTINGS = "pairs.csv", "data.yaml"
 
@@ -29,13 +32,44 @@ class Pair:
     split: str
 
 
-def require_new(folder: Path) -> None:
-    """Check that a data set can be written to a folder.
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for a data set that is written within the block; where that fails, nothing of it stays.
+
+    What a killed call left there goes first.
 
     Raises:
-        ConfigError: if something lies there.
+        ConfigError: if something else lies there, or another process writes to it.
+        RssegError: if it cannot be made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not (folder / UNFINISHED).is_file():
+        _require_new(folder)
+    with only_writer(folder):
+        if (folder / UNFINISHED).is_file():
+            _clear(folder)
+        _require_new(folder)
+        remove_leftovers(folder)
+        try:
+            write_json(folder / UNFINISHED, {"process": os.getpid()})
+            yield
+            (folder / UNFINISHED).unlink()
+        except BaseException:
+            with contextlib.suppress(OSError):  # the next call does it
+                _clear(folder)
+            raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove what was written, the mark that it is unfinished last."""
+    remove_own(folder / "images", "*.vrt", f"{TEMPORARY}*")
+    remove_own(folder / "masks", "*.tif", "*.png", f"{TEMPORARY}*")
+    remove_leftovers(folder)
+    for name in (PAIRS, SETTINGS, UNFINISHED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _require_new(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and all(each.name.startswith(TEMPORARY) for each in folder.iterdir())):
         raise ConfigError(f"`{folder}` holds something", hint="choose another --out, or empty it")
 
 
