@@ -139,10 +139,10 @@ def open_dataset_of(path: Path) -> Iterator[Any]:
     """Yield a file as rasterio's own dataset, open while the block runs.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: if it cannot be read, within the block too.
         MissingExtraError: if rasterio is not installed.
     """
-    with _opened(path) as dataset:
+    with _opened(path) as dataset, _told(path):
         yield dataset
 
 

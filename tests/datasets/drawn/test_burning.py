@@ -255,6 +255,18 @@ def test_shapes_that_are_cut_off_are_named(mosaic: Path, tmp_path: Path) -> None
     assert "no `b.dbf`" in refused(mosaic, shape).message
 
 
+def test_a_mosaic_that_is_damaged_is_named(tmp_path: Path) -> None:
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    path = geotiff(tmp_path / "ortho.tif", np.maximum(frame(0, HEIGHT, WIDTH), 1), nodata=0, **tiles)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 9_000] = bytes(9_000)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot read `.*ortho\.tif`: .+") as caught:
+        burn(path, geojson(tmp_path / "a.geojson"), tmp_path / "set", HOW)
+    assert "See previous" not in caught.value.message
+
+
 @pytest.mark.parametrize("latitude", [95, 1e300])
 def test_corners_beyond_the_pole_are_named(mosaic: Path, tmp_path: Path, latitude: float) -> None:
     path = geojson(tmp_path / "a.geojson")
