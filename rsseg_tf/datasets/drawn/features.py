@@ -63,6 +63,8 @@ def read_layer(path: Path, *, layer: str = "") -> Layer:
         raise unreadable(path, error) from error
     except (DataSourceError, DataLayerError) as error:
         raise DataError(f"cannot read `{path}`: {first_line(error).partition(';')[0]}", hint=_CONVERT) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read `{path}`: it holds text that is not UTF-8", hint=_CONVERT) from error
     with np.errstate(invalid="ignore"):  # coordinates that are no numbers, which the next line tells of
         shapes = shapely.from_wkb(stored, on_invalid="fix")
     _check_shapes(path, name, shapes)

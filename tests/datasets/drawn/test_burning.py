@@ -235,6 +235,12 @@ def test_a_file_that_is_none_is_named(mosaic: Path, tmp_path: Path, name: str, c
     assert name.partition(".")[0] in refused(mosaic, tmp_path / name).message
 
 
+def test_names_that_are_no_text_are_told(mosaic: Path, tmp_path: Path) -> None:
+    path = geojson(tmp_path / "a.geojson", SHAPES[:2])
+    path.write_bytes(path.read_bytes().replace(b'"kind"', b'"k\x8dnd"'))
+    assert "a.geojson`: it holds text that is not UTF-8" in refused(mosaic, path).message
+
+
 def test_a_layer_is_named_where_there_are_several(mosaic: Path, tmp_path: Path) -> None:
     path = drawn(drawn(tmp_path / "a.gpkg"), layer="other")
     assert "--layer" in refused(mosaic, path).hint
