@@ -52,6 +52,7 @@ def create_class_raster(path: Path, like: Picture, place: Place, palette: Palett
         RssegError: if it cannot be written.
     """
     import rasterio
+    from rasterio.crs import CRS
 
     with atomic_path(path) as temporary:
         try:
@@ -59,7 +60,8 @@ def create_class_raster(path: Path, like: Picture, place: Place, palette: Palett
                 dataset = rasterio.open(temporary, "w", **_profile(like, place))
             with dataset:
                 if place.control:
-                    dataset.gcps = place.control
+                    points, crs = place.control
+                    dataset.gcps = points, crs or CRS()
                 _describe(dataset, palette)
                 output = ClassRaster(dataset)
                 yield output

@@ -10,7 +10,15 @@ from typing import Any
 from rsseg_tf.datasets.drawn.label_studio import is_label_studio, label_studio_images
 from rsseg_tf.datasets.drawn.layouts import Layout, listed_splits, possible_layouts
 from rsseg_tf.datasets.drawn.listing import Pair, write_listing, write_pairs, write_settings
-from rsseg_tf.datasets.drawn.shapes import Annotated, coco_images, drawn_mask, labelme_image, labels_of, read_json
+from rsseg_tf.datasets.drawn.shapes import (
+    Annotated,
+    coco_images,
+    drawn_mask,
+    is_there,
+    labelme_image,
+    labels_of,
+    read_json,
+)
 from rsseg_tf.datasets.drawn.values import are_colors, counted_values
 from rsseg_tf.datasets.files.opening import open_stored
 from rsseg_tf.datasets.images.pixels import write_image
@@ -164,7 +172,7 @@ def _splits_of(annotated: Sequence[tuple[str, Annotated]]) -> dict[Path, str]:
 
 def _check_size(annotated: Annotated) -> None:
     """Check that outlines are in the pixels of the image as it is stored: labelme turns some as EXIF says."""
-    if not annotated.image.is_file():
+    if not is_there(annotated.image):
         raise DataError(
             f"`{annotated.source}` is of the image `{annotated.image}`, which is not there", hint="put it beside it"
         )

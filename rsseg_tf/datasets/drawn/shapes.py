@@ -214,9 +214,17 @@ def _placed(path: Path, name: str) -> Path:
     beside = path.parent
     places = (beside, beside / "images", beside.parent, beside.parent / "images", beside.parent / path.stem)
     for place in places:
-        if (place / name).is_file():
+        if is_there(place / name):
             return place / name
     raise DataError(f"`{path}` names the image `{name}`, which is not there", hint=f"put it in `{beside / 'images'}`")
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file; a name that no file can have is of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def labels_of(images: Iterable[Annotated]) -> list[str]:

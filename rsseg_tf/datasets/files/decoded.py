@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +149,10 @@ def _described(path: Path, data: bytes, *, numbers: bool) -> _Tiff:
     Raises:
         DataError: if OpenCV would read something else than the file holds.
     """
-    tags, *others = (found for found, _ in directories(io.BytesIO(data), _WANTED))
+    try:
+        tags, *others = (found for found, _ in directories(io.BytesIO(data), _WANTED))
+    except struct.error as error:
+        raise DataError(f"cannot read `{path}`: its tags are damaged: {error}", hint="fetch it again") from error
     depths = tags.get(_BITS) or (1,)
     wrong = _misread(tags, depths, numbers=numbers)
     if not wrong and any((tag.get(_KIND) or (0,))[0] & _IS_MASK for tag in others):

@@ -40,14 +40,15 @@ class Raster:
         self.path = path
         self.height: int = dataset.height
         self.width: int = dataset.width
-        self.kinds = tuple(dataset.dtypes)
-        self.names = tuple(color.name for color in dataset.colorinterp)
-        self.bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
-        self.nodata: tuple[float | None, ...] = tuple(dataset.nodatavals)
-        self.palette = _palette(dataset) if self.names[0] == "palette" else None
+        with _told(path):  # the first look may be what finds the damage
+            self.kinds = tuple(dataset.dtypes)
+            self.names = tuple(color.name for color in dataset.colorinterp)
+            self.bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+            self.nodata: tuple[float | None, ...] = tuple(dataset.nodatavals)
+            self.palette = _palette(dataset) if self.names[0] == "palette" else None
+            self._has_mask = _has_mask(dataset)
         self.is_alpha_sure = dataset.driver in _SURE_OF_ALPHA
         self._dataset = dataset
-        self._has_mask = _has_mask(dataset)
 
     def read(self, bands: tuple[int, ...], box: Box) -> Values:
         """See `Stored.read`."""

@@ -19,6 +19,7 @@ TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LAYOUTS = {1: "B", 2: "s", 3: "H", 4: "I", 5: "II", 12: "d", 13: "I", 16: "Q"}
 _RATIONAL = 5
 _NO_LAYOUT = "!"  # an error of struct
+_TEXTS = {*range(32), 42113}  # of GPS, and the number for nothing; other tags that are read hold numbers
 _MOST_TAGS = 4096
 _MOST_DIRECTORIES = 64
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
@@ -145,7 +146,7 @@ def directories(stream: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[dic
     values.
 
     Raises:
-        struct.error: if one is cut off, or the numbers of a wanted tag lie outside the file.
+        struct.error: if one is cut off, or the numbers of a wanted tag lie outside the file, or are text.
     """
     tiff = _Tiff(stream)
     (first,) = tiff.read(tiff.pointer, 8 if tiff.is_big else 4)
@@ -181,6 +182,8 @@ class _Tiff:
         for place in range(first, first + min(count, _MOST_TAGS) * step, step):
             tag, kind, values, inline = self.read(self._entry, place)
             tags[tag] = self._values(kind, values, inline) if tag in wanted else ()
+            if tag not in _TEXTS and any(isinstance(value, bytes) for value in tags[tag]):
+                raise struct.error(f"text in place of the numbers of tag {tag}")
         return tags, first + count * step
 
     def _values(self, kind: int, count: int, inline: bytes) -> tuple[Any, ...]:

@@ -322,10 +322,19 @@ def _studio_cut(root: Path) -> None:
     (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("brushlabels", value))]))
 
 
-def _coco(root: Path, *, corner: Any) -> None:
+def _coco_long_name(root: Path) -> None:
+    _coco(root, corner=9, image="a" * 5_000)
+
+
+def _labelme_long_name(root: Path) -> None:
+    path = labelme(root / "a.json", shape("roof", ROOF))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "imagePath": "a" * 5_000}))
+
+
+def _coco(root: Path, *, corner: Any, image: str = "a.jpg") -> None:
     photo(root / "a.jpg")
     area = {"image_id": 5, "category_id": 4, "segmentation": [[3, 2, 21, 4, 14, corner]]}
-    images = [{"id": 5, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]}]
+    images = [{"id": 5, "file_name": image, "height": SIZE[0], "width": SIZE[1]}]
     named = {"images": images, "categories": [{"id": 4, "name": "roof"}], "annotations": [area]}
     (root / "c.json").write_text(json.dumps(named))
 
@@ -397,6 +406,8 @@ def _strange(root: Path) -> None:
         (_studio_no_number, "Label Studio writes"),
         (_coco_no_number, "COCO describes"),
         (_coco_text, "COCO describes"),
+        (_coco_long_name, "not there"),
+        (_labelme_long_name, "not there"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_what_to_do(

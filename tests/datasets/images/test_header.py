@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from PIL import Image
 
 from rsseg_tf.datasets.images.header import ImageHeader, first_directory, read_header
 from rsseg_tf.datasets.images.integrity import damage
+from rsseg_tf.datasets.images.picture import open_picture
+from rsseg_tf.errors import DataError
 from tests.inference.rasters import geotiff
 
 WHOLE = (256, 257, 258, 259, 262, 273, 277, 278, 279, 322, 323, 324, 325)
@@ -28,6 +31,27 @@ def test_another_library_finds_the_same_tags_and_numbers(path: Path) -> None:
         theirs = {tag: value if isinstance(value, tuple) else (value,) for tag, value in picture.tag_v2.items()}
     assert tags == {tag: value if tag in WHOLE else () for tag, value in theirs.items()}
     assert 0 < end < len(content)
+
+
+@pytest.mark.parametrize("tag", [257, 273])
+def test_text_in_the_place_of_numbers_is_damage(tmp_path: Path, tag: int) -> None:
+    path = geotiff(tmp_path / "a.tif", np.zeros((600, 300, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    place = next(at for at in range(8, 400, 2) if content[at : at + 2] == struct.pack("<H", tag))
+    content[place + 2 : place + 4] = struct.pack("<H", 2)
+    path.write_bytes(content)
+    assert (read_header(path) == ImageHeader()) == (tag == 257)
+    assert bool(damage(bytes(content))) == (tag == 273)
+
+
+def test_a_georeference_without_its_texts_is_told(tmp_path: Path) -> None:
+    path = geotiff(tmp_path / "a.tif", np.zeros((40, 40, 3), np.uint8), crs="EPSG:4326")
+    content = path.read_bytes()
+    for tag, kind, other, others_kind in ((34737, 2, 49051, 2), (33550, 12, 33550, 32768)):
+        content = content.replace(struct.pack("<HH", tag, kind), struct.pack("<HH", other, others_kind))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot read"), open_picture(path) as picture:
+        picture.read()
 
 
 def test_a_damaged_file_is_told_or_read_but_never_a_surprise(path: Path) -> None:
