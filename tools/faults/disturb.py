@@ -109,6 +109,8 @@ def _troubles(shop: Workshop, job: Job, kind: Kind, points: int) -> Iterator[tup
     """Yield names of troubles with the fault to lay, or the seconds after which the process is killed."""
     case = shop.new(job)
     undisturbed = run(job.words, case, Fault("full" if kind == "moment" else kind, 0, case))
+    if undisturbed.code:
+        raise SystemExit(f"{job.name} ends with {undisturbed.code} without a fault: {undisturbed.last}")
     if kind == "moment":
         for number in range(points):
             after_s = undisturbed.seconds * (number + 0.5) / points

@@ -15,7 +15,7 @@ from pathlib import Path
 from rsseg_tf.cli.main import main
 from tools.faults.trap import Fault, Trap, heed_protection
 
-_LIMIT_S = 300.0
+_LIMIT_S = 1200.0
 _MOMENT_S = 0.005
 _STOPPED_S = 1.0
 """A longer time between two moments is none that the command had: another measurement has stopped both of us."""
