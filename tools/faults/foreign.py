@@ -31,7 +31,7 @@ from rsseg_tf.inference.predict import Products, open_predictor
 from tools.faults.jobs import squares, write_mosaic
 
 _SIZE = 20, 30
-_LARGE_PIXELS = 1 << 20
+_LARGE_PIXELS = 1 << 16
 _GUARD_S = 5
 _MOMENT_S = 0.001
 
