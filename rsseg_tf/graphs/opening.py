@@ -20,7 +20,7 @@ from keras import tree
 from rsseg_tf.errors import first_line
 from rsseg_tf.graphs import private
 from rsseg_tf.graphs.copying import copy_of
-from rsseg_tf.graphs.facts import is_known
+from rsseg_tf.graphs.facts import is_known, keys
 
 _BATCHES = (1009, 1013, 1019)
 """Primes that stand for the size of the batch while a layer is opened, so that whatever depends on it shows."""
@@ -180,6 +180,9 @@ def _step(node: Any) -> tuple[type, str]:
 
 def _check(layer: keras.Layer, graph: Opened) -> None:
     """Check that the graph has the layer's variables, and nothing of one batch alone."""
+    attention = [node.input_tensors for node in graph.nodes if private.ATTENTION in keys(type(node.operation))]
+    if any(query.shape[-1] != value.shape[-1] for query, _, value, *_ in attention):
+        raise _CannotOpenError("attends to values of another width than its queries'")
     held = {id(weight) for weight in layer.weights}
     used = {id(weight) for node in graph.nodes for weight in getattr(node.operation, "weights", ())}
     if used - held:

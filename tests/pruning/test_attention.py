@@ -136,9 +136,9 @@ def linear_attention():
     return ended(inputs, layers.EinsumDense("abcd,cde->abe", (None, D))(ops.einsum("abcd,acde->abce", q, pairs)))
 
 
-def causal():
+def causal(**options):
     x = inputs = tokens()
-    x = layers.MultiHeadAttention(4, 8, name="attention")(x, x, use_causal_mask=True)
+    x = layers.MultiHeadAttention(4, 8, name="attention", **options)(x, x, use_causal_mask=True)
     return ended(inputs, x)
 
 
@@ -217,6 +217,7 @@ EXACT = {
     "transformer": transformer,
     "with dropout": lambda: transformer(dropout=0.1),
     "without biases": lambda: transformer(use_bias=False),
+    "with other values": lambda: transformer(value_dim=5),
     "one head": lambda: transformer(heads=1),
     "one head with dropout": lambda: transformer(heads=1, dropout=0.1),
     "across": across,
@@ -316,6 +317,7 @@ def channels_times_positions():
 STAYING = {
     "grouped queries": (grouped_queries, ""),
     "masked, by Keras' operation": (masked_by_keras_operation, "attends with masks"),
+    "causal, with other values": (lambda: causal(value_dim=5), "values of another width"),
     "masked by head": (masked_by_head, "has a mask for each channel"),
     "masked by constants": (masked_by_constants, "holds constants"),
     "products of channels and positions": (channels_times_positions, "multiplies channels with positions"),
