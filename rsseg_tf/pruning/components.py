@@ -68,9 +68,9 @@ def _connected(couples: list[Ids], count: int) -> Ids:
 
 def _close_grids(ledger: Ledger) -> None:
     """Let channels that were spread over two axes leave a grid: as heads do where they go with some, else by column."""
-    label = _connected(ledger.couples, ledger.count)
     waiting = [grid for grid in ledger.grids if len(grid) > 1]
     more = bool(ledger.heads)
+    label = _connected(ledger.couples, ledger.count) if more else np.zeros(0, np.int64)
     while more:
         taken = np.unique(np.concatenate([label[each.cells].reshape(-1) for each in ledger.heads.values()]))
         found = [np.isin(label[grid], taken).any() for grid in waiting]

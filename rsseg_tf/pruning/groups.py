@@ -139,7 +139,7 @@ class Groups:
         costs = [f"{params[i]:,.0f} params, {_number(macs[i])} MACs" for i in range(len(self.families))]
         lines = [f"{self.model}: {len(self)} groups in {len(self.families)} families"]
         lines += [
-            f"{len(family):6} groups of {_listed(family.members)}: {each} each"
+            f"{len(family):6} {family.part or 'groups'} of {_listed(family.members)}: {each} each"
             for family, each in zip(self.families, costs, strict=True)
         ]
         lines += [f"frozen `{name}`: {reason}" for name, reason in self.frozen.items()]

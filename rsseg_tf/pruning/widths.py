@@ -51,14 +51,20 @@ class Widths:
     @classmethod
     def of(cls, arrays: Sequence[Ids | None], members: Membership) -> Widths:
         """Return how many of each array's ids stay, or 1 for None; a family's groups take the same share of each."""
-        parts = [(owner, part) for owner, ids in enumerate(arrays) for part in _parts(ids, members)]
-        factors = np.concatenate([np.zeros((0, len(members.sizes) + 1)), *(pair for _, pair in parts)])
+        rows, pairs, owners = [_row(len(members.sizes) + 1, 0, 1)], [], []  # the first factor is always 1
+        for owner, ids in enumerate(arrays):
+            for product in _products(ids, members):
+                pairs.append([*range(len(rows), len(rows) + len(product)), 0][:2])
+                owners.append(owner)
+                rows.extend(product)
+        table = np.stack(rows)
+        left, right = np.asarray(pairs, np.int64).reshape(-1, 2).T
         return cls(
-            slopes=factors[:, 1:] / np.maximum(members.sizes, 1),
-            constants=factors[:, 0],
-            left=np.arange(0, len(factors), 2),
-            right=np.arange(1, len(factors), 2),
-            owners=np.asarray([owner for owner, _ in parts], np.int64),
+            slopes=table[:, 1:] / np.maximum(members.sizes, 1),
+            constants=table[:, 0],
+            left=left,
+            right=right,
+            owners=np.asarray(owners, np.int64),
             number=len(arrays),
         )
 
@@ -76,19 +82,27 @@ class Widths:
         return np.asarray(by_factor @ self.slopes)
 
 
-def _parts(ids: Ids | None, members: Membership) -> list[Values]:
-    """Return the products that add up to an array's width, (2, 1 + families) each: factors when all groups stay.
+def _products(ids: Ids | None, members: Membership) -> list[list[Values]]:
+    """Return the products that add up to an array's width: of each its one or two factors, (1 + families,).
 
-    The first column has the channels that must stay, the others those of each family.
+    A factor has first the channels that must stay, then those of each family when all of it stays.
     """
-    families = len(members.sizes)
-    every = np.eye(families + 1)
+    columns = len(members.sizes) + 1
     if ids is None:
-        return [every[[0, 0]]]
+        return [[_row(columns, 0, 1)]]
     first, second = members.first[ids], members.second[ids]
     alone = second < 0
-    parts = [np.stack([np.bincount(first[alone] + 1, minlength=families + 1), every[0]])]
+    products = [[np.bincount(first[alone] + 1, minlength=columns).astype(np.float64)]]
     if not alone.all():
-        pairs, number = np.unique(np.stack([first, second])[:, ~alone], axis=1, return_counts=True)
-        parts += [every[pair + 1] * [[count], [1]] for pair, count in zip(pairs.T, number.tolist(), strict=True)]
-    return parts
+        pairs, numbers = np.unique(np.stack([first, second])[:, ~alone], axis=1, return_counts=True)
+        products += [
+            [_row(columns, pair[0] + 1, number), _row(columns, pair[1] + 1, 1)]
+            for pair, number in zip(pairs.T.tolist(), numbers.tolist(), strict=True)
+        ]
+    return products
+
+
+def _row(columns: int, place: int, value: float) -> Values:
+    row = np.zeros(columns)
+    row[place] = value
+    return row
