@@ -59,7 +59,7 @@ def test_the_survey_becomes_a_map_by_the_commands_of_the_page() -> None:
         run(words)
 
     assert Path("report/index.html").is_file()
-    assert list(Path("maps").glob("*_overlay.png"))
+    assert list(Path("maps").glob("*_overlay.jpg"))
 
 
 def test_the_surveys_commands_are_ours_and_one_prunes_to_a_time() -> None:

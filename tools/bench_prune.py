@@ -51,8 +51,10 @@ class Stopwatch:
         """Yield the batches of a loop."""
         for batch in self._batches:
             started = time.perf_counter()
-            yield batch
-            self.seconds[loop].append(time.perf_counter() - started)
+            try:
+                yield batch
+            finally:  # a reader that takes no further one ends this here
+                self.seconds[loop].append(time.perf_counter() - started)
 
 
 class Turns:
@@ -222,7 +224,7 @@ def _judged(ratio: float, bar: float) -> str:
 @click.option("--size", type=click.IntRange(32), default=256, show_default=True, help="Pixels a side.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Images a batch.")
 @click.option("--loops", type=click.IntRange(1), default=60, show_default=True)
-@click.option("--batches", type=click.IntRange(2), default=4, show_default=True, help="Scored in each loop.")
+@click.option("--batches", type=click.IntRange(2), default=4, show_default=True, help="Of each loop; not every loop scores all.")
 @click.option("--macs", type=float, default=0.5, show_default=True, help="Share to keep.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16", "auto"]), default="float32", show_default=True)
 @click.option("--criterion", default="", help="As in prune.criterion; its default where not given.")

@@ -53,6 +53,13 @@ NETWORKS: Mapping[str, Network] = {
     "r18-light": Network(("model.backbone=resnet18", *_LIGHT), (6, 9)),
     "lite0": Network(_LITE0, (8, 12, 16)),
     "lite0-imagenet": Network((*_LITE0, "model.weights=imagenet"), (6, 12)),
+    "lite0-narrow": Network(
+        (
+            *(*_LITE0, "model.weights=imagenet"),
+            *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
+        ),
+        (6, 8),
+    ),
     "r18-half": Network(
         (
             *("model.backbone=resnet18", "model.width=0.5"),

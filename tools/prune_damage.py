@@ -71,7 +71,13 @@ def pruned_and_compared(config: Config, folder: Path, *, windows: int) -> tuple[
     from rsseg_tf import pruning
     from rsseg_tf.datasets.catalog import open_dataset
     from rsseg_tf.models.weights.pretrained import load_keras_model
-    from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss, training_schedule, windows_of
+    from rsseg_tf.steps.shared.training_data import (
+        batches_as_asked,
+        float_batches,
+        scoring_loss,
+        training_schedule,
+        windows_of,
+    )
     from rsseg_tf.tracing.precision import use_precision
     from rsseg_tf.training.pipeline import BatchSchedule
 
@@ -84,7 +90,7 @@ def pruned_and_compared(config: Config, folder: Path, *, windows: int) -> tuple[
     started = time.monotonic()
     slim, plan = pruning.prune_loop(
         dense,
-        batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
+        batches=lambda loop: batches_as_asked(schedule, epoch=loop, count=settings.batches),
         loss=scoring_loss(schedule, config, settings.criterion, num_classes=dataset.palette.num_classes),
         target=settings,
         loop=settings,

@@ -110,7 +110,7 @@ def command(
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
     Writes for each image NAME_classes.png (class numbers) with NAME_classes.qml (its names and colors, for QGIS),
-    NAME_overlay.png (colors over the image) and NAME.json (area of each class). Images that were predicted
+    NAME_overlay.jpg (colors over the image) and NAME.json (area of each class). Images that were predicted
     before are skipped, so a killed run resumes where it stopped, within a large image too. Videos in folders are
     skipped and named.
 

@@ -114,6 +114,8 @@ class Loop(Ranking, Limits):
             is `taylor`. In `rsseg-tf prune`, `fisher` is of labels drawn from the model's own predictions, the others
             are of the masks.
         loops: times that scores are computed and groups removed.
+        refresh_every: loops from one that looks at all of its batches to the next. Those between score on the first one
+            alone and reconstruct from what was seen last, which takes half of the time; 1 for all in every loop.
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
         reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
@@ -131,6 +133,7 @@ class Loop(Ranking, Limits):
 
     criterion: Criterion = "fisher"
     loops: int = setting(60, at_least=1, at_most=100_000)
+    refresh_every: int = setting(4, at_least=1, at_most=100_000)
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""
     reconstruct: bool = True
@@ -165,7 +168,7 @@ class PruneConfig(Loop, Target):
     """Channel pruning and the retraining after it.
 
     Attributes:
-        batches: training batches that each loop scores on.
+        batches: training batches that a loop looks at; see `refresh_every`.
         params_margin: where `params` is no target of its own: parameters that may be left beyond the share that the
             other targets leave (`arena_bytes` apart), as a share of the dense ones; 1 for as many as come out. Without
             it a network keeps most of its parameters, since those of small maps cost little time.

@@ -76,7 +76,8 @@ class Palette:
             raise ValueError(f"a mask is (H, W) with ids below {self.num_classes} or {IGNORE}")
         table: Pixels = np.zeros((256, 3), np.uint8)
         table[: self.num_classes] = self.colors
-        return table[narrow]
+        colored: Pixels = cv2.applyColorMap(np.ascontiguousarray(narrow), table[:, None])
+        return colored
 
 
 class ColorTable:

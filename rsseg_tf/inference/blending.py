@@ -15,17 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.planes import IN_OPENCV, planes
 from rsseg_tf.inference.tiling import Image, Infer, Logits, Scores, TileGrid
 
 _BATCH = 8
 _STEPS = 64
 _BYTES_IN_CACHE = 1 << 19
-
-_OPENCV = (np.uint8, np.int8, np.uint16, np.int16, np.float32)
-"""Types of scores that OpenCV splits by class and weights in one pass."""
-
-_MOST_CHANNELS = 512
-"""Of a picture in OpenCV."""
 
 
 @dataclass(frozen=True)
@@ -139,16 +134,6 @@ def best_in(band: Band) -> Image:
     return np.zeros(band.weights.shape, np.uint8) if band.sums is None else best_class(band.sums)
 
 
-def planes(scores: NDArray[Any]) -> Sequence[NDArray[Any]]:
-    """Return the scores of each class for itself, its rows without gaps: (h, w, C) → C of (h, w)."""
-    moved = np.moveaxis(scores, -1, 0)
-    if scores.strides[-1] >= scores.strides[1]:
-        return list(moved)
-    if scores.dtype in _OPENCV and scores.shape[-1] <= _MOST_CHANNELS:
-        return cv2.split(scores)
-    return list(np.ascontiguousarray(moved))
-
-
 def strips_of(image: Image, grid: TileGrid) -> Iterator[Strip]:
     """Yield the strips of an image in memory."""
     padded = padded_to(image, grid.padded_height, grid.padded_width)
@@ -214,7 +199,7 @@ def _add(sums: Logits, lefts: Sequence[int], scores: Scores, weight: NDArray[np.
     channels = sums.shape[-1]
     rows = sums.reshape(len(sums), -1)
     for left, window in zip(lefts, scores, strict=True):
-        known = window if window.dtype in _OPENCV else window.astype(np.float32)
+        known = window if window.dtype in IN_OPENCV else window.astype(np.float32)
         weighted = cv2.multiply(np.ascontiguousarray(known).reshape(weight.shape), weight, dtype=cv2.CV_32F)
         place = rows[:, left * channels :][:, : weight.shape[1]]
         cv2.add(place, weighted, dst=place)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.inference.blending import Band, planes
+from rsseg_tf.datasets.planes import planes
+from rsseg_tf.inference.blending import Band
 from rsseg_tf.inference.tiling import Image
 
 STEPS = 250

@@ -36,7 +36,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     overwrite: bool = False,
     progress: Callable[[Advance], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.png` and `NAME.json`.
+    """Predict images and write, for each, `NAME_classes.png`, `NAME_overlay.jpg` and `NAME.json`.
 
     Beside the class map lies `NAME_classes.qml`, by which QGIS shows names and colors of the classes.
 

@@ -42,7 +42,7 @@ def predict_raster(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Predict a mosaic and write `NAME_classes.tif` with its style, a small `NAME_overlay.png`, and what is wished.
+    """Predict a mosaic and write `NAME_classes.tif` with its style, a small `NAME_overlay.jpg`, and what is wished.
 
     Until all exist, finished bands lie in the folder `NAME_parts`.
 
@@ -97,7 +97,7 @@ def assembled(
                 progress((band.top + len(band.classes)) * raster.width, raster.height * raster.width)
     files = outputs.move(target)
     write_style(target.with_name(f"{target.name}_classes.qml"), mosaic.palette)
-    files |= {"style": f"{target.name}_classes.qml", "overlay": f"{target.name}_overlay.png"}
+    files |= {"style": f"{target.name}_classes.qml", "overlay": f"{target.name}_overlay.jpg"}
     write_image(target.with_name(files["overlay"]), summary.overlay())
     parts.remove()
     return {"height": raster.height, "width": raster.width, **summary.record(), "files": files}

@@ -28,7 +28,7 @@ from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.exported import int8_graph
 from rsseg_tf.steps.shared.progress import PruningProgress
 from rsseg_tf.steps.shared.retraining import Retraining
-from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
+from rsseg_tf.steps.shared.training_data import batches_as_asked, float_batches, scoring_loss
 from rsseg_tf.steps.shared.validation import evaluation, validation
 from rsseg_tf.text import counted, listed
 from rsseg_tf.tracing.precision import use_precision
@@ -141,7 +141,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
     job.replicas.file_from_chief(folder / _STATE)
     slim, plan = pruning.prune_loop(
         job.dense,
-        batches=lambda loop: float_batches(schedule, epoch=loop, count=settings.batches),
+        batches=lambda loop: batches_as_asked(schedule, epoch=loop, count=settings.batches),
         loss=loss,
         target=_target(job.dense, settings),
         loop=settings,

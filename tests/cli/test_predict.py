@@ -102,7 +102,7 @@ def test_a_truncated_image_is_named_and_leaves_nothing_of_it(
         "a.json",
         "a_classes.png",
         "a_classes.qml",
-        "a_overlay.png",
+        "a_overlay.jpg",
     ]
 
 
@@ -239,7 +239,7 @@ def test_ctrl_c_keeps_finished_images_and_exits_with_130(model: Path, survey: Pa
         "a.json",
         "a_classes.png",
         "a_classes.qml",
-        "a_overlay.png",
+        "a_overlay.jpg",
     ]
 
 

@@ -51,7 +51,7 @@ def test_the_map_keeps_the_georeference_and_is_tiled_compressed_and_colored(tmp_
         "a.json",
         "a_classes.qml",
         "a_classes.tif",
-        "a_overlay.png",
+        "a_overlay.jpg",
     ]
 
 
@@ -113,7 +113,7 @@ def test_an_interrupted_mosaic_goes_on_where_it_stopped(tmp_path: Path, calls: i
     whole = predict_files(predictor(), [image], tmp_path / "whole")[0]
     assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), stored(tmp_path / "whole/a_classes.tif"))
     assert record["classes"] == whole["classes"]
-    assert np.array_equal(read_image(tmp_path / "out/a_overlay.png"), read_image(tmp_path / "whole/a_overlay.png"))
+    assert np.array_equal(read_image(tmp_path / "out/a_overlay.jpg"), read_image(tmp_path / "whole/a_overlay.jpg"))
     assert not (tmp_path / "out/a_parts").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_gap_among_the_bands_is_filled_and_nothing_else(tmp_path: Path) -> Non
     assert sum(seen) == 3 + 2 + (17 - kept + 1)  # each run of rows begins with the row above it, which reaches into it
     whole = predict_files(predictor(), [image], tmp_path / "whole")[0]
     assert np.array_equal(stored(tmp_path / "out/a_classes.tif"), stored(tmp_path / "whole/a_classes.tif"))
-    assert np.array_equal(read_image(tmp_path / "out/a_overlay.png"), read_image(tmp_path / "whole/a_overlay.png"))
+    assert np.array_equal(read_image(tmp_path / "out/a_overlay.jpg"), read_image(tmp_path / "whole/a_overlay.jpg"))
     assert record["classes"] == whole["classes"]
 
 
@@ -184,7 +184,7 @@ def test_a_killed_mosaic_goes_on_to_the_same_map(tmp_path: Path) -> None:
         "a.json",
         "a_classes.qml",
         "a_classes.tif",
-        "a_overlay.png",
+        "a_overlay.jpg",
     ]
 
 

@@ -124,14 +124,14 @@ def test_every_image_gets_a_class_map_an_overlay_and_a_record(tmp_path: Path) ->
     (record,) = predict_files(predictor(), [image], tmp_path / "out")
     truth = frame(0, 20, 30)[..., 0] > 127
     assert np.array_equal(read_indices(tmp_path / "out/a_classes.png"), truth)
-    assert read_image(tmp_path / "out/a_overlay.png").shape == (20, 30, 3)
+    assert read_image(tmp_path / "out/a_overlay.jpg").shape == (20, 30, 3)
     assert json.loads((tmp_path / "out/a.json").read_text()) == record
     assert record["classes"]["bright"]["pixels"] == truth.sum()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "a.json",
         "a_classes.png",
         "a_classes.qml",
-        "a_overlay.png",
+        "a_overlay.jpg",
     ]
 
 

@@ -36,7 +36,7 @@ def test_images_on_the_network_have_the_maps_of_files(
         words = [f"{prefix}{server.url}/{name}" for name in ("a.png", "b.tif")]
         records = predict_files(predictor(), words, tmp_path / "out")
     assert [record["image"] for record in records] == words
-    for name in ("a_classes.png", "a_overlay.png", "b_classes.tif", "b_overlay.png"):
+    for name in ("a_classes.png", "a_overlay.jpg", "b_classes.tif", "b_overlay.jpg"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "files" / name).read_bytes()
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {path.name for path in (tmp_path / "files").iterdir()}

@@ -130,6 +130,6 @@ def test_a_class_map_needs_no_options(workshop: Path, tmp_path: Path, model: str
     classes = read_indices(tmp_path / "out/plain_classes.png")
     assert (classes == mask).mean() > 0.8
     np.testing.assert_array_equal(stored(tmp_path / "out/7_classes.tif"), classes)
-    one, other = (read_image(tmp_path / f"out/{name}_overlay.png") for name in ("7", "plain"))
+    one, other = (read_image(tmp_path / f"out/{name}_overlay.jpg") for name in ("7", "plain"))
     assert one.shape == (SIZE, SIZE, 3)
     np.testing.assert_array_equal(one, other)

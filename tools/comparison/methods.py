@@ -19,7 +19,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.fit import PLAN
 from rsseg_tf.steps.shared.progress import PruningProgress
-from rsseg_tf.steps.shared.training_data import float_batches, scoring_loss
+from rsseg_tf.steps.shared.training_data import batches_as_asked, float_batches, scoring_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 
@@ -126,7 +126,7 @@ def _ours(task: Task, folder: Path) -> keras.Model:
     settings = task.config.prune
     slim, plan = pruning.prune_loop(
         task.dense,
-        batches=lambda loop: float_batches(task.schedule, epoch=loop, count=settings.batches),
+        batches=lambda loop: batches_as_asked(task.schedule, epoch=loop, count=settings.batches),
         loss=scoring_loss(task.schedule, task.config, settings.criterion, num_classes=task.dense.output_shape[-1]),
         target=settings,
         loop=settings,

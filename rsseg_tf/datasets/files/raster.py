@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.stored import Box, Values, bounds
+from rsseg_tf.datasets.planes import interleaved
 from rsseg_tf.errors import DataError, MissingExtraError
 
 _CACHE_BYTES = 96 << 20
@@ -52,7 +53,7 @@ class Raster:
         """See `Stored.read`."""
         with _told(self.path), library_settings():
             values = self._dataset.read(list(bands), window=self._window(box))
-        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+        return interleaved(values)
 
     def mask(self, box: Box) -> NDArray[np.bool_] | None:
         """See `Stored.mask`."""
@@ -105,7 +106,7 @@ class Resampled(Raster):
                 out_shape=(len(bands), bottom - top, right - left),
                 resampling=usual if self.palette is None else Resampling.nearest,
             )
-        return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+        return interleaved(values)
 
     def mask(self, box: Box) -> NDArray[np.bool_] | None:
         """See `Stored.mask`."""

@@ -14,6 +14,17 @@ from rsseg_tf.datasets.palette import Pixels
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.runs import atomic_path
 
+_JPEG = (".jpg", ".jpeg")
+_FULL_COLORS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+"""Colors at the resolution of the picture: those of classes end at borders."""
+
+_LONGEST_JPEG = 65500
+
+
+def ending_to_look_at(height: int, width: int) -> str:
+    """Return how a picture to look at ends: `.jpg`, which takes little time and space, `.png` where it is too long."""
+    return ".jpg" if max(height, width) <= _LONGEST_JPEG else ".png"
+
 
 def read_image(path: Path | str, *, channels: Channels = AS_THEY_ARE) -> Pixels:
     """Return the picture in an image file, as its pixels are stored (an EXIF rotation is not applied).
@@ -69,6 +80,6 @@ def write_image(path: Path, rgb: Pixels) -> None:
     if rgb.dtype != np.uint8 or not (rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 3)):
         raise ValueError(f"expected uint8 (H, W, 3) or (H, W), got {rgb.dtype} {rgb.shape}")
     stored = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(path.suffix.lower(), stored)
+    _, encoded = cv2.imencode(path.suffix.lower(), stored, _FULL_COLORS if path.suffix.lower() in _JPEG else ())
     with atomic_path(path) as temporary:
         encoded.tofile(temporary)

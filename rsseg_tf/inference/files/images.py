@@ -24,7 +24,7 @@ from rsseg_tf.datasets.files.stored import LARGE_PIXELS
 from rsseg_tf.datasets.images.channels import Channels, visible
 from rsseg_tf.datasets.images.header import read_header, size_of
 from rsseg_tf.datasets.images.picture import Picture, open_picture
-from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.datasets.images.pixels import ending_to_look_at, write_image
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
@@ -288,7 +288,8 @@ def _write_products(job: Job, classes: Image, steps: Image, areas: NDArray[np.fl
 
 def _write_whole(opened: Opened, pixels: Image, classes: Image, steps: Image | None) -> dict[str, Any]:
     job = opened.job
-    files = {kind: f"{job.target.name}_{kind}.png" for kind in ("classes", "overlay")}
+    files = {"classes": f"{job.target.name}_classes.png"}
+    files["overlay"] = f"{job.target.name}_overlay{ending_to_look_at(*classes.shape)}"
     files["style"] = f"{job.target.name}_classes.qml"
     write_image(job.target.with_name(files["classes"]), classes)
     palette = job.predictor.palette

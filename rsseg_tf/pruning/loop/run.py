@@ -64,7 +64,7 @@ class Hooks:
         file: with the dense model's live taps: returns the graph of its int8 file, for a target in `arena_bytes`.
         together: those that prune the same model together, each scoring a part of the batches; the model, the
             batches, the settings and the state file have to be the same for all.
-        state_path: an `.npz` file that each loop renews, and from which a killed run resumes to reach the same plan.
+        state_path: an `.npz` file, renewed on the way, from which a killed run resumes to reach the same plan.
     """
 
     on_loop: Callable[[int, Plan], None] | None = None
@@ -138,7 +138,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         state = steps.advance(state, batches)
         if hooks.on_loop is not None:  # before the state says that it is done: no loop goes untold when killed
             hooks.on_loop(state.now.loop, state.now.plan)
-        if state.stopped or state.now.loop == loop.loops or states.is_due(dense.weights):
+        is_over = state.stopped or state.now.loop == loop.loops
+        if is_over or (steps.forgets_nothing_at(state) and states.is_due(dense.weights)):
             states.renew(steps.with_weights(state))
     end = state.result
     if end.loop == 0:
@@ -180,7 +181,8 @@ class _Steps:
         """Return the state after one more loop."""
         settings, number = self._settings, state.now.loop
         slim = self._model_at(state)
-        plan = self._choose(slim.scores(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
+        look = slim.scores if self._looks_at_all(state) else slim.scores_of_one
+        plan = self._choose(look(batches(number)), done=(number + 1) / settings.loops, start=state.now.plan)
         slim.reconstruct(plan, partial(batches, number))
         slim.remove(plan, loops_left=settings.loops - number - 1)
         if settings.tune_steps and self._hooks.tune:
@@ -192,6 +194,13 @@ class _Steps:
             slim.trained()
         state = replace(state, now=slim.snapshot(number + 1, weights=False))
         return self._judged(state, slim.model) if is_checked else state
+
+    def forgets_nothing_at(self, state: LoopState) -> bool:
+        """Return whether the next loop needs nothing that only memory holds, so that a killed run may begin with it."""
+        return self._looks_at_all(state) or not self._settings.reconstruct
+
+    def _looks_at_all(self, state: LoopState) -> bool:
+        return state.now.loop % self._settings.refresh_every == 0 or self._model_at(state).needs_to_look
 
     def model_of(self, state: LoopState) -> keras.Model:
         """Return the slim model where the loop ends that ends at `state`."""
@@ -283,6 +292,7 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     without += tuple(name for name in later if not settings[name])  # states from before them still serve
     without += () if ARENA in target.given else (ARENA,)
     without += () if loop.attention != Limits.attention else ("attention",)
+    without += ("refresh_every",) if loop.refresh_every == 1 else ()
     relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve
     digest.update(json.dumps(relevant, sort_keys=True).encode())

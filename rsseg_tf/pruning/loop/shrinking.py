@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from rsseg_tf.pruning.rebuild import mask_wired, rebuild
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.scoring.contributions import Loss
 from rsseg_tf.pruning.scoring.criteria import Scorer
+from rsseg_tf.pruning.scoring.moments import Seen
 from rsseg_tf.pruning.scoring.scores import Scores
 from rsseg_tf.pruning.together import ALONE, Together
 from rsseg_tf.pruning.wiring import trace
@@ -90,11 +92,31 @@ class Shrinking:
         self._plan = start.plan
         self._trained = bool(start.weights)
         self._reconstructs = reconstructs
+        self._seen: Seen | None = None
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
-        """Return the scores of the dense model's channels; 0 for those that were removed."""
+        """Return the scores of the dense model's channels by all of `batches`; 0 for those that were removed.
+
+        What is seen of them on the way serves `reconstruct` until the graph is rebuilt or trained.
+        """
         found = self._scorer(batches)
+        self._seen = self._scorer.observed
+        self._scorer.observed = None
+        return self._of_dense(found)
+
+    def scores_of_one(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
+        """Return the same by the first of `batches`; `reconstruct` keeps to what it knows."""
+        found = self._scorer(itertools.islice(batches, 1))
+        self._scorer.observed = None
+        return self._of_dense(found)
+
+    @property
+    def needs_to_look(self) -> bool:
+        """Whether `reconstruct` knows nothing of this graph as it is."""
+        return self._reconstruction is not None and self._seen is None
+
+    def _of_dense(self, found: Scores) -> Scores:
         return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
 
     def reconstruct(self, plan: Plan, batches: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
@@ -105,10 +127,9 @@ class Shrinking:
             batches: gives those to look at where the scores did not look at any.
         """
         if self._reconstruction is not None:
-            seen = self._scorer.observed or self._reconstruction.measured(batches())
+            self._seen = self._seen or self._reconstruction.measured(batches())
             after = kept_ids(self._wiring, within(plan, self._base))
-            self._reconstruction.take_over(seen, self._alive, after)
-            self._scorer.observed = None  # tens of megabytes, and of no more use
+            self._reconstruction.take_over(self._seen, self._alive, after)
             self._trained = True
 
     def remove(self, plan: Plan, *, loops_left: int) -> None:
@@ -125,6 +146,7 @@ class Shrinking:
     def trained(self) -> None:
         """Zero again what was removed, after `model`'s weights were changed from outside."""
         self.model.set_weights(self._together.from_chief(self.model.get_weights()))
+        self._seen = None
         self._trained = True
         self._alive[:] = True
         self._mask()
@@ -144,6 +166,7 @@ class Shrinking:
         self._kept = kept_ids(self._dense_wiring, base)
         self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
+        self._seen = None
         self._reconstruction = (
             Reconstruction(self._wiring.flat(model), self._wiring, self._together) if self._reconstructs else None
         )

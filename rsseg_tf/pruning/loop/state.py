@@ -44,7 +44,7 @@ class LoopState:
 
 
 class StateFile:
-    """The file of a loop's state, renewed after each loop.
+    """The file of a loop's state, renewed after loops from which it can go on.
 
     A state of more than 8 MB waits until writing takes 2 % of the time at most; a loop that it does not hold yet is
     done again after a kill, to the same end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -89,3 +90,11 @@ def float_batches(
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Return the first `count` batches of an epoch for a Keras model: pixels float32 (B, h, w, bands) and labels."""
     return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]
+
+
+def batches_as_asked(
+    schedule: BatchSchedule, *, epoch: int, count: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Yield the batches of `float_batches`; those after the first are not read before the second is asked for."""
+    yield from float_batches(schedule, epoch=epoch, count=1)
+    yield from float_batches(schedule, epoch=epoch, count=count)[1:]

@@ -19,7 +19,7 @@ from rsseg_tf.datasets.files.raster import Raster
 from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.datasets.images.picture import open_picture
-from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
+from rsseg_tf.datasets.images.pixels import ending_to_look_at, read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
 from tests.datasets.images.formats import tiff
 
@@ -39,6 +39,21 @@ def test_another_library_reads_the_same_colors(tmp_path, suffix):
     with Image.open(tmp_path / f"a{suffix}") as picture:
         theirs = np.asarray(picture.convert("RGB"), np.int16)
     assert np.abs(theirs - read_image(tmp_path / f"a{suffix}")).max() <= 2
+
+
+@pytest.mark.parametrize(("length", "ending"), [(65500, ".jpg"), (65501, ".png")])
+def test_a_picture_to_look_at_can_be_written_however_long(tmp_path, length, ending):
+    path = tmp_path / f"a{ending_to_look_at(length, 1)}"
+    assert path.suffix == ending
+    write_image(path, np.zeros((length, 1, 3), np.uint8))
+    assert read_image(path).shape == (length, 1, 3)
+
+
+def test_borders_keep_their_colors_in_a_jpeg(tmp_path):
+    halves = np.zeros((16, 16, 3), np.uint8)
+    halves[:, :5], halves[:, 5:] = (200, 0, 0), (0, 0, 200)
+    write_image(tmp_path / "a.jpg", halves)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - halves).max() < 16
 
 
 def test_a_name_with_letters_of_any_script_works(tmp_path):

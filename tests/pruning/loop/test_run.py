@@ -133,6 +133,7 @@ WAYS = {
     "plain": {},
     "tuned": {"tune_steps": 1},
     "recalibrated": {"recalibrate_every": 3},
+    "all batches": {"refresh_every": 1},
     "floor": {"accuracy_floor": 0.8, "check_every": 2},
     "all": {"tune_steps": 1, "recalibrate_every": 2, "accuracy_floor": 0.8, "check_every": 3},
     "class floor": {"floor": {"car": 0.6}, "small_object_floor": {"car": 0.1}, "check_every": 2},
@@ -161,7 +162,8 @@ def test_a_killed_loop_resumes_to_the_same_plan_and_weights_and_is_told_again(tm
         slim, resumed = prune(model, settings=settings, hooks=hooks)
         assert resumed == plan
         assert all((a == b).all() for a, b in zip(whole.get_weights(), slim.get_weights(), strict=True))
-        assert told == list(range(killed_in, last + 1))
+        assert killed_in - settings.refresh_every < told[0] <= killed_in
+        assert told == list(range(told[0], last + 1))
 
 
 def test_what_tuning_wakes_is_zeroed_again_and_the_slim_model_computes_what_the_masked_one_did():
@@ -295,6 +297,29 @@ def test_int8_bytes_are_a_target():
     assert pruning.cost(slim).int8_bytes == plan.cost["int8_bytes"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "read"),
+    [
+        ({"refresh_every": 3}, {0: 4, 1: 1, 2: 1, 3: 4, 4: 1, 5: 1}),
+        ({"refresh_every": 1}, dict.fromkeys(range(6), 4)),
+        ({"refresh_every": 3, "reconstruct": False}, {0: 4, 1: 1, 2: 1, 3: 4, 4: 1, 5: 1}),
+        ({"refresh_every": 3, "tune_steps": 1}, dict.fromkeys(range(6), 4)),  # what was seen is of other weights
+    ],
+)
+def test_loops_between_two_looks_read_one_batch(changed, read):
+    found = {}
+
+    def counted(loop):
+        found[loop] = 0
+        for number in range(4):
+            found[loop] += 1
+            yield batches(4 * loop + number)[0]
+
+    settings = dataclasses.replace(SETTINGS, loops=6, **changed)
+    prune(network(), settings=settings, batches=counted, hooks=pruning.Hooks(**HOOKS))
+    assert found == read
+
+
 def test_the_ranking_of_the_settings_decides(pruned):
     settings = dataclasses.replace(SETTINGS, aggregate="mean", normalize="l2", cost="params")
     _, plan = prune(pruned[0], settings=settings)
@@ -316,7 +341,7 @@ def test_a_state_of_other_settings_or_none_is_refused(pruned, tmp_path):
 
 def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_path):
     model, path = network(), tmp_path / "state.npz"
-    as_before = dataclasses.replace(SETTINGS, reconstruct=False)
+    as_before = dataclasses.replace(SETTINGS, reconstruct=False, refresh_every=1)
     prune(model, settings=as_before, hooks=pruning.Hooks(state_path=path))
     other = (
         "retrain",
@@ -327,6 +352,7 @@ def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_
         "reconstruct",
         "params_margin",
         "arena_bytes",
+        "refresh_every",
     )
     settings = {key: value for key, value in dataclasses.asdict(as_before).items() if key not in other}
     settings["normalise"] = settings.pop("normalize")
