@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from rsseg_tf.pruning.rules.site import Freeze, Ids, Ledger
 
 Part = Literal["", "heads", "widths"]
-"""What a group takes of attention: a whole head, a place within all heads; nothing, or all of a place's channel."""
+"""What a group is of attention with several heads: one of them, or one place within all of them; empty elsewhere."""
 
 
 @dataclass(frozen=True)
