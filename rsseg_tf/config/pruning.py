@@ -16,6 +16,9 @@ Criterion = Literal["fisher", "taylor", "taylor-fo", "taylor-bn", "taylor-act", 
 Control = Literal["plain", "teacher"]
 """Without and with a teacher of the dense model that is trained on."""
 
+AttentionParts = Literal["both", "heads", "widths"]
+"""What can go of attention with several heads: whole heads, channels of every head, or both."""
+
 LATENCY = "latency_ms"
 """The metric whose target is never a share."""
 
@@ -92,11 +95,14 @@ class Limits:
             as on most boards.
         min_channels: no layer keeps fewer, unless it has fewer.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
+        attention: what attention with several heads loses: `heads`, whole ones, `widths`, channels of every head
+            (queries and keys together, values by themselves), or `both`.
     """
 
     round_to: Annotated[int, _WORDS] = setting(8, at_least=0, at_most=4_096)
     min_channels: int = setting(8, at_least=1, at_most=1_000_000)
     skip: tuple[str, ...] = ()
+    attention: AttentionParts = "both"
 
 
 @dataclass(frozen=True)

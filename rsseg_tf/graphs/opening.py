@@ -20,7 +20,7 @@ from keras import tree
 from rsseg_tf.errors import first_line
 from rsseg_tf.graphs import private
 from rsseg_tf.graphs.copying import copy_of
-from rsseg_tf.graphs.facts import is_known
+from rsseg_tf.graphs.facts import is_known, keys
 
 _BATCHES = (1009, 1013, 1019)
 """Primes that stand for the size of the batch while a layer is opened, so that whatever depends on it shows."""
@@ -109,7 +109,11 @@ def _open(layer: keras.Layer, args: Any, kwargs: Any) -> Opened:
 
 
 def _traced(layer: keras.Layer, args: Any, kwargs: Any, batch: int, **options: Any) -> Opened:
-    """Return what the layer's `call` does with symbolic tensors like the given ones."""
+    """Return what the layer's `call` does with symbolic tensors like the given ones.
+
+    Attention that is asked for its scores multiplies, shares out and multiplies by operations of their own. The one
+    that Keras has for all of it takes values to be as wide as queries.
+    """
     inputs: list[keras.KerasTensor] = []
 
     def stand_in(value: Any) -> Any:
@@ -120,8 +124,12 @@ def _traced(layer: keras.Layer, args: Any, kwargs: Any, batch: int, **options: A
         return _cast(layer, inputs[-1])
 
     own_args, own_kwargs = tree.map_structure(stand_in, (args, kwargs))
+    is_asked = any(kwargs.get(key) for key in ("return_attention_scores", "use_causal_mask"))
+    may_ask = isinstance(layer, keras.layers.MultiHeadAttention) and not is_asked
+    in_steps = {"return_attention_scores": True} if may_ask else {}
     try:
-        outputs = layer.call(*own_args, **{**own_kwargs, **options})
+        outputs = layer.call(*own_args, **{**own_kwargs, **in_steps, **options})
+        outputs = outputs[0] if in_steps else outputs
     except Exception as error:  # A layer's own code may raise anything.
         raise _CannotOpenError(f"cannot be called on symbolic tensors: {first_line(error)}") from error
     flat = tree.flatten(outputs)
@@ -172,6 +180,9 @@ def _step(node: Any) -> tuple[type, str]:
 
 def _check(layer: keras.Layer, graph: Opened) -> None:
     """Check that the graph has the layer's variables, and nothing of one batch alone."""
+    attention = [node.input_tensors for node in graph.nodes if private.ATTENTION in keys(type(node.operation))]
+    if any(query.shape[-1] != value.shape[-1] for query, _, value, *_ in attention):
+        raise _CannotOpenError("attends to values of another width than its queries'")
     held = {id(weight) for weight in layer.weights}
     used = {id(weight) for node in graph.nodes for weight in getattr(node.operation, "weights", ())}
     if used - held:

@@ -23,6 +23,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.pruning.groups import Groups
 from rsseg_tf.pruning.latency import channel_ids, kernel_layer
 from rsseg_tf.pruning.rules.site import Ids, Values
+from rsseg_tf.pruning.widths import Widths
 from rsseg_tf.pruning.wiring import LayerWiring, Wiring
 from rsseg_tf.text import listed
 from rsseg_tf.tflite.arena import MICRO, Life, lifetimes, planned_bytes
@@ -42,15 +43,13 @@ class Arena:
     Attributes:
         lives: of each activation in the dense file.
         units: bytes of one channel of it, or of all of it where channels do not change it, (activations,).
-        slopes, constants: how many channels it has is `slopes @ counts + constants`, (activations, families) and
-            (activations,).
+        widths: how many channels it has, of each.
         alive: whether it lives at an operator, bool (operators, activations).
     """
 
     lives: tuple[Life, ...]
     units: Values
-    slopes: Values
-    constants: Values
+    widths: Widths
     alive: NDArray[np.bool_]
 
     def total(self, counts: Values) -> float:
@@ -65,7 +64,7 @@ class Arena:
         """Return what one group of each family adds to the excess over `limit` bytes, (families,)."""
         is_over = self.alive @ self._sizes(counts) > limit
         times = self.alive[is_over].sum(axis=0)
-        return np.asarray((times * self.units) @ self.slopes) if is_over.any() else self._differences(counts)
+        return self.widths.slope(counts, times * self.units) if is_over.any() else self._differences(counts)
 
     def _differences(self, counts: Values) -> Values:
         """Return what one of a few groups of each family takes off the arena, (families,); 0 where it would add."""
@@ -81,7 +80,7 @@ class Arena:
         return [replace(life, nbytes=size) for life, size in zip(self.lives, sizes, strict=True)]
 
     def _sizes(self, counts: Values) -> Values:
-        return np.rint(self.units * (self.slopes @ counts + self.constants))
+        return np.rint(self.units * self.widths.at(counts))
 
 
 def arena_of(model: TFLiteModel, groups: Groups) -> Arena:
@@ -101,15 +100,12 @@ def arena_of(model: TFLiteModel, groups: Groups) -> Arena:
     made_by = {tensor.index: (op, layers) for op, layers in zip(model.ops, named, strict=True) for tensor in op.outputs}
     lives = lifetimes(model, MICRO)
     ids = [_channels(*made_by[life.tensor], life) if life.tensor in made_by else None for life in lives]
-    family_of = np.where(wiring.group_of < 0, -1, groups.family_of[wiring.group_of]) if len(groups) else wiring.group_of
-    members = np.stack([_members(each, family_of, len(groups.families)) for each in ids])
     return Arena(
         lives=tuple(lives),
         units=np.asarray(
             [life.nbytes / (1 if own is None else len(own)) for life, own in zip(lives, ids, strict=True)]
         ),
-        slopes=members[:, 1:] / np.maximum(groups.counts, 1),
-        constants=members[:, 0],
+        widths=Widths.of(ids, groups.membership),
         alive=np.asarray([[life.first_op <= op <= life.last_op for life in lives] for op in range(len(model.ops))]),
     )
 
@@ -121,12 +117,6 @@ def _channels(op: Op, layers: Sequence[LayerWiring], life: Life) -> Ids | None:
     layer = kernel_layer(op.macs, layers)
     found = layers[-1].emitted if layer is None else channel_ids(op.macs, layers)[1]
     return found if found is not None and len(found) and life.nbytes % len(found) == 0 else None
-
-
-def _members(ids: Ids | None, family_of: NDArray[np.int64], families: int) -> Values:
-    """Return how many channels are frozen, then how many each family has, (1 + families,)."""
-    own = np.full(1, -1) if ids is None else family_of[ids]
-    return np.bincount(own + 1, minlength=families + 1).astype(float)
 
 
 def _check_complete(model: TFLiteModel, wiring: Wiring, named: Sequence[Sequence[LayerWiring]]) -> None:

@@ -18,6 +18,7 @@ from rsseg_tf.benchmark.staircase import in_tiles
 from rsseg_tf.graphs.facts import OFFSETS, STATISTICS
 from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.rules.table import Rules
+from rsseg_tf.pruning.widths import Membership, Widths
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
 from rsseg_tf.text import text_table
 
@@ -168,14 +169,13 @@ class CostTerms:
     """A graph's cost as a function of how many groups of each family stay.
 
     Attributes:
-        slopes, constants: widths are `slopes @ counts + constants`, (W, families) and (W,); the last is always 1.
+        widths: of the graph; the last is always 1.
         left, right: the two widths whose product a term takes, (T,).
         factors: metric → what that product is multiplied with, (T,).
         tiles: widths are paid for in multiples of these, (W,).
     """
 
-    slopes: Values
-    constants: Values
+    widths: Widths
     left: NDArray[np.int64]
     right: NDArray[np.int64]
     factors: Mapping[str, Values]
@@ -183,16 +183,16 @@ class CostTerms:
 
     def total(self, metric: str, counts: Values) -> float:
         """Return the metric when `counts`, (families,), groups of each family stay."""
-        widths = in_tiles(self.slopes @ counts + self.constants, self.tiles)
+        widths = in_tiles(self.widths.at(counts), self.tiles)
         return float(self.factors[metric] @ (widths[self.left] * widths[self.right]))
 
     def slope(self, metric: str, counts: Values) -> Values:
         """Return what one group of each family adds to the metric, (families,); tiles on average."""
-        widths = self.slopes @ counts + self.constants
+        widths = self.widths.at(counts)
         by_width = np.zeros(len(widths))
         np.add.at(by_width, self.left, self.factors[metric] * widths[self.right])
         np.add.at(by_width, self.right, self.factors[metric] * widths[self.left])
-        return by_width @ self.slopes
+        return self.widths.slope(counts, by_width)
 
 
 def variable_terms(wiring: Wiring) -> list[Term]:
@@ -209,31 +209,20 @@ def variable_terms(wiring: Wiring) -> list[Term]:
     ]
 
 
-def cost_terms(terms: Sequence[Term], family_of: NDArray[np.int64], group_of: Ids) -> CostTerms:
-    """Return the terms of a graph's cost as functions of how many groups stay.
-
-    Args:
-        terms: what the cost is the sum of.
-        family_of: int64 (ids,), the family of every channel id, −1 where frozen. Groups of a family
-            take the same share of every width.
-        group_of: int64 (ids,), the group of every channel id, −1 where frozen.
-    """
-    families = int(family_of.max(initial=-1)) + 1
-    group_sizes = np.asarray([len(np.unique(group_of[family_of == family])) for family in range(families)])
+def cost_terms(terms: Sequence[Term], members: Membership) -> CostTerms:
+    """Return the terms of a graph's cost as functions of how many groups of each family stay."""
     # Most layers pass on the array that they got: each is counted once.
     keys = [[(id(ids), tile) for ids, tile in zip(term.widths, _tiles(term), strict=True)] for term in terms]
     arrays = {
         key: ids for term, own in zip(terms, keys, strict=True) for key, ids in zip(own, term.widths, strict=True)
     }
     place = {key: number for number, key in enumerate(arrays)}
-    members = [np.bincount(family_of[ids] + 1, minlength=families + 1) for ids in arrays.values()]
-    one = len(members)
+    one = len(arrays)
     pairs = [[*(place[key] for key in own), one, one][:2] for own in keys]
     left, right = np.asarray(pairs, np.int64).reshape(-1, 2).T
     metrics = {metric for term in terms for metric in term.factors} | {*METRICS}
     return CostTerms(
-        slopes=np.stack([*(row[1:] / np.maximum(group_sizes, 1) for row in members), np.zeros(families)]),
-        constants=np.asarray([*(row[0] for row in members), 1.0], np.float64),
+        widths=Widths.of([*arrays.values(), None], members),
         left=left,
         right=right,
         factors={metric: np.asarray([term.factors.get(metric, 0) for term in terms], float) for metric in metrics},

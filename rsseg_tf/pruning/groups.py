@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
+from rsseg_tf.pruning.components import Part
 from rsseg_tf.pruning.cost import Cost, CostTerms, Term, cost_terms, variable_terms, wired_cost
 from rsseg_tf.pruning.plan import Plan
 from rsseg_tf.pruning.rules.site import Ids
 from rsseg_tf.pruning.rules.table import Rules
+from rsseg_tf.pruning.widths import Membership
 from rsseg_tf.pruning.wiring import Wiring, trace
 
 
@@ -25,10 +27,12 @@ class Family:
     Attributes:
         groups: their numbers, int64.
         members: layer that creates channels → how many of them go with each group.
+        part: what each group takes of attention: `heads`, a whole one, or `widths`, a channel of every head.
     """
 
     groups: Ids
     members: Mapping[str, int]
+    part: Part = ""
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -71,9 +75,13 @@ class Groups:
 
     def terms_with(self, measured: Sequence[Term]) -> CostTerms:
         """Return the `terms`, and those of a metric that does not follow from the graph, such as latency."""
-        group_of = self.wiring.group_of
-        family_of = np.where(group_of < 0, -1, self.family_of[group_of]) if len(self) else group_of
-        return cost_terms([*variable_terms(self.wiring), *measured], family_of, group_of)
+        return cost_terms([*variable_terms(self.wiring), *measured], self.membership)
+
+    @cached_property
+    def membership(self) -> Membership:
+        """The families of the channel ids."""
+        family_of = np.append(self.family_of, -1)  # −1 is the last
+        return Membership(family_of[self.wiring.group_of], family_of[self.wiring.also_of], self.counts)
 
     @property
     def counts(self) -> NDArray[np.float64]:
@@ -89,7 +97,7 @@ class Groups:
         """Return layer → the output channels that go with a group, for the layers that create channels."""
         found = {}
         for name, ids in self._created():
-            channels = np.flatnonzero(self.wiring.group_of[ids] == group)
+            channels = np.flatnonzero(np.any([each == group for each in self.wiring.groups_of(ids)], axis=0))
             if len(channels):
                 found[name] = tuple(channels.tolist())
         return found
@@ -100,7 +108,7 @@ class Groups:
 
     def plan(self, removed: NDArray[np.bool_], **details: object) -> Plan:
         """Return the plan that removes the groups where `removed`, bool (groups,), and what it leaves of the cost."""
-        kept = self._kept(removed)
+        kept = self.wiring.kept(removed)
         keep = {name: tuple(np.flatnonzero(kept[ids]).tolist()) for name, ids in self._created() if not kept[ids].all()}
         dense, slim = wired_cost(self.wiring, np.ones_like(kept)), wired_cost(self.wiring, kept)
         return Plan.of(keep, {name: len(ids) for name, ids in self._created() if name in keep}, dense, slim, **details)
@@ -111,11 +119,7 @@ class Groups:
         Raises:
             ModelError: if the plan was made for another model.
         """
-        kept = kept_ids(self.wiring, plan)
-        group_of = self.wiring.group_of
-        removed = np.zeros(len(self), bool)
-        removed[group_of[(group_of >= 0) & ~kept]] = True
-        return removed
+        return removed_groups(self.wiring, plan)
 
     def cost(self, plan: Plan | None = None) -> Cost:
         """Return what the model costs, with a plan once rebuilt; exact and without building it.
@@ -123,13 +127,7 @@ class Groups:
         Raises:
             ModelError: if the plan was made for another model.
         """
-        return wired_cost(self.wiring, self._kept(self.removed(plan) if plan else np.zeros(len(self), bool)))
-
-    def _kept(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        group_of = self.wiring.group_of
-        kept = np.ones(len(group_of), bool)
-        kept[group_of >= 0] = ~removed[group_of[group_of >= 0]]
-        return kept
+        return wired_cost(self.wiring, self.wiring.kept(self.removed(plan) if plan else np.zeros(len(self), bool)))
 
     def _created(self) -> Iterator[tuple[str, Ids]]:
         for layer in self.wiring.layers.values():
@@ -141,7 +139,7 @@ class Groups:
         costs = [f"{params[i]:,.0f} params, {_number(macs[i])} MACs" for i in range(len(self.families))]
         lines = [f"{self.model}: {len(self)} groups in {len(self.families)} families"]
         lines += [
-            f"{len(family):6} groups of {_listed(family.members)}: {each} each"
+            f"{len(family):6} {family.part or 'groups'} of {_listed(family.members)}: {each} each"
             for family, each in zip(self.families, costs, strict=True)
         ]
         lines += [f"frozen `{name}`: {reason}" for name, reason in self.frozen.items()]
@@ -170,7 +168,12 @@ def find_groups(model: keras.Model, *, rules: Rules | None = None) -> Groups:
 
 
 def kept_ids(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
-    """Return which channel ids stay under a plan, bool (ids,).
+    """Return which channel ids stay under a plan, bool (ids,); errors are those of `removed_groups`."""
+    return wiring.kept(removed_groups(wiring, plan))
+
+
+def removed_groups(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
+    """Return which groups a plan removes, bool (groups,).
 
     Raises:
         ModelError: if the plan names layers, channels or widths that the model does not have, would
@@ -191,14 +194,18 @@ def kept_ids(wiring: Wiring, plan: Plan) -> NDArray[np.bool_]:
         if not channels or min(channels) < 0 or max(channels) >= len(ids):
             raise _misfit(f"the plan keeps channels {list(channels)} of the {len(ids)} of `{name}`")
         kept[np.delete(ids, channels)] = False
-    removed_groups = np.unique(wiring.group_of[~kept])
-    if -1 in removed_groups:
+    if np.any(wiring.group_of[~kept] < 0):
         raise _misfit("it removes channels that must stay")
     created = np.concatenate([np.zeros(0, np.int64), *(x.axes["out"] for x in wiring.layers.values() if x.creates)])
-    if np.any(kept[created] & np.isin(wiring.group_of[created], removed_groups)):
+    # A group goes where nothing of it stays. The last stands for −1.
+    has_channels, stays = (np.zeros(wiring.group_count + 1, bool) for _ in range(2))
+    for number in wiring.groups_of(created):
+        has_channels[number] = True
+        stays[number[kept[created]]] = True
+    removed = (has_channels & ~stays)[:-1]
+    if np.any(wiring.kept(removed)[created] != kept[created]):
         raise _misfit("it removes part of the channels that can only go together")
-    kept[np.isin(wiring.group_of, removed_groups)] = False
-    return kept
+    return removed
 
 
 def _misfit(what: str) -> ModelError:
@@ -213,9 +220,11 @@ def _families(wiring: Wiring) -> tuple[Family, ...]:
     # Most layers pass on the array that they got: each is counted once.
     axes = {id(ids): ids for layer in wiring.layers.values() for ids in layer.axes.values()}
     for ids in axes.values():
-        groups = wiring.group_of[ids]
-        share = np.bincount(groups[groups >= 0], minlength=number).astype(np.uint64)
-        signature += share * rng.integers(2**63, dtype=np.uint64)  # modulo 2⁶⁴: equal for others by a chance of 1e-15
+        for groups in wiring.groups_of(ids):
+            share = np.bincount(groups[groups >= 0], minlength=number).astype(np.uint64)
+            signature += share * rng.integers(2**63, dtype=np.uint64)  # modulo 2⁶⁴: equal for others by 1e-15
+    for part in sorted(set(wiring.parts)):
+        signature[[own == part for own in wiring.parts]] += rng.integers(2**63, dtype=np.uint64)
     _, first, label, size = np.unique(signature, return_index=True, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(label, kind="stable"), np.cumsum(size)[:-1]) if number else []
     return tuple(_family(wiring, members[each]) for each in np.argsort(first))
@@ -225,10 +234,10 @@ def _family(wiring: Wiring, groups: Ids) -> Family:
     members = {}
     for layer in wiring.layers.values():
         if layer.creates:
-            count = int((wiring.group_of[layer.axes["out"]] == groups[0]).sum())
+            count = sum(int((each == groups[0]).sum()) for each in wiring.groups_of(layer.axes["out"]))
             if count:
                 members[layer.name] = count
-    return Family(groups, members)
+    return Family(groups, members, wiring.parts[groups[0]])
 
 
 def _number(value: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.config.pruning import ARENA, LATENCY, Limits, Ranking, Target
+from rsseg_tf.config.pruning import ARENA, LATENCY, AttentionParts, Limits, Ranking, Target
 from rsseg_tf.config.setting import check
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.pruning.arena import arena_of
@@ -36,6 +36,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     round_to: int = Limits.round_to,
     min_channels: int = Limits.min_channels,
     skip: Sequence[str] = (),
+    attention: AttentionParts = Limits.attention,
     ranking: Ranking = _RANKING,
     start: Plan | None = None,
     profile: LatencyProfile | None = None,
@@ -55,6 +56,8 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         min_channels: no layer keeps fewer, unless it has fewer; 8 as well. Give 1 too where `round_to` is below 8 and
             layers may become that narrow.
         skip: patterns (as in a shell) of names of layers whose channels all stay.
+        attention: what attention with several heads loses: `heads`, whole ones, `widths`, channels of every head, or
+            `both`.
         ranking: how members' scores become a group's, how layers are made comparable, and what they are divided by.
         start: a plan whose removed groups stay removed.
         profile: latencies measured on the dense model; the plan's cost then has an estimate of `latency_ms`.
@@ -68,7 +71,7 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
         ModelError: if the model's multiply-accumulates are needed and its input size is open.
     """
     check(target)
-    limits = _limits(round_to, min_channels, skip, profile)
+    limits = _limits(Limits(round_to, min_channels, tuple(skip), attention), profile)
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [Queue.of(family, values, gone, stops=_allowed(family, limits)) for family in groups.families]
@@ -90,10 +93,9 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
     return replace(plan, cost={**plan.cost, **left}, dense_cost={**plan.dense_cost, **dense})
 
 
-def _limits(round_to: int, min_channels: int, skip: Sequence[str], profile: LatencyProfile | None = None) -> Limits:
-    limits = Limits(round_to, min_channels, tuple(skip))
+def _limits(limits: Limits, profile: LatencyProfile | None = None) -> Limits:
     check(limits)
-    if round_to:
+    if limits.round_to:
         return limits
     return replace(limits, round_to=profile.tile if profile and profile.tile > 1 else _USUAL_TILE)
 
@@ -140,6 +142,7 @@ def largest_cut(
     round_to: int = Limits.round_to,
     min_channels: int = Limits.min_channels,
     skip: Sequence[str] = (),
+    attention: AttentionParts = Limits.attention,
 ) -> Plan:
     """Return the plan that removes as many groups as the limits of `choose` allow: no target can ask for more.
 
@@ -154,7 +157,7 @@ def largest_cut(
         >>> len(largest_cut(pruning.find_groups(model), round_to=8).keep["stem"])
         8
     """
-    limits = _limits(round_to, min_channels, skip)
+    limits = _limits(Limits(round_to, min_channels, tuple(skip), attention))
     removed = np.zeros(len(groups), bool)
     for family in groups.families:
         removed[family.groups[: len(family) - _allowed(family, limits)[-1]]] = True
@@ -164,10 +167,13 @@ def largest_cut(
 def _allowed(family: Family, limits: Limits) -> list[int]:
     """Return how many groups of a family may stay, largest first."""
     size = len(family)
-    if any(fnmatch.fnmatchcase(name, pattern) for name in family.members for pattern in limits.skip):
+    is_skipped = any(fnmatch.fnmatchcase(name, pattern) for name in family.members for pattern in limits.skip)
+    if is_skipped or (family.part and limits.attention not in (family.part, "both")):
         return [size]
-    least = max(1, *(math.ceil(limits.min_channels / count) for count in family.members.values()))
-    step = math.lcm(*(limits.round_to // math.gcd(limits.round_to, count) for count in family.members.values()))
+    # Of every head a multiple stays, so that any number of heads is one too.
+    counts = [1] if family.part == "widths" else [*family.members.values()]
+    least = max(1, *(math.ceil(limits.min_channels / count) for count in counts))
+    step = math.lcm(*(limits.round_to // math.gcd(limits.round_to, count) for count in counts))
     return [size, *(count for count in range(size - 1, 0, -1) if count % step == 0 and count >= least)]
 
 

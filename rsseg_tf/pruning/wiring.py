@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
 
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import Call, calls, flatten, makers, private
+from rsseg_tf.pruning.components import Part, components
 from rsseg_tf.pruning.rules.flows import frozen, frozen_parts
 from rsseg_tf.pruning.rules.grids import merged_shape
 from rsseg_tf.pruning.rules.site import Freeze, Ids, LayerNotes, Ledger, Signal, Site, Values
@@ -89,18 +89,34 @@ class LayerWiring:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A flat graph's layers by name in topological order, and the group of every channel id.
+    """A flat graph's layers by name in topological order, and the groups of every channel id.
 
     Attributes:
         group_of: int64 (ids,), number of the group, −1 for channels that must stay.
-        group_count: how many groups there are.
+        also_of: int64 (ids,), number of the other group that a channel of attention goes with, −1 for none.
+        parts: what each group takes of attention, (groups,).
         frozen: layer → why some or all of its channels must stay.
     """
 
     layers: Mapping[str, LayerWiring]
     group_of: Ids
-    group_count: int
+    also_of: Ids
+    parts: tuple[Part, ...]
     frozen: Mapping[str, str]
+
+    @property
+    def group_count(self) -> int:
+        """How many groups there are."""
+        return len(self.parts)
+
+    def groups_of(self, ids: Ids) -> tuple[Ids, Ids]:
+        """Return the groups that ids go with, −1 for none: there is a second one in attention alone."""
+        return self.group_of[ids], self.also_of[ids]
+
+    def kept(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which ids stay, bool (ids,), without the groups where `removed`, bool (groups,)."""
+        gone = np.append(removed, False)  # −1 is the last
+        return np.asarray(~(gone[self.group_of] | gone[self.also_of]))
 
     def flat(self, model: keras.Model) -> keras.Model:
         """Return the flat graph of the model that this is the wiring of."""
@@ -134,17 +150,16 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
         signals.update(zip(map(id, call.outputs), outputs, strict=True))
     for tensor in flat.outputs:
         _freeze_output(signals[id(tensor)], private.maker(tensor).name, rule_of, ledger)
-    ledger.close_grids()
-    group_of, reasons = _components(ledger)
+    found = components(ledger)
     reads = _reads(every)
     layers = {
         name: _layer(operation, rule_of[name] or Rule(frozen_flow), ledger.notes[name], reads[name])
         for name, operation in operations.items()
     }
-    number = int(group_of.max(initial=-1)) + 1
-    effective = {id(freeze) for freeze in reasons.values()}
+    effective = {id(freeze) for freeze in found.reasons.values()}
     blockers = [x for x in ledger.freezes if id(x) in effective or not rule_of[x.layer]]
-    return Wiring(layers, group_of, number, _frozen_layers(layers, group_of, reasons, blockers))
+    frozen_layers = _frozen_layers(layers, found.group_of, found.reasons, blockers)
+    return Wiring(layers, found.group_of, found.also_of, found.parts, frozen_layers)
 
 
 def _check_names(operation: keras.Operation, rule: Rule) -> None:
@@ -203,23 +218,6 @@ def _obstacle(call: Call, rule: Rule, inputs: tuple[Signal, ...]) -> str | None:
     others = [weight for weight in getattr(call.operation, "weights", ()) if id(weight) not in named]
     unknown = [weight.name for weight in others if np.prod(weight.shape) > 1]
     return f"holds `{unknown[0]}`, which its rule does not mention" if unknown else None
-
-
-def _components(ledger: Ledger) -> tuple[Ids, dict[int, Freeze]]:
-    """Return the group number of every id, −1 where frozen, and id → what freezes it."""
-    couples = np.concatenate([np.zeros((2, 0), np.int64), *ledger.couples], axis=1)
-    graph = coo_array((np.ones(couples.shape[1], np.int8), couples), shape=(ledger.count, ledger.count))
-    _, component = connected_components(graph, directed=False)
-    why: dict[int, Freeze] = {}
-    for freeze in ledger.freezes:
-        for label in np.unique(component[freeze.ids]).tolist():
-            why.setdefault(label, freeze)
-    free = ~np.isin(component, list(why))
-    group_of = np.full(ledger.count, -1)
-    # Numbered by each group's first id, so that a model always gives the same numbers.
-    _, first, inverse = np.unique(component[free], return_index=True, return_inverse=True)
-    group_of[free] = np.argsort(np.argsort(first))[inverse]
-    return group_of, {index: why[label] for index, label in enumerate(component.tolist()) if label in why}
 
 
 def _frozen_layers(

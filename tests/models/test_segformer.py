@@ -105,6 +105,8 @@ def test_heads_widths_and_perceptrons_go(model):
     families = [(family.members, len(family)) for family in pruning.find_groups(model).families]
     block = "stage3_block2_attention"
     assert ({f"{block}_query": 8, f"{block}_key": 8, f"{block}_value": 8}, 5) in families
+    assert ({f"{block}_query": 5, f"{block}_key": 5}, 8) in families
+    assert ({f"{block}_value": 5}, 8) in families
     assert ({"stage1_block1_attention_query": 1, "stage1_block1_attention_key": 1}, 8) in families
     assert ({"stage1_block1_attention_value": 1}, 8) in families
     assert ({"stage4_block1_mlp_expand": 1}, 256) in families

@@ -1,6 +1,8 @@
-"""Attention loses whole heads, and widths where it has one; channels that are shuffled go in equal numbers a block."""
+"""Attention loses whole heads, and channels of every head; channels that are shuffled go in equal numbers a block."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from keras import layers, ops
 
 from rsseg_tf import pruning
+from rsseg_tf.errors import ModelError
 from tests.pruning.law import check_law, randomize
 
 T, D = 9, 16
@@ -95,6 +98,56 @@ def of_dense_layers(heads):
     return ended(inputs, layers.Dense(D, name="joined")(x) + inputs)
 
 
+def by_keras_operation(*, scale=0.3):
+    """Attention by the operation that Keras has for all of it."""
+    inputs = tokens()
+    q, k, v = (layers.Reshape((T, 4, 6))(layers.Dense(24, name=name)(inputs)) for name in ("q", "k", "v"))
+    return ended(inputs, layers.Reshape((T, 24))(ops.dot_product_attention(q, k, v, scale=scale)))
+
+
+def without_projection():
+    """Attention whose result is added to what a layer makes, so that this layer's channels go with heads and widths."""
+    inputs = tokens()
+    x = layers.Dense(24, name="stream")(inputs)
+    q, k = (layers.EinsumDense("abc,cde->abde", (None, 4, 3), bias_axes="de", name=name)(x) for name in ("q", "k"))
+    v = layers.EinsumDense("abc,cde->abde", (None, 4, 6), bias_axes="de", name="v")(x)
+    scores = layers.Softmax()(ops.einsum("aecd,abcd->acbe", k, q))
+    y = layers.Reshape((T, 24))(ops.einsum("acbe,aecd->abcd", scores, v))
+    return ended(inputs, layers.LayerNormalization(name="norm")(layers.Add()([x, y])))
+
+
+def of_other_heads():
+    """Attention twice, whose heads are laid out anew between: pairs of the first one's are heads of the second."""
+    inputs = tokens()
+    x = inputs
+    for heads in (6, 3):
+        q, k, v = (layers.Reshape((T, heads, 12 // heads))(layers.Dense(12)(x)) for _ in range(3))
+        v = v if heads == 6 else layers.Reshape((T, heads, 12 // heads), name="again")(x)
+        scores = ops.softmax(ops.einsum("abcd,aecd->acbe", q, k))
+        x = layers.Reshape((T, 12))(ops.einsum("acbe,aecd->abcd", scores, v))
+    return ended(inputs, x)
+
+
+def linear_attention():
+    """Keys times values before queries: no width of the values can be told."""
+    inputs = tokens()
+    q, k, v = (layers.EinsumDense("abc,cde->abde", (None, 4, 6), activation="relu", name=n)(inputs) for n in "qkv")
+    pairs = ops.einsum("abcd,abce->acde", k, v)
+    return ended(inputs, layers.EinsumDense("abcd,cde->abe", (None, D))(ops.einsum("abcd,acde->abce", q, pairs)))
+
+
+def causal(**options):
+    x = inputs = tokens()
+    x = layers.MultiHeadAttention(4, 8, name="attention", **options)(x, x, use_causal_mask=True)
+    return ended(inputs, x)
+
+
+def masked():
+    inputs, mask = tokens(), keras.Input((T, T), dtype="bool")
+    x = layers.Dense(D, name="free")(inputs)
+    return ended([inputs, mask], layers.MultiHeadAttention(2, 8, name="attention")(x, x, attention_mask=mask))
+
+
 def without_heads():
     """One query, key and value of two axes each."""
     inputs = tokens()
@@ -164,11 +217,19 @@ EXACT = {
     "transformer": transformer,
     "with dropout": lambda: transformer(dropout=0.1),
     "without biases": lambda: transformer(use_bias=False),
+    "with other values": lambda: transformer(value_dim=5),
     "one head": lambda: transformer(heads=1),
     "one head with dropout": lambda: transformer(heads=1, dropout=0.1),
     "across": across,
     "of dense layers": lambda: of_dense_layers(4),
     "of dense layers, one head": lambda: of_dense_layers(1),
+    "by Keras' operation": by_keras_operation,
+    "by Keras' operation, scaled by the width": lambda: by_keras_operation(scale=None),
+    "without projection": without_projection,
+    "of other heads": of_other_heads,
+    "linear": linear_attention,
+    "masked": masked,
+    "masked by position": causal,
     "without heads": without_heads,
     "shuffled": shuffled,
     "einsum": einsum_layers,
@@ -187,8 +248,16 @@ STREAM = ("embedding", "attention0_attention_output", "narrow0", "attention1_att
 MEMBERS = [
     (embedded, dict.fromkeys(STREAM, 1), 16),
     (transformer, {"attention0_query": 8, "attention0_key": 8, "attention0_value": 8}, 4),
-    (lambda: transformer(heads=1, dropout=0.1), {"attention0_query": 1, "attention0_key": 1}, 8),
-    (lambda: transformer(heads=1, dropout=0.1), {"attention0_value": 1}, 8),
+    (transformer, {"attention0_query": 4, "attention0_key": 4}, 8),
+    (transformer, {"attention0_value": 4}, 8),
+    (lambda: transformer(heads=1), {"attention0_query": 1, "attention0_key": 1}, 8),
+    (lambda: transformer(heads=1), {"attention0_value": 1}, 8),
+    (by_keras_operation, {"q": 6, "k": 6, "v": 6}, 4),
+    (by_keras_operation, {"q": 4, "k": 4, "v": 4}, 6),
+    (lambda: by_keras_operation(scale=None), {"q": 6, "k": 6, "v": 6}, 4),
+    (without_projection, {"stream": 6, "q": 3, "k": 3, "v": 6}, 4),
+    (without_projection, {"stream": 4, "v": 4}, 6),
+    (without_projection, {"q": 4, "k": 4}, 3),
     (transformer, {"wide1": 1}, 32),
     (lambda: of_dense_layers(4), {"q": 4, "k": 4, "v": 4}, 4),
     (lambda: of_dense_layers(1), {"q": 1, "k": 1}, 16),
@@ -217,10 +286,26 @@ def grouped_queries():
     return ended(inputs, layers.GroupQueryAttention(8, 4, 2, name="attention")(x, x))
 
 
-def masked():
-    inputs, mask = tokens(), keras.Input((T, T), dtype="bool")
-    x = layers.Dense(D, name="free")(inputs)
-    return ended([inputs, mask], layers.MultiHeadAttention(2, 8, name="attention")(x, x, attention_mask=mask))
+def masked_by_keras_operation():
+    inputs, mask = tokens(), keras.Input((1, T, T), dtype="bool")
+    x = layers.Reshape((T, 4, 4))(layers.Dense(D, name="free")(inputs))
+    x = ops.dot_product_attention(x, x, x, mask=mask, scale=0.3)
+    return ended([inputs, mask], layers.Reshape((T, D))(x))
+
+
+def masked_by_head():
+    inputs, mask = tokens(), keras.Input((4, T, T), dtype="bool")
+    x = layers.Reshape((T, 4, 4))(layers.Dense(D, name="free")(inputs))
+    scores = layers.Softmax(name="softmax")(ops.einsum("abcd,aecd->acbe", x, x), mask=mask)
+    return ended([inputs, mask], layers.Reshape((T, D))(ops.einsum("acbe,aecd->abcd", scores, x)))
+
+
+def masked_by_constants():
+    inputs = tokens()
+    x = layers.Reshape((T, 4, 4))(layers.Dense(D, name="free")(inputs))
+    mask = np.tril(np.ones((1, 4, T, T), bool))
+    scores = layers.Softmax(name="softmax")(ops.einsum("abcd,aecd->acbe", x, x), mask=mask)
+    return ended(inputs, layers.Reshape((T, D))(ops.einsum("acbe,aecd->abcd", scores, x)))
 
 
 def channels_times_positions():
@@ -231,7 +316,10 @@ def channels_times_positions():
 
 STAYING = {
     "grouped queries": (grouped_queries, ""),
-    "masked": (masked, "attends with masks"),
+    "masked, by Keras' operation": (masked_by_keras_operation, "attends with masks"),
+    "causal, with other values": (lambda: causal(value_dim=5), "values of another width"),
+    "masked by head": (masked_by_head, "has a mask for each channel"),
+    "masked by constants": (masked_by_constants, "holds constants"),
     "products of channels and positions": (channels_times_positions, "multiplies channels with positions"),
 }
 
@@ -245,6 +333,49 @@ def test_what_stays_says_why_and_the_rest_is_exact(case):
     plan = pruning.random_plan(pruning.find_groups(model), seed=0)
     x = [np.ones((2, *each.shape[1:]), each.dtype) for each in model.inputs]
     assert pruning.verify(model, plan, x if len(x) > 1 else x[0]).masked_error < 1e-5
+
+
+@pytest.mark.parametrize("graph", [transformer, by_keras_operation, without_projection, embedded, across])
+def test_what_is_left_follows_from_how_many_heads_and_widths_stay(graph):
+    """The cost that the search goes by is the exact one, and a plan's file says which groups went."""
+    groups = pruning.find_groups(graph())
+    for seed in range(3):
+        removed = np.random.default_rng(seed).random(len(groups)) < 0.4
+        for family in groups.families:
+            removed[family.groups[0]] = False
+        plan = pruning.Plan.from_json(groups.plan(removed).to_json())
+        np.testing.assert_array_equal(groups.removed(plan), removed)
+        for metric in ("params", "macs", "int8_bytes"):
+            left = groups.terms.total(metric, groups.counts_kept(removed))
+            assert left == pytest.approx(getattr(groups.cost(plan), metric), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("attention", "query", "value"), [("both", 2, 2), ("heads", 8, 8), ("widths", 4 * 2, 4 * 2)], ids=lambda x: str(x)
+)
+def test_it_loses_the_parts_that_are_asked_for(attention, query, value):
+    groups = pruning.find_groups(transformer())
+    plan = pruning.largest_cut(groups, round_to=2, min_channels=1, attention=attention)
+    assert len(plan.keep["attention0_query"]) == query
+    assert len(plan.keep["attention0_value"]) == value
+
+
+def test_every_head_keeps_a_multiple():
+    """As many channels of each as `round_to` says, so that any number of heads makes a width that is one too."""
+    groups = pruning.find_groups(transformer())
+    scores = pruning.score(transformer(), criterion="random", seed=1)
+    plan = pruning.choose(groups, scores, pruning.Target(params=0.4), round_to=4, min_channels=4)
+    kept = np.reshape(np.isin(range(32), plan.keep.get("attention1_query", range(32))), (4, 8))
+    assert kept.sum(axis=1).max() % 4 == 0
+    assert {*kept.sum(axis=1).tolist()} <= {0, kept.any(axis=0).sum()}
+
+
+def test_part_of_a_head_is_no_plan():
+    groups = pruning.find_groups(transformer())
+    plan = groups.plan(np.zeros(len(groups), bool))
+    part = dataclasses.replace(plan, keep={"attention0_query": tuple(range(31))}, widths={"attention0_query": 32})
+    with pytest.raises(ModelError, match="part of the channels that can only go together"):
+        groups.removed(part)
 
 
 def batches():
@@ -276,6 +407,25 @@ def test_scores_agree_with_what_removing_a_head_does():
     scores = pruning.group_scores(groups, pruning.score(model, batches(), loss=loss), pruning.Ranking())
     truth = pruning.oracle(model, groups, batches(), loss=loss, only=heads.groups)
     assert np.argmin(scores[heads.groups]) == np.argmin(np.abs(truth.changes)) == 1
+
+
+def test_scores_agree_with_what_removing_a_width_does():
+    """A channel of every head that hardly matters, by the criterion and by the loss of the network without it."""
+    keras.utils.set_random_seed(0)
+    model = transformer()
+    randomize(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    groups = pruning.find_groups(model)
+    family = next(each for each in groups.families if each.members == {"attention0_value": 4})
+    x, y = batches()[0]
+
+    truth = pruning.oracle(model, groups, [(x, y)], loss=loss, only=family.groups)
+    scores = pruning.score(model, [(x, y)], loss=pruning.drawn_labels())
+
+    for group, change in zip(family.groups[:2], truth.changes, strict=False):
+        slim = pruning.rebuild(model, groups.plan(np.arange(len(groups)) == group))
+        np.testing.assert_allclose(change, float(loss(y, slim(x))) - truth.loss, atol=1e-5)
+    assert pruning.group_scores(groups, scores, pruning.Ranking())[family.groups].min() > 0
 
 
 def test_removing_a_channel_behind_a_norm_does_what_the_oracle_says():

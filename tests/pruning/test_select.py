@@ -210,7 +210,9 @@ def test_a_target_that_keeps_everything_is_none(groups):
 def test_the_defaults_of_choosing_are_those_of_the_settings(groups):
     assert pruning.Limits() == part(PruneConfig(), pruning.Limits)
     plans = [pruning.choose(groups, ascending(), pruning.Target(macs=0.5)), pruning.largest_cut(groups)]
-    assert [plan.details["limits"] for plan in plans] == [{"round_to": 8, "min_channels": 8, "skip": []}] * 2
+    assert [plan.details["limits"] for plan in plans] == [
+        {"round_to": 8, "min_channels": 8, "skip": [], "attention": "both"}
+    ] * 2
 
 
 def test_scores_of_another_model_are_refused(groups):

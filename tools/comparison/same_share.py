@@ -43,6 +43,7 @@ def same_share_plan(groups: pruning.Groups, values: Values, settings: PruneConfi
         round_to=settings.round_to,
         min_channels=settings.min_channels,
         skip=settings.skip,
+        attention="heads",  # a channel of attention has one place: its head's
         ranking=pruning.Ranking(aggregate="max", cost="none"),
     )
 

@@ -291,6 +291,7 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     later = ("floor", "small_object_floor", "reconstruct")
     without += tuple(name for name in later if not settings[name])  # states from before them still serve
     without += () if ARENA in target.given else (ARENA,)
+    without += () if loop.attention != Limits.attention else ("attention",)
     without += ("refresh_every",) if loop.refresh_every == 1 else ()
     relevant = {key: value for key, value in settings.items() if key not in without}
     relevant["normalise"] = relevant.pop("normalize")  # its name when the first states were written: they still serve

@@ -65,7 +65,7 @@ def einsum_dense(site: Site) -> Signal:
 
 
 def matmul(site: Site) -> Signal:
-    """Multiply matrices of two tensors: what is summed over goes together, and rows of channels (heads) as a whole."""
+    """Multiply matrices of two tensors: what is summed over goes together, and so do heads."""
     ranks = {len(signal.shape) for signal in site.inputs}
     if len(site.inputs) != 2 or len(ranks) > 1:
         return frozen(site, "multiplies tensors of different numbers of axes")
@@ -85,7 +85,10 @@ def einsum(site: Site) -> Signal:
 
 
 def dot_product_attention(site: Site) -> Signal:
-    """Compare queries with keys and mix values, each (positions, heads, width): whole heads go, of one head widths."""
+    """Compare queries with keys and mix values, each (positions, heads, width): heads go, and the width of all three.
+
+    Keras takes the output for as wide as the queries.
+    """
     signals = site.inputs
     grids = len(signals) == 3 and all(x.axes == (1, 2) for x in signals) and len({x.ids.shape for x in signals}) == 1
     if not grids:
@@ -93,11 +96,9 @@ def dot_product_attention(site: Site) -> Signal:
     query, key, value = signals
     site.join(query.ids, key.ids)
     site.join(query.ids, value.ids)
-    if len(query.ids) > 1:
-        for each in signals:
-            site.keep_rows_whole(each.ids)
-    elif not any(isinstance(argument, float) for argument in site.arguments):
-        site.freeze(query.ids, "scales by the width of its heads")
+    heads = [site.heads(each.ids) for each in signals] if len(query.ids) > 1 else []
+    if not any(isinstance(argument, float) for argument in site.arguments):
+        site.freeze(heads[0].columns if heads else query.ids, "scales by the width of its heads")
     _need_zero(site, query, key)
     site.output_shape = query.shape
     return site.output(value.ids, np.where(value.dead == 0, 0.0, np.nan), axes=value.axes)
@@ -131,11 +132,13 @@ def _multiplied(site: Site, first: str, second: str, out: str) -> Signal:
     if summed and a.ids.ndim == b.ids.ndim:
         site.join(_ordered(a, own[0], own[1]), b.ids)
         _need_zero(site, a, b)
-    for signal in (a, b):
-        if heads and signal.ids.ndim == 2 and len(signal.ids) > 1:
-            site.keep_rows_whole(signal.ids)
-    if heads and not summed and a.ids.size > 1:
-        site.join(_rows(a), _rows(b))
+    if heads and summed:
+        _rows(site, b)
+    elif heads:
+        if a.ids.ndim == b.ids.ndim > 1:
+            site.freeze(_columns(site, b), "multiplies channels with each other")
+        if len(a.ids) > 1:
+            site.join(_rows(site, a), _rows(site, b))
     return _product(site, own, out, summed, heads)
 
 
@@ -145,7 +148,7 @@ def _product(site: Site, own: Sequence[Mapping[str, int]], out: str, summed: lis
     if summed:
         if not heads:
             return site.output(_one_that_stays(site).reshape(()), np.nan, axes=())
-        ids = _rows(a) if len(a.ids) > 1 else _one_that_stays(site)
+        ids = _rows(site, a) if len(a.ids) > 1 else _one_that_stays(site)
         return site.output(ids, np.nan, axes=(out.index(heads[0]) - 1,))
     dead = np.where(wider.dead == 0, 0.0, np.nan)
     letters = own[0] if wider is a else own[1]
@@ -189,8 +192,16 @@ def _ordered(signal: Signal, own: Mapping[str, int], other: Mapping[str, int]) -
     return signal.ids.transpose([own[letter] for letter in other])
 
 
-def _rows(signal: Signal) -> Ids:
-    return signal.ids if signal.ids.ndim == 1 else signal.ids[:, 0]
+def _rows(site: Site, signal: Signal) -> Ids:
+    """Return the ids of the heads of a tensor, (heads,)."""
+    if signal.ids.ndim > 1 and len(signal.ids) > 1:
+        return site.heads(signal.ids).rows
+    return signal.ids.reshape(len(signal.ids), -1)[:, 0]
+
+
+def _columns(site: Site, signal: Signal) -> Ids:
+    """Return the ids of what stands at the same place in all heads of a tensor, (width,)."""
+    return site.heads(signal.ids).columns if len(signal.ids) > 1 else signal.ids[0]
 
 
 def _need_zero(site: Site, first: Signal, second: Signal) -> None:

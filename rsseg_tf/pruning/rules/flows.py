@@ -43,6 +43,12 @@ def passing(site: Site) -> Signal:
     return site.output(x.ids, x.dead, axes=x.axes)
 
 
+def dropped(site: Site) -> Signal:
+    """Pass channels on as `passing`, in a tensor of the same shape."""
+    site.keep_shape()
+    return passing(site)
+
+
 def padded(site: Site) -> Signal:
     """Pass channels on as `passing`; where a value is put around, other constants are no longer constant."""
     x = site.inputs[0]
@@ -71,12 +77,22 @@ def scaled(site: Site) -> Signal:
 
 
 def softmax(site: Site) -> Signal:
-    """Pass on the channels that come in, which over axes of positions share out 1 each, else keep them all."""
-    x = site.inputs[0]
+    """Pass on the channels that come in, which over axes of positions share out 1 each, else keep them all.
+
+    A second tensor is a mask, which has to be the same for all channels.
+    """
+    x, *masks = site.inputs
     rank = len(x.shape) + 1
     axes = {int(axis) % rank for axis in np.atleast_1d(site.layer.axis)}
-    if axes & {0, *(place + 1 for place in x.places)} or len(site.inputs) > 1:
+    if axes & {0, *(place + 1 for place in x.places)}:
         return frozen(site, "is a softmax over the channels, so each depends on all")
+    if any(len(mask.shape) != len(x.shape) or any(mask.shape[place] != 1 for place in x.places) for mask in masks):
+        return frozen(site, "has a mask for each channel")
+    if any(value.ndim != rank or any(value.shape[place + 1] != 1 for place in x.places) for value in site.constants):
+        return frozen(site, "holds constants for each channel")
+    site.keep_shape()
+    if masks or site.constants:
+        return site.output(x.ids, np.nan, axes=x.axes)
     positions = product_of(tuple(x.shape[axis - 1] for axis in axes))
     dead = np.nan if positions is None else np.where(np.isnan(x.dead), np.nan, 1 / positions)
     return site.output(x.ids, dead, axes=x.axes)
@@ -85,6 +101,7 @@ def softmax(site: Site) -> Signal:
 def elementwise(site: Site) -> Signal:
     """Pass on the channels that come in, each element changed without regard to the others."""
     x = site.inputs[0]
+    site.keep_shape()
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
     return site.output(x.ids, _emitted(site, x.ids, [x]), axes=x.axes)
@@ -106,6 +123,7 @@ def activation(site: Site) -> Signal:
 
 def merged(site: Site) -> Signal:
     """Join the tensors' channels one by one; a tensor with one channel is spread over all."""
+    site.keep_shape()
     wide, narrow = _by_width(site)
     if _wide_constant(site):
         return frozen(site, "holds constants for each channel")
@@ -205,6 +223,7 @@ def separable(site: Site) -> Signal:
 def dense(site: Site) -> Signal:
     """Create channels from a sum over all."""
     site.contract(site.inputs[0], can_fold=site.has_bias)
+    site.output_shape = (*site.inputs[0].shape[:-1], site.width)
     return activated(site, site.created(site.width))
 
 

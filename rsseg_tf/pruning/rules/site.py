@@ -86,22 +86,50 @@ class Freeze:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """Channels of which one stays where its head and its place within the heads both stay.
+
+    Attributes:
+        cells: the ids of the channels, (heads, width).
+        rows: an id for each head, (heads,).
+        columns: an id for each place within the heads, (width,).
+        layer: which says so.
+    """
+
+    cells: Ids
+    rows: Ids
+    columns: Ids
+    layer: str
+
+
 @dataclass
 class Ledger:
-    """Everything that the walk wrote down: notes by layer, pairs of ids that go together, and freezes."""
+    """Everything that the walk wrote down: notes by layer, pairs of ids that go together, and freezes.
+
+    Attributes:
+        count: how many ids there are.
+        notes: by name of the layer.
+        couples: pairs of ids, (2, n).
+        freezes: what must stay.
+        grids: ids that are spread over two axes.
+        heads: those of them whose rows are heads, by their ids.
+    """
 
     count: int = 0
     notes: dict[str, LayerNotes] = field(default_factory=dict)
     couples: list[Ids] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
     grids: list[Ids] = field(default_factory=list)
-    whole_rows: set[int] = field(default_factory=set)
+    heads: dict[tuple[int, bytes], Heads] = field(default_factory=dict)
 
-    def close_grids(self) -> None:
-        """Let channels that were spread over two axes leave a grid: whole rows (heads), or else whole columns."""
-        for grid in self.grids:
-            if len(grid) > 1 and int(grid[0, 0]) not in self.whole_rows:
-                self.couples.extend(np.stack([grid[0], row]) for row in grid[1:])
+    def heads_of(self, grid: Ids, layer: str) -> Heads:
+        """Return the heads that are the rows of a grid, which `layer` says that they are."""
+        key = (len(grid), grid.tobytes())
+        if key not in self.heads:
+            rows, columns = map(self.new_ids, grid.shape)
+            self.heads[key] = Heads(grid, rows, columns, layer)
+        return self.heads[key]
 
     def new_ids(self, number: int) -> Ids:
         """Return ids that no channel has yet."""
@@ -184,15 +212,13 @@ class Site:
             self._ledger.couples.append(np.stack([first.reshape(-1), second.reshape(-1)]))
 
     def spread(self, ids: Ids) -> Ids:
-        """Say that channels are spread over two axes, (rows, columns), so that whole rows or columns go."""
+        """Say that channels are spread over two axes, (rows, columns), so that whole columns go, or rows (`heads`)."""
         self._ledger.grids.append(ids)
         return ids
 
-    def keep_rows_whole(self, grid: Ids) -> None:
-        """Say that the channels of each row of a grid can only go together."""
-        for column in range(1, grid.shape[1]):
-            self.join(grid[:, 0], grid[:, column])
-        self._ledger.whole_rows.update(grid[:, 0].tolist())
+    def heads(self, grid: Ids) -> Heads:
+        """Say that the rows of a grid are heads: whole rows go, and whole columns, without regard to each other."""
+        return self._ledger.heads_of(grid, self.layer.name)
 
     def freeze(self, ids: Ids, reason: str) -> None:
         """Say that channels must stay. `reason` continues a sentence that begins with the layer's name."""
@@ -245,6 +271,19 @@ class Site:
         dead = np.broadcast_to(np.asarray(dead, np.float64), ids.shape)
         shape = tuple(self._call.outputs[part].shape[1:]) if part else self.output_shape
         return Signal(shape, ids, dead, None if axes == last else axes)
+
+    def keep_shape(self) -> None:
+        """Take sizes that Keras leaves open from what comes in, for layers that change none but by spreading ones."""
+        shapes = [signal.shape for signal in self.inputs if len(signal.shape) == len(self.output_shape)]
+
+        def known(sizes: tuple[int | None, ...]) -> int | None:
+            most = max((size or 0 for size in sizes), default=0)
+            return most if most > 1 or (most and None not in sizes) else None
+
+        incoming = zip(*shapes, strict=True) if shapes else [()] * len(self.output_shape)
+        self.output_shape = tuple(
+            known(sizes) if size is None else size for size, sizes in zip(self.output_shape, incoming, strict=True)
+        )
 
     def unknown(self) -> tuple[Signal, ...]:
         """Return the tensors that come out as if no rule described them."""

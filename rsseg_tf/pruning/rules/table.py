@@ -90,7 +90,7 @@ _SEPARABLE = Rule(
     macs={"depthwise_kernel": "out", "pointwise_kernel": "out"},
 )
 _PASSING = Rule(flows.passing)
-_DROPPING = Rule(flows.passing, spread=True)
+_DROPPING = Rule(flows.dropped, spread=True)
 _ELEMENTWISE = Rule(flows.elementwise, spread=True)
 _MERGED = Rule(flows.merged, spread=True)
 _PRODUCT = Rule(flows.product, spread=True)

@@ -155,8 +155,7 @@ def _measure(flat: keras.Model, batches: Sequence[tuple[Any, Any]], loss: Loss) 
 @contextmanager
 def _without(flat: keras.Model, groups: Groups, group: int) -> Iterator[None]:
     """Mask one group within the block."""
-    group_of = groups.wiring.group_of
-    kept = group_of != group
+    kept = groups.wiring.kept(np.arange(len(groups)) == group)
     touched = [
         operation.weights[variable.index]
         for operation in flat.operations

@@ -24,12 +24,12 @@ def group_scores(groups: Groups, scores: Scores, ranking: Ranking) -> NDArray[np
     """
     total, most, number = (np.zeros(len(groups)) for _ in range(3))
     for name, values in scores.layers.items():
-        group_of = _groups_of(groups, name, len(values))
-        free = group_of >= 0
-        normalized = _normalized(values, ranking.normalize)[free]
-        np.add.at(total, group_of[free], normalized)
-        np.maximum.at(most, group_of[free], normalized)
-        np.add.at(number, group_of[free], 1)
+        normalized = _normalized(values, ranking.normalize)
+        for group_of in _groups_of(groups, name, len(values)):
+            free = group_of >= 0
+            np.add.at(total, group_of[free], normalized[free])
+            np.maximum.at(most, group_of[free], normalized[free])
+            np.add.at(number, group_of[free], 1)
     if scores.layers and not number.all():
         _refuse_unscored(groups, int(np.flatnonzero(number == 0)[0]))
     combined = {"sum": total, "mean": total / np.maximum(number, 1), "max": most}[ranking.aggregate]
@@ -44,11 +44,11 @@ def _refuse_unscored(groups: Groups, group: int) -> NoReturn:
     )
 
 
-def _groups_of(groups: Groups, name: str, width: int) -> NDArray[np.int64]:
+def _groups_of(groups: Groups, name: str, width: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     layer = groups.wiring.layers.get(name)
     if layer is None or len(layer.axes.get("out", ())) != width:
         raise ModelError(f"the scores are of another model: `{name}` does not have {width} channels here")
-    return groups.wiring.group_of[layer.axes["out"]]
+    return groups.wiring.groups_of(layer.axes["out"])
 
 
 def _normalized(values: NDArray[np.float64], how: str) -> NDArray[np.float64]:
