@@ -14,10 +14,10 @@ Array = NDArray[np.float64]
 Seen = list[list[NDArray[np.float32]]]
 """For each tensor the places that were looked at, (rows, C), batch after batch."""
 
-_ROWS_A_CHANNEL = 1
+_ROWS_A_CHANNEL = 2
 """Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
 
-_LEAST_ROWS = 512
+_LEAST_ROWS = 1024
 
 
 @dataclass(frozen=True)
