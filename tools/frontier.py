@@ -60,6 +60,12 @@ NETWORKS: Mapping[str, Network] = {
         ),
         (6, 8),
     ),
+    "lite0-fast": Network(
+        (
+            *(*_LITE0, "model.weights=imagenet", "model.output_stride=32"),
+            *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
+        )
+    ),
     "r18-half": Network(
         (
             *("model.backbone=resnet18", "model.width=0.5"),

@@ -48,8 +48,8 @@ class ModelConfig(Heads):
             V2 and V3). ImageNet weights are published for few of them.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
-        output_stride: height of the input over height of the last stage; `bisenet`, `shelfnet18` and `segformer_b0` go
-            down to 1/32.
+        output_stride: height of the input over height of the last stage. 32, as networks are pretrained, takes the least
+            time; 16 is the paper's. `bisenet`, `shelfnet18` and `segformer_b0` go down to 1/32.
         weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
             see `rsseg_tf.models.weights.pretrained.initialize`.
     """
@@ -59,7 +59,7 @@ class ModelConfig(Heads):
     width: float = setting(1.0, at_least=0.1, at_most=4)
     upsampling: Literal["bilinear", "transposed"] = "bilinear"
     image_pooling: bool = False
-    output_stride: Literal[8, 16] = 16
+    output_stride: Literal[8, 16, 32] = 16
     weights: str = "none"
 
     @property

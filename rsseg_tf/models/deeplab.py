@@ -13,7 +13,7 @@ from rsseg_tf.models.resnet import conv_bn_relu, separable_bn_relu
 
 _CONVOLUTIONS = {"full": conv_bn_relu, "separable": separable_bn_relu}
 _FULL = Heads()
-_ASPP_RATES = {16: (6, 12, 18), 8: (12, 24, 36)}
+_ASPP_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36)}
 _LOW_STRIDE = 4
 
 
@@ -40,7 +40,7 @@ def deeplab_v3_plus(  # noqa: PLR0913 - the network's parts
         upsampling: `bilinear`, or `transposed` for 8×8 transposed convolutions that begin as bilinear
             interpolation, as in the reference paper.
         image_pooling: add the fifth branch of the original ASPP, a global average.
-        output_stride: 16 or 8, height of the input over height of the last stage.
+        output_stride: 8, 16 or 32, height of the input over height of the last stage.
         heads: ASPP and decoder: of which convolutions, and how wide.
         width: share of the backbone's channels that each of its layers has: multiples of 8 of our own, of
             `keras.applications` what those with an `alpha` make of it.
@@ -71,7 +71,7 @@ def _check_arguments(upsampling: str, output_stride: int) -> None:
     if upsampling not in UPSAMPLINGS:
         raise ConfigError(f"unknown upsampling `{upsampling}`", hint=f"known: {', '.join(UPSAMPLINGS)}")
     if output_stride not in _ASPP_RATES:
-        raise ConfigError(f"`output_stride` must be 8 or 16, got {output_stride}")
+        raise ConfigError(f"`output_stride` must be 8, 16 or 32, got {output_stride}")
 
 
 def _check_heads(heads: Heads) -> None:

@@ -154,6 +154,7 @@ def test_other_heads_stay_in_one_piece_and_say_the_same(head, model, images, fil
         pytest.param({"image_pooling": True}, marks=pytest.mark.slow),
         pytest.param({"upsampling": "transposed"}, marks=pytest.mark.slow),
         pytest.param({"output_stride": 8}, marks=pytest.mark.slow),
+        pytest.param({"output_stride": 32}, marks=pytest.mark.slow),
         pytest.param({"input_shape": (72, 50, 3)}, marks=pytest.mark.slow),
         {"heads": Heads("separable", "separable")},
         pytest.param(

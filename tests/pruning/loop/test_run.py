@@ -353,6 +353,7 @@ def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_
         "params_margin",
         "arena_bytes",
         "refresh_every",
+        "attention",
     )
     settings = {key: value for key, value in dataclasses.asdict(as_before).items() if key not in other}
     settings["normalise"] = settings.pop("normalize")
