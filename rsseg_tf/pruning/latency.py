@@ -4,8 +4,9 @@ An operator that was measured at fewer channels too (`OpLatency.steps`) takes α
 negative, that explain its times best, where the channels that it computes count in tiles (`LatencyProfile.tile`): one
 past a full tile costs as much as a whole one. Of an operator that takes each channel for itself it is α + γ·out.
 Where nothing was measured, an operator with a kernel takes time in proportion to the product of its input and output
-widths, as its multiply-accumulates do; any other in proportion to the width that it returns. The operators are scaled
-so that those of the dense model add up to the measured time of the whole (`LatencyProfile.total_ms`).
+widths, as its multiply-accumulates do; any other in proportion to the width that it returns. Operators that are run one
+by one take longer than together, each by its call: where they add up to more than the whole (`LatencyProfile.total_ms`),
+each is taken to be as much shorter. What is left is scaled to add up to the whole.
 
 That is an estimate. Measure the result.
 """
@@ -13,6 +14,7 @@ That is an estimate. Measure the result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import nnls
@@ -31,6 +33,9 @@ __all__ = ["LATENCY", "LatencyProfile", "latency_terms", "load_profile"]
 
 _NAMED = 5
 
+_LEAST_OWN = 0.25
+"""Share of an operator's time that is no call, whatever the profile says."""
+
 
 def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
     """Return the terms of the metric `latency_ms`, up to four an operator of the profile.
@@ -46,9 +51,23 @@ def latency_terms(profile: LatencyProfile, wiring: Wiring) -> list[Term]:
     names = layers_of_ops([op.tensors for op in profile.layers], reads)
     sources = [[wiring.layers[name] for name in each] for each in names]
     _check_complete(profile, wiring, sources)
+    profile = _without_calls(profile)
     scale = profile.total_ms / profile.sum_ms
     pairs = zip(profile.layers, sources, strict=True)
     return [term for op, layers in pairs for term in _terms_of(op, layers, scale, profile.tile)]
+
+
+def _without_calls(profile: LatencyProfile) -> LatencyProfile:
+    """Return a profile without what calling an operator by itself takes."""
+    call_ms = max(0.0, profile.sum_ms - profile.total_ms) / len(profile.layers)
+
+    def own(ms: float) -> float:
+        return max(ms - call_ms, _LEAST_OWN * ms)
+
+    def shorter(op: OpLatency) -> OpLatency:
+        return replace(op, ms=own(op.ms), steps=tuple(replace(step, ms=own(step.ms)) for step in op.steps))
+
+    return replace(profile, layers=tuple(map(shorter, profile.layers)))
 
 
 def _terms_of(op: OpLatency, layers: Sequence[LayerWiring], scale: float, tile: int) -> list[Term]:

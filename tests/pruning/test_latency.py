@@ -76,6 +76,29 @@ def test_the_dense_model_takes_the_measured_time(groups):
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
+def test_what_calls_of_operators_one_by_one_take_is_in_no_estimate(groups, fraction):
+    steps = (Step(16, 8, 1.5), Step(16, 4, 0.9), Step(8, 4, 0.6))
+    layers = [
+        dataclasses.replace(layer, steps=steps if layer.type == "CONV_2D" and layer.macs == SECOND else ())
+        for layer in PROFILE.layers
+    ]
+    called = [
+        dataclasses.replace(
+            layer, ms=layer.ms + 0.2, steps=tuple(dataclasses.replace(step, ms=step.ms + 0.2) for step in layer.steps)
+        )
+        for layer in layers
+    ]
+    plan = groups.removed(pruning.random_plan(groups, fraction, seed=0))
+    clean, found = (
+        groups.terms_with(latency_terms(made(*each, total_ms=5.0), groups.wiring)).total(
+            "latency_ms", groups.counts_kept(plan)
+        )
+        for each in (layers, called)
+    )
+    assert found == pytest.approx(clean)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
 def test_a_plan_takes_what_is_counted_by_hand(groups, fraction):
     plan = pruning.random_plan(groups, fraction, seed=0)
     left = {"first": 16, "second": 8} | {name: len(kept) for name, kept in plan.keep.items()}

@@ -80,7 +80,7 @@ class Reconstruction:
     def measured(self, batches: Iterable[tuple[Any, Any]]) -> Seen:
         """Return what `moments` sees of `batches`, pairs (x, y) whose y is ignored, by forward passes alone."""
         seen = self.moments.nothing()
-        if seen:
+        if self.moments.tensors:
             inputs = ((tree.map_structure(tf.convert_to_tensor, x),) for x, _ in batches)
             with native_dilation(self._probe):
                 for found in self._together.each(self._run, inputs):

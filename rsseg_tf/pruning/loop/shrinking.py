@@ -127,7 +127,8 @@ class Shrinking:
             batches: gives those to look at where the scores did not look at any.
         """
         if self._reconstruction is not None:
-            self._seen = self._seen or self._reconstruction.measured(batches())
+            if self._seen is None:
+                self._seen = self._reconstruction.measured(batches())
             after = kept_ids(self._wiring, within(plan, self._base))
             self._reconstruction.take_over(self._seen, self._alive, after)
             self._trained = True

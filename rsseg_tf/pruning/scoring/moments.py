@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,13 +12,24 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Seen = list[list[NDArray[np.float32]]]
-"""For each tensor the places that were looked at, (rows, C), batch after batch."""
 
 _ROWS_A_CHANNEL = 2
 """Places of a batch that are looked at, for each channel of a tensor; neighboring ones say nearly the same."""
 
 _LEAST_ROWS = 1024
+
+
+@dataclass
+class Seen:
+    """What was seen of tensors over batches.
+
+    Attributes:
+        places: for each tensor those that were looked at, (rows, C), batch after batch, as the graph computed them.
+        known: tensor → the channels that were asked for first, bool (C,), and their sums; its places are gone then.
+    """
+
+    places: list[list[NDArray[Any]]]
+    known: dict[int, tuple[NDArray[np.bool_], Sequence[Array]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,12 +51,12 @@ class Moments:
 
     def nothing(self) -> Seen:
         """Return what was seen before the first batch."""
-        return [[] for _ in self.tensors]
+        return Seen([[] for _ in self.tensors])
 
     def add(self, seen: Seen, rows: Sequence[tf.Tensor]) -> None:
         """Add the rows of a batch to what was seen, in place."""
-        for places, values in zip(seen, rows, strict=True):
-            places.append(np.asarray(values, np.float32))
+        for places, values in zip(seen.places, rows, strict=True):
+            places.append(np.asarray(values))
 
     def sums(self, seen: Seen, index: int, channels: NDArray[np.bool_]) -> list[Array]:
         """Return number (), sum (K,) and sum of products (K, K), float64, of what was seen of the tensor `index`.
@@ -52,14 +64,25 @@ class Moments:
         Args:
             seen: of all tensors.
             index: of the tensor.
-            channels: which of its C channels are counted, bool (C,), K of them true: products cost their square.
+            channels: which of its C channels are counted, bool (C,), K of them true: products cost their square. Of those
+                that were not among the first that were asked for, nothing is known any more: the number is 0.
         """
-        width = np.count_nonzero(channels)
-        places = np.concatenate([np.zeros((0, width), np.float32), *(rows[:, channels] for rows in seen[index])])
-        number = len(places)
-        mean = places.sum(axis=0, dtype=np.float64) / max(1, number)
-        around = places - mean.astype(np.float32)  # float32 holds the products of these, not those of large values
-        return [np.asarray(float(number)), number * mean, around.T @ around + number * np.outer(mean, mean)]
+        if index not in seen.known:
+            seen.known[index] = channels.copy(), _sums([rows[:, channels] for rows in seen.places[index]], channels)
+            seen.places[index].clear()
+        known, (number, total, products) = seen.known[index]
+        at = np.flatnonzero(channels[known])
+        is_known = len(at) == np.count_nonzero(channels)
+        return [number, total[at], products[np.ix_(at, at)]] if is_known else _sums([], channels)
+
+
+def _sums(batches: Sequence[NDArray[Any]], channels: NDArray[np.bool_]) -> list[Array]:
+    width = np.count_nonzero(channels)
+    places = np.concatenate([np.zeros((0, width), np.float32), *(rows.astype(np.float32) for rows in batches)])
+    number = len(places)
+    mean = places.sum(axis=0, dtype=np.float64) / max(1, number)
+    around = places - mean.astype(np.float32)  # float32 holds the products of these, not those of large values
+    return [np.asarray(float(number)), number * mean, around.T @ around + number * np.outer(mean, mean)]
 
 
 def statistics(number: Array, total: Array, products: Array) -> tuple[Array, Array]:

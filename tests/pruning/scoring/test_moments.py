@@ -11,7 +11,7 @@ import pytest
 from rsseg_tf.graphs import flatten
 from rsseg_tf.pruning.loop.reconstruct import Reconstruction
 from rsseg_tf.pruning.scoring.criteria import Scorer
-from rsseg_tf.pruning.scoring.moments import statistics
+from rsseg_tf.pruning.scoring.moments import Moments, statistics
 from rsseg_tf.pruning.wiring import trace
 from rsseg_tf.tracing.precision import use_precision
 
@@ -53,3 +53,19 @@ def test_the_covariance_of_channels_with_large_means_has_no_negative_eigenvalues
     assert eigenvalues[0] > -1e-4 * eigenvalues[-1]
     noise = np.diag((values.mean(axis=0) / 256) ** 2)
     assert np.abs(covariance - np.cov(values.T)).max() < 0.1 * np.cov(values.T).max() + noise.max()
+
+
+def test_sums_of_fewer_channels_are_parts_of_those_that_were_asked_for_first() -> None:
+    moments = Moments([keras.Input((4, 4, 6))])
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(20, 6)).astype(np.float32) for _ in range(3)]
+    first = np.array([True, True, False, True, True, True])
+    then = np.array([True, False, False, True, False, True])
+    seen, afresh = moments.nothing(), moments.nothing()
+    for each in rows:
+        moments.add(seen, [each])
+        moments.add(afresh, [each])
+    assert moments.sums(seen, 0, first)[0] == 60
+    for found, expected in zip(moments.sums(seen, 0, then), moments.sums(afresh, 0, then), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert moments.sums(seen, 0, ~first)[0] == 0  # a channel that nobody asked for in time
