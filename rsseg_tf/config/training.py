@@ -48,7 +48,7 @@ class ModelConfig(Heads):
             V2 and V3). ImageNet weights are published for few of them.
         upsampling: `transposed` is the paper's.
         image_pooling: the fifth branch of the original ASPP.
-        output_stride: height of the input over height of the last stage. 32, as networks are pretrained, takes the least
+        output_stride: height of the input over height of the last stage. 32, as networks are pretrained, takes least
             time; 16 is the paper's. `bisenet`, `shelfnet18` and `segformer_b0` go down to 1/32.
         weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
             see `rsseg_tf.models.weights.pretrained.initialize`.

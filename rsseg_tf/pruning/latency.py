@@ -5,8 +5,8 @@ negative, that explain its times best, where the channels that it computes count
 past a full tile costs as much as a whole one. Of an operator that takes each channel for itself it is α + γ·out.
 Where nothing was measured, an operator with a kernel takes time in proportion to the product of its input and output
 widths, as its multiply-accumulates do; any other in proportion to the width that it returns. Operators that are run one
-by one take longer than together, each by its call: where they add up to more than the whole (`LatencyProfile.total_ms`),
-each is taken to be as much shorter. What is left is scaled to add up to the whole.
+by one take longer than together, each by its call: where they add up to more than `LatencyProfile.total_ms`, each is
+taken to be as much shorter. What is left is scaled to add up to the whole.
 
 That is an estimate. Measure the result.
 """

@@ -64,8 +64,8 @@ class Moments:
         Args:
             seen: of all tensors.
             index: of the tensor.
-            channels: which of its C channels are counted, bool (C,), K of them true: products cost their square. Of those
-                that were not among the first that were asked for, nothing is known any more: the number is 0.
+            channels: which of its C channels are counted, bool (C,), K of them true: products cost their square. With
+                one that was not among the first that were asked for, nothing is known any more: the number is 0.
         """
         if index not in seen.known:
             seen.known[index] = channels.copy(), _sums([rows[:, channels] for rows in seen.places[index]], channels)
