@@ -172,10 +172,16 @@ class TFLiteRunner(ImageRunner):
         return self._engine.partitions()
 
     def _loaded(self, *, threads: int, delegate: Path | None) -> Engine:
+        engine: LiteRT | OpenVINO
         if self.runtime == "litert":
             ports = (self._input.index, self._output.index)
-            return LiteRT(self.path, ports=ports, threads=threads, delegate=delegate)
-        return OpenVINO(self.path, threads=threads)
+            engine = LiteRT(self.path, ports=ports, threads=threads, delegate=delegate)
+        else:
+            engine = OpenVINO(self.path, threads=threads)
+        made = engine.shapes[1]
+        if all(made) and made != self._output.shape:
+            raise ModelError(f"`{self.path}` says that its output is {self._output.shape}, and computes {made}")
+        return engine
 
     def _stored(self, image: Image) -> Stored:
         if self._takes_pixels:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from rsseg_tf.errors import ConfigError, DataError, ModelError, RssegError
@@ -228,6 +229,17 @@ def test_hundreds_of_flipped_bits_never_take_the_process_down(tmp_path: Path) ->
             damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
         path = saved(tmp_path, bytes(damaged), f"{number}.tflite")
         assert _outcome(path) in ("a class map", f"an error that names {path.name}")
+
+
+def test_a_file_that_computes_another_size_than_it_says_is_an_error(tmp_path: Path) -> None:
+    content = bytearray(tiny_model())
+    model = schema.Model.GetRootAs(content)
+    buffers = [model.Buffers(number).DataAsNumpy() for number in range(model.BuffersLength())]
+    (size,) = [each for each in buffers if np.size(each) == 8 and each.tobytes() == np.int32([SIZE, SIZE]).tobytes()]
+    size[:4] = np.frombuffer(np.int32(SIZE + 4).tobytes(), np.uint8)  # of the enlargement
+    path = saved(tmp_path, bytes(content))
+    with pytest.raises(ModelError, match=rf"says that its output is \(1, {SIZE}, .* computes \(1, {SIZE + 4}, "):
+        TFLiteRunner(path)
 
 
 def test_no_damage_to_an_exported_file_reaches_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

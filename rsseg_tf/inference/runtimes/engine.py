@@ -41,12 +41,19 @@ class Engine(Protocol):
 
 
 class LiteRT:
-    """LiteRT, the interpreter of `.tflite` files, with XNNPACK or a delegate."""
+    """LiteRT, the interpreter of `.tflite` files, with XNNPACK or a delegate.
+
+    Attributes:
+        shapes: of the input and the output, as the operators make them.
+    """
 
     def __init__(self, path: Path, *, ports: tuple[int, int], threads: int, delegate: Path | None = None) -> None:
         self._path = path
         self._input, self._output = ports
         self._native = open_interpreter(path, threads=threads, delegate=delegate)
+        sides = (self._native.get_input_details()[0], self._native.get_output_details()[0])
+        source, result = (tuple(map(int, each["shape"])) for each in sides)
+        self.shapes = (source, result)
 
     def set_input(self, stored: Stored) -> None:
         """Copy an array into the input."""
