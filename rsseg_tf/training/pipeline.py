@@ -219,10 +219,12 @@ class BatchSchedule:
         windows = positions.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
         return windows.batch(places.shape[1], drop_remainder=True).prefetch(2)
 
-    def first_batches(self, epoch: int, count: int) -> Sequence[Pair]:
-        """Return the first `count` batches of one epoch in memory; continue with later epochs where one is shorter."""
-        return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(self._endless(epoch), count)]
+    def first_batches(self, epoch: int, count: int, *, start: int = 0) -> Sequence[Pair]:
+        """Return `count` batches of one epoch from step `start` on in memory, of later epochs where it is shorter."""
+        endless = self._endless(epoch, start)
+        return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(endless, count)]
 
-    def _endless(self, epoch: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-        for following in itertools.count(epoch):
+    def _endless(self, epoch: int, start: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        yield from self.batches(epoch, start=start)
+        for following in itertools.count(epoch + 1):
             yield from self.batches(following)

@@ -86,10 +86,10 @@ def _class_weights(schedule: BatchSchedule, kind: str, num_classes: int) -> NDAr
 
 
 def float_batches(
-    schedule: BatchSchedule, *, epoch: int, count: int
+    schedule: BatchSchedule, *, epoch: int, count: int, start: int = 0
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Return the first `count` batches of an epoch for a Keras model: pixels float32 (B, h, w, bands) and labels."""
-    return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count)]
+    """Return `count` batches of an epoch from step `start` on: pixels float32 (B, h, w, bands), and labels."""
+    return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count, start=start)]
 
 
 def batches_as_asked(
@@ -97,4 +97,4 @@ def batches_as_asked(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Yield the batches of `float_batches`; those after the first are not read before the second is asked for."""
     yield from float_batches(schedule, epoch=epoch, count=1)
-    yield from float_batches(schedule, epoch=epoch, count=count)[1:]
+    yield from float_batches(schedule, epoch=epoch, count=count - 1, start=1)
