@@ -24,7 +24,7 @@ from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in, verify_seal
-from rsseg_tf.tflite.ports import Normalization, Port, normalization_of, of_two, takes_pixels
+from rsseg_tf.tflite.ports import Normalization, Port, normalization_in, normalization_of, of_two, takes_pixels
 from rsseg_tf.tflite.runtime import load_runtime
 
 _INPUT_DTYPES = ("uint8", "int8", "float32")
@@ -86,9 +86,9 @@ class TFLiteRunner(ImageRunner):
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
         self._input, self._output = _ports(model, self.path)
-        found = normalization or (Normalization() if self.metadata else normalization_of(self._input))
+        found = normalization or (normalization_in if self.metadata else normalization_of)(self._input)
         self.knows_pixels = found is not None
-        self._normalization = found or Normalization()
+        self._normalization = found or normalization_in(self._input)
         self._takes_pixels = takes_pixels(self._input, self._normalization)
         self._ends_in_probabilities = bool(model.ops) and model.ops[-1].name == "LOGISTIC"
         self.input_size = (self._input.shape[1], self._input.shape[2])

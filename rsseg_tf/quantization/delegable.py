@@ -6,7 +6,8 @@ CONCATENATION of more than five tensors; and the converter leaves dilated depthw
 read one tensor. Each such layer would cut the file in two. Here those layers compute the same by operators that it has.
 
 And the normalization of the pixels, which would be a MUL and an ADD over every one of them, is one DEPTHWISE_CONV_2D,
-whose few numbers int8 expresses exactly. It is not folded into the first convolution: that pads with zeros, and zero is
+whose few numbers int8 expresses exactly; where it is the same for all bands, not even that is left
+(`rsseg_tf.quantization.int8.pixels`). It is not folded into the first convolution: that pads with zeros, and zero is
 the mean only behind the normalization. Borders of the mean put on first are two CONCATENATIONs; a fourth channel that
 tells the picture from its padding is a PADV2, and makes the kernel's steps coarser. docs/deploy.md has what each costs.
 """

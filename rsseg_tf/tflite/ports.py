@@ -13,6 +13,7 @@ _RANGES = {
     (0.0, 255.0): (0.0, 1.0),
     (0.0, 1.0): (0.0, 255.0),
     (-1.0, 1.0): (127.5, 127.5),
+    (-127 / 128, 1.0): (127.0, 128.0),
     (-128.0, 127.0): (128.0, 1.0),
 }
 """Real numbers that an input holds → mean and std of pixels that fill them."""
@@ -23,7 +24,7 @@ _NEAR = 0.02
 
 @dataclass(frozen=True)
 class Normalization:
-    """What a network from elsewhere expects of pixels: (pixel - mean) / std. Ours take them as they are."""
+    """What a network expects of pixels: (pixel - mean) / std."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -77,12 +78,19 @@ def normalization_of(port: Port) -> Normalization | None:
     """Return what an input's quantization says that pixels become; None where it does not say."""
     if port.dtype == "float32":
         return None
-    low, high = port.ends
-    for (least, most), (mean, std) in _RANGES.items():
-        near = _NEAR * (most - least)
-        if abs(low - least) <= near and abs(high - most) <= near:
-            return Normalization(mean, std)
-    return None
+    off = {
+        known: max(abs(end - at) for end, at in zip(port.ends, known, strict=True)) / (known[1] - known[0])
+        for known in _RANGES
+    }
+    nearest = min(off, key=lambda known: off[known])
+    return Normalization(*_RANGES[nearest]) if off[nearest] <= _NEAR else None
+
+
+def normalization_in(port: Port) -> Normalization:
+    """Return what becomes of pixels that are stored as they are, or as int8 less 128: as files of ours take them."""
+    if not port.is_quantized or port.dtype == "float32":
+        return Normalization()
+    return Normalization(port.zero_point - float(np.iinfo(port.dtype).min), 1 / port.scale)
 
 
 def takes_pixels(port: Port, wanted: Normalization) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.inference.predict import ForeignModel, open_predictor
 from rsseg_tf.inference.runner import TFLiteRunner
-from rsseg_tf.tflite.ports import Normalization, Port, normalization_of, of_two, takes_pixels
+from rsseg_tf.tflite.ports import Normalization, Port, normalization_in, normalization_of, of_two, takes_pixels
 from tests.tflite.networks import SIZE, converted, frame, image_model
 
 RANGES = {"0 to 1": (0.0, 1.0), "-1 to 1": (-1.0, 1.0), "0 to 255": (0.0, 255.0)}
@@ -83,6 +83,8 @@ def test_an_input_that_does_not_say_is_asked_for(tmp_path: Path) -> None:
         ("int8", 0.003921569, -128, Normalization(0, 255)),
         ("uint8", 2 / 255, 128, Normalization(127.5, 127.5)),
         ("int8", 0.0078125, 0, Normalization(127.5, 127.5)),
+        ("uint8", 1 / 128, 127, Normalization(127, 128)),
+        ("int8", 1 / 128, -1, Normalization(127, 128)),
         ("uint8", 0.0, 0, Normalization()),
         ("int8", 1.0, -128, Normalization()),
         ("int8", 1.0, 0, Normalization(128, 1)),
@@ -98,6 +100,21 @@ def test_known_ranges(dtype: str, scale: float, zero_point: int, expected: Norma
         pixels = np.arange(256, dtype=np.float32)
         stored = port.stored((pixels - np.float32(found.mean)) / np.float32(found.std))
         np.testing.assert_array_equal(stored, pixels - (128 if dtype == "int8" else 0))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point"),
+    [
+        ("uint8", 1.0, 0),
+        ("int8", 1.0, -128),
+        ("uint8", 1 / 128, 127),
+        ("uint8", 1 / 255, 0),
+        ("int8", 0.0171247538, -14),
+    ],
+)
+def test_files_of_ours_store_pixels_as_they_are(dtype: str, scale: float, zero_point: int) -> None:
+    port = Port(0, (1, 8, 8, 3), dtype, scale, zero_point)
+    assert takes_pixels(port, normalization_in(port))
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])

@@ -173,19 +173,19 @@ def _explained(mean: Array, covariance: Array, stays: Kept, *, ridge: float) -> 
     inner[np.diag_indices(len(stay))] += ridge * max(float(np.trace(inner)) / len(stay), np.finfo(np.float64).tiny)
     factor = linalg.cho_factor(inner, overwrite_a=True, check_finite=False)
     shares: Array = linalg.cho_solve(factor, covariance[np.ix_(stay, go)], check_finite=False)
-    return shares, mean[go] - shares.T @ mean[stay]
+    return shares, mean[go] - linalg.blas.dgemv(1.0, shares, mean[stay], trans=1)
 
 
 def _take_over(reader: _Reader, stay: Places, go: Places, shares: Array, rest: Array) -> None:
     weight = reader.operation.weights[reader.kernel.index]
     value = keras.ops.convert_to_numpy(weight).copy()
-    kernel = np.moveaxis(value, reader.axis, -2)  # a view
-    lost = kernel[..., go, :]
-    taken = np.zeros((kernel.shape[-2], len(go)), value.dtype)
-    taken[stay] = shares
-    kernel += taken @ lost
-    kernel[..., go, :] = 0
+    kernel = np.moveaxis(value, reader.axis, 0)  # a view, (C, …, out)
+    lost = kernel[go].reshape(len(go), -1)
+    taken = linalg.blas.sgemm(1.0, lost.T, shares.astype(np.float32).T).T  # in rows, as the kernel
+    kernel[stay] += taken.reshape(-1, *kernel.shape[1:])
+    kernel[go] = 0
     weight.assign(value)
     if reader.offset is not None:
-        sums = (reader.reach[..., None] * (rest @ lost)).reshape(-1, kernel.shape[-1]).sum(axis=0)
+        constant = (rest[:, None] * lost).sum(axis=0).reshape(*reader.reach.shape, -1)
+        sums = (reader.reach[..., None] * constant).reshape(-1, constant.shape[-1]).sum(axis=0)
         reader.offset.assign_add((reader.sign * sums).astype(np.float32))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rsseg_tf.quantization.converting import converting
 from rsseg_tf.quantization.int8.constants import with_fitting_constants
 from rsseg_tf.quantization.int8.islands import islands
+from rsseg_tf.quantization.int8.pixels import normalizations, without_idle_normalization
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tracing.private import mlir_quantize, stop_after_calibration
 
@@ -57,9 +58,20 @@ def with_range_slots(function: Any, image: NDArray[np.uint8]) -> bytes:
     return calibrated
 
 
-def input_index(calibrated: bytes) -> int:
-    """Return the number of the tensor that takes the pixels."""
-    return int(schema.Model.GetRootAs(calibrated).Subgraphs(0).Inputs(0))
+def ranges_of_pixels(calibrated: bytes) -> dict[int, Range]:
+    """Return tensor number → range, of the input and of what a normalization that is even over the bands makes of it.
+
+    They are those of pixels of 0 to 255, whatever the images hold: so the input's step is exactly 1, and the
+    normalization may go (`rsseg_tf.quantization.int8.pixels`).
+    """
+    model = parse_model(calibrated, name="the float model")
+    found = {model.inputs[0].index: PIXELS}
+    for op in normalizations(model, model.inputs[0]):
+        factor, offset = (tensor.values().reshape(-1) for tensor in op.inputs[1:3] if tensor)
+        if np.ptp(factor) == np.ptp(offset) == 0:
+            ends = [0.0, *(float(offset[0] + factor[0] * end) for end in (PIXELS.low, PIXELS.high))]
+            found[op.outputs[0].index] = Range(min(ends), max(ends))
+    return found
 
 
 def recorded_ranges(calibrated: bytes) -> dict[int, Range]:
@@ -102,7 +114,7 @@ def quantize(
             output_data_type=tf.uint8 if head == "classes" else tf.int8,
             denylisted_nodes=[*keep_float, *_inside(calibrated, throughout=throughout)],
         )
-    return with_fitting_constants(file)
+    return without_idle_normalization(with_fitting_constants(file))
 
 
 def with_verifiers(calibrated: bytes, *, throughout: bool = False) -> bytes:

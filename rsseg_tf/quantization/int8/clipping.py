@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from rsseg_tf.errors import ConfigError, ModelError
-from rsseg_tf.quantization.int8.calibrated import PIXELS, Images, Range, input_index, with_ranges
+from rsseg_tf.quantization.int8.calibrated import Images, Range, ranges_of_pixels, with_ranges
 from rsseg_tf.quantization.int8.observe import Float64Array, Observed, observe
 from rsseg_tf.quantization.int8.scales import with_fitting_ranges
 
@@ -73,7 +73,7 @@ METHODS: Mapping[str, Callable[[Observed], Range]] = {
 def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
     """Return the calibrated file with ranges measured on `images` and chosen by `method`.
 
-    The input's range is that of a pixel, 0 to 255, whatever the images hold: so its scale is exactly 1.
+    The input's range is that of a pixel, 0 to 255, whatever the images hold; see `pixels`.
 
     Raises:
         ConfigError: for an unknown method.
@@ -87,7 +87,7 @@ def with_method(calibrated: bytes, images: Images, *, method: str) -> bytes:
 def with_chosen(calibrated: bytes, seen: Mapping[int, Observed], *, method: str) -> bytes:
     """Return what `with_method` does, for values seen already."""
     chosen = {index: finite_range(METHODS[method](observed), observed, method) for index, observed in seen.items()}
-    return with_fitting_ranges(with_ranges(calibrated, {**chosen, input_index(calibrated): PIXELS}))
+    return with_fitting_ranges(with_ranges(calibrated, {**chosen, **ranges_of_pixels(calibrated)}))
 
 
 def finite_range(chosen: Range, observed: Observed, method: str) -> Range:

@@ -8,8 +8,9 @@ from keras import layers
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.quantization.checks import proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
-from rsseg_tf.quantization.int8.calibrated import PIXELS, input_index, recorded_ranges
+from rsseg_tf.quantization.int8.calibrated import PIXELS, recorded_ranges
 from rsseg_tf.quantization.int8.scales import with_fitting_ranges
+from rsseg_tf.tflite.flatbuffer import parse_model
 from tests.quantization.networks import randomize
 
 SIZE = 12
@@ -90,7 +91,7 @@ def test_it_says_what_the_network_says(name, tmp_path):
 def test_ranges_only_grow_and_those_of_pixels_stay():
     ranged = calibrated_model(network(faint_branch), head="logits", calibration=images())
     assert with_fitting_ranges(ranged) == ranged
-    assert recorded_ranges(ranged)[input_index(ranged)] == PIXELS
+    assert recorded_ranges(ranged)[parse_model(ranged, name="").inputs[0].index] == PIXELS
 
 
 def test_a_network_of_like_steps_keeps_its_ranges():
