@@ -30,7 +30,10 @@ from rsseg_tf.runs import cpu_model, file_hash, git_state, read_manifest, write_
 
 _LIGHT = ("model.aspp=separable", "model.decoder=separable")
 _LITE0 = ("model.backbone=efficientnet_lite0", *_LIGHT)
-
+_NARROW = (
+    *(*_LITE0, "model.weights=imagenet"),
+    *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
+)
 
 _REPEATS = 50
 
@@ -42,10 +45,12 @@ class Network:
     Attributes:
         settings: what it has of the configuration's section `model`.
         rungs: it is pruned to the reference's time divided by each of these.
+        teacher: name of the network, trained for as many steps, whose predictions it learns too.
     """
 
     settings: tuple[str, ...]
     rungs: tuple[int, ...] = ()
+    teacher: str = ""
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -53,19 +58,9 @@ NETWORKS: Mapping[str, Network] = {
     "r18-light": Network(("model.backbone=resnet18", *_LIGHT), (6, 9)),
     "lite0": Network(_LITE0, (8, 12, 16)),
     "lite0-imagenet": Network((*_LITE0, "model.weights=imagenet"), (6, 12)),
-    "lite0-narrow": Network(
-        (
-            *(*_LITE0, "model.weights=imagenet"),
-            *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
-        ),
-        (6, 8),
-    ),
-    "lite0-fast": Network(
-        (
-            *(*_LITE0, "model.weights=imagenet", "model.output_stride=32"),
-            *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
-        )
-    ),
+    "lite0-narrow": Network(_NARROW, (6, 8)),
+    "lite0-fast": Network((*_NARROW, "model.output_stride=32")),
+    "lite0-fast-taught": Network((*_NARROW, "model.output_stride=32"), teacher="lite0-imagenet"),
     "r18-half": Network(
         (
             *("model.backbone=resnet18", "model.width=0.5"),
@@ -112,15 +107,22 @@ class Job:
     def words(self, network: Network, steps: int, seed: int) -> tuple[str, ...]:
         """Return the settings of one training of a network, in one epoch."""
         fit = (f"fit.steps_per_epoch={steps}", "fit.epochs=1", "fit.validate_every=1")
-        return (*self.overrides, *network.settings, *fit, f"seed={seed}")
+        teacher = self._folder(network.teacher, self.steps, seed)
+        learns = (f"fit.distill.teacher={teacher}",) if network.teacher else ()
+        return (*self.overrides, *network.settings, *learns, *fit, f"seed={seed}")
 
     def trained(self, name: str, steps: int, seed: int) -> Path:
         """Return the int8 file of a network trained for so many steps, which its run lies beside."""
-        folder = self.out / f"{name}-{steps}-s{seed}"
+        network, folder = NETWORKS[name], self._folder(name, steps, seed)
         if read_manifest(folder) is None:
+            if network.teacher:
+                self.trained(network.teacher, self.steps, seed)
             log(f"{folder.name}: training")
-            command("fit", "-c", str(self.config), "-o", str(folder), *self.words(NETWORKS[name], steps, seed))
+            command("fit", "-c", str(self.config), "-o", str(folder), *self.words(network, steps, seed))
         return exported(folder)
+
+    def _folder(self, name: str, steps: int, seed: int) -> Path:
+        return self.out / f"{name}-{steps}-s{seed}"
 
     def pruned(self, name: str, rung: int, seed: int, reference: Path) -> Path | None:
         """Return the int8 file of a network pruned to the time of another file divided by `rung`.

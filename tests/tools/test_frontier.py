@@ -80,6 +80,16 @@ def test_a_network_is_pruned_to_shares_of_the_reference_and_nothing_is_done_twic
     assert [row["miou"] for row in tool.read_rows(figures)] == [0.5, 0.51, 0.52, 0.53, 0.54, 0.55]
 
 
+def test_a_teacher_is_trained_first_and_for_as_many_steps(tmp_path, monkeypatch):
+    done = Commands({})
+    monkeypatch.setattr(tool, "command", done)
+    monkeypatch.setitem(tool.NETWORKS, "pupil", tool.Network(("model.width=0.5",), teacher="r18"))
+    job(tmp_path).trained("pupil", 20, 1)
+    teacher, pupil = (words for words in done.words if words[0] == "fit")
+    assert {"fit.steps_per_epoch=30", "seed=1"} < set(teacher)
+    assert {"fit.steps_per_epoch=20", f"fit.distill.teacher={tmp_path / 'r18-30-s1'}"} < set(pupil)
+
+
 def test_a_rival_has_its_share_of_the_references_time_and_the_best_of_its_runtimes(tmp_path):
     path = tmp_path / "yolo.json"
     rows = {

@@ -2,7 +2,8 @@
 
 A branch that adds next to nothing to a sum has a step under 2⁻¹⁰ of the sum's. It may have a larger one: the sum keeps
 no more of it. And a result with a step of under 2⁻⁸ of what it is made of is finer than that is exact. Each range is
-only ever widened, and of a branch only where nothing else reads it.
+only ever widened, and of a branch only where nothing else reads it. A sigmoid's and a softmax's step is 1/256 and a
+tanh's 1/128, whatever was seen of it: TFLite fixes them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ _COARSEST = 2.0**8 * 0.999
 
 _SUMS = ("ADD", "SUB")
 _LEVELS = 255
+_FIXED = {
+    "LOGISTIC": Range(0.0, _LEVELS / 256),
+    "SOFTMAX": Range(0.0, _LEVELS / 256),
+    "TANH": Range(-1.0, 127 / 128),
+}
 _MOST_ROUNDS = 10
 
 
@@ -30,15 +36,17 @@ def with_fitting_ranges(calibrated: bytes) -> bytes:
     before = recorded_ranges(calibrated)
     readers = Counter(tensor.index for op in model.ops for tensor in op.inputs if tensor)
     readers.update(tensor.index for tensor in (*model.inputs, *model.outputs))
-    ranges = dict(before)
+    fixed = {op.outputs[0].index: _FIXED[op.name] for op in model.ops if op.name in _FIXED}
+    ranges = before | fixed
     for _ in range(_MOST_ROUNDS):
         now = dict(ranges)
         for op in model.ops:
             if op.name in (*_SUMS, "MUL") and op.outputs[0].index in ranges:
-                _widen(op, ranges, lambda tensor: readers[tensor.index] == 1)
+                _widen(op, ranges, lambda tensor: readers[tensor.index] == 1 and tensor.index not in fixed)
         if ranges == now:
             break
-    return with_ranges(calibrated, {index: each for index, each in ranges.items() if each != before[index]})
+    changed = {index for index, each in ranges.items() if index not in fixed and each != before[index]}
+    return with_ranges(calibrated, {index: ranges[index] for index in changed})
 
 
 def _widen(op: Op, ranges: dict[int, Range], is_free: Callable[[Tensor], bool]) -> None:
