@@ -119,7 +119,7 @@ class Loop(Ranking, Limits):
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
         reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
-            what those that go did for the layers that read them.
+            what those that go did for the layers that read them, and rank each by what the others cannot explain of it.
         tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.

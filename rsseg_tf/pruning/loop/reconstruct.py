@@ -38,6 +38,9 @@ _RIDGE = 0.1
 """Of the mean variance, added to each: places of a few images say less than their number. From 0.001 to 0.3 it makes
 little difference (docs/results_pruning.md)."""
 
+_LEAST_LEFT = 1e-3
+"""Of a channel's mean square: what a few images show to depend on others may not quite."""
+
 
 @dataclass(frozen=True)
 class _Reader:
@@ -96,6 +99,35 @@ class Reconstruction:
         """One batch's places, traced once however often it is measured."""
         return self._together.traced(lambda x: self.moments.rows(tree.flatten(self._probe(x, training=False))))
 
+    def unexplained(self, seen: Seen, alive: Kept) -> Array:
+        """Return how much of each group the other channels cannot take over, (groups,): a share, above 0 and at most 1.
+
+        Of a channel of a tensor that is what least squares on all others leave of its mean square: its variance given
+        them, 1 / (Σ⁻¹)_kk of the covariance Σ with the ridge, less the ridge. Of a group it is the mean over channels
+        and tensors; 1 where nothing is known.
+
+        Args:
+            seen: by `moments`.
+            alive: the ids that are there.
+        """
+        total, number = np.zeros(self._wiring.group_count), np.zeros(self._wiring.group_count)
+        ids = [self._ids(index) for index in range(len(self._readers))]
+        sums = self._together.summed(
+            [part for index, own in enumerate(ids) for part in self.moments.sums(seen, index, alive[own])]
+        )
+        for index, own in enumerate(ids):
+            places, values, products = sums[3 * index : 3 * index + 3]
+            if not places or not np.isfinite(products).all():
+                continue
+            left = _left(float(places), *statistics(places, values, products), ridge=self._ridge)
+            for groups in self._wiring.groups_of(own[alive[own]]):
+                np.add.at(total, groups[groups >= 0], left[groups >= 0])
+                np.add.at(number, groups[groups >= 0], 1)
+        return np.divide(total, number, out=np.ones(len(total)), where=number > 0)
+
+    def _ids(self, index: int) -> Places:
+        return self._wiring.layers[self._readers[index][0].layer].axes[CONTRACTED]
+
     def take_over(self, seen: Seen, before: Kept, after: Kept) -> None:
         """Take what the ids in `before` and not in `after`, bool (ids,), did into the kernels of the others.
 
@@ -105,8 +137,8 @@ class Reconstruction:
             after: those that are to stay.
         """
         changed = {}
-        for index, readers in enumerate(self._readers):
-            ids = self._wiring.layers[readers[0].layer].axes[CONTRACTED]
+        for index in range(len(self._readers)):
+            ids = self._ids(index)
             alive, stays = before[ids] | after[ids], after[ids]
             if stays.any() and (alive & ~stays).any():
                 changed[index] = alive, stays
@@ -164,6 +196,23 @@ def _reach(operation: keras.Operation, kernel: Variable, tensor: keras.KerasTens
     return reduce(
         np.multiply.outer, (window.reach(length) for window, length in zip(windows(operation), lengths, strict=True))
     )
+
+
+def _left(places: float, mean: Array, covariance: Array, *, ridge: float) -> Array:
+    """Return the share of each channel's mean square, (C,), that the others do not explain.
+
+    Of places that the regression has not seen: n / (n − C) times what it leaves of the n that it has. Of no more places
+    than channels anything is explained, so nothing is known.
+    """
+    width, tiny = len(mean), np.finfo(np.float64).tiny
+    if not width or places <= width:
+        return np.ones(width)
+    added = ridge * max(float(np.trace(covariance)) / width, tiny)
+    factor, _ = linalg.lapack.dpotrf(covariance + added * np.eye(width))
+    inverse = np.diag(linalg.lapack.dpotri(factor)[0])
+    left = (1 / np.maximum(inverse, tiny) - added) * places / (places - width)
+    energy = np.maximum(np.diag(covariance) + mean**2, 1e-6 * added)  # of what is 0 everywhere nothing is left
+    return np.clip(left / energy, _LEAST_LEFT, 1.0)
 
 
 def _explained(mean: Array, covariance: Array, stays: Kept, *, ridge: float) -> tuple[Array, Array]:

@@ -93,16 +93,20 @@ class Shrinking:
         self._trained = bool(start.weights)
         self._reconstructs = reconstructs
         self._seen: Seen | None = None
+        self._unexplained: NDArray[np.float64] | None = None
         self._take(start.base_of(dense, rules), start.base)
 
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
         """Return the scores of the dense model's channels by all of `batches`; 0 for those that were removed.
 
-        What is seen of them on the way serves `reconstruct` until the graph is rebuilt or trained.
+        Where others will take over, a channel scores with what they cannot explain of it. What is seen of the batches
+        on the way serves for that, and for `reconstruct`, until the graph is rebuilt or trained.
         """
         found = self._scorer(batches)
         self._seen = self._scorer.observed
         self._scorer.observed = None
+        if self._reconstruction is not None and self._seen is not None:
+            self._unexplained = self._reconstruction.unexplained(self._seen, self._alive)
         return self._of_dense(found)
 
     def scores_of_one(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
@@ -117,7 +121,10 @@ class Shrinking:
         return self._reconstruction is not None and self._seen is None
 
     def _of_dense(self, found: Scores) -> Scores:
-        return replace(found, layers={name: self._spread(name, values) for name, values in found.layers.items()})
+        return replace(
+            found,
+            layers={name: self._spread(name, values, found.power) for name, values in found.layers.items()},
+        )
 
     def reconstruct(self, plan: Plan, batches: Callable[[], Iterable[tuple[Any, Any]]]) -> None:
         """Let the channels that `plan` keeps take over what the others did, before `remove` takes those out.
@@ -147,7 +154,7 @@ class Shrinking:
     def trained(self) -> None:
         """Zero again what was removed, after `model`'s weights were changed from outside."""
         self.model.set_weights(self._together.from_chief(self.model.get_weights()))
-        self._seen = None
+        self._seen = self._unexplained = None
         self._trained = True
         self._alive[:] = True
         self._mask()
@@ -168,6 +175,7 @@ class Shrinking:
         self._wiring = trace(model, self._rules)
         self._alive = np.ones(len(self._wiring.group_of), bool)
         self._seen = None
+        self._unexplained = None
         self._reconstruction = (
             Reconstruction(self._wiring.flat(model), self._wiring, self._together) if self._reconstructs else None
         )
@@ -187,8 +195,11 @@ class Shrinking:
         mask_wired(self.model, self._wiring, kept | ~self._alive)
         self._alive = kept
 
-    def _spread(self, name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return a layer's scores at their places in the dense model."""
+    def _spread(self, name: str, values: NDArray[np.float64], power: int) -> NDArray[np.float64]:
+        """Return what others cannot explain of a layer's scores, at their places in the dense model."""
+        if self._unexplained is not None:
+            first, _ = self._wiring.groups_of(self._wiring.layers[name].axes["out"])
+            values = values * np.where(first >= 0, self._unexplained[first], 1.0) ** (power / 2)
         kept = self._kept[self._dense_wiring.layers[name].axes["out"]]
         spread = np.zeros(len(kept))
         spread[kept] = values
