@@ -119,7 +119,9 @@ class Loop(Ranking, Limits):
         schedule: `geometric` removes the same share each time, `linear` the same amount, `cubic` less each time.
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
         reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
-            what those that go did for the layers that read them, and rank each by what the others cannot explain of it.
+            what those that go did for the layers that read them.
+        redundancy: where they do, rank each channel by what the others cannot explain of it: less damage before
+            retraining for a target in operations, more for one in milliseconds (docs/results_pruning.md).
         tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -137,6 +139,7 @@ class Loop(Ranking, Limits):
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""
     reconstruct: bool = True
+    redundancy: bool = False
     tune_steps: int = setting(0, at_least=0, at_most=10_000_000)
     recalibrate_every: int = setting(0, at_least=0, at_most=100_000)
     accuracy_floor: float = setting(0.0, at_least=0, at_most=1)

@@ -67,6 +67,7 @@ class Shrinking:
         together: those that score together.
         rules: for layers that `RULES` does not know.
         reconstructs: whether `reconstruct` does anything.
+        ranks_by_rest: whether a channel then scores with what the others cannot explain of it.
 
     Attributes:
         model: the current graph, with zeros for what was removed since it was rebuilt.
@@ -82,6 +83,7 @@ class Shrinking:
         together: Together = ALONE,
         rules: Rules | None = None,
         reconstructs: bool = False,
+        ranks_by_rest: bool = False,
     ) -> None:
         self._dense = dense
         self._rules = rules
@@ -91,7 +93,7 @@ class Shrinking:
         self._together = together
         self._plan = start.plan
         self._trained = bool(start.weights)
-        self._reconstructs = reconstructs
+        self._reconstructs, self._ranks_by_rest = reconstructs, ranks_by_rest
         self._seen: Seen | None = None
         self._unexplained: NDArray[np.float64] | None = None
         self._take(start.base_of(dense, rules), start.base)
@@ -99,13 +101,13 @@ class Shrinking:
     def scores(self, batches: Iterable[tuple[Any, Any]]) -> Scores:
         """Return the scores of the dense model's channels by all of `batches`; 0 for those that were removed.
 
-        Where others will take over, a channel scores with what they cannot explain of it. What is seen of the batches
-        on the way serves for that, and for `reconstruct`, until the graph is rebuilt or trained.
+        What is seen of them on the way serves `reconstruct` until the graph is rebuilt or trained, and the scores that
+        leave out what others explain.
         """
         found = self._scorer(batches)
         self._seen = self._scorer.observed
         self._scorer.observed = None
-        if self._reconstruction is not None and self._seen is not None:
+        if self._ranks_by_rest and self._reconstruction is not None and self._seen is not None:
             self._unexplained = self._reconstruction.unexplained(self._seen, self._alive)
         return self._of_dense(found)
 
