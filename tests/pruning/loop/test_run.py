@@ -350,6 +350,7 @@ def test_a_state_from_before_settings_were_renamed_or_added_is_gone_on_with(tmp_
         "small_object_floor",
         "control",
         "reconstruct",
+        "redundancy",
         "params_margin",
         "arena_bytes",
         "refresh_every",
@@ -412,3 +413,25 @@ def test_a_state_from_when_all_taps_stayed_is_carried_on_with_all_of_them(tmp_pa
 
     assert slim.get_layer("wide").kernel_size == (3, 3)
     assert plan.dense_cost["params"] == pruning.cost(model).params
+
+
+def test_what_the_others_explain_goes_first_where_that_is_asked_for():
+    """Of a layer of which half come in equal pairs, channels with a twin go before any other."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(12, 3, padding="same", name="stem")(inputs)
+    x = layers.Conv2D(4, 3, padding="same", name="last")(layers.ReLU()(x))
+    model = keras.Model(inputs, layers.Dense(3, name="classifier")(layers.GlobalAveragePooling2D()(x)))
+    randomize(model, seed=1)
+    weights, offsets = model.get_layer("stem").get_weights()
+    weights[..., 1:6:2], offsets[1:6:2] = weights[..., 0:6:2], offsets[0:6:2]
+    model.get_layer("stem").set_weights([weights, offsets])
+    settings = dataclasses.replace(SETTINGS, loops=1, macs=0.76, round_to=1, refresh_every=1)
+
+    def gone(**more):
+        _, plan = prune(model, settings=dataclasses.replace(settings, skip=("last",), **more))
+        return sorted(set(range(12)) - set(plan.keep["stem"]))
+
+    taken = gone(redundancy=True)
+    assert len(taken) == 3
+    assert all(channel < 6 for channel in taken)
+    assert gone() != taken
