@@ -107,7 +107,9 @@ class Shrinking:
         found = self._scorer(batches)
         self._seen = self._scorer.observed
         self._scorer.observed = None
-        if self._ranks_by_rest and self._reconstruction is not None and self._seen is not None:
+        if self._ranks_by_rest and self._reconstruction is not None:
+            if self._seen is None:  # the criterion looks at weights alone
+                self._seen = self._reconstruction.measured(batches)
             self._unexplained = self._reconstruction.unexplained(self._seen, self._alive)
         return self._of_dense(found)
 

@@ -415,7 +415,8 @@ def test_a_state_from_when_all_taps_stayed_is_carried_on_with_all_of_them(tmp_pa
     assert plan.dense_cost["params"] == pruning.cost(model).params
 
 
-def test_what_the_others_explain_goes_first_where_that_is_asked_for():
+@pytest.mark.parametrize("criterion", ["fisher", "l1"])
+def test_what_the_others_explain_goes_first_where_that_is_asked_for(criterion):
     """Of a layer of which half come in equal pairs, channels with a twin go before any other."""
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(12, 3, padding="same", name="stem")(inputs)
@@ -425,7 +426,7 @@ def test_what_the_others_explain_goes_first_where_that_is_asked_for():
     weights, offsets = model.get_layer("stem").get_weights()
     weights[..., 1:6:2], offsets[1:6:2] = weights[..., 0:6:2], offsets[0:6:2]
     model.get_layer("stem").set_weights([weights, offsets])
-    settings = dataclasses.replace(SETTINGS, loops=1, macs=0.76, round_to=1, refresh_every=1)
+    settings = dataclasses.replace(SETTINGS, criterion=criterion, loops=1, macs=0.76, round_to=1, refresh_every=1)
 
     def gone(**more):
         _, plan = prune(model, settings=dataclasses.replace(settings, skip=("last",), **more))
