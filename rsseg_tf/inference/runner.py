@@ -242,7 +242,7 @@ def _ports(model: TFLiteModel, path: Path) -> tuple[Port, Port]:
         raise ModelError(
             f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
         )
-    if model.inputs[0].is_dynamic:
+    if any(axis > 0 for axis in model.inputs[0].open_axes):  # an open batch is one image unless it is resized
         raise ModelError(
             f"`{path}` takes images of any size, which the interpreter cannot plan for",
             hint="convert it with a fixed height and width",

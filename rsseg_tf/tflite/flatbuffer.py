@@ -121,7 +121,7 @@ def _tensor(table: Any, index: int, buffers: tuple[NDArray[np.uint8] | None, ...
         zero_points=_array(quantization.ZeroPointAsNumpy() if quantization else 0, np.int64),
         axis=quantization.QuantizedDimension() if quantization else 0,
         data=buffers[table.Buffer()],
-        is_dynamic=bool(np.any(_array(table.ShapeSignatureAsNumpy(), np.int64) < 0)),
+        open_axes=tuple(map(int, np.flatnonzero(_array(table.ShapeSignatureAsNumpy(), np.int64) < 0))),
     )
     _check_tensor(tensor)
     return tensor

@@ -33,7 +33,7 @@ class Tensor:
         zero_points: as many as `scales`.
         axis: the dimension that a scale a channel runs along.
         data: raw bytes of a constant, None for what is computed.
-        is_dynamic: whether the file leaves a dimension open, which `shape` then gives as 1.
+        open_axes: the dimensions that the file leaves open, which `shape` then gives as 1.
     """
 
     index: int
@@ -44,7 +44,7 @@ class Tensor:
     zero_points: IntArray
     axis: int
     data: NDArray[np.uint8] | None
-    is_dynamic: bool = False
+    open_axes: tuple[int, ...] = ()
 
     @property
     def is_constant(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.inference.predict import ForeignModel, open_predictor
 from rsseg_tf.inference.runner import TFLiteRunner
+from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.ports import Normalization, Port, normalization_in, normalization_of, of_two, takes_pixels
 from tests.tflite.networks import SIZE, converted, frame, image_model
 
@@ -20,12 +21,12 @@ RANGES = {"0 to 1": (0.0, 1.0), "-1 to 1": (-1.0, 1.0), "0 to 255": (0.0, 255.0)
 
 
 @functools.cache
-def brightest(kind: str, low: float, high: float, dtype: str = "uint8") -> bytes:
+def brightest(kind: str, low: float, high: float, dtype: str = "uint8", batch: int | None = 1) -> bytes:
     """A network whose class is the brightest of red, green and blue, made for pixels from `low` to `high`."""
     import keras
     import tensorflow as tf
 
-    pixels = keras.Input((SIZE, SIZE, 3), batch_size=1)
+    pixels = keras.Input((SIZE, SIZE, 3), batch_size=batch)
     layer = keras.layers.Conv2D(3, 1, use_bias=False)
     model = keras.Model(pixels, layer(pixels))
     layer.set_weights([np.eye(3, dtype=np.float32)[None, None]])
@@ -160,6 +161,23 @@ def test_open_sizes_are_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="images of any size") as caught:
         TFLiteRunner(path)
     assert "fixed height and width" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("runtime", ["litert", "openvino"])
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_an_open_batch_is_one_image(tmp_path: Path, kind: str, runtime: str) -> None:
+    """Which is what TensorFlow's converter makes of a model as Keras builds it."""
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    closed = saved(tmp_path, brightest(kind, 0.0, 255.0))
+    (tmp_path / "open").mkdir()
+    opened = saved(tmp_path / "open", brightest(kind, 0.0, 255.0, batch=None))
+    assert parse_model(opened.read_bytes(), name="open").inputs[0].open_axes == (0,)
+
+    runner = TFLiteRunner(opened, runtime=runtime)
+    image = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    np.testing.assert_array_equal(runner.scores(image), TFLiteRunner(closed, runtime=runtime).scores(image))
+    np.testing.assert_array_equal(runner.classes(image), image.argmax(-1))
 
 
 @pytest.mark.parametrize("values", [{"std": 0}, {"std": -1.0}, {"std": float("nan")}, {"mean": float("inf")}])

@@ -112,10 +112,22 @@ def test_every_runtime_takes_its_turns_and_is_compared_with_ours():
 
     scores = {"miou": 0.5, "boundary_f1": 0.25}
     rows = {
-        name: {"scores": scores, "bytes": 2e6, "p50_ms_1": ms} for name, ms in (("ours", 4.0), ("plain TFLite", 6.0))
+        name: {"agreement": 0.99, "scores": scores, "bytes": 2e6, "p50_ms_1": ms}
+        for name, ms in (("ours", 4.0), ("plain TFLite", 6.0))
     }
     last = int8_runtimes.table(rows, [1]).splitlines()[-1]
-    assert last == "| plain TFLite | 50.00 | 25.00 | 2.00 | 6.0 | 1.50 |"
+    assert last == "| plain TFLite | 99.00 | 50.00 | 25.00 | 2.00 | 6.0 | 1.50 |"
+
+
+def test_networks_agree_where_they_choose_the_same_class():
+    images = np.zeros((2, 2, 4, 3), np.uint8)
+    images[1, 0] = 9
+
+    def first(image):
+        return np.stack([np.ones(image.shape[:2]), image[..., 0]], axis=-1)
+
+    assert runtimes.agreement(first, first, images) == 1.0
+    assert runtimes.agreement(lambda image: 0 * first(image), first, images) == 0.75
 
 
 def test_the_scores_of_a_yolo_are_enlarged_from_stride_8_and_take_rgb_from_0_to_1():

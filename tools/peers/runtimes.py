@@ -93,6 +93,12 @@ def latencies(networks: Mapping[str, Network], image: Image, repeats: int) -> di
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
+def agreement(network: Network, reference: Network, images: Iterable[Image]) -> float:
+    """Return the share of the pixels of some images, (h, w, 3) each, that two networks have the same class for."""
+    same = [np.mean(network(image).argmax(-1) == reference(image).argmax(-1)) for image in images]
+    return float(np.mean(same))
+
+
 def score(network: Network, config_path: Path, overrides: Sequence[str], split: str) -> dict[str, Any]:
     """Return scores of a network on whole images of a split."""
     from rsseg_tf.config import load_config

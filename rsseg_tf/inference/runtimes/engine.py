@@ -97,6 +97,7 @@ class OpenVINO:
             core = openvino.Core()
             settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
             model = core.read_model(path)
+            _close_batch(model)
             return model, core.compile_model(model, "CPU", settings)
 
         self._path = path
@@ -171,6 +172,14 @@ class OnnxRuntime:
 
 
 _ONNX_TYPES = {"tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(float16)": "float16"}
+
+
+def _close_batch(model: Any) -> None:
+    """Have OpenVINO take one image at a time where a file leaves the batch open; an open height or width stays."""
+    sides = model.input(0).partial_shape
+    if sides.rank.is_static and len(sides) > 1 and sides[0].is_dynamic:
+        sides[0] = 1
+        model.reshape(sides)
 
 
 def _notes_of(model: Any) -> Mapping[str, str]:

@@ -67,7 +67,7 @@ def eight_bits(op: Op) -> Iterator[Limit]:
 
 def static_shapes(op: Op) -> Iterator[Limit]:
     """Check that sizes are known, and only the three inner dimensions are above 1."""
-    if any(tensor.is_dynamic for tensor in op.activations):
+    if any(tensor.open_axes for tensor in op.activations):
         yield Limit(CPU, "a size is left open", "export the model with a fixed size and batch 1", CORAL)
     for tensor in op.activations:
         if math.prod(tensor.shape[:-3]) > 1:

@@ -139,7 +139,7 @@ def test_a_batch_that_is_left_open_is_found() -> None:
     pixels = keras.Input((8, 8, 3))
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, keras.layers.ReLU()(pixels)))
     model = parse_model(converter.convert(), name="open")
-    assert model.inputs[0].is_dynamic
+    assert model.inputs[0].open_axes == (0,)
     assert any("left open" in finding.reason for finding in lint(model).findings)
 
 

@@ -33,7 +33,7 @@ NOT_MAPPED = {
     "a custom operator": (from_pixels("TFLite_Detection_PostProcess", *MAP), "no such operator"),
     "a batch": (operator("RELU", tensor((2, 8, 8, 8)), out=tensor((2, 8, 8, 8))), "batch of 2"),
     "four dimensions": (from_pixels("RESHAPE", 1, 2, 4, 8, 8), "three inner dimensions"),
-    "an open size": (operator("RELU", dataclasses.replace(PIXELS, is_dynamic=True), out=PIXELS), "left open"),
+    "an open size": (operator("RELU", dataclasses.replace(PIXELS, open_axes=(1, 2)), out=PIXELS), "left open"),
     "a computed kernel": (operator("CONV_2D", PIXELS, tensor((8, 3, 3, 8)), out=PIXELS), "is computed"),
     "computed axes": (operator("MEAN", PIXELS, tensor((1,)), out=tensor((1, 8))), "is computed"),
     "unequal dilation": (
