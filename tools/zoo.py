@@ -1,6 +1,8 @@
 """Networks of other people, built with random weights: KerasHub, keras_cv, keras-unet-collection and keras-unet.
 
-Each at 128² and at a size that its authors publish, but for networks that differ in width alone. To have them all:
+Each at 128² (V-Net at 32³, a U-Net without padding at 252²) and at a size that its authors publish, but for networks
+that differ in width alone. Those that do not build with Keras 3 are left out: TransUNET, Swin-UNET and ResUnet-a of
+keras-unet-collection, the U-Net with attention of keras-unet. To have them all:
 
 pip install --no-deps keras-hub==0.32.0 keras-unet-collection==0.1.13 keras-unet==0.1.2
 pip install tokenizers sentencepiece tensorflow-text    # what keras-hub imports
@@ -323,7 +325,6 @@ _COLLECTION: Mapping[str, Callable[[], keras.Model]] = {
     "UNET 3+": partial(_collection, "unet_3plus_2d", _CLASSES, _WIDTHS, batch_norm=True),
     "Attention U-net": partial(_collection, "att_unet_2d", _WIDTHS, _CLASSES, batch_norm=True),
     "R2U-Net": partial(_collection, "r2_unet_2d", _WIDTHS, _CLASSES, batch_norm=True),
-    "ResUnet-a": partial(_collection, "resunet_a_2d", _WIDTHS, [1, 3, 15, 31], _CLASSES),
     "U^2-Net": partial(_collection, "u2net_2d", _CLASSES, _WIDTHS, batch_norm=True),
 }
 
@@ -331,15 +332,14 @@ _COLLECTION: Mapping[str, Callable[[], keras.Model]] = {
 def _unet(kind: str, **config: Any) -> keras.Model:
     from keras_unet import models
 
-    return getattr(models, kind)(input_shape=_SHAPE, num_classes=_CLASSES, **config)
+    return getattr(models, kind)(**{"input_shape": _SHAPE, "num_classes": _CLASSES, **config})
 
 
 _UNET: Mapping[str, Callable[[], keras.Model]] = {
     "U-Net": partial(_unet, "custom_unet"),
-    "Attention U-Net": partial(_unet, "custom_unet", use_attention=True),
-    "V-Net": partial(_unet, "custom_vnet"),
+    "V-Net": partial(_unet, "custom_vnet", input_shape=(32, 32, 32, 1)),
     "satellite U-Net": partial(_unet, "satellite_unet"),
-    "vanilla U-Net": partial(_unet, "vanilla_unet", filters=16),
+    "vanilla U-Net": partial(_unet, "vanilla_unet", input_shape=(252, 252, 3), filters=16),
 }
 
 FOREIGN: Mapping[str, Callable[[], keras.Model]] = {

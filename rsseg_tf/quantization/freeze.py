@@ -38,16 +38,37 @@ def frozen_function(model: keras.Model, *, head: str = "logits") -> Any:
     return freeze(_head_function(model, head), shape)
 
 
+def require_one_of_each(model: keras.Model) -> None:
+    """Check that a model has one input and one output.
+
+    Raises:
+        ModelError: if it has more; the hint says how to keep one of the outputs, such as the last of a network that
+            learned with deep supervision.
+    """
+    if len(model.inputs) == 1 and len(model.outputs) == 1:
+        return
+    message = f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
+    if len(model.inputs) > 1:
+        raise ModelError(message, hint="give a network that sees one image: all bands go into one input")
+    shapes = ", ".join(f"{number}: {_size(output)}" for number, output in enumerate(model.outputs))
+    raise ModelError(
+        message,
+        hint="save a model with the output that counts, `keras.Model(model.input, model.outputs[NUMBER])`; "
+        f"the outputs are {shapes}",
+    )
+
+
+def _size(output: keras.KerasTensor) -> str:
+    return f"`{maker(output).name}` {'×'.join(map(str, output.shape[1:]))}"
+
+
 def image_shape(model: keras.Model) -> tuple[int, ...]:
     """Return height, width and bands of the one image that a model takes.
 
     Raises:
         ModelError: if its size is not fixed, or there is more than one input or output.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(
-            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
-        )
+    require_one_of_each(model)
     shape = tuple(model.inputs[0].shape[1:])
     if None in shape:
         raise ModelError(

@@ -189,6 +189,16 @@ def test_a_size_that_is_not_fixed_is_an_error(images):
         convert(model, calibration=images)
 
 
+def test_several_outputs_are_named_with_how_to_keep_one(images):
+    image = keras.layers.Input((8, 8, 3))
+    maps = [keras.layers.Conv2D(classes, 1, name=f"map{classes}")(image) for classes in (2, 5)]
+
+    with pytest.raises(ModelError, match="2 outputs") as caught:
+        convert(keras.Model(image, maps), calibration=images)
+    assert "model.outputs[NUMBER]" in caught.value.hint
+    assert "0: `map2` 8×8×2, 1: `map5` 8×8×5" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -18,6 +18,7 @@ from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.quantization.freeze import require_one_of_each
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.model_classes import classes_of, pixel_m_of, with_pixel_m
 from rsseg_tf.tracing.dilation import native_dilation
@@ -55,10 +56,7 @@ def check_model(
     Raises:
         ModelError: if it does not.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(
-            f"`{model.name}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each"
-        )
+    require_one_of_each(model)
     shape, logits = tuple(model.inputs[0].shape[1:]), tuple(model.outputs[0].shape[1:])
     if len(shape) != 3 or None in shape or logits[:2] != shape[:2] or len(logits) != 3:
         raise ModelError(
