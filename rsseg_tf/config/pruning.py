@@ -120,8 +120,8 @@ class Loop(Ranking, Limits):
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
         reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
             what those that go did for the layers that read them.
-        redundancy: where they do, rank each channel by what the others cannot explain of it: less damage before
-            retraining for a target in operations, more for one in milliseconds (docs/results_pruning.md).
+        redundancy: where they do, rank each channel by what the others cannot explain of it. `auto` does with `fisher`,
+            unless a target is in milliseconds, for which it was worse (docs/results_pruning.md).
         tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -139,13 +139,19 @@ class Loop(Ranking, Limits):
     schedule: Literal["geometric", "linear", "cubic"] = "geometric"
     profile: str = ""
     reconstruct: bool = True
-    redundancy: bool = False
+    redundancy: Literal["auto", "always", "never"] = "auto"
     tune_steps: int = setting(0, at_least=0, at_most=10_000_000)
     recalibrate_every: int = setting(0, at_least=0, at_most=100_000)
     accuracy_floor: float = setting(0.0, at_least=0, at_most=1)
     floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
     small_object_floor: Mapping[str, float] = setting({}, rule=_BY_CLASS)
     check_every: int = setting(10, at_least=1, at_most=100_000)
+
+    def ranks_by_rest(self, target: Target) -> bool:
+        """Return whether `redundancy` counts for a target."""
+        if self.redundancy != "auto" or not self.reconstruct:
+            return self.redundancy == "always"
+        return self.criterion == Loop.criterion and LATENCY not in target.given
 
     @property
     def floors(self) -> dict[str, float]:

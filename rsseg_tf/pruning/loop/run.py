@@ -128,7 +128,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         together=hooks.together,
         rules=rules,
         reconstructs=loop.reconstruct,
-        ranks_by_rest=loop.redundancy,
+        ranks_by_rest=loop.ranks_by_rest(target),
     )
     file = hooks.file(dense) if hooks.file and ARENA in target.given else None
     choose_next = _Chooser(find_groups(dense, rules=rules), target, loop, file)
@@ -288,6 +288,7 @@ def _fingerprint(model: keras.Model, target: Target, loop: Loop) -> str:
     for weight in model.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     settings = {**asdict(loop), **asdict(target)}  # a loop may hold targets that `target` follows from
+    settings["redundancy"] = loop.ranks_by_rest(target)
     without = ("control", "params_margin", *(() if loop.tune_steps else ("retrain", "distill")))
     later = ("floor", "small_object_floor", "reconstruct", "redundancy")
     without += tuple(name for name in later if not settings[name])  # states from before them still serve

@@ -432,7 +432,25 @@ def test_what_the_others_explain_goes_first_where_that_is_asked_for(criterion):
         _, plan = prune(model, settings=dataclasses.replace(settings, skip=("last",), **more))
         return sorted(set(range(12)) - set(plan.keep["stem"]))
 
-    taken = gone(redundancy=True)
+    taken = gone(redundancy="always")
     assert len(taken) == 3
     assert all(channel < 6 for channel in taken)
-    assert gone() != taken
+    assert gone(redundancy="never") != taken
+    assert (gone() == taken) == (criterion == "fisher")
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "counts"),
+    [
+        ({}, {"macs": 0.5}, True),
+        ({}, {"params": 0.5}, True),
+        ({}, {"macs": 0.5, "latency_ms": 3.0}, False),
+        ({"redundancy": "always"}, {"latency_ms": 3.0}, True),
+        ({"redundancy": "never"}, {"macs": 0.5}, False),
+        ({"criterion": "taylor"}, {"macs": 0.5}, False),
+        ({"criterion": "random", "redundancy": "always"}, {"macs": 0.5}, True),
+        ({"reconstruct": False}, {"macs": 0.5}, False),
+    ],
+)
+def test_redundancy_counts_by_itself_for_a_share_of_the_operations_alone(given, target, counts):
+    assert pruning.Loop(**given).ranks_by_rest(pruning.Target(**target)) is counts
