@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import pytest
 from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ConfigError, DataError, RssegError
+from rsseg_tf.inference import video
+from rsseg_tf.inference.codecs.frames import Frame
+from rsseg_tf.inference.codecs.opencv import OpencvPlayer
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video
 from rsseg_tf.progress import Advance
@@ -170,6 +175,42 @@ def test_an_interrupted_video_keeps_what_was_made_under_another_name(clip: Path,
         predict_video(predictor(interrupting(7)), str(clip), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip_partial_overlay.mp4"]
     assert 0 < len(frames_in(tmp_path / "out/clip_partial_overlay.mp4")) < FRAMES
+
+
+class Decoding:
+    """A stand-in for a player whose second frame takes a while."""
+
+    def __init__(self, path: Path) -> None:
+        self._images = frames_in(path)
+        self.source = OpencvPlayer(str(path)).source
+        self.begun, self.is_busy, self.closed_when_busy = threading.Event(), False, None
+
+    def frames(self, *, every: int) -> Iterator[Any]:
+        yield Frame(self._images[0], 0.0)
+        self.is_busy = True
+        self.begun.set()
+        time.sleep(0.3)
+        self.is_busy = False
+        yield Frame(self._images[1], 0.1)
+
+    def close(self) -> None:
+        self.closed_when_busy = self.is_busy
+
+
+def test_a_player_is_not_closed_while_a_thread_decodes(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenCV ends the process then."""
+    player = Decoding(clip)
+    monkeypatch.setattr(video, "_opened", lambda _word: player)
+
+    def failing(_images: np.ndarray) -> Any:
+        player.begun.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_video(predictor(failing), str(clip), tmp_path / "out")
+    assert player.closed_when_busy is False
 
 
 class Camera:
