@@ -186,12 +186,13 @@ class Decoding:
         self.begun, self.is_busy, self.closed_when_busy = threading.Event(), False, None
 
     def frames(self, *, every: int) -> Iterator[Any]:
-        yield Frame(self._images[0], 0.0)
+        first, second = self._images[::every][:2]
+        yield Frame(first, 0.0)
         self.is_busy = True
         self.begun.set()
         time.sleep(0.3)
         self.is_busy = False
-        yield Frame(self._images[1], 0.1)
+        yield Frame(second, 0.1)
 
     def close(self) -> None:
         self.closed_when_busy = self.is_busy
