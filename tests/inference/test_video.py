@@ -15,7 +15,6 @@ import pytest
 from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference import video
 from rsseg_tf.inference.codecs.frames import Frame
 from rsseg_tf.inference.codecs.opencv import OpencvPlayer
 from rsseg_tf.inference.predict import TiledPredictor
@@ -203,7 +202,8 @@ def test_a_player_is_not_closed_while_a_thread_decodes(
 ) -> None:
     """OpenCV ends the process then."""
     player = Decoding(clip)
-    monkeypatch.setattr(video, "_opened", lambda _word: player)
+    for kind in ("OpencvPlayer", "FfmpegPlayer"):
+        monkeypatch.setattr(f"rsseg_tf.inference.video.{kind}", lambda _word: player)
 
     def failing(_images: np.ndarray) -> Any:
         player.begun.wait(10)
