@@ -120,8 +120,8 @@ class Loop(Ranking, Limits):
         profile: what `rsseg-tf benchmark DENSE.tflite --profile FILE` wrote on the device of `latency_ms`.
         reconstruct: after each removal let the channels that stay take over, by least squares on the scoring batches,
             what those that go did for the layers that read them.
-        redundancy: where they do, rank each channel by what the others cannot explain of it. `auto` does with `fisher`,
-            unless a target is in milliseconds, for which it was worse (docs/results_pruning.md).
+        redundancy: with `reconstruct`, rank each channel by what the others cannot explain of it. `auto` does so for
+            `fisher`, unless a target is in milliseconds, for which it was worse (docs/results_pruning.md).
         tune_steps: gradient steps after each removal; in `rsseg-tf prune`, at the learning rate of `retrain`.
         recalibrate_every: loops between two measurements of the batch-norm statistics, on the scoring batches;
             0 for none before the end.
@@ -149,9 +149,9 @@ class Loop(Ranking, Limits):
 
     def ranks_by_rest(self, target: Target) -> bool:
         """Return whether `redundancy` counts for a target."""
-        if self.redundancy != "auto" or not self.reconstruct:
-            return self.redundancy == "always"
-        return self.criterion == Loop.criterion and LATENCY not in target.given
+        if not self.reconstruct or self.redundancy == "never":
+            return False
+        return self.redundancy == "always" or (self.criterion == "fisher" and LATENCY not in target.given)
 
     @property
     def floors(self) -> dict[str, float]:

@@ -27,12 +27,19 @@ class _Ended:
     error: BaseException | None
 
 
-def prefetched(items: Iterator[Item], *, depth: int) -> Generator[Item, None, None]:
+def prefetched(
+    items: Iterator[Item], *, depth: int, source: Generator[object, None, None] | None = None
+) -> Generator[Item, None, None]:
     """Yield the same items in the same order, made in a thread that is at most `depth` items ahead.
 
     The thread pays off where making an item releases Python's lock: in native code, reading and writing. What
     `items` raises is raised here, at its place. When this generator is closed, the thread ends after the item that
-    it is making, and `items` is closed.
+    it is making, and `items` is closed, then `source`: what is read may be closed once no thread reads any more.
+
+    Args:
+        items: what is made ahead.
+        depth: how many items may wait.
+        source: the prefetched ones that `items` are made of, if they are.
     """
     ready: queue.Queue[_Made[Item] | _Ended] = queue.Queue(depth)
     closed = threading.Event()
@@ -50,6 +57,8 @@ def prefetched(items: Iterator[Item], *, depth: int) -> Generator[Item, None, No
         closed.set()
         if thread is not threading.current_thread():  # which collects a generator that nobody closed
             thread.join()
+            if source is not None:
+                source.close()
 
 
 def _fill(items: Iterator[Item], ready: queue.Queue[_Made[Item] | _Ended], closed: threading.Event) -> None:

@@ -241,7 +241,7 @@ def _ports(model: TFLiteModel, path: Path) -> tuple[Port, Port]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ModelError(
             f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each",
-            hint="convert a model with the output that counts alone: keras.Model(model.input, model.outputs[NUMBER])",
+            hint="convert a model of one image and one output: keras.Model(model.input, model.outputs[NUMBER])",
         )
     if any(axis > 0 for axis in model.inputs[0].open_axes):  # an open batch is one image unless it is resized
         raise ModelError(

@@ -126,7 +126,7 @@ def predict_video(
         rate = source.fps / settings.every
         seen = _predicting(predictor, source)
         output = _frame_folder(out, source) if settings.as_frames else _overlay_video(out, source, settings, predictor)
-        with output as (name, write), _classified(player, seen, settings) as frames:
+        with output as (name, write), contextlib.closing(_classified(player, seen, settings)) as frames:
             with _ends_a_camera(source):
                 for frame, classes in frames:
                     write(len(times), frame, classes)
@@ -175,17 +175,11 @@ def _predicting(predictor: TiledPredictor, source: Source) -> Callable[[Image], 
     return lambda image: resized_mask(predictor.predict(resized_image(image, size)), image.shape[:2])
 
 
-@contextlib.contextmanager
-def _classified(player: Player, predict: Callable[[Image], Image], settings: VideoSettings) -> Iterator[Iterator[Any]]:
-    """Give (frame, classes) of the frames to predict, decoded and predicted in threads that end with the block.
-
-    Both have to: a player that is closed while a thread decodes can end the process.
-    """
+def _classified(player: Player, predict: Callable[[Image], Image], settings: VideoSettings) -> Any:
+    """Return (frame, classes) of the frames to predict, decoded and predicted in threads of their own."""
     wanted = itertools.islice(player.frames(every=settings.every), settings.most_frames or None)
     frames = prefetched(wanted, depth=_FRAMES_AHEAD)
-    classified = prefetched(((frame, predict(frame.image)) for frame in frames), depth=_FRAMES_AHEAD)
-    with contextlib.closing(frames), contextlib.closing(classified):
-        yield classified
+    return prefetched(((frame, predict(frame.image)) for frame in frames), depth=_FRAMES_AHEAD, source=frames)
 
 
 def _is_steady(times: Sequence[float], fps: float) -> bool:

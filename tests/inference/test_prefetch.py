@@ -25,6 +25,30 @@ def test_items_made_ahead_are_the_same_and_errors_come_in_their_place() -> None:
     assert [next(generator) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
+def test_no_thread_reads_on_where_what_is_made_of_its_items_failed() -> None:
+    begun, is_busy = threading.Event(), False
+
+    def read() -> Iterator[int]:
+        nonlocal is_busy
+        yield 0
+        is_busy = True
+        begun.set()
+        time.sleep(0.3)
+        is_busy = False
+        yield 1
+
+    def made(items: Iterator[int]) -> Iterator[int]:
+        for _ in items:
+            begun.wait(10)
+            raise Interrupted
+        yield 0
+
+    items = prefetched(read(), depth=1)
+    with pytest.raises(Interrupted):
+        next(prefetched(made(items), depth=1, source=items))
+    assert not is_busy
+
+
 def test_closing_ends_the_thread_and_the_items() -> None:
     closed = threading.Event()
 

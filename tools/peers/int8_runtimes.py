@@ -95,9 +95,11 @@ def edge_int8(folder: Path) -> Path:
     """Return the file that ai-edge-quantizer's static recipe for int8 makes of the float network."""
     from ai_edge_quantizer import quantizer, recipe
 
-    frames = [{"image": image[None].astype(np.float32)} for image in np.load(folder / IMAGES)]
+    from rsseg_tf.tflite.front.signature import IMAGE, SIGNATURE
+
+    frames = [{IMAGE: image[None].astype(np.float32)} for image in np.load(folder / IMAGES)]
     made = quantizer.Quantizer(str(folder / FLOAT), recipe.static_wi8_ai8())
-    ranges = made.calibrate({"serving_default": frames})
+    ranges = made.calibrate({SIGNATURE: frames})
     path = folder / "edge.tflite"
     made.quantize(ranges).export_model(str(path), overwrite=True)
     return path
@@ -150,10 +152,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             rows[name][f"p50_ms_{threads}"] = median
     windows, reference = np.load(folder / WINDOWS), litert(folder / FLOAT, max(options.threads))
     for name, (opener, path) in openers.items():
-        rows[name]["agreement"] = agreement(opener(path, max(options.threads)), reference, windows)
-        rows[name]["scores"] = score(
-            opener(path, max(options.threads)), options.config, options.overrides, options.split
-        )
+        network = opener(path, max(options.threads))
+        rows[name]["agreement"] = agreement(network, reference, windows)
+        rows[name]["scores"] = score(network, options.config, options.overrides, options.split)
     packages = ("ai-edge-litert", "ai-edge-quantizer", "onnxruntime", "openvino", "nncf", "tf2onnx", "tensorflow")
     return {"rows": rows, "versions": {name: importlib.metadata.version(name) for name in packages}}
 

@@ -102,8 +102,8 @@ def new_bands(
         return
     read = strips_from(raster, grid, first=grid.first_row_into(rows.start), end=rows.stop)
     strips = prefetched(read, depth=_STRIPS_AHEAD)
-    tiles = prefetched(scored(strips, infer or predictor.infer, grid), depth=_BATCHES_AHEAD)
-    with contextlib.closing(strips), contextlib.closing(tiles):  # no thread reads on when the image is closed
+    tiles = prefetched(scored(strips, infer or predictor.infer, grid), depth=_BATCHES_AHEAD, source=strips)
+    with contextlib.closing(tiles):
         for band in blended(tiles, grid):
             if band.row in rows:
                 count = len(band.weights)

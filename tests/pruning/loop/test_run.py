@@ -450,6 +450,7 @@ def test_what_the_others_explain_goes_first_where_that_is_asked_for(criterion):
         ({"criterion": "taylor"}, {"macs": 0.5}, False),
         ({"criterion": "random", "redundancy": "always"}, {"macs": 0.5}, True),
         ({"reconstruct": False}, {"macs": 0.5}, False),
+        ({"reconstruct": False, "redundancy": "always"}, {"macs": 0.5}, False),
     ],
 )
 def test_redundancy_counts_by_itself_for_a_share_of_the_operations_alone(given, target, counts):
