@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,19 +99,29 @@ def test_a_killed_worker_has_its_part_done_again(two: Cluster, model: Path, tmp_
 
 
 @pytest.mark.usefixtures("cut")
-def test_an_interrupted_survey_goes_on_with_or_without_workers(two: Cluster, model: Path, tmp_path: Path) -> None:
+def test_an_interrupted_survey_goes_on_with_or_without_workers(
+    two: Cluster, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Interrupted(Exception):
         pass
 
     image = geotiff(tmp_path / "in/a.tif", frame(0, 6000, 60))
     opened, predictor = known(model)
 
-    def stop(advance: Advance) -> None:
-        if advance.images > 0:
-            raise Interrupted
-
     for name in ("again", "alone"):
-        with pytest.raises(Interrupted):
+        is_over = threading.Event()
+
+        def stop(advance: Advance, is_over: threading.Event = is_over) -> None:
+            if advance.images > 0:
+                is_over.set()
+                raise Interrupted
+
+        def unwritten(*_of: Any, is_over: threading.Event = is_over, **_how: Any) -> Any:
+            is_over.wait(60)  # however fast the workers are, the mosaic is not whole before the interruption
+            raise InterruptedError
+
+        with monkeypatch.context() as meanwhile, pytest.raises(Interrupted):
+            meanwhile.setattr(survey, "assembled", unwritten)
             predict_shared(two, opened, predictor, image, tmp_path / name, progress=stop)
         assert not (tmp_path / name / TICKET).exists()
         assert list((tmp_path / name / "a_parts").glob("band_*.png"))
