@@ -120,9 +120,10 @@ def test_an_interrupted_survey_goes_on_with_or_without_workers(
             is_over.wait(60)  # however fast the workers are, the mosaic is not whole before the interruption
             raise InterruptedError
 
-        with monkeypatch.context() as meanwhile, pytest.raises(Interrupted):
+        with monkeypatch.context() as meanwhile:
             meanwhile.setattr(survey, "assembled", unwritten)
-            predict_shared(two, opened, predictor, image, tmp_path / name, progress=stop)
+            with pytest.raises(Interrupted):
+                predict_shared(two, opened, predictor, image, tmp_path / name, progress=stop)
         assert not (tmp_path / name / TICKET).exists()
         assert list((tmp_path / name / "a_parts").glob("band_*.png"))
     (again,) = predict_shared(two, opened, predictor, image, tmp_path / "again")
