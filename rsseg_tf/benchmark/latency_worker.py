@@ -30,7 +30,7 @@ def timed_run(runner: Runner, frame: Image) -> tuple[float, float]:
 def times(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """Open the model at a path with threads, a delegate and a runtime, then time runs, as many as are asked for."""
     path, threads, delegate, runtime = next(requests)
-    runner = open_runner(path, threads=threads, delegate=delegate, runtime=runtime)
+    runner = open_runner(path, threads=threads, delegate=delegate, runtime=runtime, output=None)
     frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, runner.num_bands), dtype=np.uint8)
     first_ms, _ = timed_run(runner, frame)
     yield _facts(runner, first_ms)

@@ -20,7 +20,7 @@ def counts(requests: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """Open the model at a path with a number of threads and a delegate; for so many seconds, count its images."""
     path, threads, delegate = next(requests)
     cv2.setNumThreads(threads)
-    runner = TFLiteRunner(path, threads=threads, delegate=delegate)
+    runner = TFLiteRunner(path, threads=threads, delegate=delegate, output=None)
     frame = np.random.default_rng(0).integers(0, 256, (*runner.input_size, runner.num_bands), dtype=np.uint8)
     for _ in range(_WARM_UPS):
         runner.scores(frame)

@@ -206,8 +206,8 @@ def _as_tflite(model: Path, scratch: Path) -> Path:
     if not is_keras(model):
         return model
     options.quiet_tensorflow()
-    from rsseg_tf.models.weights.pretrained import load_keras_model
+    from rsseg_tf.models.weights.pretrained import load_segmenter
     from rsseg_tf.quantization.convert import convert
 
-    scratch.write_bytes(convert(load_keras_model(model), number_format="float32"))
+    scratch.write_bytes(convert(load_segmenter(model), number_format="float32"))
     return scratch

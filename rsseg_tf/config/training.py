@@ -52,6 +52,8 @@ class ModelConfig(Heads):
             time; 16 is the paper's. `bisenet`, `shelfnet18` and `segformer_b0` go down to 1/32.
         weights: what to begin with: `none`, `imagenet`, or a path (`.keras`, `.pth`, `.safetensors`, `.weights.h5`);
             see `rsseg_tf.models.weights.pretrained.initialize`.
+        output: of a network from elsewhere with several outputs: the name, or the number from 0 on, of the one that
+            holds the classes, for all commands but `fit`. By default the only one as high and wide as the image.
     """
 
     architecture: Literal["deeplab_v3_plus", "bisenet", "shelfnet18", "lr_aspp", "segformer_b0"] = "deeplab_v3_plus"
@@ -61,6 +63,7 @@ class ModelConfig(Heads):
     image_pooling: bool = False
     output_stride: Literal[8, 16, 32] = 16
     weights: str = "none"
+    output: str = ""
 
     @property
     def stands_on(self) -> str:
@@ -94,6 +97,11 @@ def check_network(settings: ModelConfig) -> None:
         ConfigError: if it does not; the message names the setting and the architectures that have it.
     """
     usual, own = ModelConfig(), settings.architecture
+    if settings.output:
+        raise ConfigError(
+            f"`model.output={settings.output}` is for networks from elsewhere, ours have one output",
+            hint="leave out `model.output`",
+        )
     for name, having in _HAVING.items():
         value = getattr(settings, name)
         if own not in having and value != getattr(usual, name):

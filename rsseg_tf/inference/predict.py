@@ -188,11 +188,14 @@ class ForeignModel:
         class_names: by class id; numbered where there are none.
         fitting: `crop` or `resize`; see `Predictor`.
         normalization: of pixels; by default what the quantization of the input says.
+        output: name or number of the output that holds the classes, where there are several; by default the only one
+            as high and wide as the image.
     """
 
     class_names: tuple[str, ...] = ()
     fitting: str = "crop"
     normalization: Normalization | None = None
+    output: str = ""
 
 
 def open_predictor(
@@ -218,14 +221,23 @@ def open_predictor(
         ModelError: if there is no such file, or one that is not a segmentation network.
         ConfigError: if `foreign` is given for a file that describes itself, or names other than its classes.
     """
-    normalization = foreign.normalization if foreign else None
-    runner = open_runner(path, threads=threads, delegate=delegate, runtime=runtime, normalization=normalization)
+    given = foreign or ForeignModel()
+    runner = open_runner(
+        path,
+        threads=threads,
+        delegate=delegate,
+        runtime=runtime,
+        normalization=given.normalization,
+        output=given.output,
+    )
     if foreign and runner.metadata:
-        raise ConfigError(f"`{path}` already describes itself", hint="omit --names, --fitting, --mean and --std")
+        raise ConfigError(
+            f"`{path}` already describes itself", hint="omit --names, --fitting, --mean, --std and --output"
+        )
     if not runner.knows_pixels:
         hint = "--mean 0 --std 255 for 0 to 1, --mean 127.5 --std 127.5 for -1 to 1, --std 1 for 0 to 255"
         raise ConfigError(f"`{path}` does not say what it wants pixels to be", hint=hint)
-    described = runner.metadata or _assumed_metadata(runner, palette, foreign or ForeignModel())
+    described = runner.metadata or _assumed_metadata(runner, palette, given)
     return TiledPredictor(
         infer=batched(runner.scores),
         palette=Palette(described.class_names, described.class_colors),

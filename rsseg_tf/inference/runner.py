@@ -24,6 +24,7 @@ from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in, verify_seal
+from rsseg_tf.tflite.outputs import scores_among
 from rsseg_tf.tflite.ports import Normalization, Port, normalization_in, normalization_of, of_two, takes_pixels
 from rsseg_tf.tflite.runtime import load_runtime
 
@@ -44,6 +45,8 @@ class TFLiteRunner(ImageRunner):
         runtime: `litert`, `openvino`, or `auto` for the faster of those that are installed.
         normalization: of pixels, for a network that does not normalize them itself; of a file that does not describe
             itself, by default what the quantization of its input says.
+        output: name or number of the output that holds the classes, of a file with several; by default the only one as
+            high and wide as the image; None for any of them, where time alone counts.
 
     Attributes:
         path: the model file.
@@ -67,7 +70,7 @@ class TFLiteRunner(ImageRunner):
         True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the file, what runs it, and what it does not say of itself
         self,
         path: Path | str,
         *,
@@ -76,6 +79,7 @@ class TFLiteRunner(ImageRunner):
         runtime: str = "litert",
         metadata: ModelMetadata | None = None,
         normalization: Normalization | None = None,
+        output: str | None = "",
     ) -> None:
         self.path = Path(path)
         self.runtime = runtime_for(self.path, "litert" if delegate and runtime == AUTO else runtime)
@@ -85,12 +89,14 @@ class TFLiteRunner(ImageRunner):
         content = read_content(self.path)
         model = parse_model(content, name=str(path))
         self.metadata = metadata or metadata_in(content, path=self.path)
-        self._input, self._output = _ports(model, self.path)
+        self._place = _output_of(model, self.path, output)
+        self._input, self._output = _ports(model, self.path, self._place)
         found = normalization or (normalization_in if self.metadata else normalization_of)(self._input)
         self.knows_pixels = found is not None
         self._normalization = found or normalization_in(self._input)
         self._takes_pixels = takes_pixels(self._input, self._normalization)
-        self._ends_in_probabilities = bool(model.ops) and model.ops[-1].name == "LOGISTIC"
+        made_by = {tensor.index: op.name for op in model.ops for tensor in op.outputs}
+        self._ends_in_probabilities = made_by.get(self._output.index) == "LOGISTIC"
         self.input_size = (self._input.shape[1], self._input.shape[2])
         self.num_bands = self._input.shape[3]
         self.head = self._find_head()
@@ -174,10 +180,9 @@ class TFLiteRunner(ImageRunner):
     def _loaded(self, *, threads: int, delegate: Path | None) -> Engine:
         engine: LiteRT | OpenVINO
         if self.runtime == "litert":
-            ports = (self._input.index, self._output.index)
-            engine = LiteRT(self.path, ports=ports, threads=threads, delegate=delegate)
+            engine = LiteRT(self.path, place=self._place, threads=threads, delegate=delegate)
         else:
-            engine = OpenVINO(self.path, threads=threads)
+            engine = OpenVINO(self.path, place=self._place, threads=threads)
         made = engine.shapes[1]
         if all(made) and made != self._output.shape:
             raise ModelError(f"`{self.path}` says that its output is {self._output.shape}, and computes {made}")
@@ -237,18 +242,26 @@ class TFLiteRunner(ImageRunner):
             raise ModelError(f"`{self.path}` has {self.num_classes} classes but its metadata names {named}")
 
 
-def _ports(model: TFLiteModel, path: Path) -> tuple[Port, Port]:
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+def _output_of(model: TFLiteModel, path: Path, wanted: str | None) -> int:
+    """Return the place of the output that holds the classes."""
+    if len(model.inputs) != 1 or not model.outputs:
         raise ModelError(
-            f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each",
-            hint="convert a model of one image and one output: keras.Model(model.input, model.outputs[NUMBER])",
+            f"`{path}` has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one image",
+            hint="convert a model of one image: all bands go into one input",
         )
+    named = model.named_outputs
+    sides = {name: tensor.shape[1:] for name, tensor in named.items()}
+    chosen = scores_among(sides, model.inputs[0].shape[1:3], wanted=wanted, model=str(path), option="--output ")
+    return model.outputs.index(list(named.values())[chosen])
+
+
+def _ports(model: TFLiteModel, path: Path, place: int) -> tuple[Port, Port]:
     if any(axis > 0 for axis in model.inputs[0].open_axes):  # an open batch is one image unless it is resized
         raise ModelError(
             f"`{path}` takes images of any size, which the interpreter cannot plan for",
             hint="convert it with a fixed height and width",
         )
-    source, result = _port(model.inputs[0]), _port(model.outputs[0])
+    source, result = _port(model.inputs[0]), _port(model.outputs[place])
     is_image = len(source.shape) == 4 and source.shape[0] == 1 and 1 <= source.shape[3] <= MOST_BANDS
     if not is_image or source.dtype not in _INPUT_DTYPES:
         raise ModelError(

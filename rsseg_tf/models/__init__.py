@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rsseg_tf.models.lite_aspp import lr_aspp
     from rsseg_tf.models.segformer import segformer_b0
     from rsseg_tf.models.shelf import shelfnet18
-    from rsseg_tf.models.weights.pretrained import initialize, load_keras_model
+    from rsseg_tf.models.weights.pretrained import initialize, load_keras_model, load_segmenter
 else:
     from rsseg_tf.lazy import offering
 
@@ -24,7 +24,7 @@ else:
             "lite_aspp": ["lr_aspp"],
             "segformer": ["segformer_b0"],
             "shelf": ["shelfnet18"],
-            "weights.pretrained": ["initialize", "load_keras_model"],
+            "weights.pretrained": ["initialize", "load_keras_model", "load_segmenter"],
         },
     )
 
@@ -35,6 +35,7 @@ __all__ = [
     "deeplab_v3_plus",
     "initialize",
     "load_keras_model",
+    "load_segmenter",
     "lr_aspp",
     "network",
     "segformer_b0",

@@ -16,7 +16,7 @@ from rsseg_tf import pruning
 from rsseg_tf.config import Config
 from rsseg_tf.config.pruning import Control, PruneConfig
 from rsseg_tf.errors import ConfigError, extras_named
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.run_folder import open_run
 from rsseg_tf.runs import read_manifest
 from rsseg_tf.steps.fit import MODEL, finish_run, keeping
@@ -117,7 +117,7 @@ def _finished(folder: Path, replicas: Replicas) -> dict[str, Any] | None:
 
 def _tuned(job: Retraining, loops: int) -> keras.Model:
     """Return the dense model after the steps that a pruned one takes between removals."""
-    model, settings = load_keras_model(job.dense_path), job.config.prune
+    model, settings = load_segmenter(job.dense_path, output=job.config.model.output), job.config.prune
     if settings.tune_steps:
         tune = job.tuner()
         for loop in range(loops):

@@ -10,7 +10,7 @@ import keras
 
 from rsseg_tf import pruning
 from rsseg_tf.config import Config
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.progress import Progress
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import prepared_dataset
@@ -52,7 +52,7 @@ def compare_criteria(
         RssegError: if settings, data or model are at fault.
     """
     dataset = numbered_as(dense_path, prepared_dataset(config))
-    model = pruning.live_taps(load_keras_model(dense_path))
+    model = pruning.live_taps(load_segmenter(dense_path, output=config.model.output))
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)
     drawn, of_masks = (

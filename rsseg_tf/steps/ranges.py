@@ -14,7 +14,7 @@ from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.evaluation.scoring import evaluate, percent
 from rsseg_tf.graphs import flatten
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.progress import progress_bar
 from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.power_of_two import simulate
@@ -54,7 +54,7 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
     dataset = numbered_as(model_path, prepared_dataset(config))
     if split is not None:
         dataset.samples(split)  # an unknown split is an error before anything is measured
-    model = load_keras_model(model_path)
+    model = load_segmenter(model_path, output=config.model.output)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     folded = fold_batch_norms(flatten(model))
     calibration = calibration_of(dataset, config)

@@ -85,10 +85,19 @@ def _parse(content: bytes) -> TFLiteModel:
     inputs, outputs = _picked(graph.InputsAsNumpy(), tensors), _picked(graph.OutputsAsNumpy(), tensors)
     if not ops or not inputs or not outputs:
         raise ValueError("its graph has no operators, no input or no output")
-    model = TFLiteModel(tensors, ops, inputs, outputs)
+    model = TFLiteModel(tensors, ops, inputs, outputs, _signature(root, content))
     _check_order(model)
     _ = model.macs  # an operator without the inputs that its cost is counted from makes no sense
     return model
+
+
+def _signature(root: Any, content: bytes) -> dict[int, str]:
+    """Return what the first signature calls the outputs, by the numbers of their tensors."""
+    if not root.SignatureDefsLength():
+        return {}
+    signature = root.SignatureDefs(0)
+    outputs = [signature.Outputs(place) for place in _indices(signature.OutputsLength(), content)]
+    return {int(each.TensorIndex()): (each.Name() or b"").decode() for each in outputs}
 
 
 def _indices(length: int, content: bytes) -> range:

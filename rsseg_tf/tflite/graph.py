@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -133,12 +133,23 @@ class TFLiteModel:
         ops: in the order of execution.
         inputs: of the graph.
         outputs: of the graph.
+        signature: names of outputs by the numbers of their tensors, in the order of the model that the file was made
+            from, which a converter need not keep in `outputs`; empty where the file has none.
     """
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    signature: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def named_outputs(self) -> dict[str, Tensor]:
+        """Name → output: those of the signature where it has all, or else those of the tensors."""
+        found = {tensor.index: tensor for tensor in self.outputs}
+        if set(self.signature) == set(found) and len(set(self.signature.values())) == len(self.outputs):
+            return {name: found[number] for number, name in self.signature.items()}
+        return {tensor.name: tensor for tensor in self.outputs}
 
     @property
     def op_counts(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import flatbuffers
@@ -12,6 +13,7 @@ from rsseg_tf.errors import ModelError
 from rsseg_tf.tflite.arena import arena_bytes
 from rsseg_tf.tflite.flatbuffer import Op, TFLiteModel, parse_model, read_model
 from rsseg_tf.tflite.runtime import schema
+from tests.tflite.graphs import tensor
 from tests.tflite.networks import CLASSES, SIZE, products_model, tiny_model
 
 HALF = SIZE // 2
@@ -149,3 +151,12 @@ def test_an_operator_that_reads_or_gives_nothing_is_damage(side: str) -> None:
 
     with pytest.raises(ModelError, match=f"RESIZE_BILINEAR has no {side}"):
         parse_model(bytes(builder.Output()), name="m")
+
+
+def test_outputs_are_called_as_the_signature_has_them_and_in_its_order():
+    first, second = (dataclasses.replace(tensor((1, 2, 2, 3)), index=number, name=f"t{number}") for number in (4, 7))
+    model = TFLiteModel((), (), (), (second, first), {4: "output_0", 7: "output_1"})
+    assert model.named_outputs == {"output_0": first, "output_1": second}
+    assert list(model.named_outputs) == ["output_0", "output_1"]
+    for unfit in ({}, {4: "output_0"}, {4: "same", 7: "same"}, {4: "a", 7: "b", 9: "c"}):
+        assert dataclasses.replace(model, signature=unfit).named_outputs == {"t7": second, "t4": first}

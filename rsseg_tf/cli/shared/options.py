@@ -81,6 +81,12 @@ def opening_options(command: Command) -> Command:
             "--fitting", type=click.Choice(["crop", "resize"]), help="Tiles or whole images (foreign .tflite)."
         ),
         click.option("--names", metavar="A,B,…", help="Class names, in order (foreign .tflite)."),
+        click.option(
+            "--output",
+            "output_name",
+            metavar="NAME",
+            help="Name or number of the output that holds the classes (foreign .tflite with several).",
+        ),
         runtime_option,
         delegate_option,
         threads_option,
@@ -119,14 +125,15 @@ def paths_and_overrides(words: tuple[str, ...]) -> tuple[list[Path], tuple[str, 
 
 def _foreign_model(values: Mapping[str, Any]) -> ForeignModel | None:
     """Return what the options say about a file that does not describe itself; None where they say nothing."""
-    if all(values[name] is None for name in ("names", "fitting", "mean", "std")):
+    if all(values[name] is None for name in ("names", "fitting", "mean", "std", "output_name")):
         return None
     from rsseg_tf.inference.predict import ForeignModel
     from rsseg_tf.tflite.ports import Normalization
 
     names = tuple(name.strip() for name in (values["names"] or "").split(",") if name.strip())
     given = {name: values[name] for name in ("mean", "std") if values[name] is not None}
-    return ForeignModel(names, values["fitting"] or "crop", Normalization(**given) if given else None)
+    normalization = Normalization(**given) if given else None
+    return ForeignModel(names, values["fitting"] or "crop", normalization, values["output_name"] or "")
 
 
 def print_result(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""One input, one output, one thread pool: what is asked of every runtime."""
+"""One input, one output of those that a file has, one thread pool: what is asked of every runtime."""
 
 from __future__ import annotations
 
@@ -43,15 +43,21 @@ class Engine(Protocol):
 class LiteRT:
     """LiteRT, the interpreter of `.tflite` files, with XNNPACK or a delegate.
 
+    Args:
+        path: the file.
+        threads: CPU threads.
+        place: of the output, where there are several.
+        delegate: shared library of a delegate.
+
     Attributes:
         shapes: of the input and the output, as the operators make them.
     """
 
-    def __init__(self, path: Path, *, ports: tuple[int, int], threads: int, delegate: Path | None = None) -> None:
+    def __init__(self, path: Path, *, threads: int, place: int = 0, delegate: Path | None = None) -> None:
         self._path = path
-        self._input, self._output = ports
         self._native = open_interpreter(path, threads=threads, delegate=delegate)
-        sides = (self._native.get_input_details()[0], self._native.get_output_details()[0])
+        sides = (self._native.get_input_details()[0], self._native.get_output_details()[place])
+        self._input, self._output = (int(each["index"]) for each in sides)
         source, result = (tuple(map(int, each["shape"])) for each in sides)
         self.shapes = (source, result)
 
@@ -88,9 +94,9 @@ class Describing(Engine, Protocol):
 
 
 class OpenVINO:
-    """OpenVINO on the CPU, of a `.tflite` or `.onnx` file."""
+    """OpenVINO on the CPU, of a `.tflite` or `.onnx` file and of its output at `place`."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, place: int = 0) -> None:
         import openvino
 
         def load() -> Any:
@@ -101,11 +107,12 @@ class OpenVINO:
             return model, core.compile_model(model, "CPU", settings)
 
         self._path = path
+        self._place = place
         with quiet_stderr():
             model, compiled = _trying(load, f"OpenVINO cannot run `{path}`")
         self._request = compiled.create_infer_request()
         self.shapes = _trying(
-            lambda: (tuple(compiled.input(0).shape), tuple(compiled.output(0).shape)),
+            lambda: (tuple(compiled.input(0).shape), tuple(compiled.output(place).shape)),
             f"OpenVINO cannot read `{path}`",
         )
         self.input_dtype = str(np.dtype(compiled.input(0).element_type.to_dtype()))
@@ -122,7 +129,7 @@ class OpenVINO:
 
     def output(self) -> Stored:
         """Return the output of the last run, where OpenVINO keeps it."""
-        stored: Stored = self._request.get_output_tensor().data
+        stored: Stored = self._request.get_output_tensor(self._place).data
         return stored
 
     def partitions(self) -> tuple[int, list[str]]:

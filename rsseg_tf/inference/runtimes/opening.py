@@ -20,6 +20,7 @@ def open_runner(
     delegate: Path | None = None,
     runtime: str = "",
     normalization: Normalization | None = None,
+    output: str | None = "",
 ) -> Runner:
     """Return the runner of a `.tflite` or `.onnx` file.
 
@@ -30,6 +31,7 @@ def open_runner(
         runtime: `litert`, `openvino`, `onnxruntime`, or `auto` for the fastest that is installed; empty for `litert` or
             of an ONNX file `onnxruntime`.
         normalization: of pixels, of a TFLite file that another program made.
+        output: name or number of the one that holds the classes, where such a file has several; None for any.
 
     Raises:
         ModelError: if there is no such file, or one that is not a segmentation network.
@@ -38,11 +40,16 @@ def open_runner(
     """
     if path.suffix.lower() != ".onnx":
         return TFLiteRunner(
-            path, threads=threads, delegate=delegate, runtime=runtime or "litert", normalization=normalization
+            path,
+            threads=threads,
+            delegate=delegate,
+            runtime=runtime or "litert",
+            normalization=normalization,
+            output=output,
         )
-    if delegate or normalization:
+    if delegate or normalization or output:
         raise ConfigError(
-            f"`{path}` is an ONNX file, which has no delegates and normalizes pixels itself",
-            hint="omit --delegate, --mean and --std",
+            f"`{path}` is an ONNX file, which has no delegates, normalizes pixels itself and has one output",
+            hint="omit --delegate, --mean, --std and --output",
         )
     return OnnxRunner(path, threads=threads, runtime=runtime or "onnxruntime")

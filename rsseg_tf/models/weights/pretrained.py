@@ -16,6 +16,7 @@ from rsseg_tf.config.parsing import nearest
 from rsseg_tf.errors import ConfigError, ModelError, first_line
 from rsseg_tf.graphs import all_operations, refresh
 from rsseg_tf.graphs.float32 import in_float32
+from rsseg_tf.graphs.private import maker
 from rsseg_tf.models.backbone import ChannelNormalization
 from rsseg_tf.models.backbones import is_inlined, source_model, takes_bgr
 from rsseg_tf.models.frame import NORMALIZE
@@ -28,6 +29,7 @@ from rsseg_tf.models.weights.published import imagenet_file
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
 from rsseg_tf.models.weights.torch_file import read_torch_file
 from rsseg_tf.models.weights.widening import fitted
+from rsseg_tf.tflite.outputs import scores_among
 
 Named = Mapping[str, Sequence[NDArray[Any]]]
 
@@ -69,6 +71,39 @@ def load_keras_model(path: Path) -> keras.Model:
         reason = first_line(error)
         raise ModelError(f"cannot read `{path}` as a Keras model: {reason}", hint=_AGAIN) from error
     return in_float32(model)
+
+
+def load_segmenter(path: Path, *, output: str = "") -> keras.Model:
+    """Return the model in a `.keras` file with the one output that holds the classes; see `load_keras_model`.
+
+    Args:
+        path: the file.
+        output: its name or number where the network has several; by default the only one as high and wide as the image.
+
+    Raises:
+        ModelError: if the file cannot be read, or it is not clear which output is meant.
+    """
+    model = load_keras_model(path)
+    if len(model.outputs) == 1 or len(model.inputs) != 1:
+        return model
+    sides = [tuple(each.shape[1:]) for each in model.outputs]
+    names = _output_names(model)
+    place = scores_among(
+        dict(zip(names, sides, strict=True)),
+        tuple(model.inputs[0].shape[1:3]),
+        wanted=output,
+        model=str(path),
+        option="model.output=",
+    )
+    return keras.Model(model.inputs[0], model.outputs[place], name=model.name)
+
+
+def _output_names(model: keras.Model) -> list[str]:
+    """Return what the outputs are called; a name that several share has its number behind it."""
+    names = [str(name) for name in model.output_names]
+    if len(names) != len(model.outputs):
+        names = [maker(each).name for each in model.outputs]
+    return [name if names.count(name) == 1 else f"{name}_{place}" for place, name in enumerate(names)]
 
 
 def _missing(foreign: Sequence[str]) -> str:

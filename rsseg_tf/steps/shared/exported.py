@@ -15,7 +15,7 @@ from rsseg_tf.config.export import MICRO
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.inference.predict import usual_overlap
 from rsseg_tf.inference.runtimes.opening import Runner
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.checks import agreement
@@ -72,7 +72,7 @@ def open_source(path: Path, config: Config) -> Source:
         RssegError: if settings, data or model are at fault.
     """
     dataset = numbered_as(path, prepared_dataset(config))
-    model = load_keras_model(path)
+    model = load_segmenter(path, output=config.model.output)
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     model, export = _variant(model, config.export)
     config = replace(config, export=export)

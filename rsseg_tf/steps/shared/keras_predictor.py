@@ -17,7 +17,7 @@ from rsseg_tf.datasets.images.channels import COLORS, Channels
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.predict import TiledPredictor, usual_overlap
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.quantization.freeze import require_one_of_each
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.model_classes import classes_of, pixel_m_of, with_pixel_m
@@ -107,5 +107,5 @@ def open_keras_predictor(path: Path, config: Config) -> TiledPredictor:
     """
     palette = classes_of(path) or palette_of(config.data)
     config = with_pixel_m(config, pixel_m_of(path))
-    predictor = keras_predictor(load_keras_model(path), palette, config)
+    predictor = keras_predictor(load_segmenter(path, output=config.model.output), palette, config)
     return dataclasses.replace(predictor, model_sha256=file_hash(path))

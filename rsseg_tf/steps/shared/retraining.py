@@ -12,7 +12,7 @@ import keras
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
@@ -68,7 +68,7 @@ class Retraining:
         dataset = numbered_as(dense_path, dataset)
         keras.utils.set_random_seed(config.seed)
         use_determinism(config.prune.retrain.deterministic)
-        dense = load_keras_model(dense_path)
+        dense = load_segmenter(dense_path, output=config.model.output)
         check_model(dense, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
         teacher = known.opened(config, dataset.palette, replicas) or Teacher(dense, config.prune.distill)
         schedule = training_schedule(dataset, config, config.prune.retrain)

@@ -11,7 +11,7 @@ from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.relabeled import numbers_of
 from rsseg_tf.errors import ModelError
 from rsseg_tf.inference.areas import are_far_apart, shown
-from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.progress import warn
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.opening import find_teacher
@@ -82,8 +82,9 @@ class OwnTeacher:
             return None
         with watching(replicas, lambda: "the teacher"):
             replicas.check_same(f"`{self.path}`", self.sha256)
-        model, own = load_keras_model(self.path), classes_of(self.path)
+        own = classes_of(self.path)
         try:
+            model = load_segmenter(self.path)
             classes = numbers_of(own, palette) if own else ()
             check_model(model, palette, size=config.data.input_size, bands=config.data.num_bands)
         except ModelError as error:
