@@ -32,7 +32,7 @@ def class_areas(
     classes: Image, names: Sequence[str], *, ground_sampling_distance_m: float = 0.0
 ) -> dict[str, dict[str, Any]]:
     """Return class name → `pixels`, `share` of the image and `area_m2` (None where the pixel's size is unknown)."""
-    counts = np.bincount(classes.ravel(), minlength=len(names))[: len(names)]
+    counts = counts_by_row(classes, len(names)).sum(axis=0)
     areas = counts.astype(np.float64) * ground_sampling_distance_m**2 if ground_sampling_distance_m else None
     return area_table(names, counts, areas)
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsseg_tf.datasets.files.raster import library, open_dataset_of
+from rsseg_tf.datasets.images.header import jpeg_notes
+from rsseg_tf.errors import unreadable
 
 _JPEGS = (".jpg", ".jpeg")
 _FILM_DIAGONAL_MM = math.hypot(36, 24)  # focal lengths "in 35 mm film" are those of the same diagonal (CIPA DCG-001)
 _UNITS_MM = {"2": 25.4, "3": 10.0, "4": 1.0}  # of FocalPlaneResolutionUnit (EXIF 2.3): inch by default
 _DOWN_DEG, _TILT_DEG = -90.0, 5.0  # by which an area is 1 % larger
 _CROPPED = 0.01
+_ALTITUDE = "RelativeAltitude"
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,12 @@ def photo_scale(path: Path) -> PhotoScale | None:
     Raises:
         DataError: if it cannot be read.
     """
-    if path.suffix.lower() not in _JPEGS or library() is None:
+    if path.suffix.lower() not in _JPEGS or library() is None or not _may_tell(path):
         return None
     with open_dataset_of(path) as dataset:
         exif, said = dataset.tags(), " ".join(dataset.tags(ns="xml:XMP").values())
         size = dataset.width, dataset.height
-    altitude_m, pitch = _from_dji(said, "RelativeAltitude"), _from_dji(said, "GimbalPitchDegree")
+    altitude_m, pitch = _from_dji(said, _ALTITUDE), _from_dji(said, "GimbalPitchDegree")
     if altitude_m is None:
         return None
     focal_px = _focal_px(exif, *size)
@@ -58,6 +61,14 @@ def photo_scale(path: Path) -> PhotoScale | None:
     return PhotoScale(
         pixel_m, f"pixels of {100 * pixel_m:.2f} cm, from its altitude of {altitude_m:g} m above take-off"
     )
+
+
+def _may_tell(path: Path) -> bool:
+    """Return whether a photo names an altitude at all: GDAL takes a millisecond to tell, of every photo of a survey."""
+    try:
+        return _ALTITUDE.encode() in jpeg_notes(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _doubt(

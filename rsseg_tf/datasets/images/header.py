@@ -24,6 +24,7 @@ _MOST_TAGS = 4096
 _MOST_DIRECTORIES = 64
 _WIDTH, _HEIGHT, _ORIENTATION = 256, 257, 274
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers, ITU-T T.81, table B.1
+_NOTES, _SCAN = 0xE1, 0xDA  # APP1, where EXIF and XMP are, and the start of the pixels (table B.1)
 _EXIF_WITHIN = 1 << 17  # a segment of a JPEG has up to 64 KiB, and others may come first
 _GEO_TAGS = {33550, 33922, 34264, 34735}  # pixel scale, tie points, transformation, keys (OGC GeoTIFF 1.1, annex B)
 
@@ -100,15 +101,32 @@ def jpeg_size(path: Path) -> tuple[int, int]:
         OSError: if the file cannot be read.
     """
     with path.open("rb") as stream:
-        if stream.read(2) != JPEG[:2]:
-            return 0, 0
-        while len(head := stream.read(4)) == 4 and head[0] == 0xFF:
-            _, kind, length = struct.unpack(">BBH", head)
+        for kind, _ in _segments(stream):
             if kind in _FRAMES:
                 height, width = struct.unpack_from(">HH", stream.read(5).ljust(5, b"\0"), 1)
                 return height, width
-            stream.seek(length - 2, os.SEEK_CUR)
     return 0, 0
+
+
+def jpeg_notes(path: Path) -> bytes:
+    """Return what a JPEG holds of EXIF and XMP data, as it is; nothing for another file.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return b"".join(stream.read(length) for kind, length in _segments(stream) if kind == _NOTES)
+
+
+def _segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the bytes of each segment of a JPEG before its pixels; the stream is where they begin."""
+    if stream.read(2) != JPEG[:2]:
+        return
+    while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _SCAN:
+        start = stream.tell()
+        _, kind, length = struct.unpack(">BBH", head)
+        yield kind, max(0, length - 2)
+        stream.seek(start + length - 2)
 
 
 def size_of(path: Path) -> tuple[int, int]:

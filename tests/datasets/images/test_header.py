@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsseg_tf.datasets.images.header import ImageHeader, first_directory, read_header
+from rsseg_tf.datasets.images.header import ImageHeader, first_directory, jpeg_notes, read_header
 from rsseg_tf.datasets.images.integrity import damage
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.errors import DataError
@@ -66,3 +66,23 @@ def test_a_damaged_file_is_told_or_read_but_never_a_surprise(path: Path) -> None
         assert isinstance(read_header(path), ImageHeader)
         found.add(damage(bytes(damaged)))
     assert found == {"", "it is truncated"}
+
+
+def test_the_notes_of_a_jpeg_are_its_exif_and_xmp_data_and_nothing_of_its_pixels(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 20, 3), np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(pixels).save(path, exif=b"Exif\0\0" + b"e" * 5000, xmp=b"x" * 60_000, comment=b"c" * 100)
+    notes = jpeg_notes(path)
+    assert (notes.count(b"e" * 5000), notes.count(b"x" * 60_000), notes.count(b"c" * 100)) == (1, 1, 0)
+    assert len(notes) < 65_200
+    with path.open("ab") as stream:  # behind the pixels, as some cameras keep a preview there
+        stream.write(path.read_bytes().replace(b"x", b"y"))
+    assert jpeg_notes(path) == notes
+    assert jpeg_notes(geotiff(tmp_path / "a.tif", pixels)) == b""
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 70])
+def test_a_segment_that_says_a_wrong_length_ends_the_notes(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe1" + struct.pack(">H", length) + b"n" * 20)
+    assert jpeg_notes(path) == (b"n" * 20 if length == 70 else b"")
