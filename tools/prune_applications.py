@@ -30,6 +30,7 @@ import numpy as np
 from rsseg_tf import pruning
 from rsseg_tf.cli.shared.options import ANY_PATH
 from rsseg_tf.errors import RssegError
+from rsseg_tf.graphs import channelwise
 from rsseg_tf.models.deeplab import deeplab_v3_plus
 from rsseg_tf.runs import cpu_model, write_json
 from tools.zoo import FOREIGN
@@ -78,6 +79,7 @@ def examine(name: str) -> dict[str, Any]:
     start = time.monotonic()
     model = NETWORKS[name]()
     pruning.randomize(model)
+    model = channelwise(model)
     groups = pruning.find_groups(model)
     plan = pruning.random_plan(groups, 0.5, seed=0)
     verification = pruning.verify(model, plan)

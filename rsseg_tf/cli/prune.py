@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,7 +60,7 @@ def command(
 
     result = prune(path, config, out, overwrite=overwrite)
     text = (
-        f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} {_place(result['best_epoch'])}, "
+        f"{result['model']}: val mIoU {100 * result['val_miou']:.2f} {_place(result)}, "
         f"{result['params']:,} parameters ({result['params'] / result['dense_params']:.1%} of the dense), "
         f"{result['macs'] / 1e9:.2f} GMACs ({result['macs'] / result['dense_macs']:.1%})"
     )
@@ -69,13 +71,16 @@ def command(
     for kind, control in result.get("controls", {}).items():
         text += (
             f"\ncontrol-{kind}, the dense model trained on: val mIoU {100 * control['val_miou']:.2f} "
-            f"{_place(control['best_epoch'])}; the pruned one differs by {100 * control['difference']:+.2f} points"
+            f"{_place(control)}; the pruned one differs by {100 * control['difference']:+.2f} points"
         )
     options.print_result(result, text, as_json=as_json)
 
 
-def _place(epoch: int) -> str:
-    return f"in epoch {epoch}" if epoch else "before any retraining"
+def _place(found: Mapping[str, Any]) -> str:
+    """Return which weights a retraining left."""
+    if found.get("averaged"):
+        return f"by the mean of the weights before and after epoch {found['best_epoch']}"
+    return f"in epoch {found['best_epoch']}" if found["best_epoch"] else "before any retraining"
 
 
 def _print_oracle(path: Path, config: Config, *, groups: int, as_json: bool) -> None:

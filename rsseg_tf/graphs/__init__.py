@@ -4,6 +4,7 @@ from rsseg_tf.graphs.copying import config_of, copy_graph, copy_of, new_inputs, 
 from rsseg_tf.graphs.facts import FACTS, Facts, activation_name, facts, is_elementwise, keeps_values
 from rsseg_tf.graphs.flattening import flatten, functional, run_through
 from rsseg_tf.graphs.opening import why_whole
+from rsseg_tf.graphs.prunable import channelwise, prunable
 from rsseg_tf.graphs.taps import Window, live_taps, windows
 from rsseg_tf.graphs.walk import (
     Call,
@@ -27,6 +28,7 @@ __all__ = [
     "all_operations",
     "all_within",
     "calls",
+    "channelwise",
     "config_of",
     "copy_graph",
     "copy_of",
@@ -39,6 +41,7 @@ __all__ = [
     "live_taps",
     "makers",
     "new_inputs",
+    "prunable",
     "readers",
     "refresh",
     "run_through",

@@ -1,7 +1,7 @@
 """Structured pruning of Keras graphs: groups of channels that go together, scores, plans, exact rebuilding."""
 
 from rsseg_tf.config.pruning import Limits, Loop, Ranking, Target
-from rsseg_tf.graphs import flatten, live_taps
+from rsseg_tf.graphs import flatten, live_taps, prunable
 from rsseg_tf.pruning.cost import Cost, LayerCost, cost
 from rsseg_tf.pruning.groups import Family, Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
@@ -55,6 +55,7 @@ __all__ = [
     "load_profile",
     "mask",
     "oracle",
+    "prunable",
     "prune_loop",
     "random_plan",
     "randomize",

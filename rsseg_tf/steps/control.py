@@ -25,6 +25,8 @@ from rsseg_tf.steps.shared.retraining import Retraining
 from rsseg_tf.steps.shared.validation import validation
 from rsseg_tf.training.strategy import Replicas, check_shares, open_replicas, watching
 
+_FOUND = ("val_miou", "best_epoch", "averaged")
+
 
 def control_folder(folder: Path, control: Control) -> Path:
     """Return the folder below `folder` that a control is trained in."""
@@ -67,7 +69,8 @@ def train_control(
         loops: pruning loops that were carried out, for `prune.tune_steps`.
 
     Returns:
-        `control`, `model` (path), `val_miou`, `best_epoch`, `params` and `macs`.
+        `control`, `model` (path), `val_miou`, `best_epoch`, `averaged` (whether the weights are the mean of those before
+        and after the steps), `params` and `macs`.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
@@ -95,7 +98,11 @@ def carry_out(
             model = job.replicas.mirrored(_tuned(job, loops))
             validate, title = validation(model, job.dataset, job.config, job.replicas), folder.name
             outcome = job.run(model, validate, folder=folder, title=title, has_teacher=control == "teacher")
-            known = {"val_miou": outcome.best_val_miou, "best_epoch": outcome.best_epoch}
+            known = {
+                "val_miou": outcome.best_val_miou,
+                "best_epoch": outcome.best_epoch,
+                "averaged": outcome.is_average,
+            }
             results = _results(job.dense, named, control, known)
             data = job.dataset
             finish_run(folder, model, config=job.config, dataset=data, inputs=job.all_inputs, results=results)
@@ -110,9 +117,9 @@ def _results(dense: keras.Model, folder: Path, control: Control, found: Mapping[
 def _finished(folder: Path, replicas: Replicas) -> dict[str, Any] | None:
     """Return what the chief's finished control found, in every process; None where it is not finished."""
     manifest = read_manifest(folder)
-    found = [manifest["results"][key] for key in ("val_miou", "best_epoch")] if manifest else [0.0, 0.0]
-    is_done, val_miou, epoch = replicas.from_chief([float(manifest is not None), *map(float, found)])
-    return {"val_miou": float(val_miou), "best_epoch": int(epoch)} if is_done else None
+    found = [float(manifest["results"].get(key, 0)) if manifest else 0.0 for key in _FOUND]
+    is_done, val_miou, epoch, averaged = replicas.from_chief([float(manifest is not None), *found])
+    return {"val_miou": float(val_miou), "best_epoch": int(epoch), "averaged": bool(averaged)} if is_done else None
 
 
 def _tuned(job: Retraining, loops: int) -> keras.Model:

@@ -83,7 +83,7 @@ def inspect_groups(path: Path) -> tuple[Mapping[str, Any], str]:
     Raises:
         ModelError: if the file is not a Keras model, or its graph cannot be read.
     """
-    groups = pruning.find_groups(pruning.live_taps(load_keras_model(path)))
+    groups = pruning.find_groups(pruning.prunable(load_keras_model(path)))
     cost = groups.cost()
     plan, limits = pruning.largest_cut(groups), pruning.Limits()
     shares = {metric: plan.share(metric) for metric in _METRICS}

@@ -52,7 +52,7 @@ def compare_criteria(
         RssegError: if settings, data or model are at fault.
     """
     dataset = numbered_as(dense_path, prepared_dataset(config))
-    model = pruning.live_taps(load_segmenter(dense_path, output=config.model.output))
+    model = pruning.prunable(load_segmenter(dense_path, output=config.model.output))
     check_model(model, dataset.palette, size=config.data.input_size, bands=config.data.num_bands)
     schedule = training_schedule(dataset, config, config.prune.retrain)
     drawn, of_masks = (

@@ -63,9 +63,10 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
     Returns:
         `model` (path), `params`, `macs`, `dense_params`, `dense_macs` (both of the dense model without taps that never
         meet the picture, which are gone before anything else), `val_miou_before_retraining`,
-        `val_miou`, `best_epoch`, `loops` (fewer than asked for where a floor stopped them), `resumed`; with
-        a profile also `latency_ms` and `dense_latency_ms`, estimated from it; with a target in `arena_bytes` that and
-        `dense_arena_bytes`; with controls also `controls`: by kind their `model`, `val_miou`, `best_epoch`, and the
+        `val_miou`, `best_epoch` and `averaged` (whether the weights are the mean of those before and after retraining),
+        `loops` (fewer than asked for where a floor stopped them), `resumed`; with a profile also `latency_ms` and
+        `dense_latency_ms`, estimated from it; with a target in `arena_bytes` that and `dense_arena_bytes`; with controls
+        also `controls`: by kind their `model`, `val_miou`, `best_epoch` and `averaged`, and the
         `difference` of the pruned model's val mIoU from theirs.
 
     Raises:
@@ -113,6 +114,7 @@ def _prune(dense_path: Path, config: Config, folder: Path, replicas: Replicas, *
             "val_miou_before_retraining": score_before,
             "val_miou": outcome.best_val_miou,
             "best_epoch": outcome.best_epoch,
+            "averaged": outcome.is_average,
             "loops": plan.details["loops"],
             **_measured(plan),
             **_controls(job, run.folder, folder, outcome, loops=plan.details["loops"]),
@@ -173,7 +175,7 @@ def _target(dense: keras.Model, settings: PruneConfig) -> Target:
     params = max(shares, default=1.0) + settings.params_margin
     if "params" in target.given or params >= 1:
         return target
-    groups = pruning.find_groups(pruning.live_taps(dense))
+    groups = pruning.find_groups(pruning.prunable(dense))
     least = pruning.largest_cut(groups, **vars(part(settings, Limits)))
     return replace(target, params=min(1.0, max(params, least.share("params"))))
 
@@ -196,7 +198,7 @@ def _controls(job: Retraining, place: Path, folder: Path, pruned: Outcome, *, lo
     found = {}
     for kind in job.config.prune.controls:
         control = carry_out(job, control_folder(place, kind), kind, loops=loops, known_as=control_folder(folder, kind))
-        kept = {key: control[key] for key in ("model", "val_miou", "best_epoch")}
+        kept = {key: control[key] for key in ("model", "val_miou", "best_epoch", "averaged")}
         found[kind] = {**kept, "difference": pruned.best_val_miou - control["val_miou"]}
     return {"controls": found} if found else {}
 

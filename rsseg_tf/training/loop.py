@@ -47,11 +47,15 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a training: the model holds the weights of `best_epoch`, 0 where no epoch was validated or won."""
+    """The result of a training: the model holds the weights of `best_epoch`, 0 where no epoch was validated or won.
+
+    Or `is_average` of them and of those that it came with.
+    """
 
     best_epoch: int
     best_val_miou: float
     rows: tuple[EpochRow, ...]
+    is_average: bool = False
 
 
 @dataclass

@@ -21,7 +21,7 @@ import numpy as np
 from rsseg_tf.config.pruning import ARENA, LATENCY, Limits, Loop, Ranking, Target
 from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
-from rsseg_tf.graphs import live_taps
+from rsseg_tf.graphs import prunable
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.floors import Floors, Measure
@@ -90,8 +90,8 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
 ) -> tuple[keras.Model, Plan]:
     """Prune a model in many small steps.
 
-    Taps of the dense model's kernels that never meet the picture go first (`rsseg_tf.graphs.live_taps`), so shares are
-    of what is left, and the slim model has none.
+    What is pruned is `rsseg_tf.graphs.prunable` of the dense model. So taps of its kernels that never meet the picture
+    go first: shares are of what is left, and the slim model has none.
 
     Args:
         model: the dense model; it stays as it is.
@@ -104,7 +104,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
 
     Returns:
         The slim model, not compiled, and the plan of what was removed. Where weights were neither reconstructed,
-        tuned nor recalibrated on the way, the plan makes the same model from the dense one's live taps.
+        tuned nor recalibrated on the way, the plan makes the same model of `prunable(model)`.
 
     Raises:
         RssegError: if the first removals already pass a floor.
@@ -117,7 +117,7 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         raise ConfigError("`batches` is a function from the loop's number to pairs (x, y)", hint="lambda loop: pairs")
     _check_hooks(target, loop, hooks)
     state_path = None if hooks.state_path is None else Path(hooks.state_path)
-    dense = live_taps(model)
+    dense = prunable(model)
     if is_state_of(state_path, _fingerprint(model, target, loop)):  # of a version that kept all taps
         dense = model
     slim = partial(

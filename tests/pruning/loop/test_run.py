@@ -406,7 +406,7 @@ def test_a_state_from_when_all_taps_stayed_is_carried_on_with_all_of_them(tmp_pa
             raise KeyboardInterrupt
 
     with monkeypatch.context() as before:
-        before.setattr("rsseg_tf.pruning.loop.run.live_taps", lambda model: model)
+        before.setattr("rsseg_tf.pruning.loop.run.prunable", lambda model: model)
         with pytest.raises(KeyboardInterrupt):
             prune(model, settings=settings, hooks=pruning.Hooks(on_loop=killed, state_path=path))
     slim, plan = prune(model, settings=settings, hooks=pruning.Hooks(state_path=path))

@@ -25,15 +25,43 @@ def test_tuning_takes_the_steps_of_the_recipe_on_the_masks(model, tmp_path):  # 
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("start", "is_kept"), [(0.9, True), (0.5, False), (0.1, False)])
-def test_a_retraining_that_costs_more_than_it_gives_is_not_kept(model, tmp_path, start, is_kept):  # noqa: F811
+@pytest.mark.parametrize(
+    ("before", "after", "between", "kept"),
+    [
+        (0.9, 0.5, 0.8, "before"),
+        (0.1, 0.5, 0.4, "after"),
+        (0.5, 0.5, 0.4, "after"),
+        (0.6, 0.5, 0.7, "between"),
+        (0.5, 0.5, 0.5, "between"),
+    ],
+)
+def test_of_the_weights_before_and_after_a_retraining_and_their_mean_the_best_on_val_stay(
+    model,  # noqa: F811
+    tmp_path,
+    before,
+    after,
+    between,
+    kept,
+):
     config = load_config(overrides=[*SETTINGS, "prune.retrain.epochs=1", "prune.retrain.validate_every=1"])
     job = Retraining.of(model, config, Replicas(), out=tmp_path / "run")
-    trained, before = load_keras_model(model), load_keras_model(model).get_weights()
-    scores = iter([start, 0.5])
-    outcome = job.run(trained, lambda: next(scores), folder=tmp_path, title="retrain", has_teacher=False)
+    trained, start = load_keras_model(model), load_keras_model(model).get_weights()
+    scores, seen = iter([before, after, between]), []
 
-    same = all(np.array_equal(ours, theirs) for ours, theirs in zip(trained.get_weights(), before, strict=True))
-    assert same is is_kept
-    assert (outcome.best_epoch, outcome.best_val_miou) == ((0, start) if is_kept else (1, 0.5))
+    def validate() -> float:
+        seen.append(trained.get_weights())
+        return next(scores)
+
+    outcome = job.run(trained, validate, folder=tmp_path, title="retrain", has_teacher=False)
+    expected = {
+        "before": start,
+        "after": seen[1],
+        "between": [(a + b) / 2 for a, b in zip(start, seen[1], strict=True)],
+    }
+    for name, weights in zip(expected, seen, strict=True):
+        assert all(map(np.array_equal, weights, expected[name])), name
+    assert all(map(np.array_equal, trained.get_weights(), expected[kept]))
+    assert not all(map(np.array_equal, seen[1], start))
+    assert outcome.best_val_miou == max(before, after, between)
+    assert (outcome.best_epoch, outcome.is_average) == (int(kept != "before"), kept == "between")
     assert len(outcome.rows) == 1
