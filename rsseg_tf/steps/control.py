@@ -69,8 +69,8 @@ def train_control(
         loops: pruning loops that were carried out, for `prune.tune_steps`.
 
     Returns:
-        `control`, `model` (path), `val_miou`, `best_epoch`, `averaged` (whether the weights are the mean of those before
-        and after the steps), `params` and `macs`.
+        `control`, `model` (path), `val_miou`, `best_epoch`, `averaged` (whether its weights are the mean of those
+        before and after the steps), `params` and `macs`.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
