@@ -66,7 +66,8 @@ def prune(model: Path | str, config: Config, folder: Path | str, *, overwrite: b
         `val_miou`, `best_epoch` and `averaged` (whether the weights are the mean of those before and after retraining),
         `loops` (fewer than asked for where a floor stopped them), `resumed`; with a profile also `latency_ms` and
         `dense_latency_ms`, estimated from it; with a target in `arena_bytes` that and `dense_arena_bytes`; with
-        controls also `controls`: by kind their `model`, `val_miou`, `best_epoch` and `averaged`, and the `difference` of the pruned model's val mIoU from theirs.
+        controls also `controls`: by kind their `model`, `val_miou`, `best_epoch` and `averaged`, and the
+        `difference` of the pruned model's val mIoU from theirs.
 
     Raises:
         RssegError: of any kind, before the folder is touched where settings, data or model are at fault.
