@@ -24,8 +24,15 @@ from rsseg_tf.tflite.flatbuffer import parse_model, read_content
 from rsseg_tf.tflite.graph import Tensor, TFLiteModel
 from rsseg_tf.tflite.guard import check_loads
 from rsseg_tf.tflite.metadata import ModelMetadata, metadata_in, verify_seal
-from rsseg_tf.tflite.outputs import scores_among
-from rsseg_tf.tflite.ports import Normalization, Port, normalization_in, normalization_of, of_two, takes_pixels
+from rsseg_tf.tflite.ports import (
+    Normalization,
+    Port,
+    normalization_in,
+    normalization_of,
+    of_two,
+    scores_among,
+    takes_pixels,
+)
 from rsseg_tf.tflite.runtime import load_runtime
 
 _INPUT_DTYPES = ("uint8", "int8", "float32")

@@ -29,7 +29,7 @@ from rsseg_tf.models.weights.published import imagenet_file
 from rsseg_tf.models.weights.safetensors_file import read_safetensors
 from rsseg_tf.models.weights.torch_file import read_torch_file
 from rsseg_tf.models.weights.widening import fitted
-from rsseg_tf.tflite.outputs import scores_among
+from rsseg_tf.tflite.ports import scores_among
 
 Named = Mapping[str, Sequence[NDArray[Any]]]
 
