@@ -73,7 +73,7 @@ def test_neighbors_share_the_overlap_and_none_is_made_twice(tiling: tuple[int, i
 
 @pytest.mark.parametrize(
     ("height", "width", "size", "overlap"),
-    [(4, 4, (2, 2), 2), (4, 4, (2, 2), -1), (0, 4, (2, 2), 0), (4, 4, (0, 2), 0)],
+    [(4, 4, (2, 2), 2), (4, 4, (2, 2), 3), (4, 4, (2, 2), -1), (0, 4, (2, 2), 0), (4, 4, (0, 2), 0)],
 )
 def test_senseless_tilings_are_refused(height: int, width: int, size: tuple[int, int], overlap: int) -> None:
     with pytest.raises(ConfigError):

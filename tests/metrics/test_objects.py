@@ -57,6 +57,15 @@ def test_large_objects_and_pixels_of_other_classes_do_not_count():
     assert recall.scores[1] == 1
 
 
-def test_other_shapes_are_refused():
+@pytest.mark.parametrize(("hit", "is_found"), [(1, False), (2, False), (3, True), (5, True)])
+def test_half_of_an_object_is_enough_and_less_is_not(hit, is_found):
+    truth, prediction = np.zeros((1, 8), np.uint8), np.zeros((1, 8), np.uint8)
+    truth[0, :5] = 1
+    prediction[0, :hit] = 1
+    assert recall_of((truth, prediction)).found[1] == int(is_found)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (3, 2)), ((6,), (6,)), ((1, 2, 3), (1, 2, 3))])
+def test_other_shapes_are_refused(shapes):
     with pytest.raises(ValueError, match="of one size"):
-        recall_of((np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8)))
+        recall_of(tuple(np.zeros(shape, np.uint8) for shape in shapes))

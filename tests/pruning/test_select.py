@@ -185,6 +185,19 @@ def test_random_plans_depend_on_the_seed_alone(groups):
     assert {name: len(kept) for name, kept in first.keep.items()} == {"first": 16, "second": 10, "third": 12}
 
 
+@pytest.mark.parametrize("fraction", [-0.1, 1.1])
+def test_a_random_plan_removes_a_share(groups, fraction):
+    with pytest.raises(ConfigError, match="`fraction` must be between 0 and 1"):
+        pruning.random_plan(groups, fraction, seed=0)
+
+
+@pytest.mark.parametrize(("round_to", "min_channels"), [(1, 1), (8, 8), (4, 5), (1, 3)])
+def test_the_largest_cut_leaves_the_least_that_the_limits_allow(groups, round_to, min_channels):
+    plan = pruning.largest_cut(groups, round_to=round_to, min_channels=min_channels)
+    least = -(-min_channels // round_to) * round_to
+    assert {name: len(kept) for name, kept in plan.keep.items()} == dict.fromkeys(WIDTHS, least)
+
+
 @pytest.mark.parametrize("share", [0.0, 1.5, -1])
 def test_targets_are_shares_to_keep(groups, share):
     with pytest.raises(ConfigError, match="`macs` must be above 0 and at most 1"):
