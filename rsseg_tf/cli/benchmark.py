@@ -209,5 +209,5 @@ def _as_tflite(model: Path, scratch: Path) -> Path:
     from rsseg_tf.models.weights.pretrained import load_segmenter
     from rsseg_tf.quantization.convert import convert
 
-    scratch.write_bytes(convert(load_segmenter(model), number_format="float32"))
+    scratch.write_bytes(convert(load_segmenter(model, output=None), number_format="float32"))
     return scratch

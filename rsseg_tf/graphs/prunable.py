@@ -11,7 +11,7 @@ from rsseg_tf.graphs.facts import keys
 from rsseg_tf.graphs.flattening import flatten
 from rsseg_tf.graphs.foreign import AFFINE
 from rsseg_tf.graphs.taps import live_taps
-from rsseg_tf.graphs.walk import Call, calls
+from rsseg_tf.graphs.walk import Call, all_within, calls
 
 _IMAGE = 4
 
@@ -37,6 +37,8 @@ def channelwise(model: keras.Model) -> keras.Model:
     Args:
         model: any model; it stays as it is, and comes back itself where it has no such layer on images.
     """
+    if not any(AFFINE in keys(type(layer)) for layer in all_within(model)):
+        return model
     try:
         flat = flatten(model)
     except ModelError:

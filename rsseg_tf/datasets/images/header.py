@@ -123,6 +123,9 @@ def _segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
     if stream.read(2) != JPEG[:2]:
         return
     while len(head := stream.read(4)) == 4 and head[0] == 0xFF and head[1] != _SCAN:
+        if head[1] == 0xFF:  # any number of them may stand before a marker (B.1.1.2)
+            stream.seek(-3, os.SEEK_CUR)
+            continue
         start = stream.tell()
         _, kind, length = struct.unpack(">BBH", head)
         yield kind, max(0, length - 2)

@@ -73,12 +73,13 @@ def load_keras_model(path: Path) -> keras.Model:
     return in_float32(model)
 
 
-def load_segmenter(path: Path, *, output: str = "") -> keras.Model:
+def load_segmenter(path: Path, *, output: str | None = "") -> keras.Model:
     """Return the model in a `.keras` file with the one output that holds the classes; see `load_keras_model`.
 
     Args:
         path: the file.
-        output: its name or number where the network has several; by default the only one as high and wide as the image.
+        output: its name or number where the network has several; by default the only one as high and wide as the image;
+            None for any of them, where time alone counts.
 
     Raises:
         ModelError: if the file cannot be read, or it is not clear which output is meant.

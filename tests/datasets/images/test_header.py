@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rsseg_tf.datasets.images.header import ImageHeader, first_directory, jpeg_notes, read_header
+from rsseg_tf.datasets.images.header import ImageHeader, first_directory, jpeg_notes, read_header, size_of
 from rsseg_tf.datasets.images.integrity import damage
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.errors import DataError
@@ -79,6 +79,16 @@ def test_the_notes_of_a_jpeg_are_its_exif_and_xmp_data_and_nothing_of_its_pixels
         stream.write(path.read_bytes().replace(b"x", b"y"))
     assert jpeg_notes(path) == notes
     assert jpeg_notes(geotiff(tmp_path / "a.tif", pixels)) == b""
+
+
+def test_bytes_that_fill_up_before_a_marker_hide_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.zeros((30, 20, 3), np.uint8)).save(path, xmp=b"x" * 100)
+    filled = path.read_bytes().replace(b"\xff\xe1", b"\xff\xff\xff\xe1").replace(b"\xff\xc0", b"\xff\xff\xc0")
+    path.write_bytes(filled)
+    with Image.open(path) as picture:
+        assert picture.size == (20, 30)
+    assert (jpeg_notes(path).count(b"x" * 100), size_of(path)) == (1, (30, 20))
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 70])
