@@ -74,6 +74,7 @@ def pruned_and_compared(config: Config, folder: Path, *, windows: int) -> tuple[
     from rsseg_tf.steps.shared.training_data import (
         batches_as_asked,
         float_batches,
+        recalibrate,
         scoring_loss,
         training_schedule,
         windows_of,
@@ -96,7 +97,7 @@ def pruned_and_compared(config: Config, folder: Path, *, windows: int) -> tuple[
         loop=settings,
     )
     seconds = time.monotonic() - started
-    pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
+    recalibrate(slim, schedule, settings)
     source = windows_of(dataset, config, _PLAIN, split="val")
     steps = -(-windows // _BATCH)
     images = [

@@ -28,7 +28,7 @@ from rsseg_tf.steps.opening import find_model
 from rsseg_tf.steps.shared.exported import int8_graph
 from rsseg_tf.steps.shared.progress import PruningProgress
 from rsseg_tf.steps.shared.retraining import Retraining
-from rsseg_tf.steps.shared.training_data import batches_as_asked, float_batches, scoring_loss
+from rsseg_tf.steps.shared.training_data import batches_as_asked, recalibrate, scoring_loss
 from rsseg_tf.steps.shared.validation import evaluation, validation
 from rsseg_tf.text import counted, listed
 from rsseg_tf.tracing.precision import use_precision
@@ -162,7 +162,7 @@ def _slimmed(job: Retraining, folder: Path) -> tuple[keras.Model, pruning.Plan]:
         how = "left with a tenth of the channels, or with as few as may be"
         warn(f"{counted(len(thin), 'layer')} {how}: {listed(thin, most=_NAMED)}")
     write_text(folder / PLAN, plan.to_json())
-    pruning.recalibrate(slim, float_batches(schedule, epoch=0, count=settings.recalibration_batches))
+    recalibrate(slim, schedule, settings)
     return job.replicas.mirrored(slim), plan
 
 

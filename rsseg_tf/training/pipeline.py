@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -219,10 +219,10 @@ class BatchSchedule:
         windows = positions.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
         return windows.batch(places.shape[1], drop_remainder=True).prefetch(2)
 
-    def first_batches(self, epoch: int, count: int, *, start: int = 0) -> Sequence[Pair]:
-        """Return `count` batches of one epoch from step `start` on in memory, of later epochs where it is shorter."""
-        endless = self._endless(epoch, start)
-        return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(endless, count)]
+    def first_batches(self, epoch: int, count: int, *, start: int = 0) -> Iterator[Pair]:
+        """Yield `count` batches of one epoch from step `start` on, of later epochs where it is shorter."""
+        for images, labels in itertools.islice(self._endless(epoch, start), count):
+            yield images.numpy(), labels.numpy()
 
     def _endless(self, epoch: int, start: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
         yield from self.batches(epoch, start=start)

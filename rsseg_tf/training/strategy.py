@@ -87,6 +87,14 @@ class Replicas:
         clone.set_weights(model.get_weights())
         return clone
 
+    def alone(self, model: keras.Model) -> keras.Model:
+        """Return `model` as a process without others has it: itself where there is one copy, else a copy of it."""
+        if self._strategy is None:
+            return model
+        clone = keras.models.clone_model(model)
+        clone.set_weights(model.get_weights())
+        return clone
+
     def run(self, step: Callable[..., tf.Tensor], batch: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return what `step`, which has to return the same in every copy, makes of this process's part of a batch."""
         if self._strategy is None:

@@ -52,7 +52,7 @@ def test_a_training_sees_the_same_batches(survey, fitting):
     for cache_dir in ("", "cache", "cache"):
         settings = config(survey, fitting=fitting, cache_dir=cache_dir)
         schedule = training_schedule(sound_dataset(settings)[0], settings, settings.fit)
-        seen.append(schedule.first_batches(0, 4))
+        seen.append(list(schedule.first_batches(0, 4)))
 
     for other in seen[1:]:
         for (image, mask), (other_image, other_mask) in zip(seen[0], other, strict=True):

@@ -51,7 +51,7 @@ class Silent:
 
 
 def accuracy(model: keras.Model) -> float:
-    images, labels = schedule().first_batches(99, 1)[0]
+    images, labels = next(schedule().first_batches(99, 1))
     right = np.asarray(model(images.astype(np.float32))).argmax(-1) == labels
     return float(right[labels != 255].mean())
 
@@ -255,7 +255,7 @@ def test_a_teacher_changes_what_is_learned(tmp_path):
     taught, _ = train(tmp_path / "taught", teacher=teacher)
     alone, _ = train(tmp_path / "alone")
 
-    images = schedule().first_batches(0, 1)[0][0].astype(np.float32)
+    images = next(schedule().first_batches(0, 1))[0].astype(np.float32)
     distance = [float(np.abs(np.asarray(model(images) - teacher.model(images))).mean()) for model in (taught, alone)]
     assert distance[0] < distance[1]
 

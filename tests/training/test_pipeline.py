@@ -146,7 +146,7 @@ def test_drawing_by_class_from_masks_without_labels_is_drawing_by_area():
 @pytest.mark.parametrize("steps", [1, 4])
 def test_batches_from_a_step_on_are_those_that_follow_it(steps):
     schedule = BatchSchedule.of(source(sizes=((32, 32),)), batch_size=4, steps=steps)
-    whole, rest = schedule.first_batches(0, 3), schedule.first_batches(0, 2, start=1)
+    whole, rest = list(schedule.first_batches(0, 3)), schedule.first_batches(0, 2, start=1)
     for expected, found in zip(whole[1:], rest, strict=True):
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -115,6 +115,11 @@ assert mirrored is not model
 for weight, copy in zip(model.get_weights(), mirrored.get_weights(), strict=True):
     np.testing.assert_array_equal(copy, weight)
 assert type(mirrored.trainable_variables[0].value).__name__ == "MirroredVariable"
+alone = replicas.alone(mirrored)
+for weight, copy in zip(model.get_weights(), alone.get_weights(), strict=True):
+    np.testing.assert_array_equal(copy, weight)
+assert type(alone.trainable_variables[0].value).__name__ != "MirroredVariable"
+assert Replicas().alone(model) is model
 """
 
 

@@ -14,7 +14,7 @@ def tuner(steps: int = 2) -> Tuner:
 
 
 def loss_of(model: keras.Model) -> float:
-    images, labels = schedule().first_batches(0, 1)[0]
+    images, labels = next(schedule().first_batches(0, 1))
     return float(cross_entropy()(labels, model(images.astype(np.float32), training=True)))
 
 

@@ -19,7 +19,7 @@ from rsseg_tf.errors import ConfigError
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.fit import PLAN
 from rsseg_tf.steps.shared.progress import PruningProgress
-from rsseg_tf.steps.shared.training_data import batches_as_asked, float_batches, scoring_loss
+from rsseg_tf.steps.shared.training_data import batches_as_asked, recalibrate, scoring_loss
 from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 
@@ -105,8 +105,7 @@ class Task:
 def make(method: Method, task: Task, folder: Path) -> keras.Model:
     """Return the smaller model with recalibrated batch norms; a plan in `folder` is not made again."""
     model = MAKERS[method.kind](task, folder)
-    batches = float_batches(task.schedule, epoch=0, count=task.config.prune.recalibration_batches)
-    pruning.recalibrate(model, batches)
+    recalibrate(model, task.schedule, task.config.prune)
     return model
 
 

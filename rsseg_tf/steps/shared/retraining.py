@@ -16,13 +16,14 @@ from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.models.weights.pretrained import load_segmenter
+from rsseg_tf.progress import say
 from rsseg_tf.runs import file_hash
 from rsseg_tf.steps.shared.data import sound_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model
 from rsseg_tf.steps.shared.model_classes import numbered_as
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.teaching import OwnTeacher
-from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
+from rsseg_tf.steps.shared.training_data import recalibrate, training_loss, training_schedule
 from rsseg_tf.tracing.determinism import use_determinism
 from rsseg_tf.training.loop import Outcome, Trainer
 from rsseg_tf.training.losses import Loss
@@ -122,7 +123,8 @@ class Retraining:
 
         Those that it comes with count as epoch 0: a few steps can cost a network more than they give. And the mean of
         these and of the trained ones counts: it is often better than both (Wortsman et al. 2022, "Robust fine-tuning of
-        zero-shot models", eq. 1 at one half).
+        zero-shot models", eq. 1 at one half), once its batch norms are measured anew (Izmailov et al. 2018, "Averaging
+        weights leads to wider optima and better generalization", section 3.2).
 
         Args:
             model: what is trained, of any width.
@@ -140,13 +142,21 @@ class Retraining:
         outcome = trainer.run(validate, progress, replicas=self.replicas, inputs=self.inputs)
         with watching(self.replicas, lambda: f"the validation after {title}"):
             trained = self.replicas.from_chief(model.get_weights())  # it alone ends with the best ones
-            between = list(map(_mean, weights, trained))
+            model.set_weights(list(map(_mean, weights, trained)))
+            between = self._recalibrated(model)
             model.set_weights(between)
             average = replace(outcome, best_val_miou=validate(), is_average=True)
+        say(f"{title}: val mIoU {100 * average.best_val_miou:.2f} by the mean of the weights before and after")
         found = [(Outcome(0, before, outcome.rows), weights), (outcome, trained), (average, between)]
         best, kept = max(reversed(found), key=lambda each: each[0].best_val_miou)
         model.set_weights(kept)
         return best
+
+    def _recalibrated(self, model: keras.Model) -> list[NDArray[Any]]:
+        """Return the weights of `model` with batch-norm statistics of `prune.recalibration_batches`."""
+        alone = self.replicas.alone(model)
+        recalibrate(alone, self.schedule, self.config.prune)
+        return self.replicas.from_chief(alone.get_weights())
 
 
 def _mean(before: NDArray[Any], after: NDArray[Any]) -> NDArray[Any]:

@@ -6,10 +6,13 @@ import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf import pruning
 from rsseg_tf.config import AugmentConfig, Config, Recipe
+from rsseg_tf.config.pruning import PruneConfig
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.datasets.parts import InParts, size_in_parts
@@ -90,6 +93,12 @@ def float_batches(
 ) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Return `count` batches of an epoch from step `start` on: pixels float32 (B, h, w, bands), and labels."""
     return [(images.astype(np.float32), labels) for images, labels in schedule.first_batches(epoch, count, start=start)]
+
+
+def recalibrate(model: keras.Model, schedule: BatchSchedule, settings: PruneConfig) -> None:
+    """Measure the batch-norm statistics of `model` again on so many training batches, one at a time in memory."""
+    batches = schedule.first_batches(0, settings.recalibration_batches)
+    pruning.recalibrate(model, (images.astype(np.float32) for images, _ in batches))
 
 
 def batches_as_asked(

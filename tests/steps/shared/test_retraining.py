@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from rsseg_tf import pruning
 from rsseg_tf.config import load_config
 from rsseg_tf.models.weights.pretrained import load_keras_model
 from rsseg_tf.steps.shared.retraining import Retraining
+from rsseg_tf.steps.shared.training_data import float_batches
 from rsseg_tf.training.losses import cross_entropy
 from rsseg_tf.training.step import new_optimizer, train_step
 from rsseg_tf.training.strategy import Replicas
@@ -43,7 +45,14 @@ def test_of_the_weights_before_and_after_a_retraining_and_their_mean_the_best_on
     between,
     kept,
 ):
-    config = load_config(overrides=[*SETTINGS, "prune.retrain.epochs=1", "prune.retrain.validate_every=1"])
+    config = load_config(
+        overrides=[
+            *SETTINGS,
+            "prune.retrain.epochs=1",
+            "prune.retrain.validate_every=1",
+            "prune.recalibration_batches=3",
+        ]
+    )
     job = Retraining.of(model, config, Replicas(), out=tmp_path / "run")
     trained, start = load_keras_model(model), load_keras_model(model).get_weights()
     scores, seen = iter([before, after, between]), []
@@ -53,11 +62,10 @@ def test_of_the_weights_before_and_after_a_retraining_and_their_mean_the_best_on
         return next(scores)
 
     outcome = job.run(trained, validate, folder=tmp_path, title="retrain", has_teacher=False)
-    expected = {
-        "before": start,
-        "after": seen[1],
-        "between": [(a + b) / 2 for a, b in zip(start, seen[1], strict=True)],
-    }
+    mean = load_keras_model(model)
+    mean.set_weights([(a + b) / 2 for a, b in zip(start, seen[1], strict=True)])
+    pruning.recalibrate(mean, float_batches(job.schedule, epoch=0, count=3))
+    expected = {"before": start, "after": seen[1], "between": mean.get_weights()}
     for name, weights in zip(expected, seen, strict=True):
         assert all(map(np.array_equal, weights, expected[name])), name
     assert all(map(np.array_equal, trained.get_weights(), expected[kept]))
