@@ -18,6 +18,7 @@ WISHES = [
     {"layer_error": 3},
     {"equalize": True},
     {"bias_correction": True},
+    {"rounding": "nearest"},
     {"head": "classes"},
     {"target": "edgetpu"},
 ]

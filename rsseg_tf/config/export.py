@@ -36,6 +36,10 @@ Target = Literal["cpu", "edgetpu", "ethos-u55", "ethos-u65", "ethos-u85", "micro
 MICRO = "micro"
 """The target that is TFLite Micro."""
 
+Rounding = Literal["gptq", "nearest"]
+GPTQ: Rounding = "gptq"
+"""The weights of a kernel are rounded together."""
+
 
 @dataclass(frozen=True)
 class ExportConfig:
@@ -60,8 +64,10 @@ class ExportConfig:
             has the least squared error.
         layer_error: (int8) number of layers to list by the error that int8 adds in them, worst first; 0 for none.
         keep_float: (int8) number of worst layers to leave in float.
+        rounding: (int8) of weights: `gptq` rounds those of a kernel together, so that its results change least over the
+            calibration images, and corrects the biases; `nearest` takes the nearest step for each by itself.
         equalize: (int8) first make the channels between two convolutions equal in magnitude.
-        bias_correction: (int8) subtract from the biases the mean error that rounded weights add.
+        bias_correction: (int8) subtract from the biases the mean error that rounded weights add; `gptq` always does.
     """
 
     type: FormatName = "int8"
@@ -77,6 +83,7 @@ class ExportConfig:
     calibration_method: CalibrationMethod = "min-max"
     layer_error: int = setting(0, at_least=0, at_most=1_000_000)
     keep_float: int = setting(0, at_least=0, at_most=10_000)
+    rounding: Rounding = "gptq"
     equalize: bool = False
     bias_correction: bool = False
 
@@ -112,7 +119,7 @@ def as_type(settings: ExportConfig, number_format: FormatName) -> ExportConfig:
 
 
 _DEFAULTS = ExportConfig()
-_REPAIRS = ("keep_float", "layer_error", "equalize", "bias_correction")
+_REPAIRS = ("keep_float", "layer_error", "rounding", "equalize", "bias_correction")
 
 
 def _of_other_types(settings: ExportConfig) -> list[str]:

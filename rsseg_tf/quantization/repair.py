@@ -38,6 +38,7 @@ def int8_file(  # noqa: PLR0913 - what is measured, kept and corrected
     layer_names: Sequence[str] = (),
     keep_float: int = 0,
     correct_on: Images = (),
+    together: bool = False,
     throughout: bool = False,
 ) -> ConvertedFile:
     """Return the int8 file of a float file with ranges.
@@ -49,6 +50,7 @@ def int8_file(  # noqa: PLR0913 - what is measured, kept and corrected
         layer_names: of the Keras model, to name the operators by.
         keep_float: how many of the worst layers stay float; needs `images`.
         correct_on: images over which biases are corrected, which the errors do not show; none for not at all.
+        together: also round the weights of a kernel together over these images; see `bias_corrected`.
         throughout: whether everything is to be integers, as an NPU needs it; see `quantize`.
 
     Raises:
@@ -60,5 +62,5 @@ def int8_file(  # noqa: PLR0913 - what is measured, kept and corrected
         file = quantize(calibrated, head=head, throughout=throughout)
         errors = tuple(layer_errors(file, calibrated, images, layer_names=layer_names, throughout=throughout))
         tensors = float_tensors(errors, calibrated, count=keep_float)
-    final = bias_corrected(calibrated, correct_on) if correct_on else calibrated
+    final = bias_corrected(calibrated, correct_on, together=together) if correct_on else calibrated
     return ConvertedFile(quantize(final, head=head, keep_float=tensors, throughout=throughout), tensors, errors)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.config import Config, ExportConfig
-from rsseg_tf.config.export import MICRO, check_export
+from rsseg_tf.config.export import GPTQ, MICRO, check_export
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.number_formats import FORMATS, RECOVERY
 from rsseg_tf.quantization.checks import agreement, proof
 from rsseg_tf.quantization.convert import calibrated_model, convert
+from rsseg_tf.quantization.int8.calibrated import Images
 from rsseg_tf.quantization.int8.scores import with_range_of_scores
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, require_output, write_json
@@ -28,7 +30,7 @@ from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.front.signature import with_signature
 from rsseg_tf.tflite.metadata import embed_metadata
 
-_ERROR_SAMPLES = 8
+_ERROR_SAMPLES, _CORRECTED_ON = 8, 32
 
 
 @extras_named()
@@ -170,9 +172,15 @@ def _repaired(source: Source) -> ConvertedFile:
         images=images[:_ERROR_SAMPLES] if wanted.layer_error or wanted.keep_float else (),
         layer_names=source.layer_names,
         keep_float=wanted.keep_float,
-        correct_on=images if wanted.bias_correction else (),
+        correct_on=_to_correct_on(images) if wanted.bias_correction or wanted.rounding == GPTQ else (),
+        together=wanted.rounding == GPTQ,
         throughout=wanted.throughout,
     )
+
+
+def _to_correct_on(images: Images) -> Images:
+    """Return some of the calibration images: means and covariances need fewer than extremes do."""
+    return images[:: math.ceil(len(images) / _CORRECTED_ON)]
 
 
 def _by_vela(source: Source, path: Path, *, out: Path) -> vela.VelaReport | None:

@@ -35,6 +35,15 @@ def test_families_hold_groups_with_the_same_share_of_every_layer():
     ]
 
 
+def test_a_layer_of_one_channel_is_a_family_of_one():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(1, 1, name="narrow")(inputs)
+
+    (family,) = pruning.find_groups(keras.Model(inputs, layers.Conv2D(2, 1)(x))).families
+
+    assert (len(family), family.members) == (1, {"narrow": 1})
+
+
 def test_inputs_and_outputs_stay():
     assert pruning.find_groups(two_branches()).frozen == {
         "image": "is an input of the model",

@@ -6,6 +6,7 @@ import json
 import typing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
@@ -122,10 +123,26 @@ def test_the_calibration_method_is_recorded_in_the_file_too(workshop, method):
 
 
 def test_equalized_and_corrected_files_are_proven_like_any_other(workshop):
-    assert export(workshop, "export.equalize=true", "export.bias_correction=true") == 0
+    words = ["export.equalize=true", "export.bias_correction=true", "export.rounding=nearest"]
+    assert export(workshop, *words) == 0
 
     assert (record(workshop)["proof"]["partitions"], record(workshop)["proof"]["float_ops"]) == (1, [])
     assert record(workshop)["agreement"]["argmax"] > 0.95
+
+
+def test_how_weights_were_rounded_is_recorded_and_shows_in_the_kernels_alone(workshop):
+    kernels = {}
+    for rounding in ("gptq", "nearest"):
+        out = f"{rounding}.tflite"
+        assert export(workshop, f"export.rounding={rounding}", out=out) == 0
+        assert record(workshop, out)["calibration"]["rounding"] == rounding
+        convolutions = [op for op in read_model(workshop / out).ops if op.name == "CONV_2D"]
+        kernels[rounding] = [(op.inputs[1].values(), op.inputs[1].scales) for op in convolutions]
+    for (ours, steps), (nearest, same) in zip(*kernels.values(), strict=True):
+        np.testing.assert_allclose(steps, same, rtol=1e-6)
+        assert 0 < np.abs(ours.astype(int) - nearest).max() < 30
+    assert export(workshop, out="usual.tflite") == 0
+    assert record(workshop, "usual.tflite")["sha256"] == record(workshop, "gptq.tflite")["sha256"]
 
 
 def test_an_int16x8_file_is_made_and_evaluated(workshop, capsys):

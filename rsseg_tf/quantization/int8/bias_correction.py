@@ -8,36 +8,108 @@ zero padding a dilated kernel's outer taps see mostly zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rsseg_tf.quantization.int8.calibrated import Images, quantize
 from rsseg_tf.quantization.int8.constants import constant_views, with_own_constants
 from rsseg_tf.quantization.int8.noise import dequantized
 from rsseg_tf.quantization.int8.observe import Float64Array, TensorReader
+from rsseg_tf.quantization.int8.rounding import Covariance, rounded_together
+from rsseg_tf.quantization.int8.taps import Taps
 from rsseg_tf.tflite.flatbuffer import Op, Tensor, TFLiteModel, parse_model
 
+_PLACES, _LEAST_PLACES, _MOST_PLACES = 4, 2_048, 16_384
+"""Places of a result whose inputs a covariance is of, over all images: for each weight, and at least and at most."""
 
-def bias_corrected(calibrated: bytes, images: Images) -> bytes:
+_TOGETHER = 1_152
+"""Weights of a filter that are rounded together: all taps of 128 channels of a 3×3 kernel. Of more, part after part."""
+
+
+def bias_corrected(calibrated: bytes, images: Images, *, together: bool = False) -> bytes:
     """Return the calibrated file with biases that make up for what rounding the kernels will shift.
 
     Args:
         calibrated: a float file with ranges.
         images: uint8 (H, W, C) each, over which the shift is averaged.
+        together: round the kernels too, as `rsseg_tf.quantization.int8.rounding` does, in place of weight by weight.
     """
     changed = bytearray(with_own_constants(calibrated))
     graph = parse_model(bytes(changed), name="the float model")
     pairs = list(_pairs(graph, parse_model(quantize(bytes(changed)), name="the int8 model")))
-    means = _mean_maps(bytes(changed), [source for _, source, _ in pairs], images)
+    inputs = [_Input(op, together=together) for op, _, _ in pairs]
+    reader, rng = TensorReader(bytes(changed)), np.random.default_rng(0)
+    for image in images:
+        reader.run(image)
+        for seen, (_, source, _) in zip(inputs, pairs, strict=True):
+            seen.add(reader.tensor(source.index)[0], rng, share=1 / len(images))
     constants = constant_views(changed)
-    for op, source, rough in pairs:
-        kernel, bias = (tensor.index for tensor in op.inputs[1:3] if tensor)
-        error = dequantized(rough, rough.values()) - constants[kernel]
-        taps = _tap_means(op, means[source.index], size=(error.shape[1], error.shape[2]))
+    for seen, (op, _, rough) in zip(inputs, pairs, strict=True):
+        kernel, bias = (constants[tensor.index] for tensor in op.inputs[1:3] if tensor)
+        known = seen.rounded(kernel, rough) if together else dequantized(rough, rough.values())
         channels = "hwc,ohwc->o" if op.name == "CONV_2D" else "hwc,ohwc->c"
-        constants[bias][:] -= np.einsum(channels, taps, error)
+        bias[:] -= np.einsum(channels, seen.means(), known - kernel)
+        if together:
+            kernel[:] = known
     return bytes(changed)
+
+
+class _Input:
+    """What the kernel of a convolution meets over some images.
+
+    Args:
+        op: the convolution.
+        together: whether its weights are to be rounded together, which takes their inputs' covariance.
+    """
+
+    def __init__(self, op: Op, *, together: bool) -> None:
+        source, kernel = (tensor.shape for tensor in op.inputs[:2] if tensor)
+        self._taps, self._is_depthwise = Taps.of(op), op.name == "DEPTHWISE_CONV_2D"
+        self._sums, self._count = np.zeros(source[1:]), 0
+        groups, _, self._weights = self._grouped(np.zeros(kernel, np.int8)).shape
+        starts = range(0, self._weights if together else 0, _TOGETHER)
+        self._parts = {start: Covariance(groups, min(_TOGETHER, self._weights - start)) for start in starts}
+
+    def add(self, values: NDArray[np.float32], rng: np.random.Generator, *, share: float) -> None:
+        """Add the input of one image (h, w, c), which is such a share of all of them."""
+        self._sums += values
+        self._count += 1
+        if self._parts:
+            places = int(np.prod(self._taps.places))
+            wanted = math.ceil(share * min(max(_PLACES * self._weights, _LEAST_PLACES), _MOST_PLACES))
+            chosen = rng.choice(places, min(wanted, places), replace=False)
+            met = self._grouped(self._taps.samples(values, chosen))
+            for start, covariance in self._parts.items():
+                covariance.add(met[:, :, start : start + _TOGETHER])
+
+    def means(self) -> Float64Array:
+        """Return what each tap meets on average (kernel h, kernel w, c)."""
+        return self._taps.means(self._sums / self._count)
+
+    def rounded(self, kernel: NDArray[np.float32], rough: Tensor) -> Float64Array:
+        """Return a kernel rounded together, by the steps of the one whose weights were rounded by themselves."""
+        exact = self._grouped(kernel).astype(np.float64)
+        steps = np.broadcast_to(rough.scales, exact.shape[0] * exact.shape[1]).reshape(exact.shape[:2])
+        parts = [
+            rounded_together(exact[:, :, start : start + _TOGETHER], steps.astype(np.float64), covariance.values())
+            for start, covariance in self._parts.items()
+        ]
+        return self._ungrouped(np.concatenate(parts, axis=2), kernel.shape)
+
+    def _grouped(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return filters or samples (n, kernel h, kernel w, c) as (groups, n, weights), tap by tap of each channel."""
+        if self._is_depthwise:
+            return values.transpose(3, 0, 1, 2).reshape(values.shape[3], len(values), -1)
+        return values.transpose(0, 3, 1, 2).reshape(1, len(values), -1)
+
+    def _ungrouped(self, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        if self._is_depthwise:
+            return values.reshape(shape[3], *shape[:3]).transpose(1, 2, 3, 0)
+        return values.reshape(shape[0], shape[3], *shape[1:3]).transpose(0, 2, 3, 1)
 
 
 def _pairs(graph: TFLiteModel, int8: TFLiteModel) -> Iterator[tuple[Op, Tensor, Tensor]]:
@@ -55,38 +127,3 @@ def _has_constants(op: Op) -> bool:
     source, *constants = [tensor for tensor in op.inputs if tensor]
     ungrouped = bool(constants) and constants[0].shape[-1] == source.shape[-1]
     return len(constants) == 2 and all(tensor.is_constant for tensor in constants) and ungrouped
-
-
-def _mean_maps(content: bytes, tensors: Sequence[Tensor], images: Images) -> dict[int, Float64Array]:
-    """Return tensor number → its values averaged over the images, (h, w, c)."""
-    reader = TensorReader(content)
-    sums = {tensor.index: np.zeros(tensor.shape[1:]) for tensor in tensors}
-    for image in images:
-        reader.run(image)
-        for index, total in sums.items():
-            total += reader.tensor(index)[0]
-    return {index: total / len(images) for index, total in sums.items()}
-
-
-def _tap_means(op: Op, mean: Float64Array, *, size: tuple[int, int]) -> Float64Array:
-    """Return what each tap of a kernel sees on average over all places of the output: (kernel h, kernel w, c)."""
-    out = op.outputs[0].shape[1:3]
-    strides = (op.attributes["stride_h"], op.attributes["stride_w"])
-    dilations = (op.attributes["dilation_h_factor"], op.attributes["dilation_w_factor"])
-    reach = [(count - 1) * stride + 1 for count, stride in zip(out, strides, strict=True)]
-    needed = [r + (side - 1) * step for r, side, step in zip(reach, size, dilations, strict=True)]
-    missing = [max(0, need - have) for need, have in zip(needed, mean.shape[:2], strict=True)]
-    edges = [(m // 2, m - m // 2) for m in missing]
-    padded = np.pad(mean, (*edges, (0, 0)))
-    return np.array(
-        [
-            [
-                padded[
-                    top * dilations[0] : top * dilations[0] + reach[0] : strides[0],
-                    left * dilations[1] : left * dilations[1] + reach[1] : strides[1],
-                ].mean(axis=(0, 1))
-                for left in range(size[1])
-            ]
-            for top in range(size[0])
-        ]
-    )

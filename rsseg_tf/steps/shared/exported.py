@@ -61,8 +61,13 @@ class Source:
 
     def calibration_record(self, number_format: str) -> dict[str, Any] | None:
         """Return on what the ranges of a format were measured and how, as JSON values; None for one without ranges."""
-        known, wanted = FORMATS[number_format].calibration, self.config.export.calibration_method
-        return {**self.calibration.record(), "method": wanted if wanted in known else known[0]} if known else None
+        wanted, known = self.config.export, FORMATS[number_format]
+        if not known.calibration:
+            return None
+        method = wanted.calibration_method
+        rounding = {"rounding": wanted.rounding} if known.can_be_repaired else {}
+        kept = method if method in known.calibration else known.calibration[0]
+        return {**self.calibration.record(), "method": kept, **rounding}
 
 
 def open_source(path: Path, config: Config) -> Source:
