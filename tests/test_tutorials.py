@@ -19,7 +19,7 @@ SETTINGS = {
     "epochs: 20": "epochs: 1",
     "steps_per_epoch: 500": "steps_per_epoch: 2",
     "batch_size: 8": "batch_size: 4",
-    "loops: 30": "loops: 1\n  batches: 1",
+    "control: teacher": "control: teacher\n  loops: 1\n  batches: 1",
 }
 WORDS = {"240": ["21", "--size", "64"], "512": ["80"]}
 LATENCY = "prune.latency_ms="

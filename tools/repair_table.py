@@ -85,6 +85,7 @@ def _files(network: keras.Model, images: Images) -> Iterator[tuple[str, bytes, d
         yield f"int8, {method}", int8_file(clipping.with_chosen(slots, seen, method=method)).content, {}
     calibrated = clipping.with_chosen(slots, seen, method=clipping.MIN_MAX)
     yield "int8, bias correction", int8_file(calibrated, correct_on=images).content, {}
+    yield "int8, gptq", int8_file(calibrated, correct_on=images, together=True).content, {}
     for count in KEPT:
         made = int8_file(calibrated, images=images[:ERROR_SAMPLES], layer_names=names, keep_float=count)
         errors = [error.record() for error in made.errors]

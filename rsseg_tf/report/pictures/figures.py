@@ -137,7 +137,8 @@ def tradeoff(rows: Sequence[ModelRow], looks: Mapping[str, Look]) -> Drawing:
         known = [row for row in rows if getattr(row, key) is not None]
         points = [(getattr(row, key) / unit, row.score("miou") or 0.0) for row in known]
         front = sorted(points[place] for place in pareto(points))
-        axis.plot(*zip(*front, strict=True), color="#888888", linestyle="--", zorder=1, label="Pareto front")
+        if len(front) > 1:
+            axis.plot(*zip(*front, strict=True), color="#888888", linestyle="--", zorder=1, label="Pareto front")
         for row, point in zip(known, points, strict=True):
             look = looks[row.name]
             axis.scatter(*point, marker=look.marker, color=look.color, s=60, zorder=2, label=row.name)
@@ -146,8 +147,8 @@ def tradeoff(rows: Sequence[ModelRow], looks: Mapping[str, Look]) -> Drawing:
         axis.grid(alpha=0.3)
     axes[0].set_ylim(*_span([row.score("miou") or 0.0 for row in rows]))
     axes[0].set_ylabel("mIoU (%)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=3, frameon=False)
     described = "; ".join(f"{row.name}: mIoU {row.score('miou'):.2f} %, {row.file_bytes / 1e6:.1f} MB" for row in rows)
     return Drawing("tradeoff", "Accuracy against cost", described, figure)
 
