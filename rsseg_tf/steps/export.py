@@ -30,7 +30,7 @@ from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.front.signature import with_signature
 from rsseg_tf.tflite.metadata import embed_metadata
 
-_ERROR_SAMPLES, _CORRECTED_ON = 8, 32
+_ERROR_SAMPLES, _CORRECTED_ON = 8, 16
 
 
 @extras_named()

@@ -23,7 +23,7 @@ from rsseg_tf.quantization.int8.rounding import Covariance, rounded_together
 from rsseg_tf.quantization.int8.taps import Taps
 from rsseg_tf.tflite.flatbuffer import Op, Tensor, TFLiteModel, parse_model
 
-_PLACES, _LEAST_PLACES, _MOST_PLACES = 4, 2_048, 16_384
+_PLACES, _LEAST_PLACES, _MOST_PLACES = 4, 2_048, 4_096
 """Places of a result whose inputs a covariance is of, over all images: for each weight, and at least and at most."""
 
 _TOGETHER = 1_152

@@ -18,7 +18,7 @@ from rsseg_tf.quantization.int8.observe import Float64Array
 _DAMPING = 0.01
 """Share of the mean variance that is added to each: what no image shows is not free to move."""
 
-_BLOCK = 128
+_BLOCK = 32
 _AT_ONCE = 1024
 _MOST_STEPS = 127
 
