@@ -3,7 +3,8 @@
 A weight's rounding error is fixed, so over an input that is mostly positive, as after ReLU, the errors of a
 kernel add up to a shift of the whole channel (Nagel et al. 2019, "Data-Free Quantization Through Weight
 Equalization and Bias Correction", section 4.2, equation 17). The input's mean is measured, tap by tap: with
-zero padding a dilated kernel's outer taps see mostly zeros.
+zero padding a dilated kernel's outer taps see mostly zeros. On the way the kernels may be rounded together, which
+needs the same inputs (`rsseg_tf.quantization.int8.rounding`).
 """
 
 from __future__ import annotations
