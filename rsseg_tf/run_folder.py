@@ -207,6 +207,11 @@ def _drop_other(place: Path, config_text: str) -> None:
         place.mkdir(exist_ok=True)
 
 
+def holds_nothing(folder: Path) -> bool:
+    """Return whether this is a folder, and nothing lies in it but what a kill left half-written."""
+    return folder.is_dir() and not _names(folder)
+
+
 def _names(folder: Path) -> set[str]:
     """Return what lies in a folder, without what a kill left half-written."""
     paths = folder.iterdir() if folder.is_dir() else ()

@@ -20,7 +20,7 @@ from rsseg_tf.quantization.int8.scores import with_range_of_scores
 from rsseg_tf.quantization.repair import ConvertedFile, int8_file
 from rsseg_tf.runs import atomic_path, require_output, write_json
 from rsseg_tf.steps.opening import find_model
-from rsseg_tf.steps.qat import qat_flatbuffer
+from rsseg_tf.steps.qat import forget_training, qat_flatbuffer
 from rsseg_tf.steps.shared.exported import Source, agreement_of, open_source, provenance, source_metadata, suited_file
 from rsseg_tf.steps.shared.windows import windows
 from rsseg_tf.tflite import arena, kernels
@@ -38,7 +38,8 @@ def export(model: Path | str, config: Config, out: Path | str) -> Mapping[str, A
     """Write a trained model as the TFLite file `out`, which appears only once it has been proven.
 
     Beside it lies `{out}.json`: the result, what it was made from, and the windows it was calibrated on. An export
-    with quantization-aware training that was killed resumes from the last saved step, which `{out}.qat` holds.
+    with quantization-aware training that was killed, or whose file was refused, goes on from the last saved step,
+    which `{out}.qat` holds.
 
     Args:
         model: the `.keras` file, or the folder of a finished run.
@@ -93,6 +94,8 @@ def _export(model_path: Path, config: Config, out: Path) -> Mapping[str, Any]:
         "kernels": by_kernels.record() if by_kernels else None,
     }
     write_json(out.with_name(f"{out.name}.json"), {**result, **provenance(source, out)})
+    if FORMATS[made.number_format].trained_from:
+        forget_training(out)
     return result
 
 

@@ -18,7 +18,7 @@ from rsseg_tf.graphs import live_taps
 from rsseg_tf.quantization.calibration import Calibration
 from rsseg_tf.quantization.qat.convert import convert_student
 from rsseg_tf.quantization.qat.fake_quant import quantization_aware, renew_weight_ranges
-from rsseg_tf.run_folder import only_writer, remove_run
+from rsseg_tf.run_folder import holds_nothing, only_writer, remove_own, remove_run
 from rsseg_tf.runs import write_text
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
@@ -39,14 +39,15 @@ def qat_flatbuffer(
 ) -> bytes:
     """Return the int8 TFLite file of `model` after quantization-aware training on the training split.
 
-    The model stays as it is; it is also the teacher. The same call after a kill resumes from the last saved step.
+    The model stays as it is; it is also the teacher. The same call after a kill resumes from the last saved step, and
+    after the last one until `forget_training`: what is trained is not lost where the file is refused.
 
     Args:
         model: a `.keras` as it was trained.
         dataset: its training split is learned from.
         config: the settings; the training's own are `export.qat`, the others those of `fit`.
         calibration: images that the ranges of activations start from.
-        out: the file that is being made; the folder `{out}.qat` beside it keeps the training's state meanwhile.
+        out: the file that is being made; the folder `{out}.qat` beside it keeps the training's state.
         hashes: name → SHA-256 of what the file is made from.
 
     Raises:
@@ -59,7 +60,14 @@ def qat_flatbuffer(
     fitting, distill = _fitting(config), config.export.qat.distill
     schedule = training_schedule(dataset, config, fitting)
     loss = training_loss(schedule, fitting, num_classes=len(dataset.palette.names))
-    recipe: dict[str, Any] = {"made_from": {**hashes, "calibration": calibration.sha256}, "settings": to_dict(config)}
+    settings = {
+        name: to_dict(section) for name, section in (("data", config.data), ("fit", fitting), ("distill", distill))
+    }
+    recipe: dict[str, Any] = {
+        "made_from": {**hashes, "calibration": calibration.sha256},
+        "seed": config.seed,
+        **settings,
+    }
     if live is not model:  # a state from when all taps learned is none of this student
         recipe["taps"] = "live"
     with _state_beside(out, json.dumps(recipe)) as folder:
@@ -90,15 +98,26 @@ def _fitting(config: Config) -> Recipe:
     )
 
 
+def forget_training(out: Path) -> None:
+    """Delete the state of the training of a file, once that is where it belongs."""
+    folder = _state_of(out)
+    with only_writer(folder):
+        _remove(folder)
+
+
+def _state_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.qat")
+
+
 @contextlib.contextmanager
 def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
-    """Yield the folder of a training's state, empty unless a training by the same recipe was stopped in it.
+    """Yield the folder of a training's state, empty unless there was a training by the same recipe.
 
-    It stays only where a stopped training has saved a state.
+    It stays only where the training has saved a state.
     """
-    folder = out.with_name(f"{out.name}.qat")
+    folder = _state_of(out)
     noted = folder / _RECIPE
-    if folder.exists() and not noted.is_file():
+    if folder.exists() and not noted.is_file() and not holds_nothing(folder):
         raise ConfigError(f"`{folder}`, where the training keeps its state, is in the way", hint="choose another --out")
     if noted.is_file() and noted.read_text(encoding="utf-8") != recipe:
         with only_writer(folder):  # not another process's
@@ -107,12 +126,12 @@ def _state_beside(out: Path, recipe: str) -> Iterator[Path]:
         write_text(noted, recipe)
         try:
             yield folder
-            (folder / STATE).unlink()
         finally:
             if not (folder / STATE).exists():
                 _remove(folder)
 
 
 def _remove(folder: Path) -> None:
-    (folder / _RECIPE).unlink(missing_ok=True)
+    """Delete a training's state; the recipe, which says that the folder is ours, goes last."""
     remove_run(folder)
+    remove_own(folder, _RECIPE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -156,6 +157,24 @@ def test_a_stopped_export_is_resumed_and_leaves_nothing_but_its_file(folder, stu
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def test_what_was_trained_for_a_file_that_was_refused_serves_again(folder, students, monkeypatch, tmp_path, capsys):
+    out, trained = tmp_path / "model.tflite", ("export.type=int8-qat", "export.qat.learning_rate=1e-1")
+    with monkeypatch.context() as poor:
+        real = agreement.compare
+        poor.setattr(agreement, "compare", lambda *a, **n: replace(real(*a, **n), miou_keras=99.0, miou_tflite=1.0))
+        assert exported(folder, out, *trained, "export.max_drop=5") == 3
+    assert "export.max_drop to accept it" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite.qat"}
+
+    told = told_steps(monkeypatch)
+    assert exported(folder, out, *trained, "export.check_samples=2") == 0
+
+    assert told == []
+    assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "model.tflite.json"}
+    for ours, theirs in zip(*(student.get_weights() for student in students), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_of_the_recipe_of_fit_only_data_and_loss_count(folder, students, tmp_path):
     how = ("optimizer=sgd", "learning_rate=5", "schedule=step", "warmup_steps=3", "l2=1", "ema=0.9", "accumulate=3")
     for name, words in (("plain", ()), ("other", how)):
@@ -175,6 +194,38 @@ def test_a_stopped_export_with_other_settings_begins_anew(folder, monkeypatch, t
     assert exported(folder, out, *settings, "export.qat.learning_rate=1e-4") == 0
 
     assert told == [(1, 1), (1, 2), (1, 3), (1, 4)]
+
+
+def test_a_kill_while_an_earlier_state_is_removed_keeps_no_export_from_beginning(folder, monkeypatch, tmp_path):
+    out, settings = tmp_path / "model.tflite", ("export.type=int8-qat", "fit.checkpoint_steps=1")
+    told_steps(monkeypatch, stop_at=3)
+    assert exported(folder, out, *settings) == 130
+    unlink = Path.unlink
+
+    def unlink_and_end(path: Path, **options: bool) -> None:
+        unlink(path, **options)
+        if path.parent.name == "model.tflite.qat":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as trap:
+        trap.setattr(Path, "unlink", unlink_and_end)
+        assert exported(folder, out, *settings, "export.qat.learning_rate=1e-4") == 130
+
+    told_steps(monkeypatch)
+    assert exported(folder, out, *settings, "export.qat.learning_rate=1e-4") == 0
+
+
+def test_a_folder_of_others_in_the_place_of_the_state_stays_as_it_is(folder, tmp_path, capsys):
+    kept = tmp_path / "model.tflite.qat" / "notes.txt"
+    kept.parent.mkdir()
+    assert exported(folder, tmp_path / "model.tflite", "export.type=int8-qat") == 0
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("mine")
+
+    assert exported(folder, tmp_path / "model.tflite", "export.type=int8-qat") == 2
+
+    assert "is in the way" in capsys.readouterr().err
+    assert kept.read_text() == "mine"
 
 
 def test_an_export_that_is_stopped_before_its_first_state_leaves_nothing(folder, monkeypatch, tmp_path):

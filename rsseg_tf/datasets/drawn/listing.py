@@ -17,7 +17,7 @@ import yaml
 from rsseg_tf.datasets.readers.folder import COLUMNS
 from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.run_folder import UNFINISHED, only_writer, remove_own
+from rsseg_tf.run_folder import UNFINISHED, holds_nothing, only_writer, remove_own
 from rsseg_tf.runs import TEMPORARY, remove_leftovers, write_json, write_text
 
 PAIRS, SETTINGS = "pairs.csv", "data.yaml"
@@ -69,7 +69,7 @@ def _clear(folder: Path) -> None:
 
 
 def _require_new(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and all(each.name.startswith(TEMPORARY) for each in folder.iterdir())):
+    if folder.exists() and not holds_nothing(folder):
         raise ConfigError(f"`{folder}` holds something", hint="choose another --out, or empty it")
 
 
