@@ -11,6 +11,7 @@ is left in the mean, biases take back (`rsseg_tf.quantization.int8.bias_correcti
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from rsseg_tf.quantization.int8.observe import Float64Array
@@ -50,8 +51,12 @@ def _inverse_factor(covariances: Float64Array) -> Float64Array:
     variances = np.trace(covariances, axis1=1, axis2=2) / count
     damping = _DAMPING * np.where(variances > 0, variances, 1.0)
     damped = covariances + damping[:, None, None] * np.eye(count)
-    lower = np.linalg.cholesky(damped[:, ::-1, ::-1])
-    return np.linalg.inv(lower[:, ::-1, ::-1])
+    upper = np.linalg.cholesky(damped[:, ::-1, ::-1])[:, ::-1, ::-1]
+    ones = np.broadcast_to(np.eye(count), upper.shape)
+    factor: Float64Array = tf.linalg.triangular_solve(
+        upper, ones, lower=False
+    ).numpy()  # NumPy's takes four times as long
+    return factor
 
 
 def _rounded(exact: Float64Array, width: Float64Array, factor: Float64Array) -> Float64Array:
