@@ -11,7 +11,7 @@ from typing import Any
 from rsseg_tf.datasets.images.pixels import read_image, read_indices, write_image
 from rsseg_tf.errors import ConfigError, DataError
 from rsseg_tf.inference.tiling import Image
-from rsseg_tf.run_folder import remove_own
+from rsseg_tf.run_folder import holds_nothing, remove_own
 from rsseg_tf.runs import remove_leftovers, write_json
 
 _MADE_FROM = "made_from.json"
@@ -54,7 +54,7 @@ class Parts:
         self.folder = folder
         remove_leftovers(folder)
         known = _key_in(folder)
-        if known is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if known is None and folder.exists() and not holds_nothing(folder):
             raise ConfigError(f"`{folder}`, for the bands, is in the way", hint="choose another --out")
         if overwrite and known is not None and known != dict(key):
             self.remove()

@@ -28,6 +28,7 @@ from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
+from rsseg_tf.run_folder import holds_nothing
 from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
 from rsseg_tf.steps.control import check_controls, control_folder, train_control
 from rsseg_tf.steps.export import export
@@ -182,8 +183,7 @@ def _repeat_folder(folder: Path, settings: Config) -> Path:
 
 def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -> None:
     """Check that the folder is new, or what lies in it was made with these settings."""
-    is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_new and not (folder / ABLATION).is_file():
+    if folder.exists() and not holds_nothing(folder) and not (folder / ABLATION).is_file():
         raise ConfigError(f"`{folder}` exists and is not an ablation", hint="choose another --out")
     for config in recipes.values():
         for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):

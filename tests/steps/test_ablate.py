@@ -19,6 +19,7 @@ from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.number_formats import FORMATS
 from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
+from rsseg_tf.runs import TEMPORARY
 from rsseg_tf.steps import ablate as step
 from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
 from tests.datasets.readers.test_uavid import write_uavid
@@ -140,6 +141,17 @@ def test_another_split_than_was_scored_is_refused_with_both_named(recipes, tmp_p
     ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     with pytest.raises(ConfigError, match=r"was scored on `test`, not on `val`"):
         ablate(recipes, tmp_path / "out", replace(TWICE, split="val"), announce=silent)
+
+
+def test_what_a_kill_left_half_written_in_a_new_folder_keeps_no_ablation_from_beginning(recipes, tmp_path, monkeypatch):
+    work, left = Work(monkeypatch), tmp_path / "out" / f"{TEMPORARY}1.json"
+    left.parent.mkdir()
+    left.touch()
+
+    ablate(recipes, left.parent, TWICE, announce=silent)
+
+    assert work.done
+    assert not left.exists()
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path, capsys):
