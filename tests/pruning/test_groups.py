@@ -104,6 +104,21 @@ def test_slices_of_what_was_split_freeze_and_do_not_crash():
     assert "a GetItem, which has no rule" in pruning.find_groups(model).frozen["before"]
 
 
+def test_a_layer_without_a_rule_that_returns_two_tensors_keeps_what_goes_in_and_comes_out():
+    x = inputs = keras.Input((8, 3))
+    x = layers.Conv1D(4, 3, name="before")(layers.Conv1D(6, 3, name="first")(x))
+    each, last = layers.GRU(5, return_sequences=True, return_state=True, name="gru")(x)
+    model = keras.Model(inputs, [layers.Dense(2, name="of_each")(each), layers.Dense(2, name="of_last")(last)])
+    groups = pruning.find_groups(model)
+    assert (
+        groups.frozen["before"]
+        == groups.frozen["gru"].replace("is", "`gru` is", 1)
+        == "`gru` is a GRU, which has no rule"
+    )
+    assert [family.members for family in groups.families] == [{"first": 1}]
+    assert check_law(model).holds
+
+
 def test_channels_first_is_frozen():
     x = inputs = keras.Input((3, 8, 8))
     x = layers.ZeroPadding2D(1, data_format="channels_first", name="pad")(x)

@@ -33,7 +33,7 @@ _LIMIT_S, _WAIT_S = 180, 1800.0
 _MOMENT_S = 0.05
 
 _METRICS, _PRUNING = "tests/metrics/test_", "tests/pruning/test_"
-_GRAPHS = [f"{_PRUNING}groups.py", f"{_PRUNING}plan.py", f"{_PRUNING}law.py"]
+_GRAPHS = [f"{_PRUNING}{name}.py" for name in ("groups", "plan", "law", "cost")]
 TESTS = {
     "rsseg_tf/metrics/confusion.py": [f"{_METRICS}confusion.py"],
     "rsseg_tf/metrics/boundary.py": [f"{_METRICS}boundary.py"],
