@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 _VARYING = {"outputs", "seconds", "shared_object_id", "resumed", "run", "bands_resumed"}
 _VARYING |= {"network_seconds", "process", "git"}
 _MEASURED = {"benchmark.json"}
+_HASH = re.compile(rb"\b[0-9a-f]{64}\b")
+"""Of files that are compared themselves; a `.keras` has another each time, since Keras notes when it was saved."""
 
 
 def trace(folder: Path) -> dict[str, str]:
@@ -55,13 +58,13 @@ def _content(path: Path) -> bytes:
         rows = list(csv.DictReader(io.StringIO(path.read_text())))
         return json.dumps([_steady(row) for row in rows]).encode()
     if path.suffix == ".json":
-        return json.dumps(_steady(json.loads(path.read_text())), sort_keys=True).encode()
+        return _HASH.sub(b"", json.dumps(_steady(json.loads(path.read_text())), sort_keys=True).encode())
     if path.suffix == ".keras":
         return _network(path)
     if path.suffix == ".gpkg":
         with sqlite3.connect(path) as base:
             return repr(base.execute("select * from polygons").fetchall()).encode()
-    return path.read_bytes()
+    return _HASH.sub(b"", path.read_bytes())
 
 
 def _network(path: Path) -> bytes:
