@@ -49,6 +49,9 @@ from rsseg_tf.tflite.narrowing import Narrowed, channels
 KIND = "rsseg-tf latency profile"
 FORMAT = 2
 
+_CALL_MS = 0.002
+"""What it takes to call an operator by itself, which the whole model does not pay."""
+
 _FAR_APART = 0.1
 """Share of a model's time by which its operators' sum may differ; on a quiet machine they agree within a percent."""
 
@@ -118,7 +121,7 @@ class LatencyProfile:
         """Why the figures may be wrong: nothing was measured, or sum and whole are far apart; empty if neither."""
         if self.is_estimate:
             return f"an estimate for {self.cpu}: its milliseconds may be off by a factor of two"
-        if abs(self.sum_ms - self.total_ms) <= _FAR_APART * self.total_ms:
+        if abs(self.sum_ms - self.total_ms) <= max(_FAR_APART * self.total_ms, _CALL_MS * len(self.layers)):
             return ""
         return (
             f"the operators take {self.sum_ms:.1f} ms in sum, the whole model {self.total_ms:.1f} ms: "

@@ -84,17 +84,13 @@ def command(
     For example: rsseg-tf benchmark dense.tflite pruned.tflite --threads 1,4
     """
     counts = _thread_counts(threads)
-    if profile and (len(models) > 1 or len(counts) > 1):
-        raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
-    if profile and (delegate or runtimes):
-        other = "a delegate" if delegate else "other runtimes"
-        raise ConfigError(f"`--profile` times LiteRT on the CPU, not {other}", hint="leave one of the two out")
+    _check_profile(models, counts, profile, "a delegate" if delegate else "other runtimes" if runtimes else "")
     if throughput and (len(models) > 1 or runtimes):
         raise ConfigError(
             "`--throughput` takes one MODEL, in LiteRT", hint="run benchmark once for each, without --runtime"
         )
-    if board and not profile:
-        raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
+    if board:
+        _check_board(profile, "--data" if data else "--throughput" if throughput else "")
     if profile:
         require_output(profile, kinds=[".json"], reads=models)
     if profile and board:
@@ -133,6 +129,20 @@ def command(
         "throughput": [each.to_dict() for each in side_by_side],
     }
     options.print_result(values, text, as_json=as_json)
+
+
+def _check_profile(models: Sequence[Path], counts: Sequence[int], profile: Path | None, other: str) -> None:
+    if profile and (len(models) > 1 or len(counts) > 1):
+        raise ConfigError("`--profile` takes one MODEL and one number of threads", hint="run benchmark once for each")
+    if profile and other:
+        raise ConfigError(f"`--profile` times LiteRT on the CPU, not {other}", hint="leave one of the two out")
+
+
+def _check_board(profile: Path | None, measuring: str) -> None:
+    if not profile:
+        raise ConfigError("`--board` is for `--profile FILE`", hint="add it, or leave --board out to measure here")
+    if measuring:
+        raise ConfigError(f"`--board` measures nothing, `{measuring}` does", hint="leave one of the two out")
 
 
 def _write_estimate(model: Path, board: str, profile: Path, *, threads: int, as_json: bool) -> None:

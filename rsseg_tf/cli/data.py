@@ -186,12 +186,16 @@ def init(folder: Path, background: str, out: Path, as_json: bool) -> None:
     options.print_result(result, _found(result), as_json=as_json)
 
 
+_NO_CLASS = "is no class: add it, or to ignore_colors"
+_NO_LABEL = "is ignored, as no label: add it, if it is a class"
+
+
 def _found(result: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{number} {split}" for split, number in result["splits"].items())
     name_of = {value: name for name, value in result.get("classes", {}).items()}
     total = max(1, sum(result.get("values", {}).values()))
     lines = [
-        f"  {value}: {pixels / total:.2%} {name_of.get(value, 'is no class: add it, or to ignore_colors')}"
+        f"  {value}: {pixels / total:.2%} {name_of.get(value, _NO_LABEL if value == '255' else _NO_CLASS)}"
         for value, pixels in result.get("values", {}).items()
     ]
     pairs = f": {counts}" if counts else ""

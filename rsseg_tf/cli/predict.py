@@ -110,9 +110,9 @@ def command(
     """Predict the class of every pixel of images and videos: files, folders, glob patterns, or camera:0.
 
     Writes for each image NAME_classes.png (class numbers) with NAME_classes.qml (its names and colors, for QGIS),
-    NAME_overlay.jpg (colors over the image) and NAME.json (area of each class). Images that were predicted
-    before are skipped, so a killed run resumes where it stopped, within a large image too. Videos in folders are
-    skipped and named.
+    NAME_overlay.jpg (colors over the image) and NAME.json (area of each class). Images and videos that were
+    predicted before are skipped, so a killed run resumes where it stopped, within a large image too. Videos in folders
+    are skipped and named.
 
     Without a georeference and --gsd the size of a pixel comes from the altitude above take-off that a DJI drone wrote
     into its photo, if the camera looked straight down (extra `geo`).
@@ -138,16 +138,20 @@ def command(
     For example: rsseg-tf predict dubai.tflite survey/ -o maps
     """
     path = find_model(model)
+    from rsseg_tf.inference.files.names import names_of
+    from rsseg_tf.inference.files.videos import video_names
     from rsseg_tf.inference.folders import predict_files
     from rsseg_tf.inference.predict import with_overlap, with_pixels_of
     from rsseg_tf.inference.video import VideoSettings, find_videos, is_video, predict_video, videos_within
 
     channels, settings = _channels(bands, scale), VideoSettings(every, most_frames, frames)
-    videos = find_videos([word for word in images if is_video(word)])
+    videos = find_videos([word for word in images if is_video(word)], out)
     pictures = [word for word in images if not is_video(word)]
     products = _products(polygons, simplify, least_area, confidence, threshold)
     if videos and products.need_confidence:
-        raise ConfigError("polygons and confidence are made of images, not of videos", hint="predict the videos apart")
+        given = {"--polygons": polygons, "--confidence": confidence, "--threshold": threshold}
+        named = " and ".join(option for option, value in given.items() if value)
+        raise ConfigError(f"{named}: of images, not of videos", hint="predict the videos apart")
     is_dealt = are_wanted(workers, address, [path])
     config = None
     if is_keras(path):
@@ -171,9 +175,10 @@ def command(
         with advance_line("predict") as progress:
             records = predict_files(predictor, pictures, out, progress=progress, **wanted)
     played = []
-    for video in videos:
+    how: dict[str, Any] = {"channels": channels, "settings": settings, "overwrite": overwrite}
+    for video, name in zip(videos, video_names(videos, names_of(records)), strict=True):
         with advance_line(video) as progress:
-            played.append(predict_video(predictor, video, out, settings=settings, progress=progress))
+            played.append(predict_video(predictor, video, out, name=name, progress=progress, **how))
     skipped = [word for word in videos_within(pictures) if word not in videos]
     result = {"out": str(out), "images": records, "videos": played, "skipped": skipped}
     options.print_result(result, "\n".join([_text(records, played, out), *_named(skipped)]), as_json=as_json)

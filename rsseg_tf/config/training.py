@@ -110,7 +110,7 @@ def check_network(settings: ModelConfig) -> None:
                 hint=f"leave `model.{name}` at {str(getattr(usual, name)).lower()}, or choose "
                 f"model.architecture={having[0]}",
             )
-    if own in _BACKBONES and settings.backbone != usual.backbone:
+    if own in _BACKBONES and settings.backbone not in (usual.backbone, settings.stands_on):
         raise ConfigError(
             f"`{own}` has a backbone of its own, {settings.stands_on}, got `model.backbone={settings.backbone}`",
             hint="leave out `model.backbone`, or choose another model.architecture",

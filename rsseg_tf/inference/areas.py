@@ -175,6 +175,10 @@ def as_learned(
 
 def check_resamples(predictor: TiledPredictor) -> None:
     """Refuse to resample for a model that does not say how large the pixels were that it learned from."""
+    if predictor.resamples and predictor.fitting == "resize":
+        raise ConfigError(
+            "the model sees whole images resized, so it learned no size of a pixel", hint="leave out --resample"
+        )
     if predictor.resamples and not predictor.learned_pixel_m:
         raise ConfigError(
             "the model does not say how large the pixels were that it learned from",

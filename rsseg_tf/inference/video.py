@@ -7,7 +7,7 @@ import glob
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.files.resizing import Resizing
-from rsseg_tf.datasets.images.channels import COLORS
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, COLORS, Channels
+from rsseg_tf.datasets.images.picture import of_colors
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.errors import ConfigError, DataError, RssegError
@@ -23,11 +24,15 @@ from rsseg_tf.inference.areas import area_table, check_resamples, given_pixel_m,
 from rsseg_tf.inference.codecs.ffmpeg import FfmpegPlayer, FfmpegRecorder, library
 from rsseg_tf.inference.codecs.frames import Frame, Player, Recorder, Source
 from rsseg_tf.inference.codecs.opencv import CAMERA, OpencvPlayer, OpencvRecorder
+from rsseg_tf.inference.files.names import but_results
+from rsseg_tf.inference.files.records import key_of
+from rsseg_tf.inference.files.videos import claimed, earlier_video
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE
 from rsseg_tf.inference.predict import TiledPredictor
 from rsseg_tf.inference.prefetch import prefetched
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.progress import Advance, warn
+from rsseg_tf.run_folder import only_writer, remove_own
 from rsseg_tf.runs import atomic_path, write_json
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -55,8 +60,8 @@ def is_video(word: str) -> bool:
     return word.startswith(CAMERA) or word.lower().endswith(VIDEO_SUFFIXES)
 
 
-def find_videos(words: Sequence[str]) -> list[str]:
-    """Return the cameras and files that words and glob patterns name, each once, in order.
+def find_videos(words: Sequence[str], out: Path) -> list[str]:
+    """Return the cameras and files that words and glob patterns name, each once, in order, without results in `out`.
 
     Raises:
         DataError: if a word names nothing.
@@ -67,7 +72,8 @@ def find_videos(words: Sequence[str]) -> list[str]:
         matches = [word] if is_there else sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - absolute patterns
         if not matches:
             raise DataError(f"no video at `{word}`", hint="give a video file, or camera:0 for the first camera")
-        found.update(dict.fromkeys(matches))
+        kept = matches if is_there else [str(path) for path in but_results([Path(match) for match in matches], out)]
+        found.update(dict.fromkeys(kept))
     return list(found)
 
 
@@ -77,18 +83,22 @@ def videos_within(words: Sequence[str]) -> list[str]:
     return [str(path) for folder in folders for path in sorted(folder.rglob("*")) if is_video(path.name)]
 
 
-def predict_video(
+def predict_video(  # noqa: PLR0913 - as `predict_files`
     predictor: TiledPredictor,
     word: str,
     out: Path,
     *,
+    name: str = "",
+    channels: Channels = AS_THEY_ARE,
     settings: VideoSettings = VideoSettings(),
+    overwrite: bool = False,
     progress: Callable[[Advance], None] | None = None,
 ) -> dict[str, Any]:
     """Predict the frames of a video file or a camera.
 
     Writes `NAME_overlay.mp4` (colors over the picture), or with `settings.as_frames` a PNG of class numbers a
-    frame in `NAME_frames`, then `NAME_video.json`. NAME is the file's stem, or the camera and the time.
+    frame in `NAME_frames`, then `NAME_video.json`. NAME is the file's stem, or the camera and the time. A file that was
+    predicted before in the same way is not predicted again.
 
     Where `predictor.resamples`, the network sees each frame at the resolution that it learned; maps and overlay have
     the video's own. Frames of another size on the ground that are not resampled are warned of.
@@ -100,7 +110,10 @@ def predict_video(
         predictor: the model.
         word: the file, or `camera:N`.
         out: the folder for the results.
+        name: of the results, in place of the file's stem.
+        channels: what the network gets of the three colors; what the model says, where they say nothing.
         settings: which frames, and what becomes of them.
+        overwrite: predict again what lies in `out`.
         progress: called after every frame, with 0 images done where the end is unknown.
 
     Returns:
@@ -110,39 +123,81 @@ def predict_video(
 
     Raises:
         ConfigError: if the model sees another number of bands than a video has colors, or frames are to be resampled
-            and nothing says how large pixels are.
+            and nothing says how large pixels are; if `out` holds the video, results of another model, video or
+            settings, or others in their place, or another process writes to it.
         DataError: if it cannot be opened, or has no frame.
         RssegError: if the results cannot be written.
     """
-    if predictor.num_bands != COLORS:
+    seen = _channels_for(predictor, channels, word)
+    check_resamples(predictor)
+    if Path(word).is_file() and Path(word).resolve().parent == out.resolve():
+        raise ConfigError(f"`{out}` holds videos to predict", hint="choose another --out")
+    with contextlib.closing(_opened(word)) as player, only_writer(out):
+        source = replace(player.source, name=name or player.source.name)
+        record = out / f"{source.name}_video.json"
+        key = {} if source.is_camera else {**key_of(predictor, Path(word), seen), "settings": asdict(settings)}
+        frames = out / f"{source.name}_frames"
+        if not overwrite and not source.is_camera:
+            outputs = [frames if settings.as_frames else out / f"{source.name}_overlay.mp4"]
+            if (known := earlier_video(record, key, outputs)) is not None:
+                return known
+        if record.exists():
+            remove_own(frames, "[0-9]" * 6 + ".png")
+        with claimed(record, key):
+            made = {
+                **_made(predictor, player, out, source=source, channels=seen, settings=settings, progress=progress),
+                "made_from": key,
+            }
+            write_json(record, made)
+    return made
+
+
+def _channels_for(predictor: TiledPredictor, given: Channels, word: str) -> Channels:
+    is_named = bool(given.bands or predictor.channels.bands)
+    if predictor.num_bands > COLORS or (predictor.num_bands < COLORS and not is_named):
         raise ConfigError(
             f"`{word}` has {COLORS} colors, the model sees {predictor.num_bands} bands",
             hint="predict images that have them",
         )
-    check_resamples(predictor)
+    seen = predictor.channels_for(given)
+    if max(seen.bands, default=COLORS) > COLORS:
+        raise ConfigError(
+            f"`{word}` has {COLORS} colors, band {max(seen.bands)} is to be seen", hint="predict images that have it"
+        )
+    return seen
+
+
+def _made(  # noqa: PLR0913 - what a frame goes through
+    predictor: TiledPredictor,
+    player: Player,
+    out: Path,
+    *,
+    source: Source,
+    channels: Channels,
+    settings: VideoSettings,
+    progress: Callable[[Advance], None] | None,
+) -> dict[str, Any]:
+    """Return the record of a video whose frames are predicted and written."""
     started = time.perf_counter()
-    with contextlib.closing(_opened(word)) as player:
-        source, counts, times = player.source, np.zeros(predictor.palette.num_classes, np.int64), list[float]()
-        rate = source.fps / settings.every
-        seen = _predicting(predictor, source)
-        output = _frame_folder(out, source) if settings.as_frames else _overlay_video(out, source, settings, predictor)
-        with output as (name, write), contextlib.closing(_classified(player, seen, settings)) as frames:
-            with _ends_a_camera(source):
-                for frame, classes in frames:
-                    write(len(times), frame, classes)
-                    counts += np.bincount(classes.ravel(), minlength=len(counts))
-                    times.append(frame.seconds)
-                    if progress:
-                        progress(Advance(_share(len(times), source, settings), 1, len(times) * classes.size))
-            if not times:
-                raise DataError(f"`{source.label}` has no frame", hint="check that it plays, or name another source")
+    counts, times = np.zeros(predictor.palette.num_classes, np.int64), list[float]()
+    rate = source.fps / settings.every
+    predict = _predicting(predictor, source, channels)
+    output = _frame_folder(out, source) if settings.as_frames else _overlay_video(out, source, settings, predictor)
+    with output as (name, write), contextlib.closing(_classified(player, predict, settings)) as frames:
+        with _ends_a_camera(source):
+            for frame, classes in frames:
+                write(len(times), frame, classes)
+                counts += np.bincount(classes.ravel(), minlength=len(counts))
+                times.append(frame.seconds)
+                if progress:
+                    progress(Advance(_share(len(times), source, settings), 1, len(times) * classes.size))
+        if not times:
+            raise DataError(f"`{source.label}` has no frame", hint="check that it plays, or name another source")
     seconds = time.perf_counter() - started
     record = _record(source, predictor, counts, frames=len(times))
     record |= {"output": name, "keeps_times": settings.as_frames or library() is not None or _is_steady(times, rate)}
     record |= {"seconds": times} if settings.as_frames else {}
-    record |= {"settings": asdict(settings), "run": {"seconds": seconds, "fps": len(times) / seconds}}
-    write_json(out / f"{source.name}_video.json", record)
-    return record
+    return record | {"settings": asdict(settings), "run": {"seconds": seconds, "fps": len(times) / seconds}}
 
 
 def _record(source: Source, predictor: TiledPredictor, counts: Any, *, frames: int) -> dict[str, Any]:
@@ -165,14 +220,16 @@ def _opened(word: str) -> Player:
     return OpencvPlayer(word) if word.startswith(CAMERA) or library() is None else FfmpegPlayer(word)
 
 
-def _predicting(predictor: TiledPredictor, source: Source) -> Callable[[Image], Image]:
+def _predicting(predictor: TiledPredictor, source: Source, channels: Channels) -> Callable[[Image], Image]:
     """Return what predicts a frame, at the resolution that the network learned if it is to resample."""
     known = given_pixel_m(predictor)
     if not needs_resizing(predictor, source.label, known, tell=lambda text, hint: warn(text, hint=hint)) or not known:
-        return predictor.predict
+        return lambda image: predictor.predict(of_colors(image, channels))
     own = source.height, source.width
     size = Resizing.to(*own, ratio=known / predictor.learned_pixel_m, name=source.label).after
-    return lambda image: resized_mask(predictor.predict(resized_image(image, size)), image.shape[:2])
+    return lambda image: resized_mask(
+        predictor.predict(resized_image(of_colors(image, channels), size)), image.shape[:2]
+    )
 
 
 def _classified(player: Player, predict: Callable[[Image], Image], settings: VideoSettings) -> Any:

@@ -122,6 +122,11 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
         for facts in sources.evaluations
         if facts.get("sha256") not in known
     ]
+    problems += [
+        Problem(str(facts.get("model", "a benchmark")), "it times a model that is not among the inputs")
+        for facts in sources.benchmarks
+        if facts.get("sha256") not in known
+    ]
     scored = [(row, row.scores) for row in rows if row.scores]
     for row, scores in scored[1:]:
         if scored_pixels(scores) != scored_pixels(scored[0][1]):

@@ -95,8 +95,9 @@ class KernelAgreement:
 
 
 def is_quantized(content: bytes, *, name: str) -> bool:
-    """Return whether a file's output is integers, of which each kernel rounds its own way; `name` is for errors."""
-    return parse_model(content, name=name).outputs[0].dtype in _INTEGERS
+    """Return whether a file makes integers of integers, which each kernel rounds its own way; `name` is for errors."""
+    graph = parse_model(content, name=name)
+    return {graph.inputs[0].dtype, graph.outputs[0].dtype} <= set(_INTEGERS)
 
 
 def compare_kernels(

@@ -72,6 +72,14 @@ def test_a_board_without_a_profile_is_a_wrong_command_line(models: Path, capsys)
     assert "`--board` is for `--profile FILE`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--throughput", "--data data.yaml"])
+def test_what_a_board_cannot_measure_is_a_wrong_command_line(models: Path, tmp_path: Path, capsys, option: str) -> None:
+    words = ["benchmark", str(models / "int8.tflite"), "--profile", str(tmp_path / "b.json"), "--board", "pi5"]
+    assert main([*words, *option.split()]) == 2
+    assert f"`--board` measures nothing, `{option.split()[0]}` does" in capsys.readouterr().err
+    assert not (tmp_path / "b.json").exists()
+
+
 def test_the_help_lists_every_board(capsys) -> None:
     assert main(["benchmark", "--help"]) == 0
     said = capsys.readouterr().out

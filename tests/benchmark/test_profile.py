@@ -146,6 +146,12 @@ def test_the_table_lists_the_slowest_first() -> None:
     ]
 
 
+def test_a_profile_of_a_model_that_takes_no_time_is_not_doubted() -> None:
+    layers = tuple(dataclasses.replace(each, ms=0.002) for each in (ADD, CONV))
+    tiny = dataclasses.replace(MADE, layers=layers, total_ms=0.001)
+    assert tiny.doubt == ""
+
+
 def test_a_profile_of_a_busy_machine_is_doubted() -> None:
     quiet = dataclasses.replace(MADE, layers=(ADD, CONV), total_ms=3.9)
     busy = dataclasses.replace(quiet, total_ms=5.0)

@@ -295,10 +295,37 @@ def test_senseless_products_are_refused(
     assert said in capsys.readouterr().err
 
 
+def test_an_image_and_a_video_of_one_name_have_records_of_their_own(model: Path, tmp_path: Path, capsys) -> None:
+    write_image(tmp_path / "in/a_video.png", frame(0, 50, 40))
+    film = cv2.VideoWriter(str(tmp_path / "in/a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (40, 48))
+    film.write(frame(1, 48, 40))
+    film.release()
+    command = words(model, tmp_path / "in/a_video.png", tmp_path / "in/a.avi", "-o", tmp_path / "out", "--json")
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"a_video.json", "a_avi_video.json"}
+    assert main(command) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_what_is_made_again_takes_the_place_of_all_that_was_there(model: Path, survey: Path, tmp_path: Path) -> None:
+    assert main(words(model, survey, "-o", tmp_path / "out", "--confidence", "--polygons", "geojson")) == 0
+    (tmp_path / "out/a_notes.txt").write_text("mine")
+    assert main(words(model, survey, "-o", tmp_path / "out", "--threshold", "0.5", "--overwrite")) == 0
+    kinds = ("_classes.png", "_classes.qml", "_overlay.jpg", ".json")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *(f"{name}{kind}" for name in "ab" for kind in kinds),
+        "a_notes.txt",
+    }
+
+
 def test_a_video_has_no_polygons(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "flight.mp4").write_bytes(b"x")
-    assert main(words(model, tmp_path / "flight.mp4", "-o", tmp_path / "out", "--polygons", "gpkg")) == 2
-    assert "videos apart" in capsys.readouterr().err
+    for option in (("--polygons", "gpkg"), ("--threshold", "0.5"), ("--confidence",)):
+        assert main(words(model, tmp_path / "flight.mp4", "-o", tmp_path / "out", *option)) == 2
+        error = capsys.readouterr().err
+        assert f"error: {option[0]}: of images" in error
+        assert "videos apart" in error
 
 
 def test_an_image_of_another_resolution_is_told_or_resampled(

@@ -67,7 +67,7 @@ def test_resampled_maps_have_the_models_grid_and_cover_the_same_ground(tmp_path,
     (record,) = predict_files(predictor(learned_pixel_m=0.4, resamples=True), [image], tmp_path / "out")
 
     assert (record["height"], record["width"]) == (10, 15)
-    assert record["scale_note"] == "seen at 0.4 m a pixel"
+    assert record["scale_note"] == "seen with pixels of 0.4 m on average"
     assert area(record) == pytest.approx(area(whole), rel=1e-4)
     with rasterio.open(image) as before, rasterio.open(tmp_path / "out/a_classes.tif") as after:
         assert after.bounds == pytest.approx(before.bounds)
@@ -112,6 +112,7 @@ def test_control_points_move_with_the_grid():
     [
         ({"learned_pixel_m": 0.3}, "a.png", r"a\.png` does not say how large its pixels are"),
         ({}, "a.tif", "the model does not say how large the pixels were"),
+        ({"fitting": "resize"}, "a.tif", "sees whole images resized, so it learned no size of a pixel"),
         ({"learned_pixel_m": 1e-9}, "a.tif", r"a\.tif` would have .* pixels"),
     ],
 )

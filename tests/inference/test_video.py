@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
+from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import read_indices
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import ConfigError, DataError, RssegError
@@ -102,7 +105,11 @@ def test_resampled_frames_are_seen_as_learned_and_their_maps_are_the_videos(clip
     seen = predictor(lambda images: sizes.append(len(images)) or brightness(images), **given)
     own, learned = (
         predict_video(
-            dataclasses.replace(seen, **each), str(clip), tmp_path / "out", settings=VideoSettings(1, 1, True)
+            dataclasses.replace(seen, **each),
+            str(clip),
+            tmp_path / "out",
+            settings=VideoSettings(1, 1, True),
+            overwrite=True,
         )
         for each in ({}, {"learned_pixel_m": 0.4, "resamples": True})
     )
@@ -326,16 +333,83 @@ def test_a_video_of_which_frames_are_missing_does_not_get_its_name(
     monkeypatch.setattr(cv2, "VideoWriter", Full)
     with pytest.raises(RssegError, match="3 of 6 frames"):
         predict_video(predictor(), str(clip), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_videos_are_found_by_name_pattern_and_camera(clip: Path) -> None:
     words = [str(clip), str(clip.parent / "*.mp4"), "camera:1"]
     assert all(is_video(word) for word in words)
     assert not is_video(str(clip.parent))
-    assert find_videos(words) == [str(clip), "camera:1"]
+    assert find_videos(words, clip.parent / "out") == [str(clip), "camera:1"]
     with pytest.raises(DataError, match="no video"):
-        find_videos([str(clip.parent / "*.avi")])
+        find_videos([str(clip.parent / "*.avi")], clip.parent / "out")
+
+
+def test_results_below_a_pattern_are_not_found(clip: Path) -> None:
+    predict_video(predictor(), str(clip), clip.parent / "out")
+    assert find_videos([str(clip.parent / "**/*.mp4")], clip.parent / "out") == [str(clip)]
+
+
+def test_a_video_that_was_predicted_is_not_predicted_again(clip: Path, tmp_path: Path) -> None:
+    record = predict_video(predictor(), str(clip), tmp_path / "out")
+    overlay = tmp_path / "out/clip_overlay.mp4"
+    overlay.write_bytes(b"as it was")
+    assert predict_video(predictor(), str(clip), tmp_path / "out") == record
+    assert overlay.read_bytes() == b"as it was"
+    predict_video(predictor(), str(clip), tmp_path / "out", overwrite=True)
+    assert len(frames_in(overlay)) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings"), [({"model_sha256": "other"}, {}), ({}, {"every": 2}), ({"overlap": 2}, {})]
+)
+def test_the_result_of_another_model_or_setting_is_refused(clip, tmp_path, changes, settings) -> None:
+    first = predict_video(predictor(), str(clip), tmp_path / "out", settings=VideoSettings(as_frames=True))
+    wanted = VideoSettings(as_frames=True, **settings)
+    with pytest.raises(ConfigError, match="another model, image or setting"):
+        predict_video(predictor(**changes), str(clip), tmp_path / "out", settings=wanted)
+    assert json.loads((tmp_path / "out/clip_video.json").read_text()) == first
+    second = predict_video(predictor(**changes), str(clip), tmp_path / "out", settings=wanted, overwrite=True)
+    assert len(list((tmp_path / "out/clip_frames").iterdir())) == second["frames"]
+
+
+def test_nothing_is_written_over_videos_of_the_users(clip: Path, tmp_path: Path) -> None:
+    other = clip.with_name("clip_overlay.mp4")
+    shutil.copy(clip, other)
+    with pytest.raises(ConfigError, match="holds videos to predict"):
+        predict_video(predictor(), str(clip), clip.parent)
+    shutil.copytree(clip.parent, tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"clip_overlay\.mp4` is in the way"):
+        predict_video(predictor(), str(clip), tmp_path / "out")
+    assert other.read_bytes() == (tmp_path / "out" / other.name).read_bytes() == clip.read_bytes()
+
+
+def test_what_a_kill_left_is_made_again(clip: Path, tmp_path: Path) -> None:
+    whole = predict_video(predictor(), str(clip), tmp_path / "out")
+    record = tmp_path / "out/clip_video.json"
+    record.write_text(json.dumps({"made_from": whole["made_from"]}))
+    again = predict_video(predictor(), str(clip), tmp_path / "out")
+    assert {**again, "run": None} == {**whole, "run": None}
+
+
+@pytest.mark.parametrize("scale", [(0.0, 510.0), None])
+@pytest.mark.parametrize("bands", [(3, 3, 1), ()])
+@pytest.mark.parametrize("given", [True, False])
+def test_frames_are_seen_in_the_bands_and_ranges_that_images_are(clip, tmp_path, scale, bands, given) -> None:
+    channels, frame = Channels(bands, scale), frames_in(clip)[2]
+    cv2.imwrite(str(tmp_path / "frame.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    with open_picture(tmp_path / "frame.png", channels) as picture:
+        expected = predictor().predict(picture.read()[0])
+    model, said = (predictor(), channels) if given else (predictor(channels=channels), AS_THEY_ARE)
+    settings = VideoSettings(as_frames=True)
+    predict_video(model, str(clip), tmp_path / "out", channels=said, settings=settings)
+    assert np.array_equal(read_indices(tmp_path / "out/clip_frames/000002.png"), expected)
+
+
+def test_bands_that_a_video_lacks_are_refused(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has 3 colors, band 9"):
+        predict_video(predictor(), str(clip), tmp_path / "out", channels=Channels((7, 8, 9)))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("camera")

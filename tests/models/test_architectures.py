@@ -216,6 +216,12 @@ def test_what_an_architecture_does_not_have_is_one_message(settings, message, hi
     assert hint in caught.value.hint
 
 
+def test_the_backbone_that_an_architecture_stands_on_may_be_named():
+    named = ModelConfig(architecture="segformer_b0", backbone="mit_b0")
+    check_network(named)
+    assert named.network == ModelConfig(architecture="segformer_b0").network
+
+
 def test_an_architecture_takes_the_settings_that_it_has():
     deeplab = ModelConfig(output_stride=8, aspp="separable", decoder="none", image_pooling=True)
     light = ModelConfig(architecture="lr_aspp", output_stride=8)

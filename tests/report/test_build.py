@@ -181,9 +181,12 @@ def test_scores_of_other_pixels_and_of_other_models_are_named(inputs, made, tmp_
     hashes = [("a", records[0]["sha256"], "one"), ("b", records[1]["sha256"], "two"), ("c", "0" * 64, "one")]
     models = [{**plain, "model": name, "sha256": sha, "data_sha256": data} for name, sha, data in hashes]
     write_json(tmp_path / "scores.json", {"models": models, "differences": []})
-    problems, _ = problems_of([*inputs, tmp_path / "scores.json"], tmp_path)
+    timed = {"model": "far.tflite", "sha256": "1" * 64, "p50_ms": 2.0}
+    write_json(tmp_path / "times.json", {"results": [timed]})
+    problems, _ = problems_of([*inputs, tmp_path / "scores.json", tmp_path / "times.json"], tmp_path)
     assert [(each["source"], each["message"].split(":")[0]) for each in problems] == [
         ("c", "it scores a model that is not among the inputs"),
+        ("far.tflite", "it times a model that is not among the inputs"),
         (result["models"][2], f"it was scored on other pixels than {result['models'][0]}"),
     ]
 

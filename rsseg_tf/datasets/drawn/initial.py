@@ -67,9 +67,14 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
     classes = layout.classes_in(root)
     is_colored = _is_color(next(iter(classes.values()))) if classes else are_colors(masks[0])
     values = counted_values(masks, colors=is_colored, progress=progress)
-    named = dict(classes) or {f"class {value}": value for value in sorted(values, key=lambda text: (len(text), text))}
+    named = dict(classes) or _named(values)
     if len(named) > MAX_CLASSES:
         raise DataError(f"the masks hold {len(named)} values, too many for classes", hint="export them as PNG")
+    if not is_colored and (large := [value for value in named.values() if float(value) > IGNORE]):
+        raise DataError(
+            f"the masks hold {', '.join(large[:3])}{' …' * (len(large) > 3)}, a class is a number up to {IGNORE}",
+            hint="give the classes small numbers, and write the masks again",
+        )
     lists = {} if SPLIT in layout.image_glob else listed_splits(root)
     listed = {split: [each for each in every if _is_in(each, names)] for split, names in lists.items()}
     if listed.get("train") and listed.get("val"):
@@ -87,6 +92,12 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
 def _pair(root: Path, sample: Sample, split: str) -> Pair:
     image, mask = (path.relative_to(root).as_posix() if path else "" for path in (sample.image, sample.mask))
     return Pair(image, mask, split)
+
+
+def _named(values: Mapping[str, int]) -> dict[str, str]:
+    """Return a class for each value; 255 is one where the masks hold but one other, and else stands for no label."""
+    numbers = sorted(values, key=lambda text: (len(text), text))
+    return {f"class {value}": value for value in numbers if value != str(IGNORE) or len(numbers) == 2}
 
 
 def _is_in(sample: Sample, names: set[str]) -> bool:
@@ -158,6 +169,7 @@ def _from_outlines(
         if progress:
             progress(done, len(annotated))
     values = counted_values([out / pair.mask for pair in pairs], colors=False)
+    values.pop(str(IGNORE), None)  # what lies in no outline
     classes = {name: str(number) for name, number in numbers.items()}
     written = write_listing(out, pairs, classes)
     return {"layout": "outlines", **written, "values": dict(values), "classes": classes}

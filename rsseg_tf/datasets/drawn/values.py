@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from rsseg_tf.datasets.images.windows import read_numbers, read_picture
-from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES, format_color
+from rsseg_tf.datasets.palette import MAX_CLASSES, format_color
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress
 
 
 def counted_values(masks: Iterable[Path], *, colors: bool, progress: Progress | None = None) -> Counter[str]:
-    """Return number or color `RRGGBB` → pixels, over all masks; nodata is not counted.
+    """Return number or color `RRGGBB` → pixels, over all masks; what a file calls nodata is not counted.
 
     Args:
         masks: the files.
@@ -58,8 +58,9 @@ def _numbers_in(path: Path) -> Counter[str]:
     values = found.values if found.valid is None else found.values[found.valid]
     numbers, counts = np.unique(values, return_counts=True)
     pairs = zip(numbers.tolist(), counts.tolist(), strict=True)
-    blank = (found.nodata, IGNORE)
-    return Counter({f"{number:g}": count for number, count in pairs if number not in blank and number == number})
+    return Counter(
+        {f"{number:g}": count for number, count in pairs if number not in (found.nodata,) and number == number}
+    )
 
 
 def _colors_in(path: Path) -> Counter[str]:

@@ -29,11 +29,17 @@ class Position:
 
     Attributes:
         space: what its coordinates are of: those of two spaces cannot be compared.
-        box: left, bottom, right and top, in coordinates; a camera's place is a box without a side.
+        corners: x and y of each, one after the other around the image; a camera's place is one.
     """
 
     space: Any
-    box: tuple[float, float, float, float]
+    corners: tuple[tuple[float, float], ...]
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right and top."""
+        xs, ys = zip(*self.corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
 
     @property
     def center(self) -> tuple[float, float]:
@@ -73,7 +79,7 @@ def _by_tags(path: Path) -> Position | None:
     if affine is None:
         return None
     width, height = tags[256][0], tags[257][0]
-    return Position((tags.get(_KEYS, ()), tags.get(_NUMBERS, ())), _box(affine, width, height))
+    return Position((tags.get(_KEYS, ()), tags.get(_NUMBERS, ())), _corners(affine, width, height))
 
 
 def _affine(tags: dict[int, tuple[Any, ...]]) -> Affine | None:
@@ -94,7 +100,7 @@ def _by_world_file(path: Path) -> Position | None:
     height, width = size_of(path)
     if not height * width:
         return None
-    return Position("world file", _box((a, b, x - (a + b) / 2, d, e, y - (d + e) / 2), width, height))
+    return Position("world file", _corners((a, b, x - (a + b) / 2, d, e, y - (d + e) / 2), width, height))
 
 
 def _by_gdal(path: Path) -> Position | None:
@@ -105,17 +111,16 @@ def _by_gdal(path: Path) -> Position | None:
 
     with open_dataset_of(path) as dataset:
         affine: Affine = tuple(place.transform)[:6]
-        return Position(str(place.crs), _box(affine, dataset.width, dataset.height))
+        return Position(str(place.crs), _corners(affine, dataset.width, dataset.height))
 
 
-def _box(affine: Affine, width: int, height: int) -> tuple[float, float, float, float]:
+def _corners(affine: Affine, width: int, height: int) -> tuple[tuple[float, float], ...]:
     a, b, c, d, e, f = affine
-    corners = [(column, row) for column in (0, width) for row in (0, height)]
-    xs = [a * column + b * row + c for column, row in corners]
-    ys = [d * column + e * row + f for column, row in corners]
-    if not all(map(math.isfinite, (*xs, *ys))) or min(xs) == max(xs) or min(ys) == max(ys):
+    around = ((0, 0), (width, 0), (width, height), (0, height))
+    corners = tuple((a * column + b * row + c, d * column + e * row + f) for column, row in around)
+    if not all(map(math.isfinite, (*corners[0], *corners[2]))) or abs(a * e - b * d) * width * height == 0:
         raise ValueError("coordinates that are not numbers, or no area")
-    return min(xs), min(ys), max(xs), max(ys)
+    return corners
 
 
 def _by_camera(path: Path) -> Position | None:
@@ -129,7 +134,7 @@ def _by_camera(path: Path) -> Position | None:
     if not (latitude or longitude) or abs(latitude) > _MOST_DEGREES or abs(longitude) > 180:
         return None  # cameras without a fix write zeros
     x, y = math.radians(longitude), math.asinh(math.tan(math.radians(latitude)))
-    return Position(CAMERA, (x * _EARTH_M, y * _EARTH_M, x * _EARTH_M, y * _EARTH_M))
+    return Position(CAMERA, ((x * _EARTH_M, y * _EARTH_M),))
 
 
 def _degrees(tags: BinaryIO, place: int) -> tuple[float, float]:

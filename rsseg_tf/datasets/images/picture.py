@@ -118,6 +118,13 @@ def open_picture(
         yield Picture(stored, channels, labels=labels)
 
 
+def of_colors(pixels: Pixels, channels: Channels) -> Pixels:
+    """Return what is seen of 8-bit colors that are in memory, uint8 (h, w, 3), as `Picture.read` does of a file's."""
+    chosen = np.ascontiguousarray(pixels[..., [band - 1 for band in channels.bands]]) if channels.bands else pixels
+    ranges = channels.ranges(chosen.shape[2])
+    return _scaled(chosen, ranges) if ranges else chosen
+
+
 def _usual_bands(stored: Stored, *, alpha: int) -> tuple[int, ...]:
     """Return the bands of red, green and blue in a file that leaves no doubt about them; `alpha` is none of them.
 

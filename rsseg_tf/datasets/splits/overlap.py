@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rsseg_tf.datasets.agreement import require_equal_headers
 from rsseg_tf.datasets.files.opening import windowed_size
@@ -60,6 +62,9 @@ class Overlap:
             f"{len(self.found)} of {images} of `{self.split}` show ground that `{self.other}` shows too, such as "
             f"`{name}` and `{other}`"
         )
+
+
+Points: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -139,12 +144,36 @@ def _is_shared(image: _Image, other: _Image, details: Callable[[Sample], Details
 
 
 def _common_share(here: Position, there: Position) -> float:
-    """Return the share of the smaller box that both have in common."""
-    sides = []
-    for low, high in ((0, 2), (1, 3)):
-        common = min(here.box[high], there.box[high]) - max(here.box[low], there.box[low])
-        sides.append(max(0.0, common) / min(each.box[high] - each.box[low] for each in (here, there)))
-    return sides[0] * sides[1]
+    """Return the share of the smaller one that both have in common."""
+    first, second = (_turned_left(np.array(each.corners) - here.center) for each in (here, there))
+    common = first
+    for start, end in zip(second, np.roll(second, -1, axis=0), strict=True):
+        common = _left_of(start, end, common)
+    return abs(_area(common)) / min(_area(first), _area(second))
+
+
+def _area(corners: Points) -> float:
+    """Return the area of a polygon (n, 2), below 0 where its corners turn right."""
+    (x, y), (next_x, next_y) = corners.T, np.roll(corners, -1, axis=0).T
+    return float((x * next_y - next_x * y).sum() / 2)
+
+
+def _turned_left(corners: Points) -> Points:
+    return corners if _area(corners) > 0 else corners[::-1]
+
+
+def _left_of(start: Points, end: Points, corners: Points) -> Points:
+    """Return what of a convex polygon lies left of a line (Sutherland and Hodgman 1974)."""
+    (across, up), kept = end - start, list[Points]()
+    sides = (corners - start) @ (-up, across)
+    for corner, side, before, side_before in zip(
+        corners, sides, np.roll(corners, 1, axis=0), np.roll(sides, 1), strict=True
+    ):
+        if (side >= 0) != (side_before >= 0):
+            kept.append(before + (corner - before) * side_before / (side_before - side))
+        if side >= 0:
+            kept.append(corner)
+    return np.array(kept).reshape(-1, 2)
 
 
 def _details(dataset: FileDataset, sample: Sample) -> Details | None:

@@ -29,6 +29,7 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.files.bands import Mosaic, predicted
+from rsseg_tf.inference.files.names import results_in
 from rsseg_tf.inference.files.records import asked, earlier, key_of
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
@@ -212,7 +213,7 @@ def opened_for(job: Job) -> Opened:
     job, note = _scaled(job, place)
     predictor, place, size = as_learned(job.predictor, job.image, place, tell=job.tell)
     job = dataclasses.replace(job, predictor=predictor)
-    note |= {"scale_note": f"seen at {shown(job.predictor.learned_pixel_m)} a pixel"} if size else {}
+    note |= {"scale_note": f"seen with pixels of {shown(job.predictor.learned_pixel_m)} on average"} if size else {}
     with open_picture(job.image, job.channels, size=size) as picture:
         known = job.image.suffix.lower() in OPENCV_SUFFIXES and size is None
         pixels = header.pixels if known else picture.height * picture.width
@@ -244,7 +245,11 @@ def recorded(opened: Opened, made: Mapping[str, Any]) -> tuple[dict[str, Any], i
     """Write the record of an image whose files are written; return it and the pixels."""
     job = opened.job
     record = {"image": job.said, **made, **opened.note, "made_from": job.key}
-    write_json(job.target.with_name(f"{job.target.name}.json"), record)
+    path = job.target.with_name(f"{job.target.name}.json")
+    for other in results_in(path) - set(made["files"].values()):  # that an earlier call made and this one does not
+        if other.startswith(f"{job.target.name}_"):
+            path.with_name(other).unlink(missing_ok=True)
+    write_json(path, record)
     if job.url:
         job.image.unlink(missing_ok=True)
     return record, record["height"] * record["width"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def output_names(images: Sequence[Path]) -> list[str]:
@@ -25,17 +26,28 @@ def output_names(images: Sequence[Path]) -> list[str]:
     return names
 
 
+def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the results of images are called, by their records."""
+    return [str(record["files"]["style"]).removesuffix("_classes.qml") for record in records]
+
+
 def but_results(images: Sequence[Path], out: Path) -> list[Path]:
-    """Return the images without those that an earlier call wrote into `out`, which may lie below a folder of images."""
+    """Return images, or videos, but for those that an earlier call wrote to `out`, which may be below their folder."""
     home = out.resolve()
     inside = {image for image in images if image.resolve().parent == home}
     if not inside:
         return list(images)
-    made: set[str] = set()
-    for path in home.glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            made.update(map(str, json.loads(path.read_text(encoding="utf-8"))["files"].values()))
+    made = {name for path in home.glob("*.json") for name in results_in(path)}
     return [image for image in images if image not in inside or image.name not in made]
+
+
+def results_in(record: Path) -> set[str]:
+    """Return images, or videos, but none that an earlier call wrote to `out`, which may be below their folder."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        known = json.loads(record.read_text(encoding="utf-8"))
+        names = map(str, known["files"].values() if "files" in known else [known["output"]])
+        return {name for name in names if Path(name).name == name}
+    return set()
 
 
 def _unused(name: str, taken: dict[str, int]) -> str:

@@ -134,6 +134,28 @@ def test_folders_under_other_names_are_known_and_their_values_counted(tmp_path: 
     assert sum(len(dataset.samples(split)) for split in dataset.splits()) == 9
 
 
+@pytest.mark.parametrize(("values", "names"), [((0, 255), ["0", "255"]), ((0, 1, 255), ["0", "1"])])
+def test_255_is_a_class_of_masks_that_hold_but_one_other_value_and_always_said(tmp_path: Path, values, names) -> None:
+    for number in range(9):
+        photo(tmp_path / f"in/images/{number}.jpg")
+        numbers_mask(tmp_path / f"in/masks/{number}.png", *values)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert "255" in result["values"]
+    assert sum(result["values"].values()) == 9 * SIZE[0] * SIZE[1]
+    assert opened(result).palette.names == tuple(f"class {name}" for name in names)
+
+
+def test_numbers_that_no_class_can_have_are_refused(tmp_path: Path) -> None:
+    for number in range(9):
+        photo(tmp_path / f"in/images/{number}.jpg")
+        mask = np.zeros(SIZE, np.uint16)
+        mask[:4] = 600
+        (tmp_path / "in/masks").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"in/masks/{number}.png"), mask)
+    with pytest.raises(DataError, match="the masks hold 600, a class is a number up to 255"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
 def polygon_mask(points: list[tuple[float, float]]) -> np.ndarray:
     """Middles of pixels inside a polygon, by the sign of cross products of a convex one."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5

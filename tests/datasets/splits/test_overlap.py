@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rasterio.transform import Affine
 
 from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import write_image
@@ -92,6 +93,18 @@ def test_georeferences_count_for_more_than_what_is_seen(tmp_path: Path) -> None:
     write_csv(tmp_path / "pairs.csv", *(line.replace(".png", ".tif", 1) for line in lines))
     found = overlaps(list_dataset(data))
     assert [(each.split, each.other, each.found) for each in found] == [("test", "train", {"c": "a"})]
+
+
+@pytest.mark.parametrize("turned", [0, 30, 45, 200])
+@pytest.mark.parametrize(("apart", "is_shared"), [(40, False), (30, True), (0, True)])
+def test_turned_images_beside_one_another_share_no_ground(tmp_path: Path, turned, apart, is_shared) -> None:
+    data = listed(tmp_path, {"a": ("train", ground(40, 60, seed=1)), "b": ("val", ground(40, 60, seed=2))})
+    grid = origin(325_000, 2_780_000, 0.5) @ Affine.rotation(turned)
+    for name, down in (("a", 0), ("b", apart)):
+        geotiff(tmp_path / f"{name}.tif", np.zeros((40, 60, 3), np.uint8), transform=grid @ Affine.translation(0, down))
+    lines = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
+    write_csv(tmp_path / "pairs.csv", *(line.replace(".png", ".tif", 1) for line in lines))
+    assert [each.found for each in overlaps(list_dataset(data))] == ([{"b": "a"}] if is_shared else [])
 
 
 def test_of_many_images_the_nearest_by_name_are_compared(tmp_path: Path) -> None:
