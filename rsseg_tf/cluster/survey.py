@@ -40,7 +40,13 @@ from rsseg_tf.inference.files.images import (
     opened_for,
     recorded,
 )
-from rsseg_tf.inference.folders import TICKET, check_possible, fetched_within, named_images
+from rsseg_tf.inference.folders import (
+    TICKET,
+    check_possible,
+    fetched_within,
+    marked_unfinished,
+    named_images,
+)
 from rsseg_tf.inference.mosaic import assembled, parts_of
 from rsseg_tf.inference.parts import Band, Parts
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
@@ -92,8 +98,14 @@ def predict_shared(  # noqa: PLR0913 - as `predict_files`
     named = [dataclasses.replace(each, path=each.path.absolute()) for each in named_images(images, folder)]
     check_possible(predictor, products)
     check_workers(cluster, model)
-    wanted = Wanted(folder, predictor.channels_for(channels), products, overwrite)
-    with only_writer(folder), fetched_within(folder), _ticket(folder) as ticket:
+    seen = predictor.channels_for(channels)
+    with (
+        only_writer(folder),
+        marked_unfinished(folder, named) as resumes,
+        fetched_within(folder),
+        _ticket(folder) as ticket,
+    ):
+        wanted = Wanted(folder, seen, products, overwrite, resumes)
         facts = dataclasses.replace(predictor, infer=not_here)
         survey = _Survey(cluster, Work(model, facts, wanted, ticket), named, progress)
         with contextlib.closing(survey):

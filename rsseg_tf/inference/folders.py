@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ from rsseg_tf.datasets.images.channels import AS_THEY_ARE, Channels
 from rsseg_tf.errors import ConfigError, extras_named
 from rsseg_tf.inference.areas import check_resamples
 from rsseg_tf.inference.files.images import Named, Wanted, predict_images
-from rsseg_tf.inference.files.names import but_results, output_names
+from rsseg_tf.inference.files.names import but_results, first_in_the_way, output_names
+from rsseg_tf.inference.files.records import record_of
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.progress import Advance, warning_once
 from rsseg_tf.run_folder import only_writer
 
 TICKET = "workers.ticket"
 """File in the folder of the results that says for which run workers may write there; results never end so."""
+
+UNFINISHED = "predict.unfinished"
+"""File in the folder of the results while a call is under way there, and after one that did not end well."""
 
 FETCHED = "fetched"
 """Folder within that of the results for images on the network, while they are predicted."""
@@ -70,7 +74,7 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
     folder = Path(out)
     named = named_images(images, folder)
     check_possible(predictor, products)
-    wanted = Wanted(folder, predictor.channels_for(channels), products, overwrite)
+    seen = predictor.channels_for(channels)
     records: list[dict[str, Any]] = []
     pixels = 0
 
@@ -78,13 +82,15 @@ def predict_files(  # noqa: PLR0913 - the door's arguments are settled
         if progress:
             progress(Advance(len(records) + done / total, len(named), pixels + done))
 
-    made = predict_images(predictor, named, wanted, report=advance, tell=warning_once())
-    with only_writer(folder), fetched_within(folder), contextlib.closing(made):
+    with only_writer(folder), marked_unfinished(folder, named) as resumes, fetched_within(folder):
         (folder / TICKET).unlink(missing_ok=True)  # of a run with workers that was killed: what it dealt is over
-        for record, predicted in made:
-            records.append(record)
-            pixels += predicted
-            advance()
+        wanted = Wanted(folder, seen, products, overwrite, resumes)
+        made = predict_images(predictor, named, wanted, report=advance, tell=warning_once())
+        with contextlib.closing(made):
+            for record, predicted in made:
+                records.append(record)
+                pixels += predicted
+                advance()
     return records
 
 
@@ -121,6 +127,24 @@ def check_possible(predictor: TiledPredictor, products: Products) -> None:
             "the model gives class numbers alone, not how sure it is of them", hint="export it with export.head=logits"
         )
     check_resamples(predictor)
+
+
+@contextlib.contextmanager
+def marked_unfinished(out: Path, named: Sequence[Named]) -> Iterator[bool]:
+    """Yield whether an earlier call did not end well in a folder, which within the block says so of this one.
+
+    It says so afterwards where results of an image lie there without a record.
+    """
+    mark = out / UNFINISHED
+    resumes = mark.exists()
+    with contextlib.suppress(OSError):  # whoever writes a result there says what is wrong
+        mark.touch()
+    try:
+        yield resumes
+    finally:
+        targets = [out / each.name for each in named]
+        if not any(first_in_the_way(target) and not record_of(target).exists() for target in targets):
+            mark.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

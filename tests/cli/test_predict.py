@@ -14,6 +14,8 @@ from PIL import Image
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
+from rsseg_tf.errors import RssegError
+from rsseg_tf.inference.files import images
 from rsseg_tf.inference.runner import TFLiteRunner
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import embed_metadata
@@ -306,6 +308,36 @@ def test_an_image_and_a_video_of_one_name_have_records_of_their_own(model: Path,
     assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"a_video.json", "a_avi_video.json"}
     assert main(command) == 0
     assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize("name", ["b_classes.png", "b_overlay.jpg", "b_polygons.gpkg", "b_classes.tif"])
+def test_nothing_is_written_over_files_that_no_record_names(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert main(words(model, survey, "-o", mine.parent)) == 2
+    assert f"{name}` is in the way" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert main(words(model, survey, "-o", mine.parent, "--overwrite")) == 0
+
+
+def test_what_a_call_left_that_did_not_end_well_is_made_again(
+    model: Path, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RssegError("no room", hint="make some")
+
+    with monkeypatch.context() as full:
+        full.setattr(images, "recorded", fails)
+        assert main(words(model, survey, "-o", tmp_path / "out")) == 1
+    assert (tmp_path / "out/a_classes.png").exists()
+    assert main(words(model, survey, "-o", tmp_path / "out")) == 0
+    assert {path.name for path in (tmp_path / "out").glob("*") if path.suffix in (".json", ".unfinished")} == {
+        "a.json",
+        "b.json",
+    }
 
 
 def test_what_is_made_again_takes_the_place_of_all_that_was_there(model: Path, survey: Path, tmp_path: Path) -> None:

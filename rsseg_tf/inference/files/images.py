@@ -29,8 +29,7 @@ from rsseg_tf.datasets.palette import IGNORE
 from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.files.bands import Mosaic, predicted
-from rsseg_tf.inference.files.names import results_in
-from rsseg_tf.inference.files.records import asked, earlier, key_of
+from rsseg_tf.inference.files.records import asked, earlier_image, key_of, record_of, remove_others
 from rsseg_tf.inference.mosaic import OVERLAY_SHARE, predict_raster
 from rsseg_tf.inference.polygons.layer import check_place, create_layer
 from rsseg_tf.inference.predict import Products, TiledPredictor, with_pixels_of
@@ -54,12 +53,14 @@ class Wanted:
         channels: what the network gets.
         products: what is made besides a class map.
         overwrite: whether what lies there is made again.
+        resumes: whether an unfinished call may have left files there that no record names.
     """
 
     folder: Path
     channels: Channels
     products: Products
     overwrite: bool = False
+    resumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Job:
     overwrite: bool
     tell: Callable[[str, str], None]
     url: str = ""
+    resumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,16 +177,17 @@ def job_of(predictor: TiledPredictor, named: Named, wanted: Wanted, tell: Callab
         fetch(named.url, named.path)
     key = {**key_of(predictor, named.path, wanted.channels, state), **asked(wanted.products)}
     place = named.path, named.said, wanted.folder / named.name
-    return Job(predictor, *place, wanted.channels, wanted.products, key, wanted.overwrite, tell, named.url)
+    what = wanted.channels, wanted.products, key
+    return Job(predictor, *place, *what, wanted.overwrite, tell, named.url, wanted.resumes)
 
 
 def earlier_of(job: Job) -> dict[str, Any] | None:
     """Return the record of an earlier call, if there is one that holds.
 
     Raises:
-        ConfigError: if it was made from something else.
+        ConfigError: if it was made from something else, or there is none and a file is where a result is to be.
     """
-    return None if job.overwrite else earlier(job.target.with_name(f"{job.target.name}.json"), job.key)
+    return None if job.overwrite else earlier_image(job.target, job.key, resumes=job.resumes)
 
 
 def _pixels_in(named: Named) -> int:
@@ -245,11 +248,8 @@ def recorded(opened: Opened, made: Mapping[str, Any]) -> tuple[dict[str, Any], i
     """Write the record of an image whose files are written; return it and the pixels."""
     job = opened.job
     record = {"image": job.said, **made, **opened.note, "made_from": job.key}
-    path = job.target.with_name(f"{job.target.name}.json")
-    for other in results_in(path) - set(made["files"].values()):  # that an earlier call made and this one does not
-        if other.startswith(f"{job.target.name}_"):
-            path.with_name(other).unlink(missing_ok=True)
-    write_json(path, record)
+    remove_others(job.target, made["files"].values())
+    write_json(record_of(job.target), record)
     if job.url:
         job.image.unlink(missing_ok=True)
     return record, record["height"] * record["width"]

@@ -9,6 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+_ENDINGS = (
+    *("classes.png", "classes.tif", "classes.qml", "classes.pgw", "overlay.jpg", "overlay.png"),
+    *("confidence.png", "confidence.tif", "polygons.gpkg", "polygons.geojson"),
+)
+"""Of the results of an image, after its name."""
+
 
 def output_names(images: Sequence[Path]) -> list[str]:
     """Return a name for each image's outputs: its stem, with its folder and ending where stems repeat.
@@ -39,6 +45,17 @@ def but_results(images: Sequence[Path], out: Path) -> list[Path]:
         return list(images)
     made = {name for path in home.glob("*.json") for name in results_in(path)}
     return [image for image in images if image not in inside or image.name not in made]
+
+
+def first_in_the_way(target: Path) -> Path | None:
+    """Return the first file that is where a result of an image is to be; `target` is their folder and name.
+
+    None where bands of a large image were kept: what lies there is ours.
+    """
+    if target.with_name(f"{target.name}_parts").exists():
+        return None
+    paths = (target.with_name(f"{target.name}_{ending}") for ending in _ENDINGS)
+    return next((path for path in paths if path.exists()), None)
 
 
 def results_in(record: Path) -> set[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.errors import ConfigError, unreadable
+from rsseg_tf.inference.files.names import first_in_the_way, results_in
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
 from rsseg_tf.runs import file_hash
 
@@ -66,3 +67,32 @@ def earlier(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
             f"`{path}` is the result of another model, image or setting", hint="choose another --out, or --overwrite"
         )
     return record
+
+
+def record_of(target: Path) -> Path:
+    """Return the file of an image's record; `target` is the folder and the name of its results."""
+    return target.with_name(f"{target.name}.json")
+
+
+def earlier_image(target: Path, key: Mapping[str, Any], *, resumes: bool) -> dict[str, Any] | None:
+    """Return the record of an image that was predicted the same way, if there is one.
+
+    Args:
+        target: the folder and the name of its results.
+        key: what they depend on.
+        resumes: whether an unfinished call may have left files that no record names.
+
+    Raises:
+        ConfigError: if it was made from something else, or there is none and a file is where a result is to be.
+    """
+    record = earlier(record_of(target), key)
+    if record is None and not resumes and (taken := first_in_the_way(target)):
+        raise ConfigError(f"`{taken}` is in the way", hint="choose another --out, or --overwrite")
+    return record
+
+
+def remove_others(target: Path, kept: Collection[str]) -> None:
+    """Delete the files of an image that its record names, but for some: an earlier call made more than this one."""
+    for name in results_in(record_of(target)) - set(kept):
+        if name.startswith(f"{target.name}_"):
+            target.with_name(name).unlink(missing_ok=True)
