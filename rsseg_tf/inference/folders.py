@@ -131,19 +131,19 @@ def check_possible(predictor: TiledPredictor, products: Products) -> None:
 
 @contextlib.contextmanager
 def marked_unfinished(out: Path, named: Sequence[Named]) -> Iterator[bool]:
-    """Yield whether an earlier call did not end well in a folder, which within the block says so of this one.
+    """Yield whether results without a record in a folder can only be of ours: of a call that did not end well, or none.
 
-    It says so afterwards where results of an image lie there without a record.
+    Within the block the folder says that this call is under way, and afterwards too where such results lie there.
     """
     mark = out / UNFINISHED
-    resumes = mark.exists()
+    resumes = mark.exists() or not any(out.iterdir())
     with contextlib.suppress(OSError):  # whoever writes a result there says what is wrong
         mark.touch()
     try:
         yield resumes
     finally:
         targets = [out / each.name for each in named]
-        if not any(first_in_the_way(target) and not record_of(target).exists() for target in targets):
+        if not any(not record_of(target).exists() and first_in_the_way(target) for target in targets):
             mark.unlink(missing_ok=True)
 
 

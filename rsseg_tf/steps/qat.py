@@ -60,13 +60,12 @@ def qat_flatbuffer(
     fitting, distill = _fitting(config), config.export.qat.distill
     schedule = training_schedule(dataset, config, fitting)
     loss = training_loss(schedule, fitting, num_classes=len(dataset.palette.names))
-    settings = {
-        name: to_dict(section) for name, section in (("data", config.data), ("fit", fitting), ("distill", distill))
-    }
     recipe: dict[str, Any] = {
         "made_from": {**hashes, "calibration": calibration.sha256},
         "seed": config.seed,
-        **settings,
+        "data": to_dict(config.data),
+        "fit": to_dict(fitting),
+        "distill": to_dict(distill),
     }
     if live is not model:  # a state from when all taps learned is none of this student
         recipe["taps"] = "live"

@@ -70,10 +70,10 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
     named = dict(classes) or _named(values)
     if len(named) > MAX_CLASSES:
         raise DataError(f"the masks hold {len(named)} values, too many for classes", hint="export them as PNG")
-    if not is_colored and (large := [value for value in named.values() if float(value) > IGNORE]):
+    if not is_colored and (odd := [value for value in named.values() if not _is_class(value)]):
         raise DataError(
-            f"the masks hold {', '.join(large[:3])}{' …' * (len(large) > 3)}, a class is a number up to {IGNORE}",
-            hint="give the classes small numbers, and write the masks again",
+            f"the masks hold {', '.join(odd[:3])}{' …' * (len(odd) > 3)}, a class is a whole number up to {IGNORE}",
+            hint="give the classes such numbers, and write the masks again",
         )
     lists = {} if SPLIT in layout.image_glob else listed_splits(root)
     listed = {split: [each for each in every if _is_in(each, names)] for split, names in lists.items()}
@@ -102,6 +102,10 @@ def _named(values: Mapping[str, int]) -> dict[str, str]:
 
 def _is_in(sample: Sample, names: set[str]) -> bool:
     return sample.name in names or Path(sample.name).name in names
+
+
+def _is_class(value: str) -> bool:
+    return value.isdecimal() and int(value) <= IGNORE
 
 
 def _is_color(value: str) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,7 +36,7 @@ class Position:
     space: Any
     corners: tuple[tuple[float, float], ...]
 
-    @property
+    @cached_property
     def box(self) -> tuple[float, float, float, float]:
         """Left, bottom, right and top."""
         xs, ys = zip(*self.corners, strict=True)

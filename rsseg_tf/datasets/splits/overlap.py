@@ -163,7 +163,10 @@ def _turned_left(corners: Points) -> Points:
 
 
 def _left_of(start: Points, end: Points, corners: Points) -> Points:
-    """Return what of a convex polygon lies left of a line (Sutherland and Hodgman 1974)."""
+    """Return what of a convex polygon lies left of a line (Sutherland and Hodgman 1974).
+
+    OpenCV's `intersectConvexConvex` returns wrong areas for some turned rectangles whose edges lie on one another.
+    """
     (across, up), kept = end - start, list[Points]()
     sides = (corners - start) @ (-up, across)
     for corner, side, before, side_before in zip(

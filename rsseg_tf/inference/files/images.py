@@ -53,7 +53,7 @@ class Wanted:
         channels: what the network gets.
         products: what is made besides a class map.
         overwrite: whether what lies there is made again.
-        resumes: whether an unfinished call may have left files there that no record names.
+        resumes: whether files there that no record names can only be of an unfinished call.
     """
 
     folder: Path

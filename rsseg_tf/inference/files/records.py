@@ -80,7 +80,7 @@ def earlier_image(target: Path, key: Mapping[str, Any], *, resumes: bool) -> dic
     Args:
         target: the folder and the name of its results.
         key: what they depend on.
-        resumes: whether an unfinished call may have left files that no record names.
+        resumes: whether files that no record names can only be of an unfinished call.
 
     Raises:
         ConfigError: if it was made from something else, or there is none and a file is where a result is to be.

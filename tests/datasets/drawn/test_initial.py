@@ -152,7 +152,7 @@ def test_numbers_that_no_class_can_have_are_refused(tmp_path: Path) -> None:
         mask[:4] = 600
         (tmp_path / "in/masks").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / f"in/masks/{number}.png"), mask)
-    with pytest.raises(DataError, match="the masks hold 600, a class is a number up to 255"):
+    with pytest.raises(DataError, match="the masks hold 600, a class is a whole number up to 255"):
         initialize(tmp_path / "in", tmp_path / "out")
 
 
