@@ -33,7 +33,8 @@ def command(
     RUN is the folder of a finished fit, prune or ablate, a .tflite file, or JSON that evaluate, benchmark or ranges
     wrote. The .tflite files are scored on the same images, whose worst disagreements the page shows; settings that
     follow (rsseg-tf settings lists them), such as data.root=FOLDER, say where the data are now. The page lists
-    problems with the inputs. Writes the page and exits with 3 if a file is not the one that its manifest names.
+    problems with the inputs. Writes the page and exits with 3 if a file is not the one that its manifest names. An
+    earlier report in the folder is replaced; files of others are not.
 
     For example: rsseg-tf report runs/dubai runs/dubai-pruned runs/*.tflite -o report
     """

@@ -20,7 +20,7 @@ from rsseg_tf.datasets.images.picture import of_colors
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.errors import ConfigError, DataError, RssegError
-from rsseg_tf.inference.areas import area_table, check_resamples, given_pixel_m, needs_resizing
+from rsseg_tf.inference.areas import area_table, check_resamples, given_sides_m, needs_resizing
 from rsseg_tf.inference.codecs.ffmpeg import FfmpegPlayer, FfmpegRecorder, library
 from rsseg_tf.inference.codecs.frames import Frame, Player, Recorder, Source
 from rsseg_tf.inference.codecs.opencv import CAMERA, OpencvPlayer, OpencvRecorder
@@ -222,11 +222,11 @@ def _opened(word: str) -> Player:
 
 def _predicting(predictor: TiledPredictor, source: Source, channels: Channels) -> Callable[[Image], Image]:
     """Return what predicts a frame, at the resolution that the network learned if it is to resample."""
-    known = given_pixel_m(predictor)
+    known = given_sides_m(predictor)
     if not needs_resizing(predictor, source.label, known, tell=lambda text, hint: warn(text, hint=hint)) or not known:
         return lambda image: predictor.predict(of_colors(image, channels))
     own = source.height, source.width
-    size = Resizing.to(*own, ratio=known / predictor.learned_pixel_m, name=source.label).after
+    size = Resizing.to(*own, before=known, after=predictor.learned_pixel_m, name=source.label).after
     return lambda image: resized_mask(
         predictor.predict(resized_image(of_colors(image, channels), size)), image.shape[:2]
     )

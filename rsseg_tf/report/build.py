@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,23 @@ from rsseg_tf.evaluation.images import Seen
 from rsseg_tf.evaluation.scoring import evaluate_all
 from rsseg_tf.inference.predict import open_predictor, with_usual_overlap
 from rsseg_tf.progress import Progress
+from rsseg_tf.replaced import replaced, require_replaceable
 from rsseg_tf.report.headline import headline
-from rsseg_tf.report.models import ModelRow, model_rows, of_one_data_set, score_problems
+from rsseg_tf.report.models import model_rows, of_one_data_set, score_problems
 from rsseg_tf.report.page import Page, Picture, check_jinja, write_page
-from rsseg_tf.report.pictures.figures import drawings, svg_url
+from rsseg_tf.report.pictures.figures import Drawing, drawings, svg_url
 from rsseg_tf.report.pictures.gallery import Gallery, place_facts
 from rsseg_tf.report.pictures.heatmap import check_matplotlib, write_heatmap
 from rsseg_tf.report.provenance import provenance
 from rsseg_tf.report.results import result_tables
 from rsseg_tf.report.sources import Problem, Sources, read_sources
-from rsseg_tf.report.tables import Table
 from rsseg_tf.runs import write_text
 
 PAGE = "index.html"
 MARKDOWN = "report.md"
+RECORD = "report.json"
+_FIGURES = "figures"
+_ENDINGS = (".png", ".svg")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Wanted:
 def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progress | None = None) -> Mapping[str, Any]:
     """Read runs, files and results, and write `index.html`, `report.md`, tables as CSV and figures into a folder.
 
+    What an earlier report wrote there is replaced as a whole; `report.json` says what that was.
+
     Args:
         paths: see `rsseg_tf.report.sources.read_sources`.
         out: the folder.
@@ -66,10 +71,12 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
 
     Raises:
         MissingExtraError: if matplotlib or Jinja2 is not installed.
-        ConfigError: if an input does not exist, or is not something that a report can show.
+        ConfigError: if an input does not exist, or is not something that a report can show, or a file is in the way
+            that no earlier report wrote.
     """
     check_matplotlib()
     check_jinja()
+    require_replaceable(out, RECORD, (PAGE, MARKDOWN))
     sources, config = of_one_data_set(read_sources(paths))
     if config is not None:
         config = overridden(config, wanted.overrides)
@@ -83,19 +90,32 @@ def report(paths: Sequence[Path], out: Path, wanted: Wanted, *, progress: Progre
     data_name = config.data.name if config else ""
     tables = result_tables(rows, sources.ablations, data_name=data_name)
     names = {row.path: row.name for row in rows}
-    page = Page(
-        title=_data_title(config),
-        summary=headline(rows),
-        problems=sources.problems,
-        tables=tables,
-        pictures=_pictures(rows, sources, out),
-        classes=_legend(config) if shown.gallery else (),
-        names=[names[path] for path in shown.paths],
-        places=_places(shown, config, [names[path] for path in shown.paths]),
-        provenance=provenance(sources, rows),
-    )
-    write_page(out / PAGE, page)
-    return _written(page, rows, out)
+    drawn, heatmaps = drawings(rows, sources.runs), {f"ranges_{at}": each for at, each in enumerate(sources.ranges, 1)}
+    figures = [f"{_FIGURES}/{name}{end}" for name in (*(each.name for each in drawn), *heatmaps) for end in _ENDINGS]
+    result = {
+        "page": str(out / PAGE),
+        "markdown": str(out / MARKDOWN),
+        "files": [PAGE, MARKDOWN, *(f"tables/{table.name}.csv" for table in tables), *figures],
+        "models": [row.name for row in rows],
+        "problems": [asdict(problem) for problem in sources.problems],
+    }
+    with replaced(out, RECORD, result):
+        page = Page(
+            title=_data_title(config),
+            summary=headline(rows),
+            problems=sources.problems,
+            tables=tables,
+            pictures=[*_charts(drawn, out / _FIGURES), *_heatmaps(heatmaps, out / _FIGURES)],
+            classes=_legend(config) if shown.gallery else (),
+            names=[names[path] for path in shown.paths],
+            places=_places(shown, config, [names[path] for path in shown.paths]),
+            provenance=provenance(sources, rows),
+        )
+        write_page(out / PAGE, page)
+        write_text(out / MARKDOWN, _markdown(page))
+        for table in tables:
+            write_text(out / "tables" / f"{table.name}.csv", table.to_csv())
+    return result
 
 
 @dataclass(frozen=True)
@@ -145,19 +165,17 @@ def _data_title(config: Config | None) -> str:
     return Path(config.data.root).resolve().name if config.data.name == "folder" else config.data.name
 
 
-def _pictures(rows: Sequence[ModelRow], sources: Sources, out: Path) -> list[Picture]:
-    pictures = [
-        Picture(drawing.name, drawing.title, drawing.description, drawing.save(out / "figures"))
-        for drawing in drawings(rows, sources.runs)
-    ]
-    for place, ranges in enumerate(sources.ranges, start=1):
-        name = f"ranges_{place}"
-        write_heatmap(ranges, [out / "figures" / f"{name}.png", out / "figures" / f"{name}.svg"])
+def _charts(drawn: Sequence[Drawing], folder: Path) -> list[Picture]:
+    return [Picture(each.name, each.title, each.description, each.save(folder)) for each in drawn]
+
+
+def _heatmaps(results: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Picture]:
+    pictures = []
+    for name, ranges in results.items():
+        write_heatmap(ranges, [folder / f"{name}{ending}" for ending in _ENDINGS])
         title = f"Where the most significant bits lie (the paper's Figure 1): {ranges['model']}"
-        url = svg_url(out / "figures" / f"{name}.svg")
-        pictures.append(
-            Picture(name, title, f"One row per layer of {ranges['model']}, one column per bit position", url)
-        )
+        description = f"One row per layer of {ranges['model']}, one column per bit position"
+        pictures.append(Picture(name, title, description, svg_url(folder / f"{name}.svg")))
     return pictures
 
 
@@ -175,33 +193,16 @@ def _places(shown: _Shown, config: Config | None, names: Sequence[str]) -> list[
     return [place_facts(place, palette, names) for place in shown.gallery.places]
 
 
-def _written(page: Page, rows: Sequence[ModelRow], out: Path) -> dict[str, Any]:
-    write_text(out / MARKDOWN, _markdown(page, page.tables))
-    for table in page.tables:
-        write_text(out / "tables" / f"{table.name}.csv", table.to_csv())
-    figures = [f"figures/{picture.name}{suffix}" for picture in page.pictures for suffix in (".png", ".svg")]
-    tables = [f"tables/{table.name}.csv" for table in page.tables]
-    return {
-        "page": str(out / PAGE),
-        "markdown": str(out / MARKDOWN),
-        "files": [PAGE, MARKDOWN, *tables, *figures],
-        "models": [row.name for row in rows],
-        "problems": [
-            {"source": each.source, "message": each.message, "is_mismatch": each.is_mismatch} for each in page.problems
-        ],
-    }
-
-
-def _markdown(page: Page, tables: Sequence[Table]) -> str:
+def _markdown(page: Page) -> str:
     problems = [f"- **problem** `{problem.source}`: {problem.message}" for problem in page.problems]
-    pictures = [f"![{picture.title}](figures/{picture.name}.png)\n" for picture in page.pictures]
+    pictures = [f"![{picture.title}]({_FIGURES}/{picture.name}.png)\n" for picture in page.pictures]
     parts = [
         f"# {page.title}: segmentation report\n",
         *page.summary,
         "",
         *problems,
         "",
-        *(table.to_markdown() for table in tables),
+        *(table.to_markdown() for table in page.tables),
         *pictures,
     ]
     return "\n".join(parts)

@@ -20,8 +20,9 @@ from rsseg_tf.quantization.paper.folding import fold_batch_norms
 from rsseg_tf.quantization.paper.power_of_two import simulate
 from rsseg_tf.quantization.paper.ranges import measure
 from rsseg_tf.quantization.paper.tensors import KINDS
+from rsseg_tf.replaced import replaced, require_replaceable
 from rsseg_tf.report.pictures.heatmap import check_matplotlib, write_heatmap
-from rsseg_tf.runs import file_hash, git_state, package_versions, write_json
+from rsseg_tf.runs import file_hash, git_state, package_versions
 from rsseg_tf.steps.shared.data import prepared_dataset
 from rsseg_tf.steps.shared.keras_predictor import check_model, keras_predictor
 from rsseg_tf.steps.shared.model_classes import numbered_as
@@ -29,6 +30,7 @@ from rsseg_tf.steps.shared.windows import calibration_of
 from rsseg_tf.text import text_table
 
 _BATCH = 4
+_FILES = ("ranges.json", "ranges.png", "ranges.svg")
 
 
 def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = None) -> Mapping[str, Any]:
@@ -45,12 +47,15 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
 
     Returns:
         What `ranges.json` holds: `model` (path), `samples`, `layers`, `tensors`, `calibration`, `evaluation`
-        (null, or `split`, `float32` and `power_of_two`), `made_from`, `versions` and `git`.
+        (null, or `split`, `float32` and `power_of_two`), `made_from`, `versions`, `git` and `files` (what was
+        written).
 
     Raises:
-        RssegError: if settings, data or model are at fault, or matplotlib is missing.
+        RssegError: if settings, data or model are at fault, a file is in the way that no earlier call wrote, or
+            matplotlib is missing.
     """
     check_matplotlib()
+    require_replaceable(out, _FILES[0], _FILES)
     dataset = numbered_as(model_path, prepared_dataset(config))
     if split is not None:
         dataset.samples(split)  # an unknown split is an error before anything is measured
@@ -61,13 +66,14 @@ def ranges(model_path: Path, config: Config, out: Path, *, split: str | None = N
     with progress_bar("log activations") as show:
         found = measure(folded, _batches(calibration.images), progress=lambda done: show(done, len(calibration.images)))
     result = {"model": str(model_path), **found.to_dict(), "calibration": calibration.record(), "evaluation": None}
-    write_heatmap(result, [out / "ranges.png", out / "ranges.svg"])
     if split is not None:
         networks = {"float32": model, "power_of_two": simulate(folded, found)}
         result["evaluation"] = {"split": split, **_scores(networks, dataset, config, split=split)}
     result["made_from"] = {str(model_path): file_hash(model_path), "data:train": dataset.fingerprint("train")}
     result |= {"versions": package_versions(), "git": git_state()}
-    write_json(out / "ranges.json", result)
+    result["files"] = list(_FILES)
+    with replaced(out, _FILES[0], result):
+        write_heatmap(result, [out / name for name in _FILES[1:]])
     return result
 
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 
+from rsseg_tf.datasets.files.ground import are_far_apart
 from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.files.resizing import Resizing
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.errors import ConfigError
-from rsseg_tf.inference.areas import are_far_apart
 from rsseg_tf.inference.folders import predict_files
 from tests.inference.rasters import geotiff, origin, predictor, stored
 from tests.tflite.networks import frame
@@ -82,6 +82,36 @@ def test_a_shrunken_image_is_predicted_as_its_averages(tmp_path):
     predict_files(predictor(learned_pixel_m=0.4, resamples=True), [image, small], tmp_path / "out")
 
     np.testing.assert_array_equal(stored(tmp_path / "out/a_classes.tif"), stored(tmp_path / "out/b_classes.tif"))
+
+
+def degrees(path: Path, side: float, *, latitude: float, **profile: Any) -> Path:
+    """Pixels of equal steps of longitude and latitude, `side` meters high (a sphere's, which is near enough)."""
+    step = np.degrees(side / 6_371_000)
+    pixels = np.kron(frame(0, 10, 15), np.ones((4, 4, 1), np.uint8))
+    return geotiff(path, pixels, crs="EPSG:4326", transform=origin(55, latitude, step), **profile)
+
+
+@pytest.mark.parametrize("latitude", [0, 25, 60])
+def test_on_a_grid_of_degrees_both_sides_of_a_pixel_are_brought_to_the_models(tmp_path, latitude):
+    image = degrees(tmp_path / "in/a.tif", 0.4, latitude=latitude)
+    (record,) = predict_files(predictor(learned_pixel_m=0.1, resamples=True), [image], tmp_path / "out")
+
+    assert record["height"] == pytest.approx(160, abs=1)
+    assert record["width"] == pytest.approx(240 * np.cos(np.radians(latitude)), abs=1.5)
+    with rasterio.open(image) as before, rasterio.open(tmp_path / "out/a_classes.tif") as after:
+        assert after.bounds == pytest.approx(before.bounds)
+
+
+@pytest.mark.parametrize(("latitude", "is_said"), [(0, False), (25, False), (60, True)])
+def test_pixels_that_are_not_square_are_said_though_their_mean_is_right(tmp_path, capsys, latitude, is_said):
+    side = 0.3 / np.cos(np.radians(latitude)) ** 0.5
+    predict_files(
+        predictor(learned_pixel_m=0.3), [degrees(tmp_path / "in/a.tif", side, latitude=latitude)], tmp_path / "out"
+    )
+
+    said = capsys.readouterr().err
+    assert said.count("warning") == is_said
+    assert ("pixels of 0.425 m by 0.213 m (height by width), the model learned" in said) == is_said
 
 
 def test_a_size_that_is_given_is_resampled_without_a_georeference(tmp_path):

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 
+from rsseg_tf.datasets.files.ground import cell_areas_m2
 from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.datasets.images.header import ImageHeader, read_header
 from rsseg_tf.datasets.images.picture import open_picture
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.errors import ConfigError, DataError
-from rsseg_tf.inference.areas import cell_areas_m2
 from rsseg_tf.inference.folders import predict_files
 from rsseg_tf.inference.strips import strips_from
 from rsseg_tf.inference.tiling import TileGrid

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rsseg_tf.cli.main import main
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.runs import write_json
 from tests.report.browser import CHROMIUM, use
@@ -98,6 +99,26 @@ def test_names_from_files_cannot_inject_markup(tmp_path):
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(made, inputs, tmp_path):
+    before, folder = made
+    out = Path(shutil.copytree(folder, tmp_path / "out"))
+    (out / "figures/mine.png").write_text("mine")
+    after = report([inputs[0]], out, Wanted(places=0))
+
+    assert set(before["files"]) > set(after["files"])
+    held = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert held == {"report.json", "figures/mine.png", *after["files"]}
+    assert json.loads((out / "report.json").read_text())["files"] == after["files"]
+
+
+def test_a_page_of_the_users_is_not_written_over(inputs, tmp_path):
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(ConfigError, match=r"index\.html` is in the way"):
+        report([inputs[0]], tmp_path, Wanted(places=0))
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"index.html": "mine"}
 
 
 def test_the_same_inputs_give_the_same_page(inputs, tmp_path):

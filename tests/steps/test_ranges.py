@@ -50,7 +50,8 @@ def test_the_data_has_stable_keys_and_says_what_it_was_made_from(out, model):
     record = json.loads((out / "ranges.json").read_text())
 
     assert list(record) == [
-        *("model", "samples", "layers", "tensors", "calibration", "evaluation", "made_from", "versions", "git")
+        *("model", "samples", "layers", "tensors", "calibration", "evaluation", "made_from", "versions", "git"),
+        "files",
     ]
     assert (record["model"], record["samples"], record["layers"]) == (
         str(model),
@@ -58,6 +59,14 @@ def test_the_data_has_stable_keys_and_says_what_it_was_made_from(out, model):
         ["normalise", "stem_conv", "classifier"],
     )
     assert set(record["made_from"]) == {str(model), "data:train"}
+
+
+def test_a_file_of_the_users_is_not_written_over(model, tmp_path, capsys):
+    (tmp_path / "ranges.png").write_text("mine")
+
+    assert run(model, tmp_path) == 2
+    assert "ranges.png` is in the way" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"ranges.png": "mine"}
 
 
 def test_float_and_power_of_two_are_scored_on_the_same_pixels(out):

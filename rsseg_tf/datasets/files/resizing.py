@@ -19,19 +19,26 @@ class Resizing:
     after: tuple[int, int]
 
     @classmethod
-    def to(cls, height: int, width: int, *, ratio: float, name: str) -> Resizing:
-        """Return the grid with pixels that are `1 / ratio` times as large.
+    def to(cls, height: int, width: int, *, before: tuple[float, float], after: float, name: str) -> Resizing:
+        """Return the grid of square pixels with sides of another length.
+
+        Args:
+            height: of the image.
+            width: of the image.
+            before: height and width of its pixels.
+            after: the new side, in the same unit.
+            name: what messages call the image.
 
         Raises:
             ConfigError: if it is too large for an image.
         """
-        after = max(1, round(height * ratio)), max(1, round(width * ratio))
-        if max(after) > _MOST_SIDE:
+        size = max(1, round(height * before[0] / after)), max(1, round(width * before[1] / after))
+        if max(size) > _MOST_SIDE:
             raise ConfigError(
-                f"at the model's resolution `{name}` would have {after[0]:,}×{after[1]:,} pixels",
+                f"at the model's resolution `{name}` would have {size[0]:,}×{size[1]:,} pixels",
                 hint="check --gsd, or predict without --resample",
             )
-        return cls((height, width), after)
+        return cls((height, width), size)
 
     def place(self, place: Place | None) -> Place | None:
         """Return where the new grid lies, from where the old one does."""

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rsseg_tf.datasets.files.ground import row_areas_m2, shown
 from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.photo import photo_scale
 from rsseg_tf.datasets.files.place import Place, place_of, world_file_of
@@ -26,7 +27,7 @@ from rsseg_tf.datasets.images.header import read_header, size_of
 from rsseg_tf.datasets.images.picture import Picture, open_picture
 from rsseg_tf.datasets.images.pixels import ending_to_look_at, write_image
 from rsseg_tf.datasets.palette import IGNORE
-from rsseg_tf.inference.areas import as_learned, class_areas, row_areas_m2, shown
+from rsseg_tf.inference.areas import as_learned, class_areas
 from rsseg_tf.inference.confidence import restored
 from rsseg_tf.inference.files.bands import Mosaic, predicted
 from rsseg_tf.inference.files.records import asked, earlier_image, key_of, record_of, remove_others

@@ -14,10 +14,10 @@ import numpy as np
 from rsseg_tf.config import Config, load_config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import palette_of
+from rsseg_tf.datasets.files.ground import square_side_m
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.relabeled import with_classes_of
 from rsseg_tf.errors import RssegError
-from rsseg_tf.inference.areas import pixel_m
 from rsseg_tf.models.weights.archive import json_member
 from rsseg_tf.runs import CONFIG
 
@@ -75,11 +75,12 @@ def with_pixel_m(config: Config, learned: float) -> Config:
 def learned_pixel_m(config: Config, dataset: Dataset) -> float:
     """Return meters per pixel of what a model learns from: as the settings say, or else the images; 0 where neither do.
 
-    It is the median of some images. Those that are resized to the model's input have no size of their own.
+    It is the median of some images. Those that are resized to the model's input have no size of their own, and one
+    number says nothing of pixels that are not square, as on a grid of degrees far from the equator.
     """
     if config.data.ground_sampling_distance_m or config.data.fitting == "resize" or "train" not in dataset.splits():
         return config.data.ground_sampling_distance_m
     images = [sample.image for sample in dataset.samples("train") if sample.image is not None]
     some = images[:: -(-len(images) // _SAMPLED)] if images else []
-    sides = [side for side in map(pixel_m, some) if side]
+    sides = [side for side in map(square_side_m, some) if side]
     return float(f"{np.median(sides):.{_DIGITS}g}") if 2 * len(sides) > len(some) else 0.0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rsseg_tf.config import Config, DistillConfig, dump_yaml
 from rsseg_tf.datasets import Dataset
+from rsseg_tf.datasets.files.ground import are_far_apart, shown
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.relabeled import numbers_of
 from rsseg_tf.errors import ModelError
-from rsseg_tf.inference.areas import are_far_apart, shown
 from rsseg_tf.models.weights.pretrained import load_segmenter
 from rsseg_tf.progress import warn
 from rsseg_tf.runs import file_hash

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
-from rsseg_tf.datasets.files.place import Place, reprojected
+from rsseg_tf.datasets.files.ground import row_areas_m2, sides_m, square_side_m
+from rsseg_tf.datasets.files.place import Place, place_of, reprojected
 from rsseg_tf.errors import DataError
-from rsseg_tf.inference.areas import row_areas_m2
 
 MERCATOR, DEGREES, UTM = "EPSG:3857", "EPSG:4326", "EPSG:32640"
 
@@ -37,3 +38,27 @@ def test_a_point_without_a_place_is_an_error(point: tuple[float, float], source:
 def test_pixels_beyond_what_a_projection_is_made_for_have_the_size_that_the_file_says() -> None:
     place = Place(CRS.from_string(MERCATOR), Affine(2, 0, 1e20, 0, -3, 0))
     assert row_areas_m2(place, 4, 5).tolist() == [6, 6, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("crs", "grid", "sides"),
+    [
+        (UTM, Affine(0.5, 0, 500_000, 0, -0.25, 2_780_000), (0.25, 0.5)),
+        (UTM, Affine(0.5, 0, 500_000, 0, -0.25, 2_780_000) @ Affine.rotation(30), None),  # as high as wide, but slanted
+        (UTM, Affine.translation(500_000, 2_780_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.25), (0.25, 0.5)),
+        (MERCATOR, Affine(2, 0, 0, 0, -2, 8_399_738), (1, 1)),  # 60° north
+        (MERCATOR, Affine(2, 0, 1e20, 0, -3, 0), (3, 2)),
+        (DEGREES, Affine(1e-6, 0, 9, 0, -1e-6, 60), (0.1114, 0.0558)),
+    ],
+)
+def test_pixels_are_as_high_and_wide_as_on_the_ground(tmp_path, crs, grid, sides) -> None:
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=8, width=6, dtype="uint8", crs=crs, transform=grid):
+        pass
+    found = sides_m(path, place_of(path))
+
+    assert found is not None
+    if sides is not None:
+        assert found == pytest.approx(sides, rel=5e-3)
+    is_square = 3 / 4 < found[0] / found[1] < 4 / 3
+    assert square_side_m(path) == (pytest.approx((found[0] * found[1]) ** 0.5) if is_square else None)
