@@ -55,6 +55,8 @@ _PREDICT = _words("predict ../base/model.tflite ../base/mosaic.tif -o out --conf
 
 _BURN = _words("data burn ../base/mosaic.tif ../base/polygons.geojson --attribute kind -o out --block 130 --gap 20")
 
+_REPORT = _words("report ../base/dense ../base/model.tflite -o out --places 1")
+
 JOBS = (
     Job("data burn", _BURN, has_network=False),
     Job("predict", _PREDICT, has_network=False),
@@ -66,6 +68,8 @@ JOBS = (
     Job("export-tflite", _EXPORT),
     Job("export-tflite, again", (*_EXPORT, "export.equalize=true"), (_EXPORT,)),
     Job("export-tflite, int8-qat", (*_EXPORT, "export.type=int8-qat")),
+    Job("report, again", _words("report ../base/dense -o out --places 0"), (_REPORT,), "out/figures/notes.txt"),
+    Job("ranges", _words("ranges ../base/dense -o out")),
     Job("ablate", _words("ablate -o out/run --repeats 1", *SETTINGS)),
 )
 
