@@ -59,7 +59,8 @@ class FolderConfig:
         ignore_colors: colors, or integers in index masks, that become the ignore label 255. In index masks 255 does
             anyway, unless a class has it.
         image_glob: which files below `data.root` are images, such as `{split}/*.jpg`: `*` is any text, `**/` any
-            folders, `{split}` the folder of a split. With `mask_glob`, in place of `pairs`.
+            folders, `{split}` the folder of a split, `{jpg,tif}` one of these texts. With `mask_glob`, in place of
+            `pairs`.
         mask_glob: which are their masks, such as `{split}/*_mask.png`: the same text for every `*`.
         split_by: how pairs are dealt where neither files nor folders say which split they are in: `neighbors` keeps
             together what lies nearby, by georeferences and by the places that cameras wrote down, else by runs of

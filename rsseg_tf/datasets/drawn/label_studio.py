@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,50 +37,87 @@ def label_studio_images(path: Path, content: Any) -> list[Annotated]:
     Raises:
         DataError: if it is damaged, an image is not there, or a region is of a kind that covers nothing.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for each in sorted(path.parent.rglob("*")):
         if each.suffix.lower() in SUFFIXES:
-            files.setdefault(each.name, each)
+            files.setdefault(each.name, []).append(each)
     try:
         return [found for task in content for found in _annotated(path, task, files)]
     except DAMAGED as error:
         raise DataError(f"`{path}` is not as Label Studio writes it", hint=_REDO) from error
 
 
-def _annotated(path: Path, task: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[Annotated]:
+def _annotated(path: Path, task: Mapping[str, Any], files: Mapping[str, Sequence[Path]]) -> Iterator[Annotated]:
     kept = [each for each in task["annotations"] if not each.get("was_cancelled") and each["result"]]
     if not kept:
         return
-    regions = [each for each in kept[-1]["result"] if "original_width" in each and _kind(each) in each["value"]]
+    regions = [each for each in kept[-1]["result"] if _is_drawn(each)]
     if not regions:
         return
-    named = [value for value in task["data"].values() if isinstance(value, str)]
-    names = [value.rpartition("=")[2].replace("\\", "/").rpartition("/")[2] for value in named]
-    images = [name for name in names if Path(name).suffix.lower() in SUFFIXES]
-    image = next((files[known] for name in images for known in (name, _PREFIX.sub("", name)) if known in files), None)
-    if image is None:
-        said = ", ".join(images) or "none"
+    image = _image_of(path, task["data"], files)
+    if turned := next((each["image_rotation"] for each in regions if each.get("image_rotation")), 0):
         raise DataError(
-            f"`{path}` is of the image `{said}`, which is not there", hint=f"put the images into `{path.parent}`"
+            f"`{path}` has regions that were drawn on `{image.name}` turned by {turned} degrees",
+            hint="turn it back in Label Studio and draw them again, or turn the image's own pixels",
         )
     sizes = {(int(each["original_height"]), int(each["original_width"])) for each in regions}
     (size,) = sizes
     yield Annotated(image, size, tuple(_area(path, each, size) for each in regions), path)
 
 
+def _image_of(path: Path, data: Mapping[str, Any], files: Mapping[str, Sequence[Path]]) -> Path:
+    """Return the file of a task's image: of those of its name the one whose folders are most like the task's."""
+    named = [unquote(value.rpartition("=")[2].replace("\\", "/")) for value in data.values() if isinstance(value, str)]
+    said = [value for value in named if Path(value).suffix.lower() in SUFFIXES]
+    for value in said:
+        folder, _, name = value.rpartition("/")
+        found = next((files[known] for known in (name, _PREFIX.sub("", name)) if known in files), ())
+        likeness = [_common_ends(folder.split("/"), each.parent.parts) for each in found]
+        best = [each for each, alike in zip(found, likeness, strict=True) if alike == max(likeness)]
+        if len(best) > 1:
+            raise DataError(
+                f"`{path}` is of the image `{value}`, which may be `{best[0]}` or `{best[1]}`",
+                hint="leave only the images of this project beside it, or name the folders as the project does",
+            )
+        if best:
+            return best[0]
+    names = ", ".join(value.rpartition("/")[2] for value in said) or "none"
+    raise DataError(
+        f"`{path}` is of the image `{names}`, which is not there", hint=f"put the images into `{path.parent}`"
+    )
+
+
+def _common_ends(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return how many of the last words of two are the same."""
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _is_drawn(result: Mapping[str, Any]) -> bool:
+    """Return whether a result is a region with a label; others are choices or texts, of a region or the image."""
+    return "original_width" in result and _kind(result).endswith("labels") and _kind(result) in result["value"]
+
+
 def _kind(region: Mapping[str, Any]) -> str:
     return str(region["type"])
 
 
+def _label(path: Path, labels: Sequence[Any]) -> str:
+    if len(labels) == 1:
+        return str(labels[0])
+    said = f"the labels {', '.join(f'`{label}`' for label in labels)}" if labels else "no label"
+    raise DataError(f"`{path}` has a region with {said}", hint="give each region one label, or remove it")
+
+
 def _area(path: Path, region: Mapping[str, Any], size: tuple[int, int]) -> Area:
     value, kind = region["value"], _kind(region)
-    label = str(value[kind][0])
-    if kind == "brushlabels":
+    label = _label(path, value[kind])
+    if "rle" in value:
         opaque = unpacked_brush(value["rle"])[_CHANNELS - 1 :: _CHANNELS] > 0
         return Area(label, mask=opaque.reshape(size))
-    if kind == "polygonlabels":
+    if "points" in value:
         points = value["points"]
-    elif kind == "rectanglelabels" and not value.get("rotation"):
+    elif "height" in value and not value.get("rotation"):
         left, top, right, bottom = value["x"], value["y"], value["x"] + value["width"], value["y"] + value["height"]
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,7 +26,7 @@ class Layout:
 
     Attributes:
         name: what people call it.
-        image_glob: pattern of the images, `EXT` for their ending.
+        image_glob: pattern of the images, `EXT` for their endings.
         mask_glob: pattern of their masks, likewise.
         classes: what the masks show, or a function of the folder that reads it from a file there; empty where nothing
             says so.
@@ -163,8 +163,13 @@ LAYOUTS: tuple[Layout, ...] = (
         marks=("train/src",),
     ),
     *(
-        Layout(f"{images} and {masks}", f"{before}{images}/**/*.EXT", f"{before}{masks}/**/*{ending}.EXT", class_colors)
-        for before in ("{split}/", "")
+        Layout(
+            f"{images} and {masks}",
+            f"{before}{images}/{within}**/*.EXT",
+            f"{before}{masks}/{within}**/*{ending}.EXT",
+            class_colors,
+        )
+        for before, within in (("{split}/", ""), ("", "{split}/"), ("", ""))
         for images in ("images", "image", "imgs", "img", "src", "JPEGImages", "rgb", "ortho")
         for masks in ("masks", "mask", "labels", "label", "gt", "annotations", "SegmentationClass", "segmentation")
         for ending in ("", "_mask", "_label", "_lab", "_gt", "-label", "-mask", "_seg")
@@ -179,9 +184,8 @@ LAYOUTS: tuple[Layout, ...] = (
 
 
 def possible_layouts(root: Path, files: Sequence[Path]) -> Iterator[Layout]:
-    """Yield the layouts whose marks, folders and names of `files` are there, with the endings of files in place."""
+    """Yield the layouts whose marks, folders and names of `files` are there."""
     folders = {part for path in {path.parent for path in files} for part in path.relative_to(root).parts}
-    suffixes = sorted({path.suffix for path in files if path.suffix.lower() in SUFFIXES})
     stems = {path.stem for path in files}
     for layout in LAYOUTS:
         literal = {part for pattern in (layout.image_glob, layout.mask_glob) for part in pattern.split("/")[:-1]}
@@ -189,14 +193,18 @@ def possible_layouts(root: Path, files: Sequence[Path]) -> Iterator[Layout]:
         ending = layout.mask_glob.rpartition("*")[2].rpartition(".")[0]
         has_marks = not layout.marks or any(next(root.glob(mark), None) for mark in layout.marks)
         if has_marks and named <= folders and any(stem.endswith(ending) for stem in stems):
-            for images in _endings(layout.image_glob, suffixes):
-                for masks in _endings(layout.mask_glob, suffixes):
-                    patterns = layout.image_glob.replace(".EXT", images), layout.mask_glob.replace(".EXT", masks)
-                    yield Layout(layout.name, *patterns, layout.classes, layout.ignored, layout.marks)
+            yield layout
 
 
-def _endings(pattern: str, present: list[str]) -> list[str]:
-    return present if pattern.endswith(".EXT") else [""]
+def with_endings(layout: Layout, images: Collection[str], masks: Collection[str]) -> Layout:
+    """Return a layout whose patterns name endings of images, such as `.jpg`, and of masks."""
+    patterns = (_named(layout.image_glob, images), _named(layout.mask_glob, masks))
+    return replace(layout, image_glob=patterns[0], mask_glob=patterns[1])
+
+
+def _named(pattern: str, endings: Collection[str]) -> str:
+    texts = sorted(ending.removeprefix(".") for ending in endings)
+    return pattern.replace(".EXT", f".{texts[0]}" if len(texts) == 1 else f".{{{','.join(texts)}}}")
 
 
 def listed_splits(root: Path) -> dict[str, set[str]]:

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rsseg_tf.datasets.palette import Pixels
+from rsseg_tf.datasets.palette import IGNORE, Pixels
 from rsseg_tf.errors import DataError, unreadable
+from rsseg_tf.progress import warn
 
 _CIRCLE_POINTS = 64
 DAMAGED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
@@ -33,7 +34,7 @@ class Area:
     """Part of an image that has a label.
 
     Attributes:
-        label: its name.
+        label: its name; empty where an area is known to have a label, and not which pixels of it.
         outlines: closed polygons in pixels, of which each is filled; 0 is the edge of the first pixel.
         mask: pixels that it covers, bool (h, w), where it is no outline.
         corner: the row and column of the first pixel of `mask`.
@@ -43,6 +44,13 @@ class Area:
     outlines: tuple[Outline, ...] = ()
     mask: NDArray[np.bool_] | None = None
     corner: tuple[int, int] = (0, 0)
+
+    @property
+    def pixels(self) -> float:
+        """How many pixels it covers; of outlines, their area, those that overlap counted twice."""
+        drawn = [np.array(outline) for outline in self.outlines]
+        twice = (abs((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()) for x, y in (points.T for points in drawn))
+        return float(sum(twice) / 2 + (0 if self.mask is None else self.mask.sum()))
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def drawn_mask(annotated: Annotated, numbers: Mapping[str, int], *, fill: int) -
 
     mask = np.full(annotated.size, fill, np.uint8)
     for area in annotated.areas:
-        number = numbers[area.label]
+        number = numbers[area.label] if area.label else IGNORE
         if area.outlines:
             shapes = [({"type": "Polygon", "coordinates": [outline]}, number) for outline in area.outlines]
             rasterize(shapes, out=mask)
@@ -117,10 +125,10 @@ def labelme_image(path: Path) -> Annotated:
 def _labelme_area(path: Path, shape: Mapping[str, Any]) -> Area:
     label, kind = str(shape["label"]), shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape["points"]]
-    if kind == "polygon" and len(points) > 2:
+    if kind in ("polygon", "rotation", "rectangle") and len(points) > 2:  # some programs name four corners
         return Area(label, (closed(points),))
-    if kind == "rectangle":
-        (left, top), (right, bottom) = points[0], points[-1]
+    if kind == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = points
         return Area(label, (closed([(left, top), (right, top), (right, bottom), (left, bottom)]),))
     if kind == "circle":
         (x, y), edge = points
@@ -159,6 +167,8 @@ def closed(points: Sequence[tuple[float, float]]) -> Outline:
 def coco_images(path: Path) -> list[Annotated]:
     """Return what a COCO file of segmentations says: the larger areas of an image below the smaller ones.
 
+    Where an annotation has a box and no outline, what lies in the box has no label; a warning says how many there are.
+
     Raises:
         DataError: if it is damaged, or an image is not there.
     """
@@ -168,8 +178,8 @@ def coco_images(path: Path) -> list[Annotated]:
         shapes: dict[Any, list[tuple[float, Area]]] = {}
         sizes = {each["id"]: (int(each["height"]), int(each["width"])) for each in content["images"]}
         for each in content["annotations"]:
-            area = _coco_area(names[each["category_id"]], each["segmentation"], sizes[each["image_id"]])
-            shapes.setdefault(each["image_id"], []).append((float(each.get("area") or 0), area))
+            area = _coco_area(path, names[each["category_id"]], each, sizes[each["image_id"]])
+            shapes.setdefault(each["image_id"], []).append((float(each.get("area") or area.pixels), area))
         found = []
         for image in content["images"]:
             ordered = sorted(shapes.get(image["id"], ()), key=lambda pair: -pair[0])
@@ -177,17 +187,36 @@ def coco_images(path: Path) -> list[Annotated]:
             found.append(Annotated(place, sizes[image["id"]], tuple(area for _, area in ordered), path))
     except DAMAGED as error:
         raise DataError(f"`{path}` is not as COCO describes segmentations", hint=_REDO) from error
+    if unknown := sum(not area.label for image in found for area in image.areas):
+        warn(
+            f"`{path}` has {unknown} annotation{'s' * (unknown > 1)} without an outline: what lies in their boxes has "
+            "no label",
+            hint="draw their outlines, or leave it so",
+        )
     return found
 
 
-def _coco_area(label: str, segmentation: Any, size: tuple[int, int]) -> Area:
+def _coco_area(path: Path, label: str, annotation: Mapping[str, Any], size: tuple[int, int]) -> Area:
+    segmentation = annotation.get("segmentation") or []
     if isinstance(segmentation, list):
-        outlines = (list(zip(part[0::2], part[1::2], strict=True)) for part in segmentation)
-        return Area(label, tuple(closed(outline) for outline in outlines if len(outline) > 2))
+        parts = (list(zip(part[0::2], part[1::2], strict=True)) for part in segmentation)
+        outlines = tuple(closed(part) for part in parts if len(part) > 2)
+        return Area(label, outlines) if outlines else _box(annotation.get("bbox") or (0, 0, 0, 0))
+    if (of := segmentation.get("size")) and list(of) != list(size):
+        raise DataError(
+            f"`{path}` has run lengths of {of[0]}×{of[1]} pixels for an image of {size[0]}×{size[1]}", hint=_REDO
+        )
     counts = segmentation["counts"]
     runs = list(unpacked_runs(counts)) if isinstance(counts, str) else counts
     values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return Area(label, mask=values.reshape(size[1], size[0]).T)
+
+
+def _box(corner_and_size: Sequence[float]) -> Area:
+    """Return a rectangle of which nothing is known but that something lies in it."""
+    left, top, width, height = corner_and_size
+    right, bottom = left + width, top + height
+    return Area("", (closed([(left, top), (right, top), (right, bottom), (left, bottom)]),))
 
 
 def unpacked_runs(text: str) -> Iterator[int]:
@@ -229,4 +258,4 @@ def is_there(path: Path) -> bool:
 
 def labels_of(images: Iterable[Annotated]) -> list[str]:
     """Return the labels that there are, sorted."""
-    return sorted({area.label for image in images for area in image.areas})
+    return sorted({area.label for image in images for area in image.areas} - {""})

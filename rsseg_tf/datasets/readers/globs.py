@@ -13,7 +13,7 @@ from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.errors import ConfigError, DataError
 
 SPLIT = "{split}"
-_WORD = re.compile(r"\{split\}|\*\*/|\*|\?")
+_WORD = re.compile(r"\{split\}|\{[^{}/]*,[^{}/]*\}|\*\*/|\*|\?")
 _MEANINGS = {SPLIT: "(?P<split>[^/]*)", "**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
 
 
@@ -23,7 +23,7 @@ def glob_listing(
     """Return what two patterns name below a folder: samples that have no split, and the listing of those that have one.
 
     `*` stands for any text within a name, `**/` for any folders, `?` for one letter, `{split}` for a folder such as
-    `train`, `valid` or `testing`, which is the split.
+    `train`, `valid` or `testing`, which is the split, `{jpg,png}` for one of these texts.
 
     Args:
         root: the folder.
@@ -36,7 +36,7 @@ def glob_listing(
         DataError: if they name nothing, or a folder may not be listed.
     """
     patterns = image_glob, mask_glob
-    words = [[word for word in _WORD.findall(pattern) if word != SPLIT] for pattern in patterns]
+    words = [[word for word in _WORD.findall(pattern) if not word.startswith("{")] for pattern in patterns]
     if not all(patterns) or words[0] != words[1] or len({pattern.count(SPLIT) for pattern in patterns}) > 1:
         raise ConfigError(
             f"`data.folder.image_glob` and `mask_glob` must have the same wildcards, got `{image_glob}`, `{mask_glob}`",
@@ -69,7 +69,7 @@ def _matches(root: Path, files: Sequence[Path], pattern: str) -> dict[str, dict[
     meaning, at = "", 0
     for word in _WORD.finditer(pattern):
         again = word[0] == SPLIT and "(?P<split>" in meaning
-        meaning += re.escape(pattern[at : word.start()]) + ("(?P=split)" if again else _MEANINGS[word[0]])
+        meaning += re.escape(pattern[at : word.start()]) + ("(?P=split)" if again else _meaning(word[0]))
         at = word.end()
     expression = re.compile(meaning + re.escape(pattern[at:]))
     found: dict[str, dict[str, list[Path]]] = {}
@@ -85,3 +85,9 @@ def _matches(root: Path, files: Sequence[Path], pattern: str) -> dict[str, dict[
         key = "/".join(text.strip("/") for number, text in enumerate(match.groups(), 1) if number != place and text)
         found.setdefault(split, {}).setdefault(key, []).append(path)
     return found
+
+
+def _meaning(word: str) -> str:
+    if word in _MEANINGS:
+        return _MEANINGS[word]
+    return f"(?:{'|'.join(map(re.escape, word[1:-1].split(',')))})"

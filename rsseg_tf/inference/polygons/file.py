@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.place import reprojected
 from rsseg_tf.errors import RssegError, extras_named, first_line
+from rsseg_tf.inference.polygons.antimeridian import cut_where_longitudes_begin
 from rsseg_tf.inference.polygons.outlines import Ring
 
 _POINTS_AT_ONCE = 1 << 18
@@ -130,7 +131,8 @@ def _add_to_json(stream: TextIO, crs: Any, shapes: NDArray[np.object_], values: 
     import shapely
 
     if crs is not None:
-        shapes = shapely.transform(shapes, functools.partial(in_degrees, crs=crs))
+        moved = functools.partial(in_degrees, crs=crs)
+        shapes = cut_where_longitudes_begin(shapes, shapely.transform(shapes, moved), moved=moved)
     known = (json.dumps(each, ensure_ascii=False, allow_nan=False) for each in values)
     features = (
         f'{{"type": "Feature", "properties": {properties}, "geometry": {outline}}}'

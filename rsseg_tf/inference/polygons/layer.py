@@ -80,7 +80,7 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
     Raises:
         MissingExtraError: if what writes them is not installed.
         ConfigError: if it lies where ground control points alone say, or its areas are not known and asked for, or
-            GeoJSON is and its place has no longitude and latitude.
+            GeoJSON is and its place has no longitude and latitude, or no coordinate reference system.
     """
     if products.polygons:
         check_libraries()
@@ -89,7 +89,12 @@ def check_place(path: Path, place: Place, products: Products, *, has_areas: bool
             f"`{path}` says by ground control points alone where it lies, which polygons cannot follow",
             hint=f"straighten it first: {_STRAIGHTEN}",
         )
-    if products.polygons == "geojson" and place.crs is not None and place.transform is not None:
+    if products.polygons == "geojson" and place.transform is not None:
+        if place.crs is None:
+            raise ConfigError(
+                f"`{path}` does not say in which coordinate reference system it lies, and GeoJSON is in degrees",
+                hint="say so, as by `rio edit-info --crs EPSG:CODE`, or ask for polygons as gpkg",
+            )
         try:
             in_degrees(np.array([[place.transform[2], place.transform[5]]]), crs=place.crs)
         except DataError as error:

@@ -134,6 +134,63 @@ def test_folders_under_other_names_are_known_and_their_values_counted(tmp_path: 
     assert sum(len(dataset.samples(split)) for split in dataset.splits()) == 9
 
 
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/{split}/{}.jpg", "masks/{split}/{}.png"),
+        ("img/{split}/deep/{}.png", "gt/{split}/deep/{}_label.png"),
+        ("{split}/images/{}.jpg", "{split}/masks/{}.png"),
+    ],
+)
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "Validation", "TEST")])
+def test_folders_of_splits_are_the_splits_wherever_they_lie(tmp_path: Path, image: str, mask: str, names) -> None:
+    for number in range(12):
+        split = names[(0, 0, 1, 2)[number % 4]]
+        photo(tmp_path / "in" / image.format(number, split=split))
+        numbers_mask(tmp_path / "in" / mask.format(number, split=split), 0, 1)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    dataset = opened(result)
+
+    assert result["splits"] == {"train": 6, "val": 3, "test": 3}
+    for split, name in zip(("train", "val", "test"), names, strict=True):
+        assert all(name in each.image.parts for each in dataset.samples(split))
+
+
+def test_pairs_beside_the_folders_of_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        folder = ("train", "val", "more", "train")[number % 4]
+        photo(tmp_path / f"in/images/{folder}/{number}.jpg")
+        numbers_mask(tmp_path / f"in/masks/{folder}/{number}.png", 0, 1)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+
+    assert result["splits"] == {"train": 4, "val": 2}
+    assert re.search(r"more/2\.jpg` and 1 more images with masks lie beside", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks"),
+    [((".JPG", ".jpg"), (".png",)), ((".jpg", ".tif"), (".png", ".tif")), ((".PNG", ".png"), (".png",))],
+)
+def test_every_pair_counts_whatever_its_ending(tmp_path: Path, images, masks) -> None:
+    for number in range(14):
+        photo(tmp_path / f"in/images/{number}{images[number % len(images)]}")
+        numbers_mask(tmp_path / f"in/masks/{number}{masks[number % len(masks)]}", 0, 1)
+    result = initialize(tmp_path / "in", tmp_path / "out")
+
+    assert result["splits"] == {"train": 10, "val": 2, "test": 2}
+    opened(result)
+
+
+def test_of_files_that_differ_in_the_ending_alone_one_is_the_image(tmp_path: Path) -> None:
+    for number in range(7):
+        for ending in ("jpg", "tif"):
+            photo(tmp_path / f"in/images/{number}.{ending}")
+        numbers_mask(tmp_path / f"in/masks/{number}.png", 0, 1)
+    dataset = opened(initialize(tmp_path / "in", tmp_path / "out"))
+
+    assert {each.image.suffix for split in dataset.splits() for each in dataset.samples(split)} == {".jpg"}
+
+
 @pytest.mark.parametrize(("values", "names"), [((0, 255), ["0", "255"]), ((0, 1, 255), ["0", "1"])])
 def test_255_is_a_class_of_masks_that_hold_but_one_other_value_and_always_said(tmp_path: Path, values, names) -> None:
     for number in range(9):
@@ -201,6 +258,25 @@ def test_labelme_outlines_lie_in_the_order_they_were_drawn(tmp_path: Path, backg
     assert np.array_equal(drawn(result, "/5"), expected)
     assert result["splits"] == {"train": 6, "val": 1, "test": 1}
     assert list(result["classes"]) == (["ground"] if background else []) + ["car", "roof"]
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+def test_a_rectangle_may_be_said_by_four_corners(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "in").mkdir()
+    labelme(tmp_path / "in/a_train.json", shape("car", CAR, kind))
+    labelme(tmp_path / "in/b_val.json", shape("tree", ROOF))
+
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out"), "a_train")
+    assert np.array_equal(found == 0, polygon_mask(CAR))
+
+
+def test_images_of_one_name_in_several_folders_are_dealt_as_several(tmp_path: Path) -> None:
+    for folder in "abc":
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        for number in range(7):
+            labelme(tmp_path / f"in/{folder}/im{number}.json", shape("roof", ROOF), shape("car", CAR))
+    splits = initialize(tmp_path / "in", tmp_path / "out")["splits"]
+    assert (min(splits["val"], splits["test"]), sum(splits.values())) == (2, 21)
 
 
 def test_labelme_circles_and_masks(tmp_path: Path) -> None:
@@ -275,6 +351,58 @@ def test_coco_areas_of_each_kind(tmp_path: Path, kind: str, layout: str) -> None
     assert np.array_equal(drawn(result, "valid"), expected)
 
 
+def coco(root: Path, *annotations: dict[str, Any], image: str = "a.jpg") -> None:
+    photo(root / image)
+    images = [{"id": 5, "file_name": image, "height": SIZE[0], "width": SIZE[1]}]
+    categories = [{"id": 4, "name": "roof"}, {"id": 7, "name": "car"}]
+    content = {"images": images, "categories": categories, "annotations": [{"image_id": 5, **e} for e in annotations]}
+    (root / "c_train.json").write_text(json.dumps(content))
+    labelme(root / "b_val.json", shape("roof", ROOF), shape("car", CAR))
+
+
+def flat(points: list[tuple[float, float]]) -> list[float]:
+    return [value for point in points for value in point]
+
+
+@pytest.mark.parametrize("area", [{}, {"area": 0}, {"area": None}])
+def test_coco_without_areas_has_smaller_ones_above_larger_ones(tmp_path: Path, area: dict[str, Any]) -> None:
+    coco(
+        tmp_path / "in",
+        {"category_id": 7, "segmentation": [flat(CAR)], **area},
+        {"category_id": 4, "segmentation": [flat(ROOF)], **area},
+    )
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out"), "/a")
+    assert np.array_equal(found == 0, polygon_mask(CAR))
+
+
+@pytest.mark.parametrize("segmentation", [{}, {"segmentation": []}, {"segmentation": [[1, 2, 3, 4]]}])
+def test_what_lies_in_a_box_without_an_outline_has_no_label(
+    tmp_path: Path, segmentation: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco(
+        tmp_path / "in",
+        {"category_id": 4, "segmentation": [flat(ROOF)], "area": 130},
+        {"category_id": 7, "bbox": [8, 5, 4, 4], "area": 16, **segmentation},
+    )
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out", background="ground"), "/a")
+
+    assert np.array_equal(found == 255, polygon_mask(CAR))
+    assert "1 annotation without an outline" in capsys.readouterr().err
+
+
+def test_run_lengths_of_another_size_are_refused(tmp_path: Path) -> None:
+    runs = {"size": SIZE[::-1], "counts": [0, SIZE[0] * SIZE[1]]}
+    coco(tmp_path / "in", {"category_id": 4, "segmentation": runs})
+    with pytest.raises(DataError, match="run lengths of 30×20 pixels for an image of 20×30"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
+def test_an_image_that_is_annotated_twice_is_refused(tmp_path: Path) -> None:
+    coco(tmp_path / "in", {"category_id": 4, "segmentation": [flat(ROOF)]}, image="b_val.jpg")
+    with pytest.raises(DataError, match=r"b_val\.jpg` is annotated in .*b_val\.json` and again in .*c_train\.json"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
 def packed_brush(mask: np.ndarray, seed: int) -> list[int]:
     """RGBA bytes in the format of `rle-pack`, with runs of values and of one value in turn, lengths as they come."""
     values = np.repeat(np.where(mask.ravel(), 255, 0), 4).tolist()
@@ -334,6 +462,49 @@ def test_label_studio_brushes_and_outlines(tmp_path: Path, seed: int) -> None:
     assert not any(b"someone" in content for content in written)
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("/data/local-files/?d=survey/flightB/1.jpg", "survey/flightB"),
+        ("/data/local-files/?d=survey%2FflightB%2F1.jpg", "survey/flightB"),
+        ("s3://bucket/survey/flightA/1.jpg", "survey/flightA"),
+        ("/data/upload/3/0123abcd-1.jpg", ""),
+    ],
+)
+def test_of_images_of_one_name_the_one_in_the_tasks_folder_is_meant(tmp_path: Path, said: str, found: str) -> None:
+    for flight in "AB":
+        photo(tmp_path / f"in/survey/flight{flight}/1.jpg")
+    photo(tmp_path / "in/2.jpg")
+    box = ("rectanglelabels", {"x": 80, "y": 0, "width": 20, "height": 50, "rectanglelabels": ["sky"]})
+    roof = ("rectanglelabels", {"x": 0, "y": 0, "width": 20, "height": 50, "rectanglelabels": ["roof"]})
+    (tmp_path / "in/train.json").write_text(json.dumps([studio_task(said, box)]))
+    (tmp_path / "in/val.json").write_text(json.dumps([studio_task("2.jpg", box, roof)]))
+    if not found:
+        with pytest.raises(DataError, match=r"flightA/1\.jpg` or .*flightB/1\.jpg"):
+            initialize(tmp_path / "in", tmp_path / "out")
+        return
+    dataset = opened(initialize(tmp_path / "in", tmp_path / "out"))
+    (sample,) = dataset.samples("train")
+    assert sample.image == (tmp_path / "in" / found / "1.jpg").resolve()
+
+
+def test_label_studio_regions_of_the_tool_without_labels_of_its_own_and_choices(tmp_path: Path) -> None:
+    """`<Labels>` beside `<Rectangle>` gives two results for a region; choices may be of a region, and draw nothing."""
+    photo(tmp_path / "in/a.jpg")
+    photo(tmp_path / "in/b.jpg")
+    place = {"x": 80, "y": 0, "width": 20, "height": 50}
+    results = (
+        ("rectangle", place),
+        ("labels", {**place, "labels": ["sky"]}),
+        ("choices", {**place, "choices": ["flat"]}),
+    )
+    (tmp_path / "in/train.json").write_text(json.dumps([studio_task("a.jpg", *results)]))
+    (tmp_path / "in/val.json").write_text(json.dumps([studio_task("b.jpg", ("labels", {**place, "labels": ["tree"]}))]))
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out"), "/a")
+
+    assert np.array_equal(found == 0, np.pad(np.ones((10, 6), bool), ((0, 10), (24, 0))))
+
+
 def _brushes(root: Path) -> None:
     numbers_mask(root / "task-1-annotation-2-by-someone@example.org-tag-roof-0.png", 0, 255)
 
@@ -373,6 +544,26 @@ def _studio_no_number(root: Path) -> None:
     photo(root / "a.jpg")
     value = {"points": [(10, 10), (90, 10), (50, math.inf)], "polygonlabels": ["roof"]}
     (root / "p.json").write_text(json.dumps([studio_task("a.jpg", ("polygonlabels", value))]))
+
+
+def _studio_of(root: Path, labels: list[str], **more: Any) -> None:
+    photo(root / "a.jpg")
+    value = {"x": 80, "y": 0, "width": 20, "height": 50, "rectanglelabels": labels}
+    task = studio_task("a.jpg", ("rectanglelabels", value))
+    task["annotations"][1]["result"][0].update(more)
+    (root / "p.json").write_text(json.dumps([task]))
+
+
+def _studio_two_labels(root: Path) -> None:
+    _studio_of(root, ["roof", "car"])
+
+
+def _studio_no_label(root: Path) -> None:
+    _studio_of(root, [])
+
+
+def _studio_turned(root: Path) -> None:
+    _studio_of(root, ["roof"], image_rotation=90)
 
 
 def _line(root: Path) -> None:
@@ -426,6 +617,9 @@ def _strange(root: Path) -> None:
         (_brushes, "as JSON too"),
         (_studio_cut, "Label Studio writes"),
         (_studio_no_number, "Label Studio writes"),
+        (_studio_two_labels, "the labels `roof`, `car`"),
+        (_studio_no_label, "with no label"),
+        (_studio_turned, "turned by 90 degrees"),
         (_coco_no_number, "COCO describes"),
         (_coco_text, "COCO describes"),
         (_coco_long_name, "not there"),

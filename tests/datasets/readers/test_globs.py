@@ -50,6 +50,13 @@ def test_a_mask_is_no_image_though_the_pattern_fits_it(tmp_path: Path) -> None:
     assert pairs(found, tmp_path) == {"train": [("train/a.png", "train/a_mask.png")]}
 
 
+def test_braces_stand_for_one_of_several_texts(tmp_path: Path) -> None:
+    write(tmp_path, "train/a.jpg", "train/a_mask.png", "train/b.JPG", "train/b_mask.png", "train/c.tif")
+    found = folder(tmp_path, "{split}/*.{jpg,JPG}", "{split}/*_mask.png")
+    assert found.problems == ()
+    assert pairs(found, tmp_path)["train"] == [("train/a.jpg", "train/a_mask.png"), ("train/b.JPG", "train/b_mask.png")]
+
+
 def test_a_split_is_named_twice_in_a_path(tmp_path: Path) -> None:
     write(tmp_path, "train/train-img/1.png", "train/train-lab/1_lab.png", "test/test-img/2.png")
     found = folder(tmp_path, "{split}/{split}-img/*.png", "{split}/{split}-lab/*_lab.png")

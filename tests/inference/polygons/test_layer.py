@@ -250,10 +250,16 @@ def test_the_style_names_exactly_the_classes(image: Path, tmp_path: Path) -> Non
     assert [each["color"] for each in entries] == ["#00005A", "#FAFA00", "#00C800"]
 
 
-def test_a_place_without_degrees_is_told_before_it_is_predicted(tmp_path: Path) -> None:
-    site = 'LOCAL_CS["a site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]'
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        ('LOCAL_CS["a site",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]', "longitude and latitude do not follow"),
+        (None, "does not say in which coordinate reference system it lies"),
+    ],
+)
+def test_a_place_without_degrees_is_told_before_it_is_predicted(tmp_path: Path, site: str | None, said: str) -> None:
     path = geotiff(tmp_path / "a.tif", np.zeros((40, 60, 3), np.uint8), crs=site)
-    with pytest.raises(ConfigError, match="longitude and latitude do not follow") as caught:
+    with pytest.raises(ConfigError, match=said) as caught:
         predict_files(predictor(), [path], tmp_path / "out", products=Products(polygons="geojson"))
     assert "gpkg" in (caught.value.hint or "")
     predict_files(predictor(), [path], tmp_path / "out", products=Products(polygons="gpkg"))
