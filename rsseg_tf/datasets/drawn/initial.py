@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rsseg_tf.datasets.readers.layout import existing_root
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import DataError
-from rsseg_tf.progress import Progress
+from rsseg_tf.progress import Progress, warn
 
 _LAYOUT = "it holds images and masks, or an export of an annotation program"
 _OFFICIAL = {"uavid": ("uavid_train",), "loveda": ("Train/Urban",), "potsdam": ("2_Ortho_RGB", "3_Ortho_IRRG")}
@@ -62,6 +62,7 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
     lists = {} if SPLIT in layout.image_glob else listed_splits(root)
     listed = {split: [each for each in every if _is_in(each, names)] for split, names in lists.items()}
     if listed.get("train") and listed.get("val"):
+        _warn_of_unlisted(every, listed)
         samples = listed
         pairs = [_pair(root, each, split) for split, group in samples.items() for each in group]
         own: dict[str, Any] = {"pairs": write_pairs(out, pairs).resolve().as_posix()}
@@ -71,6 +72,16 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
     written = write_settings(out, {"name": "folder", "root": root.as_posix(), "folder": own})
     counts = {split: len(samples[split]) for split in SPLITS if samples.get(split)}
     return {"layout": layout.name, **written, "splits": counts, "values": dict(values), "classes": named}
+
+
+def _warn_of_unlisted(every: Sequence[Sample], listed: Mapping[str, Sequence[Sample]]) -> None:
+    known = {each.name for group in listed.values() for each in group}
+    if others := [each for each in every if each.name not in known]:
+        warn(
+            f"`{others[0].image}` and {len(others) - 1} more images with masks are in no list of a split, and are left "
+            "out",
+            hint="add them to train.txt, val.txt or test.txt",
+        )
 
 
 def _pair(root: Path, sample: Sample, split: str) -> Pair:

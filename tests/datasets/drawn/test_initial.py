@@ -657,15 +657,18 @@ def test_a_published_set_with_a_reader_of_its_own_gets_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("ending", ["", ".png"])
-def test_lists_of_names_with_dots_in_them_are_the_splits(tmp_path: Path, ending: str) -> None:
+def test_lists_of_names_with_dots_in_them_are_the_splits(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = [f"frame.{number:06d}" for number in range(8)]
-    for name in names:
+    for name in (*names, "another.1", "another.2"):
         photo(tmp_path / f"in/images/{name}.png")
         numbers_mask(tmp_path / f"in/masks/{name}.png", 0, 1)
     for split, listed in (("train", names[::2]), ("val", names[1::2])):
         (tmp_path / f"in/{split}.txt").write_text("./\n" + "".join(f"{name}{ending}\n" for name in listed))
     dataset = opened(initialize(tmp_path / "in", tmp_path / "out"))
     assert {split: len(dataset.samples(split)) for split in dataset.splits()} == {"train": 4, "val": 4}
+    assert "another.1.png` and 1 more images with masks are in no list" in capsys.readouterr().err
 
 
 def test_other_json_files_do_not_matter(tmp_path: Path) -> None:
