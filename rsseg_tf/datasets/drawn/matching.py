@@ -27,14 +27,19 @@ def layout_of(root: Path) -> tuple[Layout, Mapping[str, Sequence[Sample]]]:
     Raises:
         DataError: if it has none that is known.
     """
-    files = files_below(root)
+    files, without_train = files_below(root), []
     for layout in possible_layouts(root, files):
         named = _with_endings(root, layout, files)
         if named is None:
             continue
-        _warn_of_others(root, named, files)
         loose, listing = glob_listing(root, named.image_glob, named.mask_glob, files=files)
-        return named, deal(loose).splits if loose else listing.splits
+        found = named, deal(loose).splits if loose else listing.splits
+        if found[1].get("train"):
+            _warn_of_others(root, named, files)
+            return found
+        without_train.append(found)
+    if without_train:
+        return without_train[0]
     raise DataError(f"`{root}` holds no images with masks that are known", hint=_UNKNOWN)
 
 

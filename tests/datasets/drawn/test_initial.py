@@ -156,6 +156,22 @@ def test_folders_of_splits_are_the_splits_wherever_they_lie(tmp_path: Path, imag
         assert all(name in each.image.parts for each in dataset.samples(split))
 
 
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        ([f"images/test/{number}" for number in range(2)] + [f"images/{number}" for number in range(7)], (7, 1, 1)),
+        ([f"images/test/{number}" for number in range(8)], (6, 1, 1)),
+        ([f"test/images/{number}" for number in range(8)], (0, 0, 8)),
+    ],
+)
+def test_folders_are_splits_where_there_is_one_to_train_on_or_nothing_else(tmp_path: Path, names, splits) -> None:
+    for name in names:
+        photo(tmp_path / f"in/{name}.jpg")
+        numbers_mask(tmp_path / f"in/{name}.png".replace("images", "masks"), 0, 1)
+    found = initialize(tmp_path / "in", tmp_path / "out")["splits"]
+    assert tuple(found.get(split, 0) for split in ("train", "val", "test")) == splits
+
+
 def test_pairs_beside_the_folders_of_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(8):
         folder = ("train", "val", "more", "train")[number % 4]
