@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -160,6 +161,23 @@ def renamed(operation: keras.Operation, name: str) -> keras.Operation:
     twin: keras.Operation = object.__new__(type(operation))
     twin.__dict__.update(operation.__dict__, name=name, _inbound_nodes=[], _outbound_nodes=[])
     return twin
+
+
+@contextlib.contextmanager
+def watched_moments(norm: keras.layers.BatchNormalization, seen: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Have mean and variance of a batch given to `seen` at each call of a batch norm that trains, within the block."""
+    measured = norm._moments
+
+    def moments(*args: Any, **kwargs: Any) -> Any:
+        found = measured(*args, **kwargs)
+        seen(*found)
+        return found
+
+    norm._moments = moments
+    try:
+        yield
+    finally:
+        del norm._moments
 
 
 def lambda_arguments(layer: keras.layers.Lambda) -> dict[str, Any]:

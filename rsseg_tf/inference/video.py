@@ -208,7 +208,7 @@ def _record(source: Source, predictor: TiledPredictor, counts: Any, *, frames: i
         "height": source.height,
         "width": source.width,
         "frames": frames,
-        "frames_in_file": None if source.is_camera else source.frames,
+        "frames_in_file": source.frames if source.is_counted else None,
         "source_fps": source.fps,
         "classes": area_table(predictor.palette.names, counts, areas),
         "model_sha256": predictor.model_sha256,

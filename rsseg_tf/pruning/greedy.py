@@ -16,6 +16,8 @@ from rsseg_tf.pruning.cost import CostTerms
 from rsseg_tf.pruning.groups import Family, Groups
 from rsseg_tf.pruning.rules.site import Values
 
+_NOTHING = 1e-3
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -170,7 +172,10 @@ class Greedy:
             return
         left = {metric: self._costs.total(metric, least) / self._dense[metric] for metric in self._goals}
         cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in left.items()]
+        hint = "ask for less, or lower round_to or min_channels, or skip fewer layers"
+        if fixed := [metric for metric, share in left.items() if share > 1 - _NOTHING]:
+            hint = f"no channel lowers the {fixed[0]}: the image itself or layers that keep theirs take it"
         raise ConfigError(
             f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can be removed",
-            hint="ask for less, or lower round_to or min_channels, or skip fewer layers",
+            hint=hint,
         )

@@ -135,7 +135,7 @@ def ablate(
     _check_folder(folder, recipes, extent)
     for name, config in recipes.items():
         if config.model.weights != "none" and not (folder / name).exists():
-            build_model(config, num_classes=dataset.palette.num_classes)
+            build_model(config, dataset.palette)
             keras.backend.clear_session()
     cells: list[dict[str, Any]] = []
     result = _result(first.data.name, list(recipes), extent, cells)

@@ -16,14 +16,15 @@ from rsseg_tf.config.training import check_network
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
+from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.architectures import network
 from rsseg_tf.models.weights.pretrained import initialize
-from rsseg_tf.progress import say
+from rsseg_tf.progress import say, warn
 from rsseg_tf.run_folder import open_run, require_startable
 from rsseg_tf.runs import CONFIG, atomic_path, write_manifest
 from rsseg_tf.steps.shared.data import sound_dataset
-from rsseg_tf.steps.shared.model_classes import keep_classes, learned_pixel_m
+from rsseg_tf.steps.shared.model_classes import classes_of, keep_classes, learned_pixel_m
 from rsseg_tf.steps.shared.progress import TrainingProgress
 from rsseg_tf.steps.shared.teaching import OwnTeacher
 from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
@@ -81,7 +82,7 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     use_determinism(config.fit.deterministic)
     palette = list_dataset(config.data, seed=config.seed).palette  # a wrong folder or file of weights shows before
     with replicas.scope():  # all of the data are read
-        model = build_model(config, num_classes=palette.num_classes)
+        model = build_model(config, palette)
     teacher = known.opened(config, palette, replicas)
     dataset, inputs = sound_dataset(config)
     known.warn_of_pixels(config, dataset)
@@ -111,11 +112,32 @@ def _fit(config: Config, folder: Path, replicas: Replicas, *, overwrite: bool) -
     return results
 
 
-def build_model(config: Config, *, num_classes: int) -> keras.Model:
-    """Return the configured network with the configured initial weights."""
-    model = network(config.model, num_classes, (*config.data.input_size, config.data.num_bands))
-    initialize(model, config.model.weights, backbone=config.model.stands_on, width=config.model.width)
+def build_model(config: Config, palette: Palette) -> keras.Model:
+    """Return the configured network with the configured initial weights.
+
+    Of another model the classes of the same name take over the weights of the head.
+    """
+    model = network(config.model, palette.num_classes, (*config.data.input_size, config.data.num_bands))
+    initialize(
+        model,
+        config.model.weights,
+        backbone=config.model.stands_on,
+        width=config.model.width,
+        classes=_numbers_in(Path(config.model.weights), palette),
+    )
     return model
+
+
+def _numbers_in(weights: Path, palette: Palette) -> list[int | None] | None:
+    """Return the number of each class in a `.keras` file; None where there is no such file, or it does not say."""
+    others = classes_of(weights) if weights.suffix == ".keras" and weights.is_file() else None
+    if others is None:
+        return None
+    known = {name.strip().casefold(): number for number, name in enumerate(others.names)}
+    numbers = [known.get(name.strip().casefold()) for name in palette.names]
+    if new := [name for name, number in zip(palette.names, numbers, strict=True) if number is None]:
+        warn(f"classes that `{weights}` does not know begin with random weights: {', '.join(new)}")
+    return numbers
 
 
 def finish_run(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rsseg_tf.datasets.drawn.blocks import Block, blocks_of, dealt_blocks, least_side
 from rsseg_tf.datasets.drawn.features import Layer, read_layer
 from rsseg_tf.datasets.drawn.listing import Pair, write_listing
-from rsseg_tf.datasets.files.place import reprojected
+from rsseg_tf.datasets.files.place import reprojected, transform_of
 from rsseg_tf.datasets.files.raster import library_settings, open_dataset_of
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
 from rsseg_tf.errors import ConfigError, DataError
@@ -164,7 +164,7 @@ def _on_mosaic(layer: Layer, dataset: Any, mosaic: Path, attribute: str, numbers
     """Return the polygons in the coordinates of the mosaic; GDAL burns those of other systems without a word."""
     import shapely
 
-    if dataset.transform.is_identity:
+    if transform_of(dataset) is None:
         raise DataError(f"`{mosaic}` does not say where it lies", hint="export it with its georeference")
     if (layer.crs is None) != (dataset.crs is None):
         which, hint = (

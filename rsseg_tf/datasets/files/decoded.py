@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.datasets.files.stored import Box, Values
 from rsseg_tf.datasets.images.header import PNG, TIFFS, directories
-from rsseg_tf.datasets.images.integrity import damage, png_as_gray
+from rsseg_tf.datasets.images.integrity import damage, png_as_gray, png_nodata
 from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.errors import DataError, unreadable
 
@@ -84,19 +84,20 @@ def decode(path: Path, *, numbers: bool) -> Decoded:
         DataError: if the file is missing, damaged or of another kind, or a TIFF that needs rasterio.
     """
     data = _whole(path)
-    bits, tiff = 8, None
+    bits, tiff, nodata = 8, None, None
     if data.startswith(PNG):
         data = png_as_gray(data) if numbers else data
+        nodata = png_nodata(data)
         bits = min(data[24], 8) if data[25] == 0 else 8
     elif data.startswith(TIFFS):
         tiff = _described(path, data, numbers=numbers)
-        bits = tiff.bits
+        bits, nodata = tiff.bits, tiff.nodata
     values = _values(path, data)
     if tiff and (wrong := _misdecoded(tiff, values)):
         raise _refused(path, wrong)
     if bits < 8:
         values = values // np.uint8(255 // (2**bits - 1))  # decoders stretch 1, 2 and 4 bits to 0 … 255
-    return Decoded(path, values, bits=bits, nodata=tiff.nodata if tiff else None)
+    return Decoded(path, values, bits=bits, nodata=nodata)
 
 
 def _whole(path: Path) -> bytes:

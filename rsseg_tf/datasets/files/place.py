@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from rsseg_tf.datasets.files.opening import OPENCV_SUFFIXES
 from rsseg_tf.datasets.files.raster import library, open_dataset_of, raster_errors, reason_of
 from rsseg_tf.datasets.images.header import read_header
 from rsseg_tf.errors import DataError
+
+_SMALLEST = 1e-30
+"""No pixel covers less, in whatever unit."""
 
 _FARTHEST = 1e10
 """No system has coordinates as large; of 1e20 m of Web Mercator GDAL takes turns off until it is killed."""
@@ -42,10 +46,23 @@ def place_of(path: Path) -> Place | None:
     if library() is None or not _may_have_one(path):
         return None
     with open_dataset_of(path) as dataset:
-        transform = None if dataset.transform.is_identity else dataset.transform
+        transform = transform_of(dataset)
         points, crs = dataset.gcps
         found = Place(dataset.crs, transform, (points, crs) if points else None)
     return None if found == Place() else found
+
+
+def transform_of(dataset: Any) -> Any:
+    """Return how an open dataset of rasterio leads from pixels to coordinates; None where it does not say.
+
+    Of PPM files GDAL gives numbers that nobody wrote, where there is no world file.
+    """
+    found = dataset.transform
+    if dataset.driver == "PNM" and world_file_of(Path(dataset.name)) is None:
+        return None
+    area = abs(found.determinant)
+    is_usable = math.isfinite(found.c + found.f) and _SMALLEST < area < math.inf
+    return found if is_usable and not found.is_identity else None
 
 
 def reprojected(points: NDArray[np.float64], *, source: Any, target: Any) -> NDArray[np.float64]:

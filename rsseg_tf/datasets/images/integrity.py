@@ -52,6 +52,13 @@ def png_as_gray(data: bytes) -> bytes:
     return PNG + b"".join(_png_chunk(name, body) for name, body in [(b"IHDR", bytes(header)), *kept])
 
 
+def png_nodata(data: bytes) -> float | None:
+    """Return the gray value of a PNG that is transparent, which GDAL makes of a number for nothing; None for none."""
+    chunks = dict(_png_chunks(data))
+    is_gray = chunks[b"IHDR"][9] == 0
+    return float(int.from_bytes(chunks[b"tRNS"])) if is_gray and b"tRNS" in chunks else None
+
+
 def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 

@@ -76,6 +76,7 @@ class FfmpegPlayer:
             fps=usable_fps(rate),
             frames=self._stream.frames or round(seconds * rate),
             is_camera=False,
+            is_counted=self._stream.frames > 0,
         )
 
     def frames(self, *, every: int) -> Iterator[Frame]:

@@ -22,8 +22,9 @@ class Source:
         height: of a frame, in pixels.
         width: of a frame.
         fps: frames per second, on average.
-        frames: how many there are, 0 where unknown.
+        frames: about how many there are, 0 where unknown.
         is_camera: whether it runs until it is stopped.
+        is_counted: whether the file says how many frames there are.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     fps: float
     frames: int
     is_camera: bool
+    is_counted: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import tree
 from numpy.typing import NDArray
 
 from rsseg_tf.config.parsing import nearest
@@ -114,7 +115,14 @@ def _missing(foreign: Sequence[str]) -> str:
     return f"pip install {' '.join(missing).replace('_', '-')}" if missing else ""
 
 
-def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", width: float = 1.0) -> int:
+def initialize(
+    model: keras.Model,
+    weights: str,
+    *,
+    backbone: str = "resnet18",
+    width: float = 1.0,
+    classes: Sequence[int | None] | None = None,
+) -> int:
     """Set weights of `model` to those of another model, and its first layer to the normalization that they expect.
 
     Args:
@@ -126,6 +134,8 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", 
             sees other bands than red, green and blue, its first convolution shares theirs; see `widening.band_shares`.
         backbone: the name that the model was built with.
         width: that of its backbone.
+        classes: (`.keras` files) the number that each class of `model` has in the other one, None for one that it does
+            not know, which keeps its weights; by default the same numbers, where there are as many.
 
     Returns:
         The number of layers that took over weights.
@@ -139,6 +149,9 @@ def initialize(model: keras.Model, weights: str, *, backbone: str = "resnet18", 
     path = Path(weights)
     if path.suffix == ".keras":
         source = {layer.name: layer.get_weights() for layer in load_keras_model(path).layers}
+        if classes is not None and (head := _head(model)) in source:
+            own = model.get_layer(head).get_weights()
+            source[head] = [_renumbered(*pair, classes) for pair in zip(own, source[head], strict=True)]
         return _copy_by_name(model, source, path=path)
     if weights != "imagenet":
         _check_path(path)
@@ -247,6 +260,24 @@ def _normalize_as(model: keras.Model, normalization: ChannelNormalization) -> No
 def _is_of_our_graph(model: keras.Model, found: Named) -> bool:
     own = {layer.name for layer in model.layers if layer.weights}
     return len(own & found.keys()) > len(own) / 2
+
+
+def _head(model: keras.Model) -> str:
+    """Return the name of the last layer with weights, whose filters are the classes."""
+    operation = maker(model.outputs[0])
+    while not getattr(operation, "weights", ()):
+        operation = maker(tree.flatten(operation.input)[0])
+    return str(operation.name)
+
+
+def _renumbered(own: NDArray[Any], theirs: NDArray[Any], classes: Sequence[int | None]) -> NDArray[Any]:
+    """Return an array whose last axis is the classes, with the values of those that another model knows."""
+    found = own.copy()
+    if own.shape[:-1] == theirs.shape[:-1]:
+        for number, other in enumerate(classes):
+            if other is not None:
+                found[..., number] = theirs[..., other]
+    return found
 
 
 def _copy_by_name(model: keras.Model, source: Named, *, path: Path) -> int:

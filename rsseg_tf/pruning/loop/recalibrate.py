@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,14 +13,16 @@ from keras import tree
 
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.graphs import all_layers
+from rsseg_tf.graphs.private import watched_moments
 from rsseg_tf.tracing.dilation import native_dilation
 
 
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     """Set the moving statistics of every batch norm in `model` to the mean of its batch statistics.
 
-    The old statistics are forgotten, and each batch counts the same: no momentum. Batch norms that
-    are not trainable, or that the graph calls with `training=False`, keep theirs, as in training.
+    The old statistics are forgotten, and each batch counts the same: no momentum. So does each call of a batch norm
+    that the graph calls more than once. Batch norms that are not trainable, or that the graph calls with
+    `training=False`, keep theirs, as in training.
 
     Args:
         model: changed in place. Without batch norms nothing happens.
@@ -45,7 +47,12 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     before = [keras.ops.convert_to_numpy(weight) for weight in others]
     totals = [np.zeros(weight.shape) for weight in statistics]
     number = 0
-    with _batch_statistics(norms), native_dilation(model):
+    calls = [_Calls(norm) for norm in norms]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_batch_statistics(norms))
+        stack.enter_context(native_dilation(model))
+        for each in calls:
+            stack.enter_context(watched_moments(each.norm, each.add))
         step = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
         for batch in batches:
             step(tree.map_structure(tf.convert_to_tensor, _inputs(batch, of=len(model.inputs))))
@@ -55,6 +62,8 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
         raise ConfigError("recalibration needs at least one batch")
     for weight, total in zip(statistics, totals, strict=True):
         weight.assign((total / number).astype(np.float32))
+    for each in calls:
+        each.assign()
     # Dropout drew random numbers; its state goes back, so that a resumed run is the same.
     for weight, value in zip(others, before, strict=True):
         weight.assign(value)
@@ -66,7 +75,28 @@ def _inputs(batch: Any, *, of: int) -> Any:
     return batch[0] if is_pair else batch
 
 
-@contextmanager
+class _Calls:
+    """The statistics of every call of a batch norm: after a step its own are those of the last call alone."""
+
+    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
+        self.norm = norm
+        self._number = tf.Variable(0.0, dtype=tf.float64)
+        self._totals = [tf.Variable(np.zeros(weight.shape)) for weight in (norm.moving_mean, norm.moving_variance)]
+
+    def add(self, mean: Any, variance: Any) -> None:
+        """Count one call."""
+        self._number.assign_add(1.0)
+        for total, measured in zip(self._totals, (mean, variance), strict=True):
+            total.assign_add(tf.cast(measured, tf.float64))
+
+    def assign(self) -> None:
+        """Set the norm's statistics to the mean over all calls, if there was one."""
+        if number := float(self._number):
+            for weight, total in zip((self.norm.moving_mean, self.norm.moving_variance), self._totals, strict=True):
+                weight.assign((total.numpy() / number).astype(np.float32))
+
+
+@contextlib.contextmanager
 def _batch_statistics(norms: list[keras.layers.BatchNormalization]) -> Iterator[None]:
     """Make one training step leave exactly the batch's statistics within the block: momentum 0."""
     momenta = [norm.momentum for norm in norms]

@@ -40,6 +40,16 @@ def test_pixels_beyond_what_a_projection_is_made_for_have_the_size_that_the_file
     assert row_areas_m2(place, 4, 5).tolist() == [6, 6, 6, 6]
 
 
+@pytest.mark.parametrize("lies", [False, True])
+def test_a_ppm_lies_where_its_world_file_says_and_else_nowhere(tmp_path, lies) -> None:
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6\n6 8\n255\n" + bytes(6 * 8 * 3))
+    if lies:
+        path.with_suffix(".wld").write_text("0.5\n0\n0\n-0.5\n500000\n2780000\n")
+    place = place_of(path)
+    assert (place is not None and place.transform is not None) == lies
+
+
 @pytest.mark.parametrize(
     ("crs", "grid", "sides"),
     [

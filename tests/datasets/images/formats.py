@@ -163,6 +163,13 @@ FORMATS = [
     Format("PNG", ".png", picture(RGB), RGB),
     Format("PNG, gray", ".png", picture(BAND), gray(BAND)),
     Format("PNG, gray of 1, 2 or 4 bits", ".png", small_png(LABELS % 4, 2), gray(LABELS % 4 * 85)),
+    Format(
+        "PNG, gray, a value transparent (GDAL's nodata)",
+        ".png",
+        picture(BAND * (ALPHA > 0), transparency=0),
+        gray(BAND),
+        OPAQUE,
+    ),
     Format("PNG with a palette", ".png", indexed(LABELS), COLORED),
     Format("PNG with alpha", ".png", picture(RGBA), RGB, OPAQUE),
     Format("PNG, 16 bits", ".png", picture(LABELS.astype(np.uint16) * 900), words="expected 8 bits a channel"),
@@ -302,6 +309,9 @@ MASKS = [
     MaskFormat("PNG, 1 bit", ".png", picture(LABELS > 2), LABELS > 2),
     MaskFormat("PNG, 2 bits", ".png", small_png(LABELS % 4, 2), LABELS % 4),
     MaskFormat("PNG, 4 bits", ".png", small_png(LABELS, 4), LABELS),
+    MaskFormat(
+        "PNG, nodata", ".png", picture(np.where(OPAQUE, LABELS, 9).astype(np.uint8), transparency=9), LABELS, OPAQUE
+    ),
     MaskFormat("PNG with a palette", ".png", indexed(LABELS), LABELS),
     MaskFormat("PNG, 16 bits", ".png", picture(LABELS.astype(np.uint16)), LABELS),
     MaskFormat("TIFF", ".tif", tiff(LABELS[..., None]), LABELS),

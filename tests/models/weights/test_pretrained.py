@@ -199,6 +199,22 @@ def test_weights_are_taken_over_by_name_where_shapes_agree(tmp_path):
         np.testing.assert_array_equal(model.get_layer("classifier").get_weights()[0], before)
 
 
+@pytest.mark.parametrize("numbers", [(2, 0, 1), (1, None, 0, None), (0,)])
+def test_the_head_is_taken_over_class_by_class(tmp_path, numbers):
+    source = resnet18()
+    source.save(tmp_path / "source.keras")
+    model = deeplab_v3_plus("resnet18", len(numbers), SIZE)
+    before = model.get_layer("classifier").get_weights()
+
+    initialize(model, str(tmp_path / "source.keras"), classes=numbers)
+
+    after, given = (each.get_layer("classifier").get_weights() for each in (model, source))
+    for array, own, theirs in zip(after, before, given, strict=True):
+        for place, number in enumerate(numbers):
+            expected = own[..., place] if number is None else theirs[..., number]
+            np.testing.assert_array_equal(array[..., place], expected)
+
+
 def test_weights_of_another_backbone_are_refused(tmp_path):
     deeplab_v3_plus("resnet50", 3, SIZE).save(tmp_path / "r50.keras")
 

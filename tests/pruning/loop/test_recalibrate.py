@@ -56,6 +56,19 @@ def test_nested_models_are_reached():
     assert abs(statistics(inner, "first")[0].mean() - 2.0) < 0.5
 
 
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_every_call_of_a_shared_norm_counts(is_nested):
+    inputs = keras.Input((4, 4, 3))
+    norm = layers.BatchNormalization(name="norm")
+    shared = keras.Sequential([keras.Input((4, 4, 3)), norm]) if is_nested else norm
+    other = layers.Rescaling(3.0, offset=2.0)(inputs)
+    pruning.recalibrate(keras.Model(inputs, layers.Add()([shared(inputs), shared(other)])), batches())
+
+    seen = [each for x in batches() for each in (x, 3 * x + 2)]
+    np.testing.assert_allclose(norm.moving_mean, np.mean([x.mean(axis=(0, 1, 2)) for x in seen], axis=0), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, np.mean([x.var(axis=(0, 1, 2)) for x in seen], axis=0), rtol=1e-4)
+
+
 def test_models_without_batch_norms_are_fine():
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, layers.Conv2D(2, 1)(inputs))
