@@ -14,6 +14,7 @@ from keras import tree
 from rsseg_tf.errors import ModelError
 from rsseg_tf.graphs import private
 from rsseg_tf.graphs.copying import new_inputs
+from rsseg_tf.graphs.lengths import has_open_lengths, known_lengths
 from rsseg_tf.graphs.opening import Opened, opened
 from rsseg_tf.graphs.walk import is_graph
 
@@ -218,15 +219,28 @@ class _Joined:
 
     def _call(self, part: _Part, node: Any, known: dict[int, Any], batch: int | None, training: bool | None) -> Any:
         """Return what an operation makes of its arguments: what is known already, where these are as they were."""
-        operation = self._twin(node.operation)
         args, kwargs = node.arguments.fill_in(known)
         before = [part.like(x, batch) for x in node.input_tensors]
         now = [known[id(x)] for x in node.input_tensors]
+        if has_open_lengths(node.operation):
+            return private.with_training(self._sized(node.operation, now[0].shape), training)(*args, **kwargs)
+        operation = self._twin(node.operation)
         if training is None and all((a.shape, a.dtype) == (b.shape, b.dtype) for a, b in zip(before, now, strict=True)):
             outputs = [part.like(y, batch) for y in node.outputs]
             private.add_call(operation, args, kwargs, outputs)
             return outputs
         return private.with_training(operation, training)(*args, **kwargs)
+
+    def _sized(self, operation: keras.layers.EinsumDense, shape: tuple[int | None, ...]) -> keras.Operation:
+        """Return a layer that says how long its result is, where all its calls agree: Keras leaves that open."""
+        lengths = known_lengths(operation, shape)
+        if id(operation) not in self._twins:
+            self._twins[id(operation)] = private.renamed(operation, self._names[id(operation)])
+            self._twins[id(operation)].partial_output_shape = lengths
+        twin = self._twins[id(operation)]
+        if twin.partial_output_shape != lengths:
+            twin.partial_output_shape = operation.partial_output_shape
+        return twin
 
     def _twin(self, operation: keras.Operation) -> keras.Operation:
         """Return the operation, under the name that it has in the joined graph."""

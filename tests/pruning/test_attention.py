@@ -460,3 +460,31 @@ def test_the_loop_prunes(graph):
     )
     assert plan.share("params") <= 0.6
     assert slim.count_params() < model.count_params()
+
+
+def test_attention_of_a_known_length_has_multiply_accumulates_that_a_target_may_name(tmp_path):
+    """Keras leaves the length of what attention makes open, though its input says it."""
+    model = transformer(heads=4)
+    randomize(model)
+    groups = pruning.find_groups(model)
+    plan = pruning.choose(groups, pruning.score(model, criterion="l2"), pruning.Target(macs=0.5))
+    slim = pruning.rebuild(model, plan)
+    slim.save(tmp_path / "slim.keras")
+
+    dense, left = pruning.cost(model).macs, pruning.cost(slim).macs
+    assert dense == 2 * T * (4 * D * 32 + 2 * D * 32) + T * D * 3
+    assert 0.4 * dense < left <= 0.5 * dense
+    assert plan.cost["macs"] == left
+    assert pruning.cost(keras.models.load_model(tmp_path / "slim.keras")).macs == left
+
+
+def test_attention_that_is_called_at_two_lengths_leaves_them_open():
+    inputs = tokens()
+    attention = layers.MultiHeadAttention(2, 8, name="attention")
+    short = inputs[:, :4]
+    both = layers.Concatenate(axis=1)([attention(inputs, inputs), attention(short, short)])
+    model = ended(inputs, both)
+    randomize(model)
+    x = np.random.default_rng(0).normal(size=(2, T, D)).astype(np.float32)
+
+    np.testing.assert_allclose(pruning.flatten(model)(x), model(x), rtol=1e-5, atol=1e-5)
