@@ -57,7 +57,7 @@ def numbers_of(model: Palette, data: Palette) -> tuple[int, ...]:
             f"the data set {data.num_classes} ({', '.join(data.names)})",
             hint="take the data set that the model was trained for",
         )
-    own, others = ([name.strip().casefold() for name in palette.names] for palette in (model, data))
+    own, others = _keys(model), _keys(data)
     if len(set(own)) < len(own) and model.names == data.names:
         return tuple(range(len(own)))
     if sorted(own) != sorted(others) or len(set(own)) < len(own):
@@ -67,6 +67,18 @@ def numbers_of(model: Palette, data: Palette) -> tuple[int, ...]:
             hint="give the classes in the settings the model's names",
         )
     return tuple(own.index(name) for name in others)
+
+
+def known_numbers_of(model: Palette, data: Palette) -> tuple[int | None, ...]:
+    """Return the model's number of each class of the data, None for one whose name it has not, or more than once."""
+    if model.names == data.names:
+        return tuple(range(model.num_classes))
+    own = _keys(model)
+    return tuple(own.index(name) if own.count(name) == 1 else None for name in _keys(data))
+
+
+def _keys(palette: Palette) -> list[str]:
+    return [name.strip().casefold() for name in palette.names]
 
 
 class _DatasetInParts(Dataset, InParts, Protocol):

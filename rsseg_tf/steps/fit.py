@@ -17,6 +17,7 @@ from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.catalog import list_dataset
 from rsseg_tf.datasets.images.channels import COLORS
 from rsseg_tf.datasets.palette import Palette
+from rsseg_tf.datasets.relabeled import known_numbers_of
 from rsseg_tf.errors import extras_named
 from rsseg_tf.models.architectures import network
 from rsseg_tf.models.weights.pretrained import initialize
@@ -128,13 +129,12 @@ def build_model(config: Config, palette: Palette) -> keras.Model:
     return model
 
 
-def _numbers_in(weights: Path, palette: Palette) -> list[int | None] | None:
+def _numbers_in(weights: Path, palette: Palette) -> tuple[int | None, ...] | None:
     """Return the number of each class in a `.keras` file; None where there is no such file, or it does not say."""
     others = classes_of(weights) if weights.suffix == ".keras" and weights.is_file() else None
     if others is None:
         return None
-    known = {name.strip().casefold(): number for number, name in enumerate(others.names)}
-    numbers = [known.get(name.strip().casefold()) for name in palette.names]
+    numbers = known_numbers_of(others, palette)
     if new := [name for name, number in zip(palette.names, numbers, strict=True) if number is None]:
         warn(f"classes that `{weights}` does not know begin with random weights: {', '.join(new)}")
     return numbers

@@ -6,7 +6,7 @@ import pytest
 from rsseg_tf.config import ScenesConfig
 from rsseg_tf.datasets.palette import Palette
 from rsseg_tf.datasets.parts import InParts
-from rsseg_tf.datasets.relabeled import require_same_classes, with_classes_of
+from rsseg_tf.datasets.relabeled import known_numbers_of, require_same_classes, with_classes_of
 from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ModelError
 
@@ -63,3 +63,17 @@ def test_models_of_other_orders_are_not_scored_together():
     require_same_classes(renamed(names), SCENES.palette)
     with pytest.raises(ModelError, match="number their classes differently"):
         require_same_classes(renamed(names[::-1]), SCENES.palette)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "numbers"),
+    [
+        (("a", "b"), ("B ", "a"), (1, 0)),
+        (("a", "b"), ("c", "b", "a"), (None, 1, 0)),
+        (("A", "a", "b"), ("a", "b"), (None, 2)),
+        (("A", "a"), ("A", "a"), (0, 1)),
+    ],
+)
+def test_classes_that_a_model_knows_are_those_of_one_name(model, data, numbers):
+    model, data = (Palette(names, tuple((at, 0, 0) for at in range(len(names)))) for names in (model, data))
+    assert known_numbers_of(model, data) == numbers

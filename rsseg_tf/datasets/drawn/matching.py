@@ -35,7 +35,8 @@ def layout_of(root: Path) -> tuple[Layout, Mapping[str, Sequence[Sample]]]:
         loose, listing = glob_listing(root, named.image_glob, named.mask_glob, files=files)
         found = named, deal(loose).splits if loose else listing.splits
         if found[1].get("train"):
-            _warn_of_others(root, named, files)
+            if SPLIT in named.image_glob:
+                _warn_of_others(root, named, files)
             return found
         without_train.append(found)
     if without_train:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -45,24 +45,19 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     statistics = [weight for norm in norms for weight in (norm.moving_mean, norm.moving_variance)]
     others = [weight for weight in model.non_trainable_variables if all(weight is not s for s in statistics)]
     before = [keras.ops.convert_to_numpy(weight) for weight in others]
-    totals = [np.zeros(weight.shape) for weight in statistics]
+    means = [_Means(norm) for norm in norms]
     number = 0
-    calls = [_Calls(norm) for norm in norms]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_batch_statistics(norms))
         stack.enter_context(native_dilation(model))
-        for each in calls:
+        for each in means:
             stack.enter_context(watched_moments(each.norm, each.add))
         step = tf.function(lambda x: model(x, training=True), reduce_retracing=True)
         for batch in batches:
             step(tree.map_structure(tf.convert_to_tensor, _inputs(batch, of=len(model.inputs))))
-            totals = [total + np.asarray(weight) for total, weight in zip(totals, statistics, strict=True)]
             number += 1
     if not number:
         raise ConfigError("recalibration needs at least one batch")
-    for weight, total in zip(statistics, totals, strict=True):
-        weight.assign((total / number).astype(np.float32))
-    for each in calls:
+    for each in means:
         each.assign()
     # Dropout drew random numbers; its state goes back, so that a resumed run is the same.
     for weight, value in zip(others, before, strict=True):
@@ -75,35 +70,22 @@ def _inputs(batch: Any, *, of: int) -> Any:
     return batch[0] if is_pair else batch
 
 
-class _Calls:
-    """The statistics of every call of a batch norm: after a step its own are those of the last call alone."""
+class _Means:
+    """What a batch norm measured, over every call: the mean of means and of variances."""
 
     def __init__(self, norm: keras.layers.BatchNormalization) -> None:
         self.norm = norm
-        self._number = tf.Variable(0.0, dtype=tf.float64)
+        self._calls = tf.Variable(0.0, dtype=tf.float64)
         self._totals = [tf.Variable(np.zeros(weight.shape)) for weight in (norm.moving_mean, norm.moving_variance)]
 
     def add(self, mean: Any, variance: Any) -> None:
         """Count one call."""
-        self._number.assign_add(1.0)
+        self._calls.assign_add(1.0)
         for total, measured in zip(self._totals, (mean, variance), strict=True):
             total.assign_add(tf.cast(measured, tf.float64))
 
     def assign(self) -> None:
-        """Set the norm's statistics to the mean over all calls, if there was one."""
-        if number := float(self._number):
+        """Set the norm's statistics, if it was called."""
+        if calls := float(self._calls):
             for weight, total in zip((self.norm.moving_mean, self.norm.moving_variance), self._totals, strict=True):
-                weight.assign((total.numpy() / number).astype(np.float32))
-
-
-@contextlib.contextmanager
-def _batch_statistics(norms: list[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """Make one training step leave exactly the batch's statistics within the block: momentum 0."""
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.momentum = 0.0
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+                weight.assign((total.numpy() / calls).astype(np.float32))
