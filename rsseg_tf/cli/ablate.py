@@ -63,7 +63,8 @@ def command(
             find_teacher(distill, section=section, out=out)  # a wrong path shows before TensorFlow starts
     options.quiet_tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models are traced, as they must be
-    from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
+    from rsseg_tf.steps.ablate import ablate, format_ablation
+    from rsseg_tf.steps.ablation.recipes import Extent, recipes_of
 
     recipes = recipes_of(configs, [name.strip() for name in backbones.split(",") if name.strip()])
     result = ablate(recipes, out, Extent(repeats, split, control), announce=lambda line: click.echo(line, err=True))

@@ -42,7 +42,8 @@ def command(
     in IoU and in small objects found, come with 95 % intervals, from a paired bootstrap over the images. To judge a
     pruned network, name its control (prune.control) first. A .tflite file needs no TensorFlow. Machines that TF_CONFIG
     names share the images of .keras models; the first of them prints the scores. --workers and --cluster (extra
-    `cluster`) deal those of .tflite files to processes and machines; the scores are the same.
+    `cluster`) deal those of .tflite files to processes and machines; the scores are the same. Where images are resized
+    to what the network sees (data.fitting=resize), so are the masks, and the scores are of those.
 
     For example: rsseg-tf evaluate dense.tflite pruned.tflite -c configs/dubai_r18.yaml --split test
     """

@@ -153,9 +153,8 @@ def command(
         named = " and ".join(option for option, value in given.items() if value)
         raise ConfigError(f"{named}: of images, not of videos", hint="predict the videos apart")
     is_dealt = are_wanted(workers, address, [path])
-    config = None
+    config = config_for(path, config_path) if config_path or is_keras(path) else None
     if is_keras(path):
-        config = config_for(path, config_path)
         options.quiet_tensorflow()
     predictor = open_model(path, config, **options.opening(opening))
     if overlap is not None:
@@ -225,12 +224,20 @@ def _text(records: Sequence[Mapping[str, Any]], played: Sequence[Mapping[str, An
     ]
     videos = [
         f"{record['video']}: {record['frames']} frames, {record['run']['fps']:.1f} per second; "
-        f"{_shares(record['classes'])}{'' if record['keeps_times'] else _ONE_RATE}"
+        f"{_shares(record['classes'])}{'' if record['keeps_times'] else _ONE_RATE}{_damage_of(record)}"
         for record in played
     ]
     pairs = ((records, "image"), (played, "video"))
     counted = [f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in pairs if items]
     return "\n".join([*images, *videos, f"{' and '.join(counted)} in {out}"])
+
+
+def _damage_of(record: Mapping[str, Any]) -> str:
+    """Return what to say of a video that was not read as a whole."""
+    if not record.get("is_damaged"):
+        return ""
+    promised = f" of the {record['frames_in_file']} that it promises" if record["frames_in_file"] else ""
+    return f"\n  warning: the file is damaged or ends early: these are the frames{promised} that play"
 
 
 _ONE_RATE = "\n  its frames came at varying times; the overlay has one rate (pip install 'rsseg-tf[video]' keeps them)"

@@ -65,7 +65,7 @@ class Cluster:
     def __init__(self, client: Any, address: str, *, restart: Callable[[], None] | None = None) -> None:
         self._client, self._address, self._restart = client, address, restart
         self._counted, self._workers, self._last_seen = 0.0, 0, time.monotonic()
-        self.dashboard: str = client.dashboard_link if client.scheduler_info()["services"].get("dashboard") else ""
+        self.dashboard: str = client.dashboard_link if client.run_on_scheduler(_has_dashboard) else ""
 
     @property
     def workers(self) -> int:
@@ -149,6 +149,11 @@ class Cluster:
                 f"the scheduler at {self._address} was lost",
                 hint="start it and its workers again and repeat the command: what is done is kept",
             ) from error
+
+
+def _has_dashboard(dask_scheduler: Any) -> bool:
+    """Return whether a scheduler shows pages; one with `--no-dashboard` keeps the port for its other answers."""
+    return bool(getattr(dask_scheduler.http_application, "applications", ()))
 
 
 @contextlib.contextmanager

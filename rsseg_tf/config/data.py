@@ -110,7 +110,8 @@ class DataConfig:
             all bands, or two for each of `bands` in turn, such as [[0,3000],[0,3000],[0,3000],[0,6000]].
         ground_sampling_distance_m: meters per pixel, 0 for what the images say.
         input_size: height and width of what the network sees.
-        fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images.
+        fitting: `crop` cuts windows of `input_size` out of the images, `resize` resizes whole images, and scores are
+            then of masks of that size too.
         cache: keep decoded (and resized) images in memory between epochs.
         cache_dir: folder for decoded (and resized) images on disk, which every command that reads the data set
             fills on first use and then reads instead of the files; empty for none.

@@ -177,6 +177,8 @@ class Recipe:
             area, instead of anywhere; 0 for off. With `resize` fitting it only chooses the images.
         deterministic: let TensorFlow compute in one order only, so that two runs end with the same bits; slower.
         accumulate: parts that a batch is computed in, one after the other, if it does not fit in memory as a whole.
+            What looks at many pixels together sees one part: batch statistics, class weights, hard pixels, Dice,
+            Lovász.
     """
 
     epochs: int = setting(80, at_least=1, at_most=1_000_000)

@@ -20,6 +20,7 @@ from rsseg_tf.inference.blending import best_class, best_in, blended, predict_cl
 from rsseg_tf.inference.confidence import confidence_in, confidence_of
 from rsseg_tf.inference.runtimes.opening import Runner, open_runner
 from rsseg_tf.inference.tiling import Image, Infer, TileGrid
+from rsseg_tf.progress import warn
 from rsseg_tf.runs import file_hash
 from rsseg_tf.tflite.metadata import ModelMetadata
 from rsseg_tf.tflite.ports import Normalization
@@ -302,6 +303,12 @@ def _assumed_metadata(runner: Runner, palette: Palette | None, foreign: ForeignM
                 hint="name each class once, in the order of the model's outputs",
             )
         palette = Palette(foreign.class_names, distinct_colors(runner.num_classes))
+    elif palette is not None and palette.num_classes == runner.num_classes:
+        warn(
+            f"`{runner.path}` does not name its classes: they are taken for those of the settings in their order, "
+            f"{', '.join(palette.names)}",
+            hint="--names A,B,C says what they are",
+        )
     if palette is None or palette.num_classes != runner.num_classes:
         names = tuple(f"class {index}" for index in range(runner.num_classes))
         palette = Palette(names, distinct_colors(len(names)))

@@ -35,7 +35,10 @@ from rsseg_tf.progress import Advance, warn
 from rsseg_tf.run_folder import only_writer, remove_own
 from rsseg_tf.runs import atomic_path, write_json
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"),
+    *(".3gp", ".ogv"),
+)
 
 _FRAMES_AHEAD = 2
 
@@ -119,7 +122,8 @@ def predict_video(  # noqa: PLR0913 - as `predict_files`
     Returns:
         Frames, frames per second and the mean area of each class, as JSON values. `keeps_times` says whether the
         overlay shows its frames when they were taken: PyAV writes any times, OpenCV frames of one rate. With
-        `settings.as_frames` the time of each frame is in `seconds`.
+        `settings.as_frames` the time of each frame is in `seconds`. Of a file that ends early, or is damaged on the
+        way, `is_damaged` is there and true.
 
     Raises:
         ConfigError: if the model sees another number of bands than a video has colors, or frames are to be resampled
@@ -197,6 +201,7 @@ def _made(  # noqa: PLR0913 - what a frame goes through
     record = _record(source, predictor, counts, frames=len(times))
     record |= {"output": name, "keeps_times": settings.as_frames or library() is not None or _is_steady(times, rate)}
     record |= {"seconds": times} if settings.as_frames else {}
+    record |= {"is_damaged": True} if player.is_damaged else {}
     return record | {"settings": asdict(settings), "run": {"seconds": seconds, "fps": len(times) / seconds}}
 
 

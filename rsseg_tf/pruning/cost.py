@@ -20,9 +20,11 @@ from rsseg_tf.pruning.rules.site import Ids, Values
 from rsseg_tf.pruning.rules.table import Rules
 from rsseg_tf.pruning.widths import Membership, Widths
 from rsseg_tf.pruning.wiring import LayerWiring, Variable, Wiring, trace
-from rsseg_tf.text import text_table
+from rsseg_tf.text import listed, text_table
 
 _INT32_BYTES = 4
+
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,16 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model holds and does, layer by layer; totals have the same names as in `LayerCost`."""
+    """What a model holds and does, layer by layer; totals have the same names as in `LayerCost`.
+
+    Attributes:
+        layers: what each layer does.
+        uncounted: layers with kernels, or what looks like them, that no rule describes: their multiply-accumulates are
+            unknown and counted as 0.
+    """
 
     layers: tuple[LayerCost, ...]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def params(self) -> int:
@@ -82,14 +91,17 @@ class Cost:
         rows = [(x.name, x.params, x.macs, x.bytes) for x in self.layers if x.params or x.macs]
         rows.append(("total", self.params, self.macs, self.bytes))
         figures = [(name, *("open" if x is None else f"{x:,}" for x in numbers)) for name, *numbers in rows]
-        return text_table([("layer", "params", "MACs", "bytes"), *figures])
+        table = text_table([("layer", "params", "MACs", "bytes"), *figures])
+        return f"{table}\n{not_counted(self.uncounted)}" if self.uncounted else table
 
 
 def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
     """Return parameters, multiply-accumulates and bytes of a functional model, layer by layer.
 
     Multiply-accumulates count convolutions (plain, grouped, depthwise, separable, transposed) and dense
-    layers, for one image. Parameters are what training changes; moving statistics are counted apart.
+    layers, for one image. Of a layer that no rule describes, such as a convolution within `TimeDistributed` or a
+    subclass that convolves in its own way, they are not known: `Cost.uncounted` names those. Parameters are what
+    training changes; moving statistics are counted apart.
 
     Args:
         model: the model.
@@ -110,7 +122,20 @@ def cost(model: keras.Model, *, rules: Rules | None = None) -> Cost:
 
 def wired_cost(wiring: Wiring, kept: NDArray[np.bool_]) -> Cost:
     """Return what the graph costs when only the channel ids that are true in `kept`, bool (ids,), stay."""
-    return Cost(tuple(_layer_cost(layer, kept) for layer in wiring.layers.values() if layer.kind != "InputLayer"))
+    layers = [layer for layer in wiring.layers.values() if layer.kind != "InputLayer"]
+    uncounted = tuple(layer.name for layer in layers if not layer.is_known and _may_multiply(layer))
+    return Cost(tuple(_layer_cost(layer, kept) for layer in layers), uncounted)
+
+
+def not_counted(names: Sequence[str]) -> str:
+    """Return what to say of layers whose multiply-accumulates nobody knows."""
+    shown = listed([f"`{name}`" for name in names], most=_NAMED)
+    return f"the multiply-accumulates of {shown} are not known and not counted: no rule describes such a layer"
+
+
+def _may_multiply(layer: LayerWiring) -> bool:
+    """Return whether a layer without a rule holds what has the shape of a kernel; an embedding is looked up."""
+    return layer.kind != "Embedding" and any(sum(n > 1 for n in variable.shape) > 1 for variable in layer.variables)
 
 
 def _layer_cost(layer: LayerWiring, kept: NDArray[np.bool_]) -> LayerCost:

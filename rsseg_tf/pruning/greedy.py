@@ -170,12 +170,16 @@ class Greedy:
         least = np.asarray([queue.stops[-1] for queue in self._queues], np.float64)
         if not self._unmet(least):
             return
-        left = {metric: self._costs.total(metric, least) / self._dense[metric] for metric in self._goals}
-        cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in left.items()]
+        cuts = [f"{1 - share:.1%} of the {metric}" for metric, share in self._shares(least).items()]
         hint = "ask for less, or lower round_to or min_channels, or skip fewer layers"
-        if fixed := [metric for metric, share in left.items() if share > 1 - _NOTHING]:
+        without_limits = self._shares(np.ones(len(self._queues)))
+        if fixed := [metric for metric, share in without_limits.items() if share > 1 - _NOTHING]:
             hint = f"no channel lowers the {fixed[0]}: the image itself or layers that keep theirs take it"
         raise ConfigError(
             f"the target cannot be met: at most {' and '.join(cuts)} of `{self._groups.model}` can be removed",
             hint=hint,
         )
+
+    def _shares(self, counts: Values) -> dict[str, float]:
+        """Return metric → share of the dense model's that is left when `counts`, (families,), groups stay."""
+        return {metric: self._costs.total(metric, counts) / self._dense[metric] for metric in self._goals}

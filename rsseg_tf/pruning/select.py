@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import math
 from collections.abc import Sequence, Set
@@ -65,13 +66,14 @@ def choose(  # noqa: PLR0913 - the door's arguments are settled
             cost then has `arena_bytes`.
 
     Raises:
-        ConfigError: if a target or limit is out of its range, or latency is a target or the ranking's cost and there is
-            no profile, or `arena_bytes` a target and there is no file, or one of another model; or if the target
-            cannot be met: the message names the largest cut.
+        ConfigError: if a target or limit is out of its range, a pattern of `skip` names no layer, or latency is a
+            target or the ranking's cost and there is no profile, or `arena_bytes` a target and there is no file, or
+            one of another model; or if the target cannot be met: the message names the largest cut.
         ModelError: if the model's multiply-accumulates are needed and its input size is open.
     """
     check(target)
     limits = _limits(Limits(round_to, min_channels, tuple(skip), attention), profile)
+    _check_skip(groups, limits.skip)
     values = group_scores(groups, scores, ranking)
     gone = groups.removed(start) if start else np.zeros(len(groups), bool)
     queues = [Queue.of(family, values, gone, stops=_allowed(family, limits)) for family in groups.families]
@@ -98,6 +100,18 @@ def _limits(limits: Limits, profile: LatencyProfile | None = None) -> Limits:
     if limits.round_to:
         return limits
     return replace(limits, round_to=profile.tile if profile and profile.tile > 1 else _USUAL_TILE)
+
+
+def _check_skip(groups: Groups, patterns: Sequence[str]) -> None:
+    """Check that each pattern names a layer: one that was meant to be kept would be cut."""
+    names = list(groups.wiring.layers)
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            close = difflib.get_close_matches(pattern, names, n=1)
+            raise ConfigError(
+                f"`{groups.model}` has no layer `{pattern}` to skip",
+                hint=f"did you mean `{close[0]}`?" if close else "rsseg-tf inspect MODEL lists the layers",
+            )
 
 
 def _costs(groups: Groups, metrics: Set[str], profile: LatencyProfile | None, file: TFLiteModel | None) -> Costs:
@@ -158,6 +172,7 @@ def largest_cut(
         8
     """
     limits = _limits(Limits(round_to, min_channels, tuple(skip), attention))
+    _check_skip(groups, limits.skip)
     removed = np.zeros(len(groups), bool)
     for family in groups.families:
         removed[family.groups[: len(family) - _allowed(family, limits)[-1]]] = True

@@ -57,6 +57,7 @@ class LayerWiring:
         reads: the layers whose outputs it takes.
         bias: name of the variable that is added to each output channel.
         activation: attribute of the layer that holds what it applies to its sums.
+        is_known: whether a rule describes it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class LayerWiring:
     reads: tuple[str, ...]
     bias: str
     activation: str
+    is_known: bool
 
     @property
     def multiplies(self) -> bool:
@@ -153,7 +155,7 @@ def trace(model: keras.Model, rules: Rules | None = None) -> Wiring:
     found = components(ledger)
     reads = _reads(every)
     layers = {
-        name: _layer(operation, rule_of[name] or Rule(frozen_flow), ledger.notes[name], reads[name])
+        name: _layer(operation, rule_of[name], ledger.notes[name], reads[name])
         for name, operation in operations.items()
     }
     effective = {id(freeze) for freeze in found.reasons.values()}
@@ -249,7 +251,8 @@ def _reads(every: Sequence[Call]) -> dict[str, tuple[str, ...]]:
     return reads
 
 
-def _layer(operation: keras.Operation, rule: Rule, notes: LayerNotes, reads: tuple[str, ...]) -> LayerWiring:
+def _layer(operation: keras.Operation, known: Rule | None, notes: LayerNotes, reads: tuple[str, ...]) -> LayerWiring:
+    rule = known or Rule(frozen_flow)
     resize = dict(notes.resize)
     resize.update({key: notes.axes[label] for key, label in rule.config.items() if label in notes.axes})
     return LayerWiring(
@@ -264,6 +267,7 @@ def _layer(operation: keras.Operation, rule: Rule, notes: LayerNotes, reads: tup
         reads=reads,
         bias=rule.bias,
         activation=rule.activation,
+        is_known=known is not None,
     )
 
 

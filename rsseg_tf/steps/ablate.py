@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from rsseg_tf.benchmark.latency import benchmark
-from rsseg_tf.config import Config, dump_yaml, same_settings
-from rsseg_tf.config.export import as_type, check_export
+from rsseg_tf.config import Config
+from rsseg_tf.config.export import as_type
 from rsseg_tf.config.pruning import Control
 from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.datasets.sample import require_masks
@@ -23,17 +23,16 @@ from rsseg_tf.evaluation.counting import ImageCounts
 from rsseg_tf.evaluation.scoring import Evaluation, evaluate_all
 from rsseg_tf.inference.predict import open_predictor
 from rsseg_tf.metrics import miou_difference
-from rsseg_tf.models.architectures import require_network
 from rsseg_tf.number_formats import FORMATS, FormatName
 from rsseg_tf.report.differences import control_table
 from rsseg_tf.report.results import ablation_table
 from rsseg_tf.report.sources import ABLATION
-from rsseg_tf.run_folder import holds_nothing
-from rsseg_tf.runs import CONFIG, file_hash, git_state, package_versions, read_manifest, write_json
+from rsseg_tf.runs import file_hash, git_state, package_versions, read_manifest, write_json
+from rsseg_tf.steps.ablation.folder import check_folder, check_inputs, inputs_of, repeat_folder
+from rsseg_tf.steps.ablation.recipes import Extent
 from rsseg_tf.steps.control import check_controls, control_folder, train_control
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, build_model, fit
-from rsseg_tf.steps.opening import splits_error
 from rsseg_tf.steps.prune import prune
 
 EVALUATION = "evaluation.json"
@@ -41,62 +40,6 @@ BENCHMARK = "benchmark.json"
 
 _NO_GATE = 100.0
 """Points that a file may lose: an ablation measures the drop and does not judge it."""
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How far an ablation goes; a larger one builds on what a smaller one left.
-
-    Attributes:
-        repeats: seeds of each backbone, from `seed` of its settings upward.
-        split: what the models are scored on.
-        control: train the dense networks on too, with the teacher (where `prune.distill` has one) and without.
-    """
-
-    repeats: int = 5
-    split: str = "test"
-    control: bool = False
-
-    def controls(self, config: Config) -> tuple[Control, ...]:
-        """Return the controls of a pruning by `config`: those that its settings ask for, or all."""
-        if not self.control:
-            return config.prune.controls
-        return ("plain", "teacher") if config.prune.distill.weight else ("plain",)
-
-
-def recipes_of(configs: Sequence[Config], backbones: Sequence[str] = ()) -> dict[str, Config]:
-    """Return network → the settings of its repeats.
-
-    Args:
-        configs: each for the network that it names, as the paper prunes ResNet-18 further than ResNet-50.
-        backbones: what one configuration is to be repeated with instead of its own backbone.
-
-    Raises:
-        ConfigError: for an unknown backbone, a network that two configurations name or that lacks what one sets,
-            different data, formats whose weights do not have 8 bits, or `backbones` with several configurations.
-    """
-    if backbones and len(configs) > 1:
-        raise ConfigError(
-            "--backbones cannot be combined with several -c",
-            hint="each stands for the backbone that it names: omit --backbones, or give one -c",
-        )
-    named = [replace(configs[0], model=replace(configs[0].model, backbone=name)) for name in dict.fromkeys(backbones)]
-    recipes: dict[str, Config] = {}
-    for config in map(_with_fixed_data, named or configs):
-        name = config.model.network
-        require_network(config.model)  # an error before anything is trained
-        if name in recipes:
-            hint = "give each network one configuration, or run them separately, each with its --out"
-            raise ConfigError(f"two configurations name the network `{name}`", hint=hint)
-        _check_type(config)
-        recipes[name] = config
-    first, *others = (config.data for config in recipes.values())
-    if any(data != first for data in others):
-        raise ConfigError(
-            "the configurations differ in `data`, so their scores would not be comparable",
-            hint="all are trained and scored on the same images: make their data sections equal",
-        )
-    return recipes
 
 
 def ablate(
@@ -116,14 +59,15 @@ def ablate(
         announce: called with a line about what begins.
 
     Returns:
-        `data`, `split`, `backbones`, `repeats`, `cells` (a model with one seed each: `backbone`, `seed`, `pruned`,
-        `quantized`, `accuracy`, `miou`, `boundary_f1`, `iou`, `params`, `macs`, `file_bytes`), `versions` and `git`.
+        `data`, `split`, `backbones`, `repeats`, `inputs` (hashes of images, masks and teachers), `cells` (a model with
+        one seed each: `backbone`, `seed`, `pruned`, `quantized`, `accuracy`, `miou`, `boundary_f1`, `iou`, `params`,
+        `macs`, `file_bytes`), `versions` and `git`.
         With controls these are cells too, whose `control` says which, and `differences` has for each pruned network
         (`backbone`, `seed`, `quantized`) and each `control` of its seed what `difference_facts` says.
 
     Raises:
-        ConfigError: if the folder holds an ablation with other settings, or something else, or controls are asked for
-            and nothing is retrained.
+        ConfigError: if the folder holds an ablation with other settings, of other images, masks or teachers, or
+            something else, or controls are asked for and nothing is retrained.
         DataError: if the data set has no such split, or one without masks.
         ModelError: if the initial weights of a backbone cannot be fetched.
     """
@@ -132,22 +76,24 @@ def ablate(
     require_masks(dataset.samples(extent.split), extent.split)
     for config in recipes.values():
         check_controls(config.prune, extent.controls(config))
-    _check_folder(folder, recipes, extent)
+    check_folder(folder, recipes, extent)
+    inputs = inputs_of(recipes, folder, extent)
+    check_inputs(folder, inputs)
     for name, config in recipes.items():
         if config.model.weights != "none" and not (folder / name).exists():
             build_model(config, dataset.palette)
             keras.backend.clear_session()
     cells: list[dict[str, Any]] = []
-    result = _result(first.data.name, list(recipes), extent, cells)
+    result = {**_result(first.data.name, list(recipes), extent, cells), "inputs": inputs}
     if not (folder / ABLATION).is_file():
         write_json(folder / ABLATION, result)  # says what the folder is
     for repeat in range(extent.repeats):
         for config in recipes.values():
             settings = replace(config, seed=config.seed + repeat)
-            cells += _repeat(settings, _repeat_folder(folder, settings), extent, announce)
+            cells += _repeat(settings, repeat_folder(folder, settings), extent, announce)
             if controls := extent.controls(settings):
                 known = result.setdefault("differences", [])
-                known += _differences(settings, _repeat_folder(folder, settings), controls)
+                known += _differences(settings, repeat_folder(folder, settings), controls)
             write_json(folder / ABLATION, result)
             keras.backend.clear_session()
     _measure_latency(folder, recipes, announce)
@@ -158,40 +104,6 @@ def format_ablation(result: Mapping[str, Any]) -> str:
     """Return the ablation's tables as Markdown."""
     tables = (ablation_table(result), control_table(result))
     return "\n".join(table.to_markdown() for table in tables if table.rows)
-
-
-def _check_type(config: Config) -> None:
-    check_export(config.export)
-    if not FORMATS[config.export.type].is_quantized:
-        raise ConfigError(
-            f"an ablation compares float32 files with quantized ones, and {config.export.type} is none",
-            hint=f"choose one of {', '.join(name for name, known in FORMATS.items() if known.is_quantized)}",
-        )
-
-
-def _with_fixed_data(config: Config) -> Config:
-    """Return the settings with scenes that do not change with the seed of a repeat."""
-    scenes = config.data.scenes
-    if scenes.seed >= 0:
-        return config
-    return replace(config, data=replace(config.data, scenes=replace(scenes, seed=config.seed)))
-
-
-def _repeat_folder(folder: Path, settings: Config) -> Path:
-    return folder / settings.model.network / f"seed{settings.seed}"
-
-
-def _check_folder(folder: Path, recipes: Mapping[str, Config], extent: Extent) -> None:
-    """Check that the folder is new, or what lies in it was made with these settings."""
-    if folder.exists() and not holds_nothing(folder) and not (folder / ABLATION).is_file():
-        raise ConfigError(f"`{folder}` exists and is not an ablation", hint="choose another --out")
-    for config in recipes.values():
-        for settings in (replace(config, seed=config.seed + repeat) for repeat in range(extent.repeats)):
-            path = _repeat_folder(folder, settings) / "dense" / CONFIG
-            if path.is_file() and not same_settings(path.read_text(encoding="utf-8"), dump_yaml(settings)):
-                raise ConfigError(f"`{path.parent}` was made with other settings", hint="choose another --out")
-            if error := splits_error(path.with_name(MODEL), settings.data):
-                raise error
 
 
 def _result(data: str, backbones: list[str], extent: Extent, cells: list[dict[str, Any]]) -> dict[str, Any]:
@@ -310,7 +222,7 @@ def _measure_latency(folder: Path, recipes: Mapping[str, Config], announce: Call
     """Time the files of the first seed in turns: their latency does not depend on it."""
     path = folder / BENCHMARK
     files = [
-        _file(_repeat_folder(folder, config), *variant) for config in recipes.values() for variant in _variants(config)
+        _file(repeat_folder(folder, config), *variant) for config in recipes.values() for variant in _variants(config)
     ]
     known = json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else []
     if [each["sha256"] for each in known] == [file_hash(file) for file in files]:

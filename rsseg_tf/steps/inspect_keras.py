@@ -10,6 +10,7 @@ from typing import Any
 from rsseg_tf import pruning
 from rsseg_tf.graphs import calls
 from rsseg_tf.models.weights.pretrained import load_keras_model
+from rsseg_tf.pruning.cost import not_counted
 from rsseg_tf.tflite.inspection import format_layers
 
 _METRICS = {"params": "params", "macs": "MACs", "int8_bytes": "int8 bytes"}
@@ -19,7 +20,8 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
     """Return parameters, multiply-accumulates and bytes of the model in `path` and of each of its layers.
 
     Layers of nested models are listed as if they were inlined; multiply-accumulates are null where the input
-    size is open. `dead_params`, and of the whole `dead_macs`, are those of kernels' taps that never meet the picture.
+    size is open, and those of the layers in `uncounted` are not known and not among them. `dead_params`, and of
+    the whole `dead_macs`, are those of kernels' taps that never meet the picture.
 
     Raises:
         ModelError: if the file is not a Keras model, or its graph cannot be read.
@@ -48,6 +50,7 @@ def inspect_keras(path: Path) -> Mapping[str, Any]:
         "bytes": cost.bytes,
         "dead_params": cost.params - live.params,
         "dead_macs": None if cost.macs is None or live.macs is None else cost.macs - live.macs,
+        "uncounted": list(cost.uncounted),
         "layers": layers,
     }
 
@@ -61,6 +64,8 @@ def format_cost(path: Path, cost: Mapping[str, Any]) -> str:
             "multiply-accumulates are of taps that never meet the picture, only its padding: "
             "prune and export-tflite leave them out"
         )
+    if cost["uncounted"]:
+        text += f"\n{not_counted(cost['uncounted'])}"
     return f"{text}\n\n{format_layers(cost['layers'])}"
 
 

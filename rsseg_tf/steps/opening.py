@@ -147,6 +147,17 @@ def _trained_on(model: Path) -> str:
     return str(metadata.hashes.get("data", "")) if metadata else ""
 
 
+def _warn_of_fitting(model: Path, config: Config) -> None:
+    """Warn on stderr where a model is to see whole images resized and learned from windows, or the other way around."""
+    beside = model.parent / CONFIG
+    own = load_config(beside, is_record=True).data.fitting if beside.is_file() else config.data.fitting
+    if own != config.data.fitting:
+        warn(
+            f"`{model}` was trained with data.fitting={own}, and the settings say {config.data.fitting}",
+            hint=f"data.fitting={own} shows it images as it learned to see them",
+        )
+
+
 @extras_named()
 def open_model(
     path: Path | str,
@@ -182,7 +193,8 @@ def open_model(
             raise ConfigError(
                 f"`{model}` is run by Keras, not by {runtime}", hint="export it first: export-tflite or export-onnx"
             )
-
+        if config:
+            _warn_of_fitting(model, config)
         return open_keras_predictor(model, config or config_for(model, None))
     from rsseg_tf.datasets.catalog import palette_of
     from rsseg_tf.inference.predict import open_predictor, with_usual_overlap

@@ -55,8 +55,9 @@ def train_step(
 
     L2 is added to the gradients, λ·w for λ/2·‖w‖², of everything but biases: MATLAB's `L2Regularization`
     with its default factors, which the paper trained with. Of `settings.accumulate` parts and of replicas
-    the losses and gradients are averaged by the pixels that count, so that they equal those of the whole batch;
-    batch norms normalize by the statistics of one part, of all replicas together.
+    the losses and gradients are averaged by the pixels that count, those of a teacher by images, so that they equal
+    those of the whole batch. Three things are of one part: a loss that looks at many pixels together (Dice, Lovász, the
+    hardest pixels), the mean of pixels that weigh by their class, and, of all replicas together, batch statistics.
 
     Raises:
         ConfigError: if the batch cannot be shared evenly.
@@ -70,10 +71,10 @@ def train_step(
         pixels = tf.cast(images, tf.float32)
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
-            cost = loss(labels, logits)
-            if teacher is not None:
-                cost = _distilled(cost, teacher, pixels, logits)
-            cost *= tf.math.divide_no_nan(_counted(labels), pixels_in_batch)
+            cost = loss(labels, logits) * tf.math.divide_no_nan(_counted(labels), pixels_in_batch)
+            if teacher is not None:  # which knows all pixels, those without a label too
+                cost *= 1 - teacher.settings.weight
+                cost += _distillation(teacher, pixels, logits) / (settings.accumulate * replicas.count)
         return cost, tape.gradient(cost, variables)
 
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -133,9 +134,9 @@ def _counted(labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.not_equal(tf.cast(labels, tf.int32), IGNORE), tf.float32))
 
 
-def _distilled(cost: tf.Tensor, teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    weight = teacher.settings.weight
+def _distillation(teacher: Teacher, pixels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Return what a teacher's predictions add to the loss."""
     target = tf.stop_gradient(teacher.model(pixels, training=False))
     if teacher.classes:
         target = tf.gather(target, teacher.classes, axis=-1)
-    return (1 - weight) * cost + weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)
+    return teacher.settings.weight * distillation_loss(target, logits, temperature=teacher.settings.temperature)

@@ -257,6 +257,38 @@ def test_a_foreign_file_is_described_on_the_command_line(
     assert record["made_from"]["fitting"] == "resize"
 
 
+def test_settings_count_for_a_model_file_too(
+    model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "own.yaml"
+    settings.write_text("evaluate: {overlap: 3}\n")
+    assert main(words(model, survey / "a.png", "-o", tmp_path / "out", "-c", settings, "--json")) == 0
+    (record,) = json.loads(capsys.readouterr().out)["images"]
+    assert record["made_from"]["overlap_px"] == 3
+    assert main(words(model, survey / "a.png", "-o", tmp_path / "none", "-c", tmp_path / "none.yaml")) == 2
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_classes_that_a_file_does_not_name_are_those_of_the_settings_which_is_said(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, settings = tmp_path / "foreign.tflite", tmp_path / "own.yaml"
+    path.write_bytes(tiny_model("float32"))
+    settings.write_text("data: {name: folder, root: none, folder: {classes: {a: 0, b: 1, c: 2, d: 3}}}\n")
+    asked = ("--mean", "127.5", "--std", "127.5", "--json")
+    assert main(words(path, survey / "a.png", "-o", tmp_path / "out", "-c", settings, *asked)) == 0
+    told = capsys.readouterr()
+    (record,) = json.loads(told.out)["images"]
+    assert list(record["classes"]) == ["a", "b", "c", "d"]
+    assert "does not name its classes: they are taken for those of the settings in their order, a, b, c, d" in told.err
+    assert (
+        main(words(path, survey / "a.png", "-o", tmp_path / "named", "-c", settings, *asked, "--names", "d,c,b,a")) == 0
+    )
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)["images"][0]["classes"]) == ["d", "c", "b", "a"]
+    assert told.err == ""
+
+
 def test_what_describes_itself_is_not_described(
     model: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

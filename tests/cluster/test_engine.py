@@ -88,8 +88,8 @@ class Deserted:
 
     dashboard_link = ""
 
-    def scheduler_info(self) -> dict[str, Any]:
-        return {"services": {}}
+    def run_on_scheduler(self, _function: Any) -> bool:
+        return False
 
     def nthreads(self) -> dict[str, int]:
         return {}
@@ -106,6 +106,14 @@ class Never:
 
     def add_done_callback(self, _call: Any) -> None:
         pass
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_the_address_of_a_page_is_that_of_one_that_is_there(shows: bool) -> None:
+    distributed = pytest.importorskip("distributed")
+    asked = {"n_workers": 1, "processes": False, "dashboard_address": ":0", "scheduler_kwargs": {"dashboard": shows}}
+    with distributed.LocalCluster(**asked) as local, distributed.Client(local.scheduler_address) as client:
+        assert bool(Cluster(client, "tcp://there").dashboard) is shows
 
 
 def test_workers_that_are_gone_for_good_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,3 +102,13 @@ def test_addresses_of_gdal_are_those_of_fsspec(word: str, url: str) -> None:
 @pytest.mark.parametrize("word", ["a.tif", "/data/a.tif", "photos/*.png", "C:/a.tif"])
 def test_files_are_no_addresses(word: str) -> None:
     assert remote_of(word) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "stem"),
+    [("https://a.b/c/d.tif?x=1", "d"), ("https://a.b/", "image"), ("https://a.b", "image"), ("https://a.b/c/", "c")],
+)
+def test_results_of_an_address_have_a_name_of_their_own(url, stem):
+    remote = remote_of(url)
+    assert remote is not None
+    assert remote.path.stem == stem

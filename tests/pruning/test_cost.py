@@ -70,3 +70,46 @@ def test_the_table_ends_with_the_total():
     inputs = keras.Input((8, 8, 3))
     cost = pruning.cost(keras.Model(inputs, layers.Conv2D(4, 3, name="stem")(inputs)))
     assert str(cost).splitlines()[-1].split() == ["total", "112", "3,888", "448"]
+
+
+@keras.saving.register_keras_serializable("test_cost")
+class Standardized(layers.Conv2D):
+    """Convolves in its own way."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel - keras.ops.mean(kernel))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Standardized(4, 3, name="own"),
+        layers.SpectralNormalization(layers.Conv2D(4, 3), name="own"),
+        layers.TimeDistributed(layers.Conv1D(4, 3), name="own"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_that_no_rule_describes_are_named_as_not_counted(layer):
+    inputs = keras.Input((8, 8, 6))
+    found = pruning.cost(keras.Model(inputs, layers.Conv2D(2, 1)(layer(inputs))))
+    assert found.uncounted == ("own",)
+    assert "of `own` are not known and not counted" in str(found)
+
+
+def test_what_only_holds_numbers_is_counted():
+    inputs = keras.Input((8, 8, 6))
+    x = layers.PReLU(shared_axes=[1])(layers.Normalization(mean=[1.0] * 6, variance=[1.0] * 6)(inputs))
+    assert pruning.cost(keras.Model(inputs, layers.Conv2D(2, 1)(x))).uncounted == ()
+    words = keras.Input((5,))
+    assert pruning.cost(keras.Model(words, layers.Dense(3)(layers.Embedding(7, 4)(words)))).uncounted == ()
+
+
+def test_a_share_of_operations_that_are_not_all_known_is_warned_of(capsys):
+    inputs = keras.Input((8, 8, 6))
+    x = layers.Conv2D(16, 3, name="plain")(Standardized(16, 3, name="own")(inputs))
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    work = {"batches": lambda _: [], "loss": lambda *_: 0.0, "loop": pruning.Loop(criterion="l2", loops=1)}
+    pruning.prune_loop(model, target=pruning.Target(macs=0.9), **work)
+    assert "of `own` are not known" in capsys.readouterr().err
+    pruning.prune_loop(model, target=pruning.Target(params=0.9), **work)
+    assert capsys.readouterr().err == ""

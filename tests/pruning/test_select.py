@@ -231,3 +231,18 @@ def test_the_defaults_of_choosing_are_those_of_the_settings(groups):
 def test_scores_of_another_model_are_refused(groups):
     with pytest.raises(ModelError, match="another model"):
         pruning.choose(groups, pruning.Scores("given", {"first": np.ones(3)}), pruning.Target(macs=0.5))
+
+
+def test_a_pattern_to_skip_that_names_no_layer_is_refused_with_the_name_that_was_meant(groups):
+    with pytest.raises(ConfigError, match="no layer `secnod` to skip") as caught:
+        pruning.choose(groups, ascending(), pruning.Target(macs=0.6), round_to=1, skip=["secnod"])
+    assert caught.value.hint == "did you mean `second`?"
+    with pytest.raises(ConfigError, match="no layer `secnod` to skip"):
+        pruning.largest_cut(groups, skip=["secnod"])
+
+
+@pytest.mark.parametrize("limits", [{"round_to": 64}, {"min_channels": 1000}, {"skip": ["*"]}])
+def test_limits_that_leave_nothing_to_remove_are_named_as_such(groups, limits):
+    with pytest.raises(RssegError, match=r"at most 0\.0% of the macs") as caught:
+        pruning.choose(groups, ascending(), pruning.Target(macs=0.5), **limits)
+    assert caught.value.hint == "ask for less, or lower round_to or min_channels, or skip fewer layers"

@@ -7,12 +7,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.config.export import check_export
 from rsseg_tf.datasets.catalog import open_dataset
+from rsseg_tf.datasets.images.pixels import read_indices, write_image
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.evaluation.comparison import compare
 from rsseg_tf.inference.predict import open_predictor
@@ -21,7 +23,8 @@ from rsseg_tf.report.build import Wanted, report
 from rsseg_tf.report.sources import read_sources
 from rsseg_tf.runs import TEMPORARY
 from rsseg_tf.steps import ablate as step
-from rsseg_tf.steps.ablate import Extent, ablate, format_ablation, recipes_of
+from rsseg_tf.steps.ablate import ablate, format_ablation
+from rsseg_tf.steps.ablation.recipes import Extent, recipes_of
 from tests.datasets.readers.test_uavid import write_uavid
 from tests.report.data import make_data, make_file, make_run
 from tests.steps.test_whole_job import SETTINGS
@@ -78,7 +81,11 @@ class Timed:
 
 @pytest.fixture
 def config(tmp_path):
-    return make_data(tmp_path / "data")
+    made = make_data(tmp_path / "data")
+    splits = ("val", "train", "test")
+    lines = [f"{number}.png,{number}_mask.png,{split}\n" for number, split in enumerate(splits)]
+    (tmp_path / "data" / "pairs.csv").write_text("".join(["image,mask,split\n", *lines]))
+    return made
 
 
 @pytest.fixture
@@ -141,6 +148,21 @@ def test_another_split_than_was_scored_is_refused_with_both_named(recipes, tmp_p
     ablate(recipes, tmp_path / "out", TWICE, announce=silent)
     with pytest.raises(ConfigError, match=r"was scored on `test`, not on `val`"):
         ablate(recipes, tmp_path / "out", replace(TWICE, split="val"), announce=silent)
+
+
+@pytest.mark.parametrize(("name", "split"), [("2_mask.png", "test"), ("0_mask.png", "val")])
+def test_labels_that_changed_since_are_refused(name, split, config, recipes, tmp_path, monkeypatch):
+    Work(monkeypatch)
+    ablate(recipes, tmp_path / "out", TWICE, announce=silent)
+    mask = Path(config.data.root) / name
+    write_image(mask, np.flipud(read_indices(mask)).copy())
+    with pytest.raises(ConfigError, match=f"was made from other files: `content:{split}` changed since"):
+        ablate(recipes, tmp_path / "out", Extent(repeats=3), announce=silent)
+
+
+def test_only_scenes_are_given_a_seed_that_stays(config):
+    (fixed,) = recipes_of([config]).values()
+    assert fixed.data == config.data
 
 
 def test_what_a_kill_left_half_written_in_a_new_folder_keeps_no_ablation_from_beginning(recipes, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import yaml
@@ -13,8 +14,8 @@ import yaml
 from rsseg_tf.cli.main import main
 from rsseg_tf.config import dump_yaml, load_config
 from rsseg_tf.datasets import open_dataset, write_image
-from rsseg_tf.steps.ablate import recipes_of
-from rsseg_tf.steps.opening import config_for
+from rsseg_tf.steps.ablation.recipes import recipes_of
+from rsseg_tf.steps.opening import config_for, open_model
 from rsseg_tf.tflite.metadata import embed_metadata
 from tests.tflite.networks import METADATA, frame, tiny_model
 
@@ -74,6 +75,22 @@ def test_evaluate_tells_it_of_every_model(survey: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert said.count("warning:") == 1
     assert f"`{models[1]}` was trained on images dealt by name" in said
+
+
+@pytest.mark.parametrize(("own", "now"), [("crop", "resize"), ("resize", "crop")])
+def test_another_fitting_than_a_model_learned_from_is_told(
+    survey: Path, own: str, now: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trained_by(survey, "neighbors", "keras")
+    config = load_config(survey, [f"data.fitting={own}"])
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1)]).save(model)
+    model.with_name("config.yaml").write_text(dump_yaml(config))
+    monkeypatch.setattr("rsseg_tf.steps.shared.keras_predictor.open_keras_predictor", lambda *_: None)
+    open_model(model, load_config(survey, [f"data.fitting={now}"]))
+    assert f"was trained with data.fitting={own}, and the settings say {now}" in capsys.readouterr().err
+    open_model(model, config)
+    open_model(model)
+    assert capsys.readouterr().err == ""
 
 
 def test_an_ablation_does_not_go_on_with_other_splits(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from rsseg_tf.config import FitConfig
+from rsseg_tf.config.training import Distillation
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.training.losses import cross_entropy
-from rsseg_tf.training.step import new_optimizer, train_step
+from rsseg_tf.training.step import Teacher, new_optimizer, train_step
 
 
 def network(*, with_norm: bool) -> keras.Model:
@@ -14,6 +15,13 @@ def network(*, with_norm: bool) -> keras.Model:
     x = keras.layers.Conv2D(4, 3, padding="same")(keras.layers.Rescaling(1 / 255)(image))
     x = keras.layers.BatchNormalization()(x) if with_norm else x
     return keras.Model(image, keras.layers.Conv2D(2, 1)(keras.layers.ReLU()(x)))
+
+
+def another_network() -> keras.Model:
+    """A teacher that says something else."""
+    model = network(with_norm=False)
+    model.set_weights([weight[..., ::-1] for weight in model.get_weights()])
+    return model
 
 
 def batch() -> tuple[np.ndarray, np.ndarray]:
@@ -25,19 +33,23 @@ def batch() -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8), labels
 
 
-def trained(accumulate: int, *, with_norm: bool = False, steps: int = 3) -> tuple[list[np.ndarray], list[float]]:
+def trained(
+    accumulate: int, *, with_norm: bool = False, taught: bool = False, steps: int = 3
+) -> tuple[list[np.ndarray], list[float]]:
     settings = FitConfig(batch_size=8, learning_rate=0.1, l2=0.01, accumulate=accumulate)
     model, optimizer = network(with_norm=with_norm), new_optimizer(settings)
     optimizer.build(model.trainable_variables)
-    step = train_step(model, optimizer, settings, loss=cross_entropy())
+    teacher = Teacher(another_network(), Distillation(weight=0.5)) if taught else None
+    step = train_step(model, optimizer, settings, loss=cross_entropy(), teacher=teacher)
     losses = [float(step(*batch())) for _ in range(steps)]
     return model.get_weights(), losses
 
 
+@pytest.mark.parametrize("taught", [False, True])
 @pytest.mark.parametrize("accumulate", [2, 8])
-def test_a_batch_in_parts_trains_as_the_whole_batch(accumulate):
-    whole, losses = trained(1)
-    parts, part_losses = trained(accumulate)
+def test_a_batch_in_parts_trains_as_the_whole_batch(accumulate, taught):
+    whole, losses = trained(1, taught=taught)
+    parts, part_losses = trained(accumulate, taught=taught)
 
     np.testing.assert_allclose(part_losses, losses, rtol=1e-5)
     for ours, theirs in zip(parts, whole, strict=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rsseg_tf.datasets.drawn.layouts import listed_splits
+from rsseg_tf.datasets.drawn.layouts import Layout, class_colors, listed_splits
 from rsseg_tf.datasets.drawn.listing import Pair, write_pairs, write_settings
 from rsseg_tf.datasets.drawn.matching import layout_of
 from rsseg_tf.datasets.drawn.outlined import annotated_images, made_of_outlines
@@ -14,10 +14,12 @@ from rsseg_tf.datasets.drawn.values import are_colors, counted_values
 from rsseg_tf.datasets.palette import IGNORE, MAX_CLASSES
 from rsseg_tf.datasets.readers.globs import SPLIT
 from rsseg_tf.datasets.readers.layout import existing_root
+from rsseg_tf.datasets.readers.pair_list import listed_pairs, pair_lists
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import DataError
 from rsseg_tf.progress import Progress, warn
+from rsseg_tf.text import listed
 
 _LAYOUT = "it holds images and masks, or an export of an annotation program"
 _OFFICIAL = {"uavid": ("uavid_train",), "loveda": ("Train/Urban",), "potsdam": ("2_Ortho_RGB", "3_Ortho_IRRG")}
@@ -45,7 +47,8 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
     annotated = annotated_images(root)
     if annotated:
         return made_of_outlines(root, annotated, out, background, progress)
-    layout, samples = layout_of(root)
+    lists = pair_lists(root)
+    layout, samples = _as_listed(root, lists) if lists else layout_of(root)
     every = [each for split in samples.values() for each in split]
     masks = [each.mask for each in every if each.mask]
     classes = layout.classes_in(root)
@@ -59,19 +62,46 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
             f"the masks hold {', '.join(odd[:3])}{' …' * (len(odd) > 3)}, a class is a whole number up to {IGNORE}",
             hint="give the classes such numbers, and write the masks again",
         )
-    lists = {} if SPLIT in layout.image_glob else listed_splits(root)
-    listed = {split: [each for each in every if _is_in(each, names)] for split, names in lists.items()}
-    if listed.get("train") and listed.get("val"):
-        _warn_of_unlisted(every, listed)
-        samples = listed
-        pairs = [_pair(root, each, split) for split, group in samples.items() for each in group]
-        own: dict[str, Any] = {"pairs": write_pairs(out, pairs).resolve().as_posix()}
-    else:
-        own = {"image_glob": layout.image_glob, "mask_glob": layout.mask_glob}
+    own: dict[str, Any] = {"pairs": lists[0]} if lists else {}
+    if not lists:
+        samples, own = _read_as(root, layout, samples, out)
     own |= {"classes": named} | ({"ignore_colors": list(layout.ignored)} if layout.ignored else {})
     written = write_settings(out, {"name": "folder", "root": root.as_posix(), "folder": own})
     counts = {split: len(samples[split]) for split in SPLITS if samples.get(split)}
     return {"layout": layout.name, **written, "splits": counts, "values": dict(values), "classes": named}
+
+
+def _as_listed(root: Path, lists: Sequence[str]) -> tuple[Layout, Mapping[str, Sequence[Sample]]]:
+    """Return what the CSV file of pairs in a folder says.
+
+    Raises:
+        DataError: if there are several, or it names what is not there.
+    """
+    if len(lists) > 1:
+        raise DataError(
+            f"{listed([f'`{root / name}`' for name in lists], most=3)} list pairs",
+            hint="keep one in the folder, or name it in the settings: data.folder.pairs",
+        )
+    found = listed_pairs(root, lists[0])
+    if found.problems:
+        raise found.problems[0]
+    if not any(each.mask for group in found.splits.values() for each in group):
+        raise DataError(f"`{root / lists[0]}` lists no mask", hint="name a mask beside each image")
+    return Layout(f"the pairs of `{lists[0]}`", "", "", class_colors), found.splits
+
+
+def _read_as(
+    root: Path, layout: Layout, samples: Mapping[str, Sequence[Sample]], out: Path
+) -> tuple[Mapping[str, Sequence[Sample]], dict[str, Any]]:
+    """Return the samples by split, and the settings that read them: by lists of names where they are there."""
+    every = [each for group in samples.values() for each in group]
+    lists = {} if SPLIT in layout.image_glob else listed_splits(root)
+    named = {split: [each for each in every if _is_in(each, names)] for split, names in lists.items()}
+    if not (named.get("train") and named.get("val")):
+        return samples, {"image_glob": layout.image_glob, "mask_glob": layout.mask_glob}
+    _warn_of_unlisted(every, named)
+    pairs = [_pair(root, each, split) for split, group in named.items() for each in group]
+    return named, {"pairs": write_pairs(out, pairs).resolve().as_posix()}
 
 
 def _warn_of_unlisted(every: Sequence[Sample], listed: Mapping[str, Sequence[Sample]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from rsseg_tf.datasets.readers.folder import COLUMNS
+from rsseg_tf.datasets.readers.pair_list import COLUMNS
 from rsseg_tf.datasets.splits.dealing import SPLITS
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.run_folder import UNFINISHED, holds_nothing, only_writer, remove_own

@@ -37,7 +37,8 @@ class Remote:
     @property
     def path(self) -> Path:
         """Return what stands for a path where results are named after it."""
-        return Path(PurePosixPath(urlsplit(self.url).path or "/image"))
+        named = PurePosixPath(urlsplit(self.url).path)
+        return Path(named if named.name else "/image")
 
 
 def remote_of(word: str) -> Remote | None:

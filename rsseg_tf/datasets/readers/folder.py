@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rsseg_tf.config import FolderConfig
-from rsseg_tf.config.parsing import nearest, no_such_choice
+from rsseg_tf.config.parsing import no_such_choice
 from rsseg_tf.datasets.images.masks import ColorMasks, IndexMasks, MaskReader
 from rsseg_tf.datasets.palette import (
     IGNORE,
@@ -23,15 +22,11 @@ from rsseg_tf.datasets.palette import (
 from rsseg_tf.datasets.readers.files import FileDataset, Listing, paired
 from rsseg_tf.datasets.readers.globs import glob_listing
 from rsseg_tf.datasets.readers.layout import existing_root, image_files, unpacked_hint
+from rsseg_tf.datasets.readers.pair_list import COLUMNS, listed_pairs, pair_lists
 from rsseg_tf.datasets.readers.split_folders import split_listing
 from rsseg_tf.datasets.sample import Sample
-from rsseg_tf.datasets.splits.dealing import LEAST_TO_DEAL, SPLITS, deal
+from rsseg_tf.datasets.splits.dealing import LEAST_TO_DEAL, deal
 from rsseg_tf.errors import ConfigError, DataError
-from rsseg_tf.text import counted
-
-COLUMNS = ("image", "mask", "split")
-
-_DELIMITERS = ",;\t"
 
 _LAYOUT = (
     "it holds images/ and masks/ with equal stems, or a CSV file named by data.folder.pairs; "
@@ -153,11 +148,11 @@ def _unusable(message: str) -> ConfigError:
 
 def _listing(root: Path, settings: FolderConfig) -> Listing:
     if settings.pairs:
-        return _csv_listing(root, settings.pairs)
+        return listed_pairs(root, settings.pairs)
     if not settings.image_glob and not settings.mask_glob:
         return _stem_listing(root, settings)
     loose, listing = glob_listing(root, settings.image_glob, settings.mask_glob)
-    return _dealt(loose, settings, listing) if loose else listing
+    return _dealt(loose, settings, listing, root) if loose else listing
 
 
 def _stem_listing(root: Path, settings: FolderConfig) -> Listing:
@@ -175,80 +170,14 @@ def _stem_listing(root: Path, settings: FolderConfig) -> Listing:
     if not samples and not problems:
         raise DataError(f"no PNG, JPEG or TIFF files in `{root / 'images'}`", hint=_LAYOUT)
     found = Listing({}, tuple(problems), incomplete=frozenset({"train"} if problems else ()))
-    return _dealt(samples, settings, found)
+    return _dealt(samples, settings, found, root)
 
 
-def _dealt(samples: Sequence[Sample], settings: FolderConfig, listing: Listing) -> Listing:
+def _dealt(samples: Sequence[Sample], settings: FolderConfig, listing: Listing, root: Path) -> Listing:
     dealing = deal(samples, settings.split_by)
-    return dataclasses.replace(listing, splits=dealing.splits, dealing=dealing.words)
-
-
-def _csv_listing(root: Path, pairs: str) -> Listing:
-    splits: dict[str, dict[str, Sample]] = {}
-    problems: list[DataError] = []
-    incomplete: set[str] = set()
-    for line, row in _rows(root / pairs):
-        where, split = f"`{root / pairs}` line {line}", row.get("split", "")
-        known = splits.setdefault(split, {})
-        wrong = _row_problems(root, row, where)
-        if not wrong:
-            name = Path(row["image"]).with_suffix("").as_posix()
-            if name in known:
-                again = f"{where} lists `{row['image']}` again in `{split}`"
-                wrong = [DataError(again, hint="drop the line")]
-            known[name] = Sample(name, root / row["image"], root / row["mask"] if row["mask"] else None)
-        problems += wrong
-        incomplete |= {split} if wrong else set()
-    if not splits:
-        raise DataError(f"`{root / pairs}` lists no pairs", hint=f"one line a pair: {','.join(COLUMNS)}")
-    listed = {split: tuple(samples.values()) for split, samples in splits.items()}
-    return Listing(listed, tuple(problems), tuple(_unusual(listed, root / pairs)), frozenset(incomplete))
-
-
-def _unusual(splits: Mapping[str, Sequence[Sample]], path: Path) -> Iterator[DataError]:
-    """Yield what to think of about each split whose name is not a usual one."""
-    for split, samples in splits.items():
-        if split and split not in SPLITS:
-            close = nearest(split, SPLITS)
-            hint = f"did you mean `{close}`?" if close else "a training reads train and val alone"
-            yield DataError(f"`{path}` names the split `{split}` ({counted(len(samples), 'pair')})", hint=hint)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number and cells of each line after the header, which shows what separates them."""
-    hint = f"it is a UTF-8 text with the columns {','.join(COLUMNS)}"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = stream.readline()
-            delimiter = max(_DELIMITERS, key=header.count)
-            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-            missing = [column for column in COLUMNS if column not in names]
-            if missing:
-                raise DataError(f"`{path}` lacks the column {', '.join(f'`{name}`' for name in missing)}", hint=hint)
-            reader = csv.DictReader(stream, names, delimiter=delimiter, strict=True)
-            for row in reader:
-                cells = {column: row[column].strip() for column in COLUMNS if row[column] is not None}
-                yield reader.line_num + 1, cells
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}", hint=hint) from error
-
-
-def _row_problems(root: Path, row: Mapping[str, str], where: str) -> list[DataError]:
-    if len(row) < len(COLUMNS):
-        return [DataError(f"{where} has too few cells", hint=f"a line holds {','.join(COLUMNS)}")]
-    problems = [
-        DataError(f"{where} names the {column} `{root / row[column]}`, which does not exist", hint="check the path")
-        for column in ("image", "mask")
-        if row[column] and _is_absent(root / row[column])
+    unread = [
+        DataError(f"`{root / name}` lists pairs and their splits, and is not read", hint=f"data.folder.pairs={name}")
+        for name in pair_lists(root)
     ]
-    empty = [column for column in ("image", "split") if not row[column]]
-    if empty:
-        problems.append(DataError(f"{where} has no {' and no '.join(empty)}", hint="fill the cell or drop the line"))
-    return problems
-
-
-def _is_absent(path: Path) -> bool:
-    try:
-        return not path.is_file()
-    except OSError:  # its folder may not be looked into: reading it says why
-        return False
+    doubts = (*listing.doubts, *unread)
+    return dataclasses.replace(listing, splits=dealing.splits, dealing=dealing.words, doubts=doubts)

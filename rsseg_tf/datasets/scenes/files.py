@@ -10,7 +10,7 @@ from typing import Any
 from rsseg_tf.config import Config, DataConfig, ScenesConfig, dump_yaml
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.datasets.palette import format_color
-from rsseg_tf.datasets.readers.folder import COLUMNS
+from rsseg_tf.datasets.readers.pair_list import COLUMNS
 from rsseg_tf.datasets.sample import Sample
 from rsseg_tf.datasets.scenes.dataset import Scenes
 from rsseg_tf.errors import ConfigError

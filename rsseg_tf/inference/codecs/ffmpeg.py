@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsseg_tf.errors import DataError, first_line
-from rsseg_tf.inference.codecs.frames import Frame, Source, usable_fps
+from rsseg_tf.inference.codecs.frames import Frame, Source, ends_early, usable_fps
 from rsseg_tf.inference.tiling import Image
 
 _TICKS = 60_000  # a second: MPEG-4 has no finer ones, and the usual rates are whole numbers of them
@@ -40,6 +39,7 @@ class FfmpegPlayer:
     """
 
     def __init__(self, word: str) -> None:
+        self.is_damaged = False
         av = library()
         self._errors = (av.error.FFmpegError, OSError, ValueError)
         try:
@@ -89,6 +89,8 @@ class FfmpegPlayer:
             if number % every == 0:
                 yield Frame(self._image(picture), seconds)
             picture, number = next(self._decoded, None), number + 1
+        tells_length = self.source.is_counted or len(self._container.streams) == 1  # else sound may be what is longer
+        self.is_damaged |= tells_length and ends_early(number, self.source)
 
     def _pictures(self) -> Iterator[Any]:
         """Yield decoded frames; packets that are damaged are left out."""
@@ -97,9 +99,11 @@ class FfmpegPlayer:
             try:
                 packet = next(packets, None)
             except self._errors:  # the file is cut off
-                packet = None
-            with contextlib.suppress(*self._errors):
+                packet, self.is_damaged = None, True
+            try:
                 yield from packet.decode() if packet else self._stream.decode(None)
+            except self._errors as error:
+                self.is_damaged |= not isinstance(error, EOFError)  # what ends a sound file
             if packet is None:
                 return
 

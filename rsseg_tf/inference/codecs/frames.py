@@ -11,6 +11,9 @@ from rsseg_tf.inference.tiling import Image
 USUAL_FPS = 25.0
 FASTEST_FPS = 1000.0
 
+_ENOUGH = 0.95
+"""Share of the frames that a file promises which a sound one has: some count a few that are never shown."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -46,9 +49,15 @@ class Frame:
 
 
 class Player(Protocol):
-    """A source that is open."""
+    """A source that is open.
+
+    Attributes:
+        source: what it is.
+        is_damaged: whether a part of the file could not be played; known once its frames have ended.
+    """
 
     source: Source
+    is_damaged: bool
 
     def frames(self, *, every: int) -> Iterator[Frame]:
         """Yield every Nth frame, once; one that is damaged is left out, as players do."""
@@ -77,6 +86,11 @@ class Recorder(Protocol):
             OSError: as `write`.
         """
         ...
+
+
+def ends_early(played: int, source: Source) -> bool:
+    """Return whether a file ends clearly before all frames that it promises were played."""
+    return played < _ENOUGH * source.frames - 1
 
 
 def usable_fps(fps: float) -> float:

@@ -13,7 +13,7 @@ import cv2
 
 from rsseg_tf.datasets.images.opencv_log import opencv_log
 from rsseg_tf.errors import DataError, RssegError
-from rsseg_tf.inference.codecs.frames import Frame, Source, usable_fps
+from rsseg_tf.inference.codecs.frames import Frame, Source, ends_early, usable_fps
 from rsseg_tf.inference.tiling import Image
 from rsseg_tf.quiet import quiet_stderr
 
@@ -33,6 +33,7 @@ class OpencvPlayer:
     """
 
     def __init__(self, word: str) -> None:
+        self.is_damaged = False
         self._is_camera = word.startswith(CAMERA)
         number = word.removeprefix(CAMERA)
         if self._is_camera and not number.isdecimal():
@@ -83,6 +84,7 @@ class OpencvPlayer:
             if number == 0 and self._first is not None:
                 frame: Frame | None = self._first
             elif not self._capture.grab():
+                self.is_damaged = ends_early(number, self.source)
                 return
             else:
                 frame = self._retrieved() if number % every == 0 else None

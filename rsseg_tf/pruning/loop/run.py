@@ -22,6 +22,8 @@ from rsseg_tf.config.pruning import ARENA, LATENCY, Limits, Loop, Ranking, Targe
 from rsseg_tf.config.setting import check, part
 from rsseg_tf.errors import ConfigError, RssegError
 from rsseg_tf.graphs import prunable
+from rsseg_tf.progress import warn
+from rsseg_tf.pruning.cost import not_counted
 from rsseg_tf.pruning.groups import Groups, find_groups
 from rsseg_tf.pruning.latency import LatencyProfile, load_profile
 from rsseg_tf.pruning.loop.floors import Floors, Measure
@@ -131,7 +133,9 @@ def prune_loop(  # noqa: PLR0913 - the loop, what it is of, and what it is by
         ranks_by_rest=loop.ranks_by_rest(target),
     )
     file = hooks.file(dense) if hooks.file and ARENA in target.given else None
-    choose_next = _Chooser(find_groups(dense, rules=rules), target, loop, file)
+    groups = find_groups(dense, rules=rules)
+    _warn_of_uncounted(groups, target, loop)
+    choose_next = _Chooser(groups, target, loop, file)
     steps = _Steps(dense, choose_next, slim, loop=loop, hooks=hooks)
     states = StateFile(state_path, _fingerprint(dense, target, loop))
     state = states.read() or steps.start()
@@ -253,6 +257,13 @@ class _Chooser:
             whole = dense.get(metric, 1.0)
             targets[metric] = whole * share(min(1.0, goal / whole), done)
         return Target(**targets)
+
+
+def _warn_of_uncounted(groups: Groups, target: Target, loop: Loop) -> None:
+    """Warn where a share of the multiply-accumulates is asked for, and some are not known."""
+    names = groups.cost().uncounted
+    if names and "macs" in (*target.given, loop.cost):
+        warn(not_counted(names), hint="give a rule (docs/pruning.md), or a target in params or latency_ms")
 
 
 def _profile(target: Target, loop: Loop) -> LatencyProfile | None:

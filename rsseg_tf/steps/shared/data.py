@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rsseg_tf.config import Config
 from rsseg_tf.datasets import Dataset
 from rsseg_tf.datasets.check import FITTED
@@ -9,11 +11,15 @@ from rsseg_tf.datasets.opening import open_prepared, open_sound
 from rsseg_tf.progress import progress_bar, warn
 
 
-def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
+def sound_dataset(config: Config, splits: Iterable[str] = FITTED) -> tuple[Dataset, dict[str, str]]:
     """Return the configured data set after a check of all of it; what may be intended is reported on stderr.
 
+    Args:
+        config: the settings.
+        splits: whose hashes are returned.
+
     Returns:
-        The data set, and name → hash of what a training reads of it: `data:SPLIT` of what the split lists, and but for
+        The data set, and name → hash of each split: `data:SPLIT` of what the split lists, and but for
         generated scenes `content:SPLIT` of the files' bytes.
 
     Raises:
@@ -23,8 +29,8 @@ def sound_dataset(config: Config) -> tuple[Dataset, dict[str, str]]:
         dataset, report = open_sound(config.data, seed=config.seed, progress=progress)
     for finding in report.warnings if report else ():
         warn(finding.message, hint=finding.hint)
-    inputs = {f"data:{split}": dataset.fingerprint(split) for split in FITTED}
-    return dataset, inputs | ({f"content:{split}": report.contents[split] for split in FITTED} if report else {})
+    inputs = {f"data:{split}": dataset.fingerprint(split) for split in splits}
+    return dataset, inputs | ({f"content:{split}": report.contents[split] for split in splits} if report else {})
 
 
 def prepared_dataset(config: Config) -> Dataset:

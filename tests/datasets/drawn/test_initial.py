@@ -705,3 +705,48 @@ def test_annotations_that_are_damaged_are_one_error(tmp_path: Path, text: str) -
     (tmp_path / "in/a.json").write_text(text)
     with pytest.raises(DataError, match=r"a\.json"):
         initialize(tmp_path / "in", tmp_path / "out")
+
+
+def in_folders(root: Path, number: int) -> None:
+    """Images and masks of equal names."""
+    for name in map(str, range(number)):
+        photo(root / f"images/{name}.png")
+        numbers_mask(root / f"masks/{name}.png", 0, 1)
+
+
+def pairs_text(*splits: str) -> str:
+    lines = [f"images/{number}.png;masks/{number}.png;{split}" for number, split in enumerate(splits)]
+    return "\n".join(["image;mask;split", *lines])
+
+
+def test_a_list_of_pairs_says_what_is_in_which_split(tmp_path: Path) -> None:
+    in_folders(tmp_path / "in", 30)
+    splits = [("test", "val", "train")[number % 3] for number in range(30)]
+    (tmp_path / "in/splits.csv").write_text(pairs_text(*splits))
+    result = initialize(tmp_path / "in", tmp_path / "out")
+    assert result["layout"] == "the pairs of `splits.csv`"
+    assert result["splits"] == {"train": 10, "val": 10, "test": 10}
+    dataset = opened(result)
+    for split in ("train", "val", "test"):
+        assert [each.name for each in dataset.samples(split)] == [
+            f"images/{number}" for number, where in enumerate(splits) if where == split
+        ]
+
+
+def test_several_lists_of_pairs_or_one_that_names_what_is_not_there_are_refused(tmp_path: Path) -> None:
+    in_folders(tmp_path / "in", 3)
+    (tmp_path / "in/a.csv").write_text(pairs_text("train", "val", "test", "test"))
+    with pytest.raises(DataError, match=r"images/3.png`, which does not exist"):
+        initialize(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "in/b.csv").write_text(pairs_text("train", "val", "test"))
+    with pytest.raises(DataError, match=r"a.csv`, .*b.csv` list pairs"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_list_that_settings_do_not_name_is_told(tmp_path: Path) -> None:
+    in_folders(tmp_path, 30)
+    (tmp_path / "splits.csv").write_text(pairs_text(*["train"] * 30))
+    words = ["data.name=folder", f"data.root={tmp_path}", "data.folder.classes={a: 0, b: 1}"]
+    doubts = open_dataset(load_config(overrides=words).data).doubts
+    assert [str(doubt) for doubt in doubts if "splits.csv" in str(doubt)]
+    assert doubts[0].hint == "data.folder.pairs=splits.csv"

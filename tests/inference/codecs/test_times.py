@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import struct
 from collections.abc import Iterator, Sequence
@@ -215,6 +216,53 @@ def test_a_damaged_part_is_left_out(tmp_path: Path) -> None:
     path.write_bytes(content)
     record = predict_video(predictor(), str(path), tmp_path / "out")
     assert 5 < record["frames"] <= 40
+
+
+def cut_film(folder: Path, ending: str, cut: float) -> Path:
+    """A film of 40 frames whose file ends after a share of its bytes; its index comes first where it has one."""
+    options = {"movflags": "faststart"} if ending == ".mp4" else {}
+    path = folder / f"a{ending}"
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        noise = np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), dtype=np.uint8)
+        for image in noise:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * cut)])
+    return path
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize("cut", [1.0, 0.6])
+@pytest.mark.parametrize("plays", ["pyav", "opencv"])
+def test_a_file_that_ends_early_is_told(
+    tmp_path: Path,
+    ending: str,
+    cut: float,
+    plays: str,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    if plays == "opencv":
+        request.getfixturevalue("without_pyav")
+    model, source = tmp_path / "model.tflite", cut_film(tmp_path, ending, cut)
+    model.write_bytes(embed_metadata(tiny_model(), METADATA))
+    assert main(["predict", str(model), str(source), "-o", str(tmp_path / "out")]) == 0
+    record = json.loads((tmp_path / "out" / "a_video.json").read_text())
+    assert record.get("is_damaged", False) is (cut < 1)
+    assert (record["frames"] < 40) is (cut < 1)
+    assert ("is damaged or ends early" in capsys.readouterr().out) is (cut < 1)
+
+
+def test_a_transport_stream_is_a_video(tmp_path: Path) -> None:
+    model, source = tmp_path / "model.tflite", cut_film(tmp_path, ".ts", 1.0)
+    model.write_bytes(embed_metadata(tiny_model(), METADATA))
+    assert main(["predict", str(model), str(source), "-o", str(tmp_path / "out")]) == 0
+    record = json.loads((tmp_path / "out" / "a_video.json").read_text())
+    assert record["frames"] == 40
+    assert "is_damaged" not in record
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What an ablation is to do, and whether a folder holds it."""
