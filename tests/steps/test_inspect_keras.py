@@ -106,7 +106,8 @@ def wide(tmp_path, size):
 def test_a_model_is_shown_layer_by_layer_with_what_never_meets_the_picture(tmp_path, capsys):
     path = wide(tmp_path, (9, 8))
     facts = json.loads(printed(capsys, path, "--json"))
-    assert list(facts) == ["model", "params", "macs", "bytes", "dead_params", "dead_macs", "layers"]
+    assert list(facts) == [*("model", "params", "macs", "bytes", "dead_params", "dead_macs", "uncounted", "layers")]
+    assert facts["uncounted"] == []
     assert list(facts["layers"][0]) == [*("name", "type", "output_shape", "params", "macs", "bytes", "dead_params")]
     assert (facts["params"], facts["dead_params"]) == (28 * 16 + 34, 6 * 3 * 16)
     assert (facts["macs"], facts["dead_macs"]) == (72 * (27 * 16 + 32), 72 * 18 * 16)

@@ -25,9 +25,10 @@ def pair_lists(root: Path) -> list[str]:
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 header = stream.readline(1 << 16)
-        except (OSError, UnicodeDecodeError):
+            names = _names(header, _delimiter(header))
+        except (OSError, UnicodeDecodeError, csv.Error):  # another program's
             continue
-        if set(COLUMNS) <= set(_names(header, _delimiter(header))):
+        if set(COLUMNS) <= set(names):
             found.append(path.name)
     return found
 

@@ -743,6 +743,15 @@ def test_several_lists_of_pairs_or_one_that_names_what_is_not_there_are_refused(
         initialize(tmp_path / "in", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00", b'image,mask,split"' + b"x" * 200_000, b"image,\0mask,split\n"]
+)
+def test_other_files_are_no_list(tmp_path: Path, content: bytes) -> None:
+    in_folders(tmp_path / "in", 3)
+    (tmp_path / "in/notes.csv").write_bytes(content)
+    assert initialize(tmp_path / "in", tmp_path / "out")["layout"] == "images and masks"
+
+
 def test_a_list_that_settings_do_not_name_is_told(tmp_path: Path) -> None:
     in_folders(tmp_path, 30)
     (tmp_path / "splits.csv").write_text(pairs_text(*["train"] * 30))
