@@ -62,9 +62,8 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
             f"the masks hold {', '.join(odd[:3])}{' …' * (len(odd) > 3)}, a class is a whole number up to {IGNORE}",
             hint="give the classes such numbers, and write the masks again",
         )
-    own: dict[str, Any] = {"pairs": lists[0]} if lists else {}
-    if not lists:
-        samples, own = _read_as(root, layout, samples, out)
+    own: dict[str, Any]
+    samples, own = (samples, {"pairs": lists[0]}) if lists else _read_as(root, layout, samples, out)
     own |= {"classes": named} | ({"ignore_colors": list(layout.ignored)} if layout.ignored else {})
     written = write_settings(out, {"name": "folder", "root": root.as_posix(), "folder": own})
     counts = {split: len(samples[split]) for split in SPLITS if samples.get(split)}

@@ -59,7 +59,7 @@ def first_in_the_way(target: Path) -> Path | None:
 
 
 def results_in(record: Path) -> set[str]:
-    """Return images, or videos, but none that an earlier call wrote to `out`, which may be below their folder."""
+    """Return the names of the files that a record of results lists, beside it; none where the file is no record."""
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         known = json.loads(record.read_text(encoding="utf-8"))
         names = map(str, known["files"].values() if "files" in known else [known["output"]])
