@@ -38,7 +38,7 @@ from rsseg_tf.runs import CONFIG, atomic_path, file_hash, write_json, write_text
 
 if TYPE_CHECKING:
     import keras
-    from comparison.methods import Method, Task
+    from comparison.methods import Method
 
 DENSE = "dense"
 LATENCY = "latency.json"
@@ -146,28 +146,27 @@ def work_folder(folder: Path, fingerprint: str) -> Path:
 def measured(
     comparison: Comparison, method: Method, config: Config, *, folder: Path, params_share: float | None
 ) -> dict[str, Any]:
-    """Return the figures of a method: pruned, scored, retrained, exported and scored again."""
-    import keras
+    """Return the figures of a method: pruned, scored, retrained as `rsseg-tf prune` does, exported and scored again."""
     from comparison.methods import Task, make
 
-    from rsseg_tf.models.weights.pretrained import load_keras_model
     from rsseg_tf.steps.fit import MODEL
-    from rsseg_tf.steps.shared.training_data import training_loss, training_schedule
+    from rsseg_tf.steps.shared.retraining import Retraining
+    from rsseg_tf.steps.shared.validation import validation
     from rsseg_tf.tracing.precision import use_precision
+    from rsseg_tf.training.strategy import open_replicas
 
-    keras.utils.set_random_seed(config.seed)
+    job = Retraining.of(comparison.model_path, config, open_replicas(config.strategy), out=folder)
     use_precision(config.prune.retrain.precision)
-    schedule = training_schedule(comparison.dataset, config, config.prune.retrain)
-    loss = training_loss(schedule, config.prune.retrain, num_classes=comparison.dataset.palette.num_classes)
-    dense = load_keras_model(comparison.model_path)
-    task = Task(dense, config, schedule, loss, params_share, kept_file=method.file)
-    model = make(method, task, folder)
+    model = make(method, Task(job.dense, config, job.schedule, params_share, kept_file=method.file), folder)
     before = _before(comparison, config, model, folder / _BEFORE)
-    best_epoch = _retrain(comparison, task, model, folder)
+    score = validation(model, comparison.dataset, config)
+    has_teacher = config.prune.distill.weight > 0
+    outcome = job.run(model, score, folder=folder, title="retrain", has_teacher=has_teacher, start=before["val"])
     with atomic_path(folder / MODEL) as temporary:
         model.save(temporary)
     after = _scores(comparison, config, model)
-    row = {"method": method.name, "before": before, "after": after, "best_epoch": best_epoch, **_size(model)}
+    best = {"best_epoch": outcome.best_epoch, "averaged": outcome.is_average}
+    row = {"method": method.name, "before": before, "after": after, **best, **_size(model)}
     return {**row, **_int8(comparison, config, folder / MODEL, method.slug)}
 
 
@@ -177,20 +176,6 @@ def _before(comparison: Comparison, config: Config, model: keras.Model, path: Pa
         write_json(path, _scores(comparison, config, model))
     scores: Mapping[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return scores
-
-
-def _retrain(comparison: Comparison, task: Task, model: keras.Model, folder: Path) -> int:
-    """Train `model` in place to its best epoch, whose number is returned."""
-    from rsseg_tf.steps.shared.progress import TrainingProgress
-    from rsseg_tf.steps.shared.validation import validation
-    from rsseg_tf.training.loop import Trainer
-    from rsseg_tf.training.step import Teacher
-
-    settings = task.config.prune
-    teacher = Teacher(task.dense, settings.distill) if settings.distill.weight > 0 else None
-    trainer = Trainer(model, task.schedule, settings.retrain, loss=task.loss, folder=folder, teacher=teacher)
-    validate = validation(model, comparison.dataset, task.config)
-    return trainer.run(validate, TrainingProgress("retrain", settings.retrain.epochs)).best_epoch
 
 
 def _scores(comparison: Comparison, config: Config, model: keras.Model) -> Mapping[str, float]:

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
+from rsseg_tf.datasets.files.ground import row_areas_m2
+from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.images.pixels import write_image
 from rsseg_tf.inference.folders import predict_files
 from tests.datasets.images.formats import tiff
@@ -64,6 +67,28 @@ def test_square_meters_are_those_on_the_ground(
     image = geotiff(tmp_path / "in/a.tif", frame(0, 50, 70), crs=crs, transform=pixels)
     (record,) = predict_files(predictor(), [image], tmp_path / "out")
     assert area(record) == pytest.approx(true_area(crs, pixels, 50, 70), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crs", "pixels"),
+    [
+        ("EPSG:3413", Affine(100, 0, -30_000, 0, -100, 25_000)),
+        ("EPSG:3413", Affine(5000, 0, -1_500_000, 0, -5000, 1_250_000)),
+        ("EPSG:3031", Affine(5000, 0, -2_500_000, 0, -5000, 2_500_000)),
+        ("EPSG:3034", Affine(6000, 0, 2_000_000, 0, -6000, 5_000_000)),
+        ("EPSG:3857", Affine(300, 0, 900_000, 0, -5000, 9_000_000)),
+        ("EPSG:4326", Affine(0.001, 0.0003, 9, 0.0003, -0.001, 60)),
+    ],
+    ids=["north pole", "the Arctic", "Antarctica", "Europe", "high pixels", "turned degrees"],
+)
+def test_square_meters_of_a_row_hold_over_a_pole_and_a_continent(crs: str, pixels: Affine) -> None:
+    height, width = 500, 700
+    areas = row_areas_m2(Place(crs=CRS.from_string(crs), transform=pixels), height, width)
+    assert areas is not None
+    assert areas.sum() * width == pytest.approx(true_area(crs, pixels, height, width), rel=1e-4)
+    for row in (0, 130, 480):
+        strip = true_area(crs, pixels @ Affine.translation(0, row), 1, width)
+        assert areas[row] * width == pytest.approx(strip, rel=2e-3)
 
 
 def test_a_size_that_is_given_overrides_the_georeference(tmp_path: Path) -> None:

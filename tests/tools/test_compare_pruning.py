@@ -21,8 +21,10 @@ from keras import layers
 
 from rsseg_tf import pruning
 from rsseg_tf.config import PruneConfig, load_config
+from rsseg_tf.datasets.catalog import open_dataset
 from rsseg_tf.errors import ConfigError, ModelError
 from rsseg_tf.quantization.qat.tfmot import tfmot
+from rsseg_tf.steps.fit import fit
 from tests.pruning.law import randomize
 
 
@@ -303,3 +305,27 @@ def test_results_are_json(comparison, monkeypatch):
     row = compare_pruning.method_row(comparison, method, None)
 
     assert json.loads((comparison.folder / "random.json").read_text()) == row
+
+
+@pytest.mark.slow
+def test_methods_retrain_as_the_command_does_and_never_end_below_where_they_began(tmp_path):
+    words = ["data.name=scenes", "data.input_size=[64,64]", "data.scenes.train=4", "data.scenes.val=2"]
+    words += ["data.scenes.test=2", "data.scenes.size=64", "model.width=0.25", "model.aspp_width=32", "fit.epochs=1"]
+    words += ["fit.steps_per_epoch=8", "fit.batch_size=2", "fit.l2=0", "fit.learning_rate=1e-2"]
+    words += ["prune.loops=2", "prune.batches=1", "prune.recalibration_batches=2", "export.calibration_samples=2"]
+    words += [
+        "export.check_samples=1",
+        "prune.retrain.batch_size=2",
+        "prune.retrain.learning_rate=1",
+    ]
+    config = load_config(overrides=words)  # the rate of the retraining ruins what it is given
+    fit(config, tmp_path / "dense")
+    config = compare_pruning.configured(config, macs=0.5, epochs=1, steps=2, distill=True)
+    dataset = open_dataset(config.data, seed=0)
+    comparison = compare_pruning.Comparison(tmp_path / "dense/model.keras", config, dataset, tmp_path / "out")
+
+    dense, *rows = compare_pruning.compare(comparison, parse_methods("ours,random"), repeats=1)
+
+    for row in rows:
+        assert row["macs"] <= 0.5 * dense["macs"]
+        assert row["after"]["val"] >= row["before"]["val"]

@@ -20,7 +20,6 @@ from rsseg_tf.runs import write_text
 from rsseg_tf.steps.fit import PLAN
 from rsseg_tf.steps.shared.progress import PruningProgress
 from rsseg_tf.steps.shared.training_data import batches_as_asked, recalibrate, scoring_loss
-from rsseg_tf.training.losses import Loss
 from rsseg_tf.training.pipeline import BatchSchedule
 
 _STATE = "pruning.npz"
@@ -89,7 +88,6 @@ class Task:
         dense: the trained model.
         config: all settings; the method's own are in `config.prune`.
         schedule: of the training batches.
-        loss: of labels and logits.
         params_share: share of the parameters that ours left, for the methods that need it.
         kept_file: JSON with what another program keeps, for `kept`.
     """
@@ -97,7 +95,6 @@ class Task:
     dense: keras.Model
     config: Config
     schedule: BatchSchedule
-    loss: Loss
     params_share: float | None = None
     kept_file: Path | None = None
 

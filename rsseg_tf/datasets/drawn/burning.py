@@ -27,6 +27,12 @@ from rsseg_tf.text import counted
 
 _LISTED = 8
 _PROBE_PX = 256
+_OF_A_MOSAIC = frozenset({"SRS", "GeoTransform", "GCPList", "Metadata", "MaskBand", "VRTRasterBand"})
+_OF_A_BAND = frozenset(
+    {"Description", "NoDataValue", "HideNoDataValue", "ColorInterp", "ColorTable", "CategoryNames", "Metadata"}
+    | {"UnitType", "Offset", "Scale"}
+)
+"""Of GDAL's description of a mosaic and of a band, what tells what its numbers mean, not where they are."""
 
 
 @dataclass(frozen=True)
@@ -254,21 +260,44 @@ def _write_mask(path: Path, mask: NDArray[np.uint8], dataset: Any, block: Block)
 
 
 def _template(dataset: Any) -> ET.Element:
-    """Return GDAL's description of the whole mosaic: its bands, colors, nodata values and masks."""
+    """Return GDAL's description of the whole mosaic: its bands, colors, nodata values and masks.
+
+    Of a mosaic that is a VRT itself, GDAL returns the mosaic's own description: how its bands are made of other files.
+    So each band is told anew that it is a band of the mosaic.
+    """
     from rasterio.io import MemoryFile
     from rasterio.shutil import copy as copied
 
     with MemoryFile(ext=".vrt") as memory:
         copied(dataset, memory.name, driver="VRT")
         root = ET.fromstring(memory.read().decode())
-    for source in root.iter("SourceFilename"):
-        source.set("relativeToVRT", "0")
-        source.text = str(Path(dataset.name).resolve())
+    _keep(root, _OF_A_MOSAIC)
+    path = str(Path(dataset.name).resolve())
+    for number, band in enumerate(root.findall("VRTRasterBand"), start=1):
+        _keep(band, _OF_A_BAND)
+        _add_source(band, path, str(number))
+    for band in root.findall("MaskBand/VRTRasterBand"):
+        _keep(band, _OF_A_BAND)
+        _add_source(band, path, "mask,1")
     return root
 
 
-def _windowed(template: ET.Element, block: Block, dataset: Any) -> str:
+def _keep(element: ET.Element, tags: frozenset[str]) -> None:
+    """Leave children with these tags alone, and what GDAL's plain kind of dataset or band has for attributes."""
+    for child in [child for child in element if child.tag not in tags]:
+        element.remove(child)
+    element.attrib.pop("subClass", None)
 
+
+def _add_source(band: ET.Element, path: str, number: str) -> None:
+    source = ET.SubElement(band, "SimpleSource")
+    ET.SubElement(source, "SourceFilename", relativeToVRT="0").text = path
+    ET.SubElement(source, "SourceBand").text = number
+    ET.SubElement(source, "SrcRect")
+    ET.SubElement(source, "DstRect")
+
+
+def _windowed(template: ET.Element, block: Block, dataset: Any) -> str:
     root = copy.deepcopy(template)
     (height, width), (rows, columns) = block.shape, block.box
     root.set("rasterXSize", str(width))
@@ -281,7 +310,4 @@ def _windowed(template: ET.Element, block: Block, dataset: Any) -> str:
         rectangle.attrib.update({**sides, "xOff": str(columns.start), "yOff": str(rows.start)})
     for rectangle in root.iter("DstRect"):
         rectangle.attrib.update({**sides, "xOff": "0", "yOff": "0"})
-    for parent in [*root.iter("VRTRasterBand"), root]:
-        for overview in [*parent.findall("Overview"), *parent.findall("OverviewList"), *parent.findall("Histograms")]:
-            parent.remove(overview)
     return ET.tostring(root, encoding="unicode")

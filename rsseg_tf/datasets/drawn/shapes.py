@@ -37,7 +37,7 @@ class Area:
         label: its name; empty where an area is known to have a label, and not which pixels of it.
         outlines: closed polygons in pixels, of which each is filled; 0 is the edge of the first pixel.
         mask: pixels that it covers, bool (h, w), where it is no outline.
-        corner: the row and column of the first pixel of `mask`.
+        corner: the row and column of the first pixel of `mask`; what of it lies outside of the image is left out.
     """
 
     label: str
@@ -88,8 +88,9 @@ def drawn_mask(annotated: Annotated, numbers: Mapping[str, int], *, fill: int) -
             rasterize(shapes, out=mask)
         if area.mask is not None:
             row, column = area.corner
-            part = mask[row : row + area.mask.shape[0], column : column + area.mask.shape[1]]
-            part[area.mask[: part.shape[0], : part.shape[1]]] = number
+            inside = area.mask[max(0, -row) :, max(0, -column) :]
+            part = mask[max(0, row) :, max(0, column) :][: inside.shape[0], : inside.shape[1]]
+            part[inside[: part.shape[0], : part.shape[1]]] = number
     return mask
 
 

@@ -13,8 +13,10 @@ from rsseg_tf.errors import DataError
 
 _SEMI_MAJOR_M = 6378137.0
 _ECCENTRICITY = 0.0818191908426215
-_SAMPLED_ROWS, _SAMPLED_COLUMNS = 33, 3
-_STEP_PX = 16
+_SAMPLED_EVERY_M = 20_000.0
+_FEWEST, _MOST = 5, 129
+"""Rows, and columns, of an image at which its pixels are measured."""
+_HALF_STEP_PX = 8
 _LONGITUDE_LATITUDE = "EPSG:4326"
 _FAR_APART = 4 / 3
 """Ratio of two sizes of a pixel from which on a network sees things of a size that it did not learn."""
@@ -50,7 +52,7 @@ def row_areas_m2(place: Place, height: int, width: int) -> NDArray[np.float64] |
     except DataError:  # beyond what the projection is made for
         unit = 1.0 if crs.is_geographic else crs.linear_units_factor[1]
         return None if crs.is_geographic else np.full(height, abs(transform.determinant) * unit**2)
-    areas = np.abs(right[..., 0] * down[..., 1] - down[..., 0] * right[..., 1]).mean(axis=1)
+    areas = np.linalg.norm(np.cross(right, down), axis=-1).mean(axis=1)
     return np.interp(np.arange(height) + 0.5, np.linspace(0, height, len(areas)), areas)
 
 
@@ -75,7 +77,7 @@ def sides_m(path: Path, place: Place | None) -> tuple[float, float] | None:
         return None
     side = float(np.sqrt(np.median(areas)))
     try:
-        right, down = (np.median(np.hypot(*np.moveaxis(step, -1, 0))) for step in _steps_m(place, height, width))
+        right, down = (np.median(np.linalg.norm(step, axis=-1)) for step in _steps_m(place, height, width))
     except DataError:  # beyond what the projection is made for
         right, down = np.hypot(*place.transform.column_vectors[0]), np.hypot(*place.transform.column_vectors[1])
     slimness = float(np.sqrt(right / down))
@@ -110,21 +112,34 @@ def shown(side: float) -> str:
 def _steps_m(place: Place, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what one pixel to the right and one down are on the ground, at places in rows and columns of an image.
 
-    Both are float64 (rows, columns, 2), meters east and north: the Jacobian from pixels to the WGS 84 ellipsoid.
+    Both are float64 (rows, columns, 3), meters in space: the Jacobian from pixels to the WGS 84 ellipsoid, which has no
+    seam and no pole there. Rows are the first, the last and some between; columns the middles of equal parts.
     """
-    rows = np.linspace(0, height, min(height, _SAMPLED_ROWS))
-    rows, columns = np.meshgrid(rows, np.linspace(0, width, _SAMPLED_COLUMNS), indexing="ij")
-    step = np.array([[0, 0], [_STEP_PX, 0], [0, _STEP_PX]])
-    column, row = columns.ravel() + step[:, 1:], rows.ravel() + step[:, :1]
+    unit = place.crs.units_factor[1] * (_SEMI_MAJOR_M if place.crs.is_geographic else 1.0)
     a, b, c, d, e, f = place.transform[:6]
-    x, y = a * column + b * row + c, d * column + e * row + f
+    edges = np.linspace(0, height, _sampled(height, np.hypot(b, e) * unit))
+    parts = _sampled(width, np.hypot(a, d) * unit)
+    rows, columns = np.meshgrid(edges, (np.arange(parts) + 0.5) * width / parts, indexing="ij")
+    across = np.array([1, -1, 0, 0])[:, None, None] * _HALF_STEP_PX + columns
+    along = np.array([0, 0, 1, -1])[:, None, None] * _HALF_STEP_PX + rows
+    x, y = a * across + b * along + c, d * across + e * along + f
     degrees = reprojected(np.stack([x.ravel(), y.ravel()], axis=1), source=place.crs, target=_LONGITUDE_LATITUDE)
-    longitude, latitude = np.radians(degrees.T).reshape(2, 3, -1)
-    sine = _ECCENTRICITY * np.sin(latitude[0])
-    east = _SEMI_MAJOR_M / np.sqrt(1 - sine**2) * np.cos(latitude[0])
-    north = _SEMI_MAJOR_M * (1 - _ECCENTRICITY**2) / (1 - sine**2) ** 1.5
-    turned = (longitude[1:] - longitude[0] + np.pi) % (2 * np.pi) - np.pi
-    risen = latitude[1:] - latitude[0]
-    steps = np.stack([turned * east, risen * north], axis=-1) / _STEP_PX
-    down, right = steps.reshape(2, *rows.shape, 2)
-    return right, down
+    right, left, down, up = _in_space(degrees).reshape(*x.shape, 3)
+    return (right - left) / (2 * _HALF_STEP_PX), (down - up) / (2 * _HALF_STEP_PX)
+
+
+def _sampled(length: int, side_m: float) -> int:
+    """Return at how many places a side of an image is measured: what a pixel is changes with the place on the Earth."""
+    return int(np.clip(np.ceil(length * side_m / _SAMPLED_EVERY_M), _FEWEST, _MOST))
+
+
+def _in_space(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points of the WGS 84 ellipsoid, longitude and latitude (n, 2), in meters from the middle of the Earth.
+
+    Hofmann-Wellenhof, Lichtenegger and Collins 2001, "GPS: Theory and Practice", equation 10.1 with a height of 0.
+    """
+    longitude, latitude = np.radians(degrees).T
+    sine = np.sin(latitude)
+    radius = _SEMI_MAJOR_M / np.sqrt(1 - (_ECCENTRICITY * sine) ** 2)
+    east, north = radius * np.cos(latitude), radius * (1 - _ECCENTRICITY**2) * sine
+    return np.stack([east * np.cos(longitude), east * np.sin(longitude), north], axis=-1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 _TURN, _HALF, _POLE = 360.0, 180.0, 90.0
 _PIECES = 64
-"""Of the longer side of a polygon: each is carried from one system to the other by itself."""
+"""Of the longer side of a ring: each is carried from one system to the other by itself."""
 
 Points: TypeAlias = NDArray[np.float64]
 
@@ -41,19 +41,24 @@ def _cut(polygon: Any, moved: Callable[[Points], Points]) -> Any:
     """
     import shapely
 
-    west, south, east, north = shapely.bounds(polygon)
-    pieces = shapely.segmentize(polygon, max(east - west, north - south) / _PIECES)
-    rings = [moved(shapely.get_coordinates(ring)) for ring in (pieces.exterior, *pieces.interiors)]
-    shell, *holes = (_around_the_pole(_contiguous(ring)) for ring in rings)
-    low, high = shell[:, 0].min(), shell[:, 0].max()
+    rings = shapely.get_rings(polygon)
+    west, south, east, north = shapely.bounds(rings).T
+    pieces = shapely.segmentize(rings, np.maximum(east - west, north - south) / _PIECES)
+    shell, *holes = (_contiguous(moved(shapely.get_coordinates(ring))) for ring in pieces)
+    whole = _within(shell)
+    west, _, east, _ = shapely.bounds(whole)
+    turns = np.arange((west + _HALF) // _TURN, (east + _HALF) // _TURN + 1)
+    if _is_around_a_pole(shell):
+        turns = np.zeros(1)  # the others show the same
     for hole in holes:
-        hole[:, 0] += _TURN * np.round(((low + high) / 2 - hole[:, 0].mean()) / _TURN)
-    whole = shapely.make_valid(shapely.Polygon(shell, holes))
+        within = _within(hole)
+        by_turns = np.arange(-1, 2) + np.round(((west + east) / 2 - hole[:, 0].mean()) / _TURN)
+        moved_by = [0.0] if _is_around_a_pole(hole) else by_turns * _TURN
+        whole = shapely.difference(whole, shapely.union_all([_shifted(within, by) for by in moved_by]))
     parts: list[Any] = []
-    for turn in range(int((low + _HALF) // _TURN), int((high + _HALF) // _TURN) + 1):
-        middle = turn * _TURN
+    for middle in turns * _TURN:
         part = shapely.intersection(whole, shapely.box(middle - _HALF, -_POLE, middle + _HALF, _POLE))
-        parts += (shapely.transform(each, lambda points, by=middle: points - (by, 0)) for each in _polygons(part))
+        parts += (_shifted(each, -middle) for each in _polygons(part))
     return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
 
 
@@ -62,12 +67,30 @@ def _contiguous(ring: Points) -> Points:
     return np.stack([np.unwrap(ring[:, 0], period=_TURN), ring[:, 1]], axis=1)
 
 
-def _around_the_pole(ring: Points) -> Points:
-    """Return a ring that turns around a pole as one that goes along the pole, a turn back, to where it began."""
-    if abs(ring[-1, 0] - ring[0, 0]) < _HALF:
-        return ring
-    pole = np.copysign(_POLE, ring[:, 1].mean())
-    return np.concatenate([ring, [(ring[-1, 0], pole), (ring[0, 0], pole), ring[0]]])
+def _is_around_a_pole(ring: Points) -> bool:
+    """Return whether a contiguous ring ends a turn from where it began."""
+    return bool(abs(ring[-1, 0] - ring[0, 0]) > _HALF)
+
+
+def _within(ring: Points) -> Any:
+    """Return what lies within a contiguous ring, as shapely has it.
+
+    Around a pole that is what lies between the ring and the pole, here over three turns, of which the middle one holds
+    every longitude from -180 to 180: so all rings around one pole begin and end at the same longitudes.
+    """
+    import shapely
+
+    if _is_around_a_pole(ring):
+        turn, pole = ring[-1, 0] - ring[0, 0], np.copysign(_POLE, ring[:, 1].mean())
+        turns = [ring + np.array((by * turn, 0)) for by in (-1, 0, 1)]
+        ring = np.concatenate([*turns, [(turns[-1][-1, 0], pole), (turns[0][0, 0], pole)]])
+    return shapely.make_valid(shapely.Polygon(ring))
+
+
+def _shifted(geometry: Any, longitude: float) -> Any:
+    import shapely
+
+    return shapely.transform(geometry, lambda points: points + np.array((longitude, 0)))
 
 
 def _polygons(geometry: Any) -> Iterator[Any]:

@@ -17,13 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import shapely
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from pyogrio import raw
 from rasterio import features
+from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform, transform_geom
+from rasterio.windows import Window
 
 from rsseg_tf.cli.main import cli
 from rsseg_tf.config import load_config
@@ -124,6 +127,57 @@ def test_blocks_hold_the_pixels_and_the_labels_of_their_place(mosaic: Path, tmp_
         for number, name in enumerate(dataset.palette.names)
     }
     assert check_dataset(dataset).problems == ()
+
+
+def described(path: Path, source: str, stem: Path) -> Path:
+    """A VRT of three bands; `source` is what each is made of, of files whose names begin with `stem`."""
+    ends = f'xOff="0" yOff="0" xSize="{WIDTH}" ySize="{HEIGHT}"'
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{number}"><NoDataValue>0</NoDataValue>'
+        f"{source.format(band=number, other=4 - number, ends=ends, stem=stem)}</VRTRasterBand>"
+        for number in (1, 2, 3)
+    )
+    placed = ", ".join(map(str, UTM["transform"].to_gdal()))
+    head = f"<SRS>{UTM['crs']}</SRS><GeoTransform>{placed}</GeoTransform>"
+    path.write_text(f'<VRTDataset rasterXSize="{WIDTH}" rasterYSize="{HEIGHT}">{head}{bands}</VRTDataset>')
+    return path
+
+
+def warped(path: Path, source: Path) -> Path:
+    with rasterio.open(source) as dataset, WarpedVRT(dataset, crs="EPSG:3857", nodata=0) as turned:
+        rasterio.shutil.copy(turned, path, driver="VRT")
+    return path
+
+
+SOURCES = {
+    "a file each": "<SimpleSource><SourceFilename>{stem}{band}.tif</SourceFilename><SourceBand>1</SourceBand>"
+    "<SrcRect {ends}/><DstRect {ends}/></SimpleSource>",
+    "another order": "<SimpleSource><SourceFilename>{stem}.tif</SourceFilename><SourceBand>{other}</SourceBand>"
+    "<SrcRect {ends}/><DstRect {ends}/></SimpleSource>",
+    "scaled": "<ComplexSource><SourceFilename>{stem}.tif</SourceFilename><SourceBand>{band}</SourceBand>"
+    "<ScaleOffset>20</ScaleOffset><ScaleRatio>0.5</ScaleRatio><SrcRect {ends}/><DstRect {ends}/></ComplexSource>",
+}
+
+
+@pytest.mark.parametrize("kind", [*SOURCES, "warped"])
+def test_blocks_of_a_vrt_hold_what_it_shows_however_it_is_made(mosaic: Path, tmp_path: Path, kind: str) -> None:
+    with rasterio.open(mosaic) as dataset:
+        for number, band in enumerate(dataset.read(), start=1):
+            geotiff(tmp_path / f"ortho{number}.tif", band[..., None], nodata=0)
+    vrt = tmp_path / "mosaic.vrt"
+    if kind == "warped":
+        warped(vrt, mosaic)
+    else:
+        described(vrt, SOURCES[kind], tmp_path / "ortho" if kind == "a file each" else mosaic.with_suffix(""))
+    made = burn(vrt, geojson(tmp_path / "a.geojson"), tmp_path / "set", HOW)
+    dataset = open_dataset(load_config(Path(made["config"])).data)
+    images = [sample.image for split in dataset.splits() for sample in dataset.samples(split)]
+    assert images
+    for image in images:
+        with rasterio.open(vrt) as whole, rasterio.open(image) as block:
+            column, row = map(round, ~whole.transform @ (block.transform.c, block.transform.f))
+            assert np.array_equal(block.read(), whole.read(window=Window(column, row, block.width, block.height)))
+            assert (block.nodata, block.crs) == (0, whole.crs)
 
 
 def test_no_block_touches_one_of_another_split(mosaic: Path, tmp_path: Path) -> None:

@@ -310,6 +310,21 @@ def test_labelme_circles_and_masks(tmp_path: Path) -> None:
     assert np.count_nonzero(found == 0) == 16
 
 
+@pytest.mark.parametrize("corner", [(-3, -2), (SIZE[1] - 4, SIZE[0] - 3), (-3, SIZE[0] - 3), (-9, 4)])
+def test_a_labelme_mask_that_juts_out_of_the_image_is_cut_there(tmp_path: Path, corner: tuple[int, int]) -> None:
+    (tmp_path / "in").mkdir()
+    disc = np.random.default_rng(0).integers(0, 2, (6, 7), np.uint8) * 255
+    text = base64.b64encode(cv2.imencode(".png", disc)[1].tobytes()).decode()
+    left, top = corner
+    stamp = shape("car", [corner, (left + 6, top + 5)], "mask", mask=text)
+    labelme(tmp_path / "in/a_train.json", shape("tree", ROOF), stamp)
+    labelme(tmp_path / "in/b_val.json", shape("car", ROOF))
+    found = drawn(initialize(tmp_path / "in", tmp_path / "out"), "a_train")
+    around = np.zeros((SIZE[0] + 20, SIZE[1] + 20), np.uint8)
+    around[top + 10 : top + 16, left + 10 : left + 17] = disc
+    assert np.array_equal(found == 0, around[10:-10, 10:-10] > 0)
+
+
 def packed(runs: list[int]) -> str:
     """COCO's compressed form, after its description: the other way round than the code."""
     text = ""

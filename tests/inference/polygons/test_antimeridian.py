@@ -33,8 +33,13 @@ def test_each_pixel_lies_in_a_polygon_of_its_class_and_none_leaves_the_world(tmp
     crs, grid, _ = PLACES[place]
     image = geotiff(tmp_path / "in/a.tif", np.maximum(frame(3, 30, 60), False), crs=crs, transform=grid)
     predict_files(predictor(), [image], tmp_path / "out", products=GEOJSON)
-    classes = stored(tmp_path / "out/a_classes.tif")
-    features = json.loads((tmp_path / "out/a_polygons.geojson").read_text())["features"]
+    assert_each_pixel_is_covered(tmp_path / "out", crs, grid)
+
+
+def assert_each_pixel_is_covered(out: Path, crs: str, grid: Affine) -> None:
+    """Polygons are valid, and hold the pixels of their class and no other."""
+    classes = stored(out / "a_classes.tif")
+    features = json.loads((out / "a_polygons.geojson").read_text())["features"]
     shapes = [shapely.geometry.shape(each["geometry"]) for each in features]
 
     assert all(shape.is_valid for shape in shapes)
@@ -58,3 +63,22 @@ def test_polygons_are_cut_where_they_cross_alone(tmp_path: Path, place: str) -> 
     features = json.loads((tmp_path / "out/a_polygons.geojson").read_text())["features"]
 
     assert any(each["geometry"]["type"] == "MultiPolygon" for each in features) == crosses
+
+
+def rings_around(pole: tuple[float, float], height: int, width: int) -> np.ndarray:
+    """Colors in rings around a pixel, uneven so that they cross the 180th meridian more than once."""
+    rows, columns = np.mgrid[:height, :width]
+    away = np.hypot(rows - pole[1], columns - pole[0]) + 2 * np.sin(rows / 2)
+    bright, green = np.array((250, 20, 20)), np.array((20, 250, 20))
+    colors = np.where((away // 6 % 2 > 0)[..., None], bright, green)
+    return colors.astype(np.uint8)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:3413", "EPSG:3031"])
+@pytest.mark.parametrize("shift", [(0, 0), (7, -3)])
+def test_rings_around_a_pole_are_polygons_with_a_hole_there(tmp_path: Path, crs: str, shift: tuple[int, int]) -> None:
+    grid = Affine(50, 0, -50 * (30.2 + shift[0]), 0, -50, 50 * (30.1 + shift[1]))  # no pixel lies on the 180th meridian
+    pixels = rings_around((30 + shift[0], 30 + shift[1]), 60, 64)
+    image = geotiff(tmp_path / "in/a.tif", pixels, crs=crs, transform=grid)
+    predict_files(predictor(), [image], tmp_path / "out", products=GEOJSON)
+    assert_each_pixel_is_covered(tmp_path / "out", crs, grid)
