@@ -30,10 +30,8 @@ from rsseg_tf.runs import cpu_model, file_hash, git_state, read_manifest, write_
 
 _LIGHT = ("model.aspp=separable", "model.decoder=separable")
 _LITE0 = ("model.backbone=efficientnet_lite0", *_LIGHT)
-_NARROW = (
-    *(*_LITE0, "model.weights=imagenet"),
-    *("model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64"),
-)
+_IMAGENET = (*_LITE0, "model.weights=imagenet", "fit.learning_rate=3e-3")
+_NARROW = (*_IMAGENET, "model.aspp_width=128", "model.low_level_width=24", "model.decoder_width=64")
 
 _REPEATS = 50
 
@@ -43,7 +41,7 @@ class Network:
     """A network of the comparison.
 
     Attributes:
-        settings: what it has of the configuration's section `model`.
+        settings: in which it differs from the configuration.
         rungs: it is pruned to the reference's time divided by each of these.
         teacher: name of the network, trained for as many steps, whose predictions it learns too.
     """
@@ -57,7 +55,7 @@ NETWORKS: Mapping[str, Network] = {
     "r18": Network(("model.backbone=resnet18",), (2, 4)),
     "r18-light": Network(("model.backbone=resnet18", *_LIGHT), (6, 9)),
     "lite0": Network(_LITE0, (8, 12, 16)),
-    "lite0-imagenet": Network((*_LITE0, "model.weights=imagenet"), (6, 12)),
+    "lite0-imagenet": Network(_IMAGENET, (6, 12)),
     "lite0-narrow": Network(_NARROW, (6, 8)),
     "lite0-fast": Network((*_NARROW, "model.output_stride=32")),
     "lite0-fast-taught": Network((*_NARROW, "model.output_stride=32"), teacher="lite0-imagenet"),

@@ -94,7 +94,7 @@ def _print_agreement(path: Path, images: tuple[Path, ...], *, most_steps: int, a
 
     found = kernel_agreement(path, images)
     options.print_result({"model": str(path), **found.record()}, format_agreement(found.record()), as_json=as_json)
-    require_same(found, most_steps=most_steps)
+    require_same(found, most_steps=most_steps, setting="--kernel-steps")
 
 
 def _print_vela(path: Path, accelerator: str, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from rsseg_tf.datasets.agreement import SizesDifferError, misplaced, turned_doubt
+from rsseg_tf.datasets.files.companions import content_hash, pixel_files
 from rsseg_tf.datasets.files.opening import is_read_by_gdal, windowed_size
 from rsseg_tf.datasets.files.stored import strips
 from rsseg_tf.datasets.images.header import PNG
@@ -27,7 +28,6 @@ from rsseg_tf.datasets.readers.files import FileDataset
 from rsseg_tf.datasets.sample import Dataset, Sample
 from rsseg_tf.errors import DataError
 from rsseg_tf.quiet import quiet_stderr
-from rsseg_tf.runs import file_hash
 
 _LOG_PREFIX = re.compile(r"^\[\w+:\S+\] \S+ \S+:\d+ \S+ ")
 """Such as `[ERROR:0@1.07] global grfmt_tiff.cpp:117 TIFF_Error `."""
@@ -129,7 +129,7 @@ def _image_size(dataset: Dataset, sample: Sample) -> tuple[int, int]:
 
 def _hash(path: Path | None) -> str:
     try:
-        return "" if path is None else file_hash(path)
+        return "" if path is None else content_hash(pixel_files(path))
     except OSError:  # reading its pixels failed too: that is a problem already
         return ""
 

@@ -136,8 +136,9 @@ def score_problems(sources: Sources, rows: Sequence[ModelRow]) -> list[Problem]:
 
 
 def scored_pixels(scores: Facts) -> tuple[Any, ...]:
-    """Return what identifies the images that were scored, and their size."""
-    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names") or ())
+    """Return what identifies the pixels that were scored: the images, their size, and the pixels of each true class."""
+    labels = tuple(sum(row) for row in scores.get("confusion") or ())
+    return scores.get("data_sha256"), scores.get("pixels"), tuple(scores.get("image_names") or ()), labels
 
 
 def _row_of_file(

@@ -22,6 +22,7 @@ from rsseg_tf.number_formats import FormatName
 from rsseg_tf.report.headline import Offer, best_trade, in_words
 from rsseg_tf.report.pictures.overlays import Panel, write_overlay_page
 from rsseg_tf.report.tables import Column, Table
+from rsseg_tf.run_folder import holds_nothing
 from rsseg_tf.runs import CONFIG, read_manifest, write_json
 from rsseg_tf.steps.export import export
 from rsseg_tf.steps.fit import MODEL, fit
@@ -31,6 +32,7 @@ from rsseg_tf.text import text_table
 from rsseg_tf.tflite.flatbuffer import read_model
 
 RESULT = "demo.json"
+_UNFINISHED = {"unfinished": True}
 PAGE = "index.html"
 
 _MODELS: tuple[tuple[str, str, FormatName], ...] = (
@@ -156,6 +158,8 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
     config = demo_config()
     dataset = open_dataset(config.data, seed=config.seed)
     again = _is_finished(folder, overwrite=overwrite)
+    if not again:
+        write_json(folder / RESULT, _UNFINISHED)
     if again or not _is_done(folder / "dense", config):
         fit(config, folder / "dense", overwrite=overwrite)
     if again or not _is_done(folder / "pruned", config):
@@ -182,11 +186,14 @@ def demo(folder: Path, *, overwrite: bool = False) -> Mapping[str, Any]:
 
 
 def _is_finished(folder: Path, *, overwrite: bool) -> bool:
-    """Return whether a finished demo lies there, which is to be replaced."""
+    """Return whether a finished demo lies there, which is to be replaced; what is no demo's is never written to."""
     try:
-        is_finished = "rows" in json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        is_finished = False
+        held = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        held = None
+    is_finished = isinstance(held, dict) and "rows" in held
+    if folder.exists() and not is_finished and held != _UNFINISHED and not holds_nothing(folder):
+        raise ConfigError(f"`{folder}` holds files that are no demo's", hint="choose another --out")
     if is_finished and not overwrite:
         raise ConfigError(
             f"`{folder}` holds a finished demo", hint="choose another --out, or --overwrite to replace it"

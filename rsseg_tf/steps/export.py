@@ -208,5 +208,5 @@ def _by_kernels(source: Source, path: Path, *, out: Path) -> kernels.KernelAgree
     count = min(wanted.kernel_samples, wanted.check_samples)
     images = [image for _, image, _ in windows(source.dataset, source.config, "val", count=count)]
     found = kernels.compare_kernels(content, images, name=str(out), layer_names=source.layer_names)
-    kernels.require_same(found, most_steps=wanted.kernel_steps)
+    kernels.require_same(found, most_steps=wanted.kernel_steps, setting="export.kernel_steps")
     return found

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rsseg_tf.errors import CheckFailedError, ModelError
 from rsseg_tf.quiet import quiet_stderr
+from rsseg_tf.text import counted
 from rsseg_tf.tflite.cutting import Piece, cut
 from rsseg_tf.tflite.flatbuffer import parse_model
 from rsseg_tf.tflite.layer_names import layers_by_op
@@ -119,21 +120,21 @@ def compare_kernels(
     outputs = {kernels: _Whole(content, kernels, name=name) for kernels in KERNELS if kernels != REFERENCE}
     reference = _Whole(content, REFERENCE, name=name, keeps_all=True)
     pieces = [_Operator(piece, layers[piece.op.index]) for piece in cut(content, name=name) if _is_integer(piece)]
-    counted = {kernels: _Count() for kernels in KERNELS if kernels != USUAL}
+    counts = {kernels: _Count() for kernels in KERNELS if kernels != USUAL}
     for image in images:
         usual = outputs[USUAL].run(image)
-        counted[REFERENCE].add(usual, reference.run(image))
+        counts[REFERENCE].add(usual, reference.run(image))
         for kernels, whole in outputs.items():
             if kernels != USUAL:
-                counted[kernels].add(usual, whole.run(image))
+                counts[kernels].add(usual, whole.run(image))
         for piece in pieces:
             piece.compare(reference)
-    differences = tuple(count.difference(kernels) for kernels, count in counted.items())
+    differences = tuple(count.difference(kernels) for kernels, count in counts.items())
     return KernelAgreement(len(images), differences, _worst(pieces))
 
 
-def require_same(agreement: KernelAgreement, *, most_steps: int) -> None:
-    """Check that no operator differs from its reference by more than `most_steps`.
+def require_same(agreement: KernelAgreement, *, most_steps: int, setting: str) -> None:
+    """Check that no operator differs from its reference by more than `most_steps`, which the user set as `setting`.
 
     Raises:
         CheckFailedError: if one does.
@@ -142,14 +143,12 @@ def require_same(agreement: KernelAgreement, *, most_steps: int) -> None:
     if parting is None or parting.steps <= most_steps:
         return
     most = max(difference.classes for difference in agreement.differences)
-    resize = "RESIZE" in parting.type
+    instead = "enlarge by powers of two alone, then crop; or " if "RESIZE" in parting.type else ""
     raise CheckFailedError(
         f"the file says something else where other kernels run it: {parting.type} of `{parting.layer}` differs by "
-        f"{parting.steps} steps between the {parting.kernels} and the reference kernels, {most_steps} allowed; "
-        f"{100 * most:.2f} % of the pixels have another class",
-        hint="enlarge by powers of two alone, then crop; or raise export.kernel_steps to accept it"
-        if resize
-        else "raise export.kernel_steps to accept it",
+        f"{counted(parting.steps, 'step')} between the {parting.kernels} and the reference kernels, {most_steps} "
+        f"allowed; {100 * most:.2f} % of the pixels have another class",
+        hint=f"{instead}raise {setting} to accept it",
     )
 
 

@@ -20,6 +20,7 @@ from rasterio.warp import transform
 from rsseg_tf.datasets.files.ground import row_areas_m2
 from rsseg_tf.datasets.files.place import Place
 from rsseg_tf.datasets.images.pixels import write_image
+from rsseg_tf.errors import ConfigError
 from rsseg_tf.inference.folders import predict_files
 from tests.datasets.images.formats import tiff
 from tests.inference.photos import NADIR, PHANTOM, PLANE, photo
@@ -211,3 +212,16 @@ def test_a_photo_of_another_camera_says_nothing(tmp_path: Path) -> None:
     (record,) = predict_files(predictor(), [photo(tmp_path / "in/a.jpg", PHANTOM, {})], tmp_path / "out")
     assert "scale_note" not in record
     assert {values["area_m2"] for values in record["classes"].values()} == {None}
+
+
+def test_a_world_file_that_was_corrected_makes_another_result(tmp_path: Path) -> None:
+    write_image(tmp_path / "in/a.png", frame(0, 20, 30))
+    world = tmp_path / "in/a.pgw"
+    world.write_text(WORLD)
+    for _ in range(2):
+        (record,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
+    world.write_text(WORLD.replace("0.5", "2"))
+    with pytest.raises(ConfigError, match="another model, image or setting"):
+        predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out")
+    (other,) = predict_files(predictor(), [tmp_path / "in/a.png"], tmp_path / "out", overwrite=True)
+    assert other["made_from"] != record["made_from"]

@@ -14,7 +14,7 @@ import pytest
 from rsseg_tf.cli.main import main
 from rsseg_tf.errors import ConfigError
 from rsseg_tf.report.build import Wanted, report
-from rsseg_tf.runs import write_json
+from rsseg_tf.runs import file_hash, write_json
 from tests.report.browser import CHROMIUM, use
 from tests.report.data import make_data, make_file, make_inputs, make_run
 
@@ -210,6 +210,19 @@ def test_scores_of_other_pixels_and_of_other_models_are_named(inputs, made, tmp_
         ("far.tflite", "it times a model that is not among the inputs"),
         (result["models"][2], f"it was scored on other pixels than {result['models'][0]}"),
     ]
+
+
+def test_scores_of_images_whose_labels_changed_meanwhile_are_named(inputs, tmp_path):
+    files = [path for path in inputs if path.suffix == ".tflite"]
+    plain = {"miou": 0.5, "accuracy": 0.5, "boundary_f1": 0.5, "images": 2, "split": "test", "data_sha256": "one"}
+    plain |= {"class_names": ["road", "roof", "tree", "car"], "iou": {}, "pixels": "full"}
+    models = [
+        {**plain, "model": file.name, "sha256": file_hash(file), "confusion": [[pixels] * 4, *[[1] * 4] * 3]}
+        for file, pixels in zip(files[:2], (1, 2), strict=True)
+    ]
+    write_json(tmp_path / "scores.json", {"models": models, "differences": []})
+    problems, _ = problems_of([*inputs, tmp_path / "scores.json"], tmp_path)
+    assert "it was scored on other pixels" in " ".join(each["message"] for each in problems)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ def test_the_table_names_every_row_and_its_speed():
     assert "30.00 %" in text
 
 
+@pytest.mark.parametrize("name", ["index.html", "demo.json", "dense/notes.txt"])
+def test_a_folder_of_other_files_is_left_alone(name, tmp_path, capsys):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text('{"mine": 1}')
+
+    assert main(["demo", "--out", str(tmp_path / "mine"), "--overwrite"]) == 2
+    assert "no demo's" in capsys.readouterr().err
+    assert path.read_text() == '{"mine": 1}'
+    assert [each for each in (tmp_path / "mine").rglob("*") if each.is_file()] == [path]
+
+
 @pytest.mark.slow
 def test_the_demo_does_the_whole_job(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "demo"), "--json"]) == 0

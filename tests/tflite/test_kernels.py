@@ -41,7 +41,7 @@ def by_many():
 def test_powers_of_two_differ_by_rounding(by_two):
     content, names = by_two
     found = compare_kernels(content, images(), name="model", layer_names=names)
-    require_same(found, most_steps=2)
+    require_same(found, most_steps=2, setting="export.kernel_steps")
     assert found.samples == 2
     assert [each.kernels for each in found.differences] == ["built-in", "reference"]
     assert all(each.steps <= 2 and each.classes < 0.05 for each in found.differences)
@@ -53,8 +53,8 @@ def test_an_enlargement_that_a_kernel_rounds_is_named(by_many):
     assert (found.parting.type, found.parting.layer) == ("RESIZE_BILINEAR", "logits")
     assert found.parting.steps > 2
     with pytest.raises(CheckFailedError, match="RESIZE_BILINEAR of `logits` differs by"):
-        require_same(found, most_steps=2)
-    require_same(found, most_steps=255)
+        require_same(found, most_steps=2, setting="export.kernel_steps")
+    require_same(found, most_steps=255, setting="export.kernel_steps")
 
 
 def test_the_same_file_differs_from_itself_in_nothing_twice(by_two):

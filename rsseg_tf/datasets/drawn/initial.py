@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,23 @@ def initialize(folder: Path, out: Path, *, background: str = "", progress: Progr
             f"the masks hold {', '.join(odd[:3])}{' …' * (len(odd) > 3)}, a class is a whole number up to {IGNORE}",
             hint="give the classes such numbers, and write the masks again",
         )
+    _require_distinct(named)
     own: dict[str, Any]
     samples, own = (samples, {"pairs": lists[0]}) if lists else _read_as(root, layout, samples, out)
     own |= {"classes": named} | ({"ignore_colors": list(layout.ignored)} if layout.ignored else {})
     written = write_settings(out, {"name": "folder", "root": root.as_posix(), "folder": own})
     counts = {split: len(samples[split]) for split in SPLITS if samples.get(split)}
     return {"layout": layout.name, **written, "splits": counts, "values": dict(values), "classes": named}
+
+
+def _require_distinct(classes: Mapping[str, str]) -> None:
+    for value, count in Counter(classes.values()).items():
+        if count > 1:
+            alike = [f"`{name}`" for name, own in classes.items() if own == value]
+            raise DataError(
+                f"the classes {listed(alike, most=3)} are all `{value}` in the masks",
+                hint="give each its own color in the program that they are from, and export again",
+            )
 
 
 def _as_listed(root: Path, lists: Sequence[str]) -> tuple[Layout, Mapping[str, Sequence[Sample]]]:

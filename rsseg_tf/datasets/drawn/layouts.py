@@ -54,10 +54,17 @@ def roboflow_classes(root: Path) -> Classes:
     """Return the classes that `_classes.csv` of Roboflow lists: `Pixel Value, Class`.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: if one cannot be read, or two of them differ.
     """
-    path = next(root / split / _CLASS_LIST for split in (*_SPLITS, "") if (root / split / _CLASS_LIST).is_file())
-    return {row[1]: str(int(row[0])) for row in _rows(path) if row[0].isdecimal()}
+    paths = [root / split / _CLASS_LIST for split in (*_SPLITS, "") if (root / split / _CLASS_LIST).is_file()]
+    lists = [{row[1]: str(int(row[0])) for row in _rows(path) if row[0].isdecimal()} for path in paths]
+    for path, found in zip(paths[1:], lists[1:], strict=True):
+        if found != lists[0]:
+            raise DataError(
+                f"`{paths[0]}` and `{path}` do not give the classes the same numbers",
+                hint="export all splits of one version together",
+            )
+    return lists[0]
 
 
 def label_map(root: Path) -> Classes:

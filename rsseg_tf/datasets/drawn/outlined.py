@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def annotated_images(root: Path) -> list[tuple[str, Annotated]]:
 
 def _split_in(root: Path, path: Path) -> str:
     words = path.relative_to(root).as_posix().lower().replace("_", "/").replace(".", "/").replace("-", "/").split("/")
-    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), "")
+    named = (word.rstrip(string.digits) for word in words)  # COCO's own are called train2017 and val2017
+    return next((SPLIT_OF[word] for word in named if word in SPLIT_OF), "")
 
 
 def made_of_outlines(

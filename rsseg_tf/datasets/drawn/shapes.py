@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,8 @@ def coco_images(path: Path) -> list[Annotated]:
     """
     content = read_json(path)
     try:
+        _require_single(path, "category", [each["id"] for each in content["categories"]])
+        _require_single(path, "image", [each["id"] for each in content["images"]])
         names = {each["id"]: str(each["name"]) for each in content["categories"]}
         shapes: dict[Any, list[tuple[float, Area]]] = {}
         sizes = {each["id"]: (int(each["height"]), int(each["width"])) for each in content["images"]}
@@ -195,6 +198,15 @@ def coco_images(path: Path) -> list[Annotated]:
             hint="draw their outlines, or leave it so",
         )
     return found
+
+
+def _require_single(path: Path, what: str, ids: Sequence[Any]) -> None:
+    """Refuse ids that are not one thing's, as in files that were put together as they are."""
+    if twice := [each for each, count in Counter(ids).items() if count > 1]:
+        raise DataError(
+            f"`{path}` has the {what} id {twice[0]} more than once, so that its annotations may be of either",
+            hint="export again, or put exports into folders of their own, each with its own file",
+        )
 
 
 def _coco_area(path: Path, label: str, annotation: Mapping[str, Any], size: tuple[int, int]) -> Area:
@@ -240,10 +252,13 @@ def unpacked_runs(text: str) -> Iterator[int]:
 
 
 def _placed(path: Path, name: str) -> Path:
-    """Return where an image of a COCO file lies: beside it, or in a folder of images near it."""
+    """Return where an image of a COCO file lies: beside it, or in a folder of images near it.
+
+    `annotations/instances_train2017.json` is of the images in `train2017`.
+    """
     beside = path.parent
-    places = (beside, beside / "images", beside.parent, beside.parent / "images", beside.parent / path.stem)
-    for place in places:
+    above = [beside.parent / each for each in ("images", path.stem, path.stem.rpartition("_")[2])]
+    for place in (beside, beside / "images", beside.parent, *above):
         if is_there(place / name):
             return place / name
     raise DataError(f"`{path}` names the image `{name}`, which is not there", hint=f"put it in `{beside / 'images'}`")

@@ -17,6 +17,7 @@ import cv2
 from rsseg_tf.config import DataConfig
 from rsseg_tf.datasets.catalog import masks_of
 from rsseg_tf.datasets.examine import Examination, Pair, examine
+from rsseg_tf.datasets.files.companions import pixel_files
 from rsseg_tf.datasets.files.stored import Box
 from rsseg_tf.datasets.images.resize import resized_image, resized_mask
 from rsseg_tf.datasets.palette import Pixels
@@ -28,7 +29,6 @@ from rsseg_tf.runs import write_json
 
 _VERSION = 3
 _ENTRY = ".pair"
-_BESIDE = (".msk", ".aux.xml")  # what GDAL reads with a file
 FACTS = "prepared.json"
 
 
@@ -116,19 +116,16 @@ def _told_what_to_do() -> Iterator[None]:
 
 
 def source_of(sample: Sample) -> dict[str, Any]:
-    """Return what a sample's pixels come from: path, bytes and time of change of its files, and of masks beside them.
+    """Return what a sample's pixels come from: path, bytes and time of change of its files, and of those beside them.
 
     Raises:
         OSError: if one is missing.
     """
     files = (("image", sample.image), ("mask", sample.mask))
-    beside = [
-        (f"{what} {suffix}", path.with_name(path.name + suffix)) for what, path in files if path for suffix in _BESIDE
-    ]
-    present = [(what, path) for what, path in beside if path.exists()]
+    beside = [(f"{what} {other}", other) for what, path in files if path for other in pixel_files(path)[1:]]
     return {
         what: [str(path.resolve()), (status := path.stat()).st_size, status.st_mtime_ns] if path else None
-        for what, path in (*files, *present)
+        for what, path in (*files, *beside)
     }
 
 

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from rsseg_tf.datasets.files.companions import content_hash, files_of
 from rsseg_tf.datasets.images.channels import Channels
 from rsseg_tf.errors import ConfigError, unreadable
 from rsseg_tf.inference.files.names import first_in_the_way, results_in
 from rsseg_tf.inference.predict import CLASS_MAP, Products, TiledPredictor
-from rsseg_tf.runs import file_hash
 
 
 def key_of(
@@ -30,7 +30,7 @@ def key_of(
         DataError: if the image cannot be read.
     """
     try:
-        content = {"image_state": dict(state)} if state else {"image_sha256": file_hash(image)}
+        content = {"image_state": dict(state)} if state else {"image_sha256": content_hash(files_of(image))}
     except OSError as error:
         raise unreadable(image, error) from error
     return {

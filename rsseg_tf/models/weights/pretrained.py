@@ -43,6 +43,7 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
 
 _KERAS = ".h5"
 _AGAIN = "save it again with model.save"
+_LAMBDA = "put a layer of Keras, such as Rescaling, or a class of your own in its place, and save the model again"
 _REGISTER = (
     "build the model of Keras' own layers; or from Python: decorate the class with "
     "@keras.saving.register_keras_serializable(), import it, and call the functions of rsseg_tf (docs/python.md)"
@@ -68,6 +69,10 @@ def load_keras_model(path: Path) -> keras.Model:
             raise ModelError(
                 f"`{path}` has layers of classes that are not Keras' own: {', '.join(foreign)}",
                 hint=_missing(foreign) or _REGISTER,
+            ) from error
+        if "`Lambda`" in str(error):
+            raise ModelError(
+                f"`{path}` has a `Lambda` layer: Python code in a file is not run", hint=_LAMBDA
             ) from error
         reason = first_line(error)
         raise ModelError(f"cannot read `{path}` as a Keras model: {reason}", hint=_AGAIN) from error

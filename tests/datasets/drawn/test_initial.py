@@ -774,3 +774,50 @@ def test_a_list_that_settings_do_not_name_is_told(tmp_path: Path) -> None:
     doubts = open_dataset(load_config(overrides=words).data).doubts
     assert [str(doubt) for doubt in doubts if "splits.csv" in str(doubt)]
     assert doubts[0].hint == "data.folder.pairs=splits.csv"
+
+
+@pytest.mark.parametrize("what", ["images", "categories"])
+def test_coco_ids_of_two_things_are_refused(tmp_path: Path, what: str) -> None:
+    """As in files that were put together as they are."""
+    coco(tmp_path / "in", {"category_id": 4, "segmentation": [flat(ROOF)]})
+    path = tmp_path / "in/c_train.json"
+    content = json.loads(path.read_text())
+    content[what].append({**content[what][0], "name": "tree", "file_name": "b.jpg"})
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="more than once"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
+def test_cocos_own_names_are_splits_and_folders(tmp_path: Path) -> None:
+    for split in ("train2017", "val2017"):
+        photo(tmp_path / f"in/{split}/a.jpg")
+        content = {
+            "images": [{"id": 5, "file_name": "a.jpg", "height": SIZE[0], "width": SIZE[1]}],
+            "categories": [{"id": 4, "name": "roof"}, {"id": 7, "name": "car"}],
+            "annotations": [
+                {"image_id": 5, "category_id": number, "segmentation": [flat(points)]}
+                for number, points in ((4, ROOF), (7, CAR))
+            ],
+        }
+        (tmp_path / "in/annotations").mkdir(exist_ok=True)
+        (tmp_path / f"in/annotations/instances_{split}.json").write_text(json.dumps(content))
+    assert initialize(tmp_path / "in", tmp_path / "out")["splits"] == {"train": 1, "val": 1}
+
+
+def test_roboflow_lists_that_differ_are_refused(tmp_path: Path) -> None:
+    for split, names in (("train", "1, roof\n2, car"), ("test", "1, car\n2, roof")):
+        photo(tmp_path / f"in/{split}/a.jpg")
+        numbers_mask(tmp_path / f"in/{split}/a_mask.png", 1, 2)
+        (tmp_path / f"in/{split}/_classes.csv").write_text(f"Pixel Value, Class\n{names}\n")
+    with pytest.raises(DataError, match="the same numbers"):
+        initialize(tmp_path / "in", tmp_path / "out")
+
+
+def test_classes_of_one_color_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/labelmap.txt").write_text("# label:color_rgb:parts:actions\ncar:128,0,0::\ntruck:128,0,0::\n")
+    photo(tmp_path / "in/JPEGImages/a.jpg")
+    write_image(tmp_path / "in/SegmentationClass/a.png", np.full((*SIZE, 3), (128, 0, 0), np.uint8))
+    with pytest.raises(DataError, match="`car`, `truck` are all `800000`"):
+        initialize(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out/data.yaml").exists()

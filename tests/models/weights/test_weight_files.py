@@ -272,3 +272,12 @@ def test_classes_of_others_are_named_with_the_package_that_is_missing(tmp_path, 
     with pytest.raises(ModelError, match=rf"not Keras' own: {module}.Block") as caught:
         load_keras_model(path)
     assert hint in caught.value.hint
+
+
+def test_python_code_in_a_file_is_not_run_and_the_hint_says_what_to_do(tmp_path):
+    x = keras.Input((8, 8, 3))
+    made = keras.Model(x, keras.layers.Lambda(lambda values: 2 * values)(x))
+    made.save(tmp_path / "a.keras")
+    with pytest.raises(ModelError, match="`Lambda` layer: Python code") as caught:
+        load_keras_model(tmp_path / "a.keras")
+    assert "a layer of Keras" in caught.value.hint
