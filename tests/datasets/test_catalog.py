@@ -146,7 +146,9 @@ LIGHT = {
     "scenes_light": "scenes",
     **{f"{name}_light": f"{name}_r18_fast" for name in ("uavid", "vaihingen", "potsdam", "loveda")},
 }
-"""Recipe of a light network → that of a heavy one, from which it differs in the network alone."""
+"""Recipe of a light network → that of a heavy one, from which it differs in the network, and in a measured rate."""
+RATES = {"dubai_fast": 3e-3}
+"""Recipe → its rate of training, of networks with ImageNet weights; docs/results.md, "Three times the rate"."""
 
 
 def test_every_data_set_with_a_recipe_has_one_of_a_light_network():
@@ -159,8 +161,9 @@ def test_a_light_recipe_differs_in_its_network(name):
     light, heavy = (load_config(CONFIGS / f"{each}.yaml") for each in (name, LIGHT[name]))
 
     assert (light.model.aspp, light.model.decoder) == ("separable", "separable")
-    as_precise = replace(light.fit, precision=heavy.fit.precision)
-    assert replace(light, model=heavy.model, fit=as_precise, prune=heavy.prune) == heavy
+    assert light.fit.learning_rate == RATES.get(name, heavy.fit.learning_rate)
+    alike = replace(light.fit, precision=heavy.fit.precision, learning_rate=heavy.fit.learning_rate)
+    assert replace(light, model=heavy.model, fit=alike, prune=heavy.prune) == heavy
     retrain = replace(light.prune.retrain, precision=heavy.prune.retrain.precision)
     assert replace(light.prune, retrain=retrain) == heavy.prune
 
