@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +14,18 @@ from rsseg_tf.datasets.sample import hash_of
 from rsseg_tf.errors import DataError
 from rsseg_tf.runs import file_hash
 
-_BESIDE = (".msk", ".aux.xml")
-"""What GDAL reads with a file: which pixels are valid, and anything else."""
-
+_STATISTICS = re.compile(rb"<MDI key=\"STATISTICS_[^<]*</MDI>|<Histograms>.*?</Histograms>", re.DOTALL)
+"""Of a PAM file: what programs that show an image, such as QGIS, leave beside it."""
+_NOTHING = re.compile(rb"(</?(PAMDataset|PAMRasterBand|Metadata)\b[^<>]*>|\s)*")
 _KNOWN_HASHES = 256
 _ONE_READER = threading.Lock()
 
 
 def pixel_files(path: Path) -> list[Path]:
     """Return the files that an image's pixels come from: itself first, then those that are there of the others."""
-    beside = [path.with_name(f"{path.name}{suffix}") for suffix in _BESIDE]
-    return [path, *(each for each in beside if each.exists()), *_sources(path, {path.resolve()})]
+    mask, more = (path.with_name(f"{path.name}{suffix}") for suffix in (".msk", ".aux.xml"))
+    beside = [mask] * mask.exists() + [more] * _says_something(more)
+    return [path, *beside, *_sources(path, {path.resolve()})]
 
 
 def files_of(path: Path) -> list[Path]:
@@ -42,6 +44,15 @@ def content_hash(files: list[Path]) -> str:
     if not others:
         return file_hash(first)
     return hash_of([file_hash(first), *(_known_hash(*_state(each)) for each in others)])
+
+
+def _says_something(more: Path) -> bool:
+    """Return whether a PAM file (`.aux.xml`) is there and holds other things than statistics, which change no pixel."""
+    try:
+        content = more.read_bytes()
+    except OSError:
+        return False
+    return not _NOTHING.fullmatch(_STATISTICS.sub(b"", content))
 
 
 def _sources(path: Path, seen: set[Path]) -> Iterator[Path]:

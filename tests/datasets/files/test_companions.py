@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
+import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioDeprecationWarning
 
 from rsseg_tf.config import DataConfig, FolderConfig
 from rsseg_tf.datasets import open_dataset
@@ -40,6 +43,34 @@ def test_masks_vrts_of_vrts_and_world_files_count(tmp_path: Path) -> None:
     found = {each.name for each in pixel_files(outer)}
     assert found == {"c.vrt", "c.vrt.msk", "b.vrt", "a.tif"}
     assert [each.name for each in files_of(outer)][-1] == "c.wld"
+
+
+STATISTICS = """<PAMDataset>
+  <PAMRasterBand band="1">
+    <Histograms><HistItem><HistMin>0</HistMin><HistCounts>1|2</HistCounts></HistItem></Histograms>
+    <Metadata>
+      <MDI key="STATISTICS_MAXIMUM">255</MDI>
+    </Metadata>
+  </PAMRasterBand>
+</PAMDataset>
+"""
+
+
+def test_statistics_that_a_viewer_leaves_beside_an_image_are_not_its_content(tmp_path: Path) -> None:
+    image = geotiff(tmp_path / "a.tif", frame(0, 20, 30))
+    (tmp_path / "a.tif.aux.xml").write_text(STATISTICS)
+    assert pixel_files(image) == [image]
+    nodata = STATISTICS.replace("</PAMRasterBand>", "<NoDataValue>0</NoDataValue></PAMRasterBand>")
+    (tmp_path / "a.tif.aux.xml").write_text(nodata)
+    assert pixel_files(image) == [image, tmp_path / "a.tif.aux.xml"]
+
+
+def test_statistics_of_gdal_itself_are_not_content(tmp_path: Path) -> None:
+    image = geotiff(tmp_path / "a.tif", frame(0, 20, 30))
+    with rasterio.open(image) as dataset, pytest.warns(RasterioDeprecationWarning):
+        dataset.statistics(1, approx=False)
+    assert (tmp_path / "a.tif.aux.xml").exists()
+    assert pixel_files(image) == [image]
 
 
 def test_what_replaced_pixels_behind_a_vrt_change(tmp_path: Path) -> None:
