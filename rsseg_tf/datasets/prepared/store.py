@@ -122,7 +122,12 @@ def source_of(sample: Sample) -> dict[str, Any]:
         OSError: if one is missing.
     """
     files = (("image", sample.image), ("mask", sample.mask))
-    beside = [(f"{what} {other}", other) for what, path in files if path for other in pixel_files(path)[1:]]
+    beside = [
+        (f"{what} beside {number}", other)
+        for what, path in files
+        if path
+        for number, other in enumerate(pixel_files(path)[1:])
+    ]
     return {
         what: [str(path.resolve()), (status := path.stat()).st_size, status.st_mtime_ns] if path else None
         for what, path in (*files, *beside)
